@@ -151,16 +151,16 @@ causes! {
 pub mod code {
     use super::Cause;
 
-    /// The last attempts to renew the tokens failed, and the next attempt is not due yet. A sweep passes such a
-    /// connection over.
+    /// The last attempts to renew the tokens failed, and the next attempt is not due yet. A sweep skips such a
+    /// connection.
     pub const BACKING_OFF: &str = Cause::BackingOff.code();
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();
-    /// Another call holds the claim on the refresh token. A sweep passes such a connection over.
+    /// Another call holds the claim on the refresh token. A sweep skips such a connection.
     pub const REFRESH_IN_PROGRESS: &str = Cause::RefreshInProgress.code();
-    /// The body of the webhook is too large, or it is signed but can't be read as an event. If it is too large, the host
-    /// answers HTTP 413. Otherwise the host answers HTTP 500, so that TikTok sends the webhook again, and shows the error
-    /// to an operator.
+    /// The body of the webhook is too large, or it is signed but can't be read as an event. If it is too large, the
+    /// host answers HTTP 413. Otherwise the host answers HTTP 500, so that TikTok sends the webhook again, and shows
+    /// the error to an operator.
     pub const WEBHOOK_MALFORMED: &str = Cause::WebhookMalformed.code();
     /// TikTok Shop did not send this webhook, or its body was changed. The host answers it with HTTP 401.
     pub const WEBHOOK_SIGNATURE_INVALID: &str = Cause::WebhookSignatureInvalid.code();

@@ -155,8 +155,8 @@ pub fn due_at(expiry: Expiry, now: UnixSeconds, random: u64) -> UnixSeconds {
     end.minus(lead).plus(random % (max_jitter(lead) + 1))
 }
 
-/// Returns the latest result that [`due_at`] can have, whatever the jitter is. A sweep uses this time: a connection
-/// that is not renewed by then is overdue.
+/// Returns the latest time that [`due_at`] can return for this token: the due time with the largest jitter. For a
+/// sweep, a connection that was not renewed by this time is overdue.
 #[must_use]
 pub fn latest_due_at(expiry: Expiry, now: UnixSeconds) -> UnixSeconds {
     let Expiry::At(end) = expiry else {
@@ -166,7 +166,7 @@ pub fn latest_due_at(expiry: Expiry, now: UnixSeconds) -> UnixSeconds {
     end.minus(lead).plus(max_jitter(lead))
 }
 
-/// Returns how many seconds before its end a token that was received at `now` becomes due.
+/// Returns the seconds between the earliest due time of a token and its end. The token was received at `now`.
 fn lead(end: UnixSeconds, now: UnixSeconds) -> u64 {
     MAX_LEAD.min(end.since(now) / 2)
 }

@@ -109,7 +109,7 @@ async fn a_disconnect_says_which_connections_it_has_found() {
         assert_eq!(disconnect(&stage, target.clone(), RemoteGrant::Keep).await.found, [], "{target:?}");
     }
     stage.host.link_shops(&tenant(0), &customer_id("alice"), None, &[]).await.unwrap();
-    // The customer has not linked the shop, but the connection contains it.
+    // The shop is not linked to the customer any more, but it is still a shop of the customer's connection.
     let ended = disconnect(&stage, DisconnectTarget::Shop(shop), RemoteGrant::Keep).await;
     assert_eq!(ended.found, std::slice::from_ref(&key));
     assert_eq!(disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await.found, []);
@@ -138,7 +138,8 @@ async fn the_connections_of_other_customers_that_lose_shops_are_told_before_a_re
     assert_eq!(shared(DisconnectTarget::Shop("7490000000000000001".parse().unwrap())).await, []);
 }
 
-/// TikTok's list has no ciphers when the seller connects. Later it has them, and nobody has read it again.
+/// When the seller connects, TikTok's list of shops contains no ciphers. Later the list contains ciphers, but the
+/// connector has not read the list again before `disconnect`.
 #[tokio::test]
 async fn a_shop_without_a_stored_cipher_is_revoked_as_well() {
     let stage = Stage::new();

@@ -366,7 +366,8 @@ async fn a_shop_that_is_linked_by_the_policy_is_recorded() {
     assert_eq!(origins(&stage).await, expected);
 }
 
-/// A customer uses two of the seller's three shops. The seller removes one of them, and later consents again.
+/// Two of the seller's three shops are linked to the customer. The seller removes the shop that is not linked, then one
+/// of the linked shops, and later consents again.
 #[tokio::test]
 async fn a_shop_that_a_customer_loses_and_gets_back_is_recorded_with_its_call() {
     const FR: &str = "7490000000000000003";
@@ -377,7 +378,7 @@ async fn a_shop_that_a_customer_loses_and_gets_back_is_recorded_with_its_call() 
     stage.host.link_shops(&ours, &alice, None, &shops(&[FR, IE])).await.unwrap();
     let before = events(&stage).await.len();
     let service_id = stage.fake.apps()[0].service_id.clone();
-    // Customer alice does not use the first of these shops, so its loss causes no event.
+    // The first of these shops is not linked to customer alice, so its loss causes no event.
     for shop in ["7490000000000000002", FR] {
         stage.fake.deauthorize_shop(&service_id, "several-regions", shop).unwrap();
         stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();

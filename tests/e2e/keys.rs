@@ -80,8 +80,8 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
         refused(error_of(keyless.refresh(&ours, &alice, None, RefreshMode::Forced).await));
         refused(error_of(keyless.access_token(&ours, &alice, None, Duration::ZERO).await));
         refused(error_of(keyless.list_shops(&ours, &alice).await));
-        // TikTok can be asked to revoke a shop only with the shop's cipher. If one of several shops is removed, the
-        // ciphers of the others are sealed again.
+        // A request to revoke a shop at TikTok needs the shop's cipher. If one of several shops is removed from a
+        // connection, the ciphers of the remaining shops are sealed again.
         let shop = DisconnectTarget::Shop(rows[0].row.connection.shops[0].id.clone());
         for (target, remote) in [(DisconnectTarget::All(None), RemoteGrant::Revoke), (shop, RemoteGrant::Keep)] {
             refused(error_of(keyless.disconnect(&ours, &alice, target, remote).await));
@@ -107,7 +107,8 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     assert!(renewed.shops[0].cipher.is_some());
 }
 
-/// `disconnect` opens nothing, so the connections of a customer can be ended after the host keys are lost.
+/// With `RemoteGrant::Keep`, whole connections can be ended after the host keys are lost, because `disconnect` then
+/// opens no sealed value.
 #[tokio::test]
 async fn connections_end_without_the_host_key_and_other_customers_keep_theirs() {
     let stage = Stage::new();
@@ -134,7 +135,7 @@ async fn connections_end_without_the_host_key_and_other_customers_keep_theirs() 
     let ended = events.iter().filter(|event| event.event.kind == EventKind::Disconnected);
     let accounts: Vec<_> = ended.map(|event| event.event.key.clone().unwrap()).collect();
     assert_eq!(accounts, [first, second]);
-    // The command is idempotent without the key, too.
+    // Without the host key, too, `disconnect` succeeds if nothing is connected.
     keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await.unwrap();
     working.refresh(&ours, &bob, None, RefreshMode::Forced).await.unwrap();
 }

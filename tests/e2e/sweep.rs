@@ -62,7 +62,7 @@ async fn two_hosts_that_sweep_at_the_same_time_refresh_each_connection_once() {
         tokio::join!(stage.host.sweep(sweep(4), pending(), |_, _| ()), other.sweep(sweep(4), pending(), |_, _| ()),);
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     let (one, two) = (one.unwrap(), two.unwrap());
-    // If a host meets the claim of the other host, it sends nothing, and counts the connection as `held`.
+    // If a host finds a claim of the other host on a connection, it sends nothing, and counts the connection as `held`.
     let all = one.refreshed + two.refreshed + one.held + two.held;
     assert!(one.refreshed + two.refreshed >= 10 && all <= 20, "{one} and {two}");
     for customer in 0..CUSTOMERS {
@@ -109,8 +109,8 @@ async fn a_refresh_that_gets_no_answer_does_not_delay_the_other_connections() {
     let swept = host.sweep(sweep(2), pending(), |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept { refreshed: 9, failed: 1, ..Swept::default() });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
-    // The refresh without an answer has left a claim (a note in the token record that one caller sends the refresh
-    // token now). The connection is not due before the claim lapses. Its access token has ended.
+    // The refresh that got no answer has left a claim in the token record. The claim says that one caller is sending
+    // the refresh token now. The connection is not due before the claim expires. Its access token has already expired.
     let mut passed_over = Vec::new();
     let swept = host.sweep(sweep(2), pending(), |_, outcome| passed_over.push(outcome.clone())).await.unwrap();
     assert_eq!(swept, Swept { held: 1, unusable: 1, ..Swept::default() });
@@ -171,14 +171,14 @@ async fn connections_that_wait_after_a_failure_are_reported_with_the_end_of_thei
     let stage = Stage::new();
     stage.connect("customer-0", "one-shop").await.unwrap();
     stage.advance(6 * DAY + 3 * 3600);
-    // TikTok certainly does not act, so the claim is removed and a pause begins.
+    // After HTTP 429, it is certain that TikTok did not act. So the claim is removed, and a pause begins.
     let name = "HTTP 429, no Retry-After";
     stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap());
     let swept = stage.host.sweep(sweep_now(&stage), pending(), |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept { failed: 1, ..Swept::default() }, "the second list does not count it again");
 
     for (days, unusable) in [(0, 0), (1, 1)] {
-        // A second failure, after the access token has ended.
+        // On the second pass, a refresh fails again, now after the access token has expired.
         if days == 1 {
             stage.advance(DAY);
             stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap());
@@ -230,7 +230,8 @@ async fn a_connection_that_is_not_overdue_is_not_reported_and_sends_nothing() {
     let stage = Stage::new();
     stage.connect("customer-0", "one-shop").await.unwrap();
     stage.clear_requests();
-    // The renewal becomes due within the next hour. The sweep looks that far ahead.
+    // The renewal becomes due in 30 to 150 minutes. A sweep lists a connection up to one hour before the connection is
+    // due.
     stage.advance(6 * DAY - 1800);
     for _ in 0..5 {
         let due = stage.storage.due(UnixSeconds(stage.fake.now()), None, 1).await.unwrap();

@@ -30,7 +30,7 @@ pub const REQUEST: ApiRequest<'static> = ApiRequest {
     max_response_bytes: MAX_RESPONSE_BYTES,
 };
 
-/// Returns the same request in the form in which `call` sends requests.
+/// Returns [`REQUEST`] as a [`BusinessRequest`], the type of the requests that the operation `call` sends.
 pub(crate) fn business_request() -> BusinessRequest {
     BusinessRequest {
         method: REQUEST.method,
@@ -42,7 +42,7 @@ pub(crate) fn business_request() -> BusinessRequest {
     }
 }
 
-/// Reads the shops of an answer to [`business_request`].
+/// Reads TikTok's list of shops from the answer to a [`business_request`].
 ///
 /// # Errors
 /// The same as [`read`].

@@ -1,8 +1,8 @@
 //! `disconnect`: ends connections. The call first reads which grants are stored, and ends only these grants. A consent
-//! that is stored during the call stays. If the caller wants it, the call then asks TikTok to revoke the shops. A
-//! revocation needs the shop's cipher, so if a cipher is missing, the call reads the shops from TikTok first. Then it
-//! deletes the token record, whatever TikTok answered. A refresh that is under way then finds no record and discards
-//! its new tokens. Last, the call deletes the row.
+//! that is stored during the call stays. If the caller asks for a revocation, the call then asks TikTok to revoke the
+//! shops. A revocation needs the shop's cipher, so if a cipher is missing, the call first reads the shops from TikTok.
+//! After that, the call deletes the token record, whatever TikTok answered. A refresh that is under way then finds no
+//! record and discards its new tokens. Last, the call deletes the row.
 
 use super::call::Target;
 use super::tokens::{self, Deletion, Seen};
@@ -189,8 +189,8 @@ impl Revocation {
         Self { began: effects.now(), app: credentials(effects).await, failed: Vec::new() }
     }
 
-    /// Asks TikTok to revoke every shop of a connection. If a cipher is missing or no shop is known, reads the shops
-    /// first, and also revokes the shops that only TikTok's list contains.
+    /// Asks TikTok to revoke every shop of a connection. If a shop has no cipher, or if no shop is known, this function
+    /// first reads TikTok's list of shops. It then also asks TikTok to revoke the shops that are only in this list.
     async fn revoke_all(&mut self, effects: &impl Effects, key: &ConnectionKey, row: Option<&Row>, seen: &Seen) {
         let shops = row.map(|row| row.connection.shops.as_slice()).unwrap_or_default();
         let listed = match row {
@@ -228,8 +228,8 @@ impl Revocation {
         }
     }
 
-    /// Asks TikTok to revoke one shop of a row. If the shop has no cipher, reads the shops first. Returns whether
-    /// TikTok still grants the shop.
+    /// Asks TikTok to revoke one shop of a row. If the row has no cipher of the shop, this function first reads
+    /// TikTok's list of shops, which contains the ciphers. Returns whether TikTok still grants the shop.
     async fn revoke_one(&mut self, effects: &impl Effects, row: &Row, shop: &Shop, seen: &Seen) -> ShopGrant {
         let listed = self.list_for(effects, row, core::slice::from_ref(shop), seen).await;
         self.revoke(effects, row, shop, seen, &listed).await
@@ -257,7 +257,8 @@ impl Revocation {
         self.note(key, Some(&shop.listed.id), outcome)
     }
 
-    /// Keeps the failure of a revocation for the result. Returns whether TikTok still grants the shop.
+    /// If a revocation failed, adds its error to the result of the operation, unless the whole grant has ended. Returns
+    /// whether TikTok still grants the shop.
     fn note(&mut self, key: &ConnectionKey, shop: Option<&str>, outcome: Result<(), Error>) -> ShopGrant {
         match outcome {
             Ok(()) => ShopGrant::Revoked,
@@ -272,8 +273,8 @@ impl Revocation {
         }
     }
 
-    /// Reads the shops from TikTok if the connection is alive and one of `shops` has no cipher, or if the row has no
-    /// shop.
+    /// Reads TikTok's list of shops if the connection is alive, and if `shops` is empty or contains a shop without a
+    /// cipher. A shop that TikTok no longer grants needs no cipher.
     async fn list_for(&self, effects: &impl Effects, row: &Row, shops: &[Shop], seen: &Seen) -> Listed {
         let lacks = |shop: &Shop| shop.standing != ShopStanding::NoLongerGranted && shop.listed.cipher.is_none();
         if row.connection.dead().is_some() || !(shops.is_empty() || shops.iter().any(lacks)) {
@@ -282,7 +283,8 @@ impl Revocation {
         self.list(effects, &row.connection.key, row.lineage.clone(), seen).await
     }
 
-    /// Reads the shops from TikTok for a connection that has a token record and no row.
+    /// Reads TikTok's list of shops for a connection that has a token record but no row. Reads nothing if the lineage
+    /// of the record is unknown.
     async fn list_without_row(&self, effects: &impl Effects, key: &ConnectionKey, seen: &Seen) -> Listed {
         match lineage_of(None, seen) {
             Some(lineage) => self.list(effects, key, lineage, seen).await,
@@ -305,7 +307,7 @@ impl Revocation {
         }
     }
 
-    /// Asks TikTok to revoke the shop with this cipher.
+    /// Asks TikTok to revoke the shop to which this cipher belongs.
     async fn request(
         &self,
         effects: &impl Effects,
@@ -319,7 +321,8 @@ impl Revocation {
         deauthorize::read(&self.exchange(effects, app, &target, &deauthorize::request()).await?)
     }
 
-    /// Sends a request if there is still time for it.
+    /// Sends a request. Fails without sending it if more than [`REVOCATION_BUDGET`] has passed since the revocation
+    /// began.
     async fn exchange(
         &self,
         effects: &impl Effects,
@@ -342,17 +345,17 @@ impl Revocation {
     }
 }
 
-/// The shops that TikTok lists for a connection whose ciphers are not all known.
+/// The result of reading TikTok's list of shops. The list is needed if a cipher is missing or if no shop is known.
 enum Listed {
-    /// Every cipher is known, or nothing can be read.
+    /// The list was not read: every cipher is known, the connection is dead, or the lineage is unknown.
     NotNeeded,
     /// TikTok's list.
     Read(ShopList),
-    /// The list could not be read. The error says why nothing was revoked.
+    /// The list could not be read. Each revocation that needs the list fails with this error.
     Failed(Error),
 }
 
-/// The cipher with which a shop can be revoked.
+/// The result of looking for the cipher of a shop. A revocation needs the cipher.
 enum CipherFound {
     Cipher(ShopCipher),
     /// TikTok's complete list does not contain the shop, so TikTok no longer grants it.
@@ -360,7 +363,7 @@ enum CipherFound {
     Missing(Error),
 }
 
-/// Returns the cipher of a shop from the row, or else from TikTok's list.
+/// Returns the cipher of a shop: from the row, or if the row has no cipher of the shop, from TikTok's list.
 fn cipher_of(row: &Row, shop: &Shop, listed: &Listed) -> CipherFound {
     if let Some(cipher) = &shop.listed.cipher {
         return CipherFound::Cipher(cipher.duplicate());
@@ -382,7 +385,7 @@ fn cipher_of(row: &Row, shop: &Shop, listed: &Listed) -> CipherFound {
     }
 }
 
-/// Returns the lineage of the grant that is disconnected. `None` if it is unknown.
+/// Returns the lineage of the grant that is disconnected. Returns `None` if the lineage is unknown.
 fn lineage_of(row: Option<&Row>, seen: &Seen) -> Option<String> {
     match (row, seen) {
         (Some(row), _) => Some(row.lineage.clone()),
@@ -391,7 +394,7 @@ fn lineage_of(row: Option<&Row>, seen: &Seen) -> Option<String> {
     }
 }
 
-/// Returns the time of the consent that is disconnected.
+/// Returns the time of the consent whose grant is disconnected. Returns `None` if the time is unknown.
 const fn consent_of(seen: &Seen) -> Option<UnixSeconds> {
     match *seen {
         Seen::Grant { granted_at, .. } => Some(granted_at),

@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`, `unknown-shop`; nothing was written.
-/// - Reauthorize: `shop-no-longer-granted` if a shop that is not linked yet is no longer granted; nothing was written.
-///   A shop that is already linked may stay linked.
+/// - Reauthorize: `shop-no-longer-granted` if TikTok no longer grants one of `shops` and this shop is not linked yet;
+///   nothing was written. A shop that is already linked may stay linked, even if TikTok no longer grants it.
 /// - Storage failed, storage conflict.
 pub async fn link_shops(
     effects: &impl Effects,

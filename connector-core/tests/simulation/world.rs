@@ -114,7 +114,8 @@ impl World {
         self.violation.get_or_insert(law);
     }
 
-    /// Decides at random whether a fault with this rate happens now.
+    /// Decides at random whether a fault happens now. `rate` returns a number N for the weather, and the fault happens
+    /// with the probability 1/N. Without a weather, no fault happens.
     fn fails(&mut self, rate: impl Fn(Weather) -> u32) -> bool {
         self.weather.is_some_and(|weather| self.rng.u32(0..rate(weather)) == 0)
     }

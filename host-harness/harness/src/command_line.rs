@@ -69,8 +69,8 @@ pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
     let asks_for_help_or_version =
         |error: &clap::Error| matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let shows_how_to_begin = |arguments: &Arguments| arguments.command.is_none();
-    // A wrong variable is described before a wrong argument, because it also causes errors about options that are not
-    // there.
+    // A wrong variable is reported before a wrong argument, because clap would report a wrong variable as an error of
+    // an option that the user did not give.
     let needs_variables = match &parsed {
         Ok(arguments) => !shows_how_to_begin(arguments),
         Err(error) => !asks_for_help_or_version(error),
@@ -100,7 +100,8 @@ pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
     }
 }
 
-/// Returns the format of errors about arguments and variables, which are found before the command is known.
+/// Returns the output format that the unparsed arguments ask for. Errors in arguments and variables need this format,
+/// because they are found before the command is known.
 fn format_of_arguments() -> OutputFormat {
     let json = std::env::args_os().any(|argument| argument == "--json");
     if json { OutputFormat::Json } else { OutputFormat::Text }

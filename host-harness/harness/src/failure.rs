@@ -61,9 +61,9 @@ pub(crate) enum Failure {
     Unavailable(String),
     /// The program understood the command and refused it.
     Refused(String),
-    /// There is nothing of the name that the command got, so nothing was changed.
+    /// The command names something that does not exist, so nothing was changed.
     Absent(String),
-    /// A host key that stored data needs is not here.
+    /// Stored data needs a host key that this program does not have.
     KeyMissing(String),
     /// A consent or a call failed.
     Consent(ConsentError),
@@ -74,8 +74,8 @@ pub(crate) enum Failure {
     Storage(StorageError),
     /// The host keys open none of the stored data keys. The text names the host keys that are missing.
     HostKeys(String),
-    /// A signal asked the program to end before the command was complete. Everything that had begun was finished. The
-    /// text says what is not done.
+    /// A signal asked the program to end before the command was complete. The command finished every step that it had
+    /// begun. The text says what the command did not do.
     Stopped(String),
     /// Ctrl-C was pressed while the command finished its running calls.
     Interrupted,
@@ -120,8 +120,8 @@ impl From<KeyFileError> for Failure {
     }
 }
 
-/// Returns the part of an error message that names the choice for files which a container mounts. Returns an empty text
-/// if the choice does not help.
+/// Returns the part of an error message that points to `--file-access`, the option for files that a container mounts.
+/// Returns an empty text if this option does not help.
 pub(crate) fn access_advice(error: &PrivateFileError) -> &'static str {
     let is_too_open = matches!(error, PrivateFileError::Open { .. });
     if is_too_open { "; if a container mounts it as a secret, see --file-access" } else { "" }

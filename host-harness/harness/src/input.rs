@@ -34,7 +34,8 @@ impl From<Malformed> for Failure {
     }
 }
 
-/// Reads standard input with `read`, on a thread of its own, so that a signal can end the program meanwhile.
+/// Reads standard input with `read` on a separate thread, so that a signal can end the program while `read` waits for
+/// input.
 pub(crate) async fn standard_input<T: Send + 'static>(
     stop: &CancellationToken,
     read: impl FnOnce(StdinLock<'static>) -> Result<T, Malformed> + Send + 'static,

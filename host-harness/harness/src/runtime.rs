@@ -16,7 +16,8 @@ use crate::failure::Failure;
 use crate::output::note;
 use crate::signals::EndSignals;
 
-/// The time that the program waits after the first signal. If the command still runs then, the program prints a note.
+/// How long the program waits for the command after the first signal. If the command still runs after this time, the
+/// program prints a note.
 const TIME_TO_END: Duration = Duration::from_millis(300);
 
 /// Writes the host library's log to standard error.
@@ -38,8 +39,8 @@ pub(crate) fn run(command: impl Future<Output = Result<(), Failure>>, stop: &Can
 }
 
 /// Runs a command to its end. After the first signal the command continues, because a running call may have received
-/// tokens that it must still save. A command that can begin further work looks at `stop`, and begins nothing more. Only
-/// a later Ctrl-C ends the command at once.
+/// tokens that it must still save. A command that can begin further work checks `stop`, and begins no further work once
+/// `stop` is cancelled. Only another Ctrl-C, after the program has printed a note, ends the command at once.
 async fn run_until_stopped(
     command: impl Future<Output = Result<(), Failure>>,
     stop: &CancellationToken,

@@ -57,7 +57,7 @@ use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
 use crate::output::Report;
 
-/// The maximum number of tenants whose data keys are checked before a command that works with all tenants.
+/// Before a command works with all tenants, the data keys of at most this number of tenants are checked.
 const MAX_CHECKED_TENANTS: usize = 20;
 
 /// The heading of the options that most commands share.
@@ -71,7 +71,7 @@ pub(crate) struct KeyArgs {
     #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     key_file: Option<PathBuf>,
 
-    /// Readers: owner, group or mounted
+    /// Who may read: owner, group, mounted
     #[arg(long, value_name = "WHO", env = environment::FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<Access>)]
     file_access: Option<Access>,
@@ -81,7 +81,7 @@ pub(crate) struct KeyArgs {
     #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     config: Option<PathBuf>,
 
-    /// Address of a fake TikTok Shop to use instead
+    /// Use the fake TikTok Shop at this address
     #[arg(long, value_name = "URL", env = environment::FAKE, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<FakeAddress>)]
     fake: Option<FakeAddress>,
@@ -134,7 +134,7 @@ pub(crate) struct Needs {
     pub(crate) tenant: TenantNeed,
 }
 
-/// Whether the tenant of a command must be known: it has an app, or something is stored of it.
+/// Whether the tenant of a command must be known. A tenant is known if it has an app, or if something of it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TenantNeed {
     Known,
@@ -205,12 +205,12 @@ fn read_config(path: Option<PathBuf>, access: Option<Access>) -> Result<ConfigFi
 }
 
 impl<T: TenantArgs> StorageArgs<T> {
-    /// Returns whether the options or the variable name a tenant.
+    /// Returns true if the option or its environment variable names a tenant.
     pub(crate) fn names_tenant(&self) -> bool {
         self.tenant.named().is_some()
     }
 
-    /// Opens a storage that exists, for a command with these needs.
+    /// Opens the storage for a command with these needs. Never creates a database.
     pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedStorage, Failure> {
         self.open_or_create_for(needs, Creation::Nothing, report).await
     }
@@ -299,18 +299,20 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
 }
 
 impl<T: TenantArgs> HostArgs<T> {
-    /// Opens a storage that exists, and builds a host with the component, for a command that seals or opens values.
+    /// Opens the storage and builds a host with the component, for a command that seals or opens values. Never creates
+    /// a database.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {
         self.open_for(Needs::EVERYTHING, report).await
     }
 
-    /// Opens a storage that exists, and builds a host with the component, for a command with these needs.
+    /// Opens the storage and builds a host with the component, for a command with these needs. Never creates a
+    /// database.
     pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedHost, Failure> {
         self.open_or_create_for(needs, Creation::Nothing, report).await
     }
 
-    /// Opens the storage and builds a host with the component, for a command that seals or opens values. `creation` says
-    /// which database the command creates if there is none.
+    /// Opens the storage and builds a host with the component, for a command that seals or opens values. `creation`
+    /// says which database the command creates if there is none.
     pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedHost, Failure> {
         self.open_or_create_for(Needs::EVERYTHING, creation, report).await
     }

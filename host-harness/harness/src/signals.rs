@@ -4,7 +4,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Receives the signals that ask the program to end. While it exists, none of them ends the program by itself.
+/// Receives the signals that ask the program to end. While this value exists, none of these signals ends the program by
+/// itself.
 pub(crate) struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -35,10 +36,11 @@ impl EndSignals {
         }
     }
 
-    /// Waits until Ctrl-C is pressed again, from now on. Presses before this call do not count.
+    /// Waits until Ctrl-C is pressed after this call. Earlier presses do not count.
     ///
     /// A further SIGTERM or SIGHUP changes nothing: systemd may send SIGHUP after SIGTERM, and a shell whose terminal
-    /// is closed sends SIGHUP after the system has sent it. Neither means that a person has decided to lose something.
+    /// is closed sends SIGHUP after the system has already sent SIGHUP. Neither signal means that a person accepts a
+    /// loss.
     pub(crate) fn another_interrupt(self) -> impl Future<Output = ()> {
         // A new receiver gets only the signals that arrive after it was created. It is created at once, and not when
         // the future is polled for the first time.
@@ -54,9 +56,9 @@ impl EndSignals {
     }
 }
 
-/// Returns whether SIGHUP was ignored when the program started. `nohup` starts programs like this, so that they
-/// continue after the terminal is closed. Only Linux answers this question without unsafe code. On other systems, SIGHUP always
-/// ends the program.
+/// Returns true if SIGHUP was ignored when the program started. `nohup` starts programs with SIGHUP ignored, so that
+/// they continue after the terminal is closed. Only Linux answers this question without unsafe code. On other systems,
+/// SIGHUP always ends the program.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores_hangup(&status)

@@ -17,7 +17,7 @@ use crate::settings::{COMPONENT, component_file, variable};
 #[derive(Serialize)]
 struct Line {
     version: &'static str,
-    /// `null` if there is no component, or if it can't be read.
+    /// `null` if there is no component, or if the component can't be read.
     component: Option<ComponentLine>,
     /// The version of the schema that this release needs.
     schema: i64,

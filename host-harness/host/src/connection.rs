@@ -89,9 +89,9 @@ impl Connection {
         [self.authorization_ends_at, self.refresh_expires_at].into_iter().flatten().min()
     }
 
-    /// Returns whether the customer may use this shop of the connection now: the shop is linked, its standing is
-    /// granted or inactive, and the connection does not need a new consent. `call`, `list_shops` and the owners of a
-    /// webhook follow the same rule.
+    /// Returns true if the customer may use this shop of the connection now. Then all of these hold: the shop is
+    /// linked, its standing is granted or inactive, and the connection does not need a new consent. The same rule
+    /// applies in `call`, in `list_shops`, and in the search for the owners of a webhook.
     #[must_use]
     pub const fn allows(&self, shop: &Shop) -> bool {
         let is_alive = !matches!(self.status, ConnectionStatus::ReauthorizationRequired(_));

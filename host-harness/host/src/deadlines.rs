@@ -30,10 +30,12 @@ pub struct Deadlines {
     /// The time for one answer of the credentials provider, for one read of the storage, or for all attempts of one
     /// save. Default: 10 s.
     pub save: Duration,
-    /// The time to resolve the host name and to connect, for all addresses together. With a proxy, this is the time for
-    /// the proxy's name and addresses, and then again the time for the proxy to open a tunnel. Default: 5 s.
+    /// The time to resolve the host name and to connect, for all addresses together. With a proxy, this time applies
+    /// twice: first to resolve the proxy's name and to connect to the proxy, and then until the proxy has opened a
+    /// tunnel. Default: 5 s.
     pub connect: Duration,
-    /// The time for one TLS handshake: with TikTok Shop, and before that with an `https` proxy. Default: 5 s.
+    /// The time for each TLS handshake. With an `https` proxy, there is one handshake with the proxy, and then one with
+    /// TikTok Shop. Default: 5 s.
     pub tls: Duration,
     /// The time from sending a request to receiving the head of its response. Default: 15 s.
     pub first_byte: Duration,

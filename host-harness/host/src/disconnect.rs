@@ -46,8 +46,9 @@ pub struct NotRevoked {
 /// The result of `disconnect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disconnected {
-    /// The connections that `target` named when the call began, in byte order. Empty if there was nothing of that name,
-    /// so that nothing was changed. Then the name may be misspelt, or an earlier call has already ended the connection.
+    /// The connections that `target` named when the call began, in byte order. If this list is empty, the call found no
+    /// such connection and changed nothing: the name may be misspelt, or an earlier call has already ended the
+    /// connection.
     pub found: Vec<ConnectionKey>,
     /// The connections that continue without the shop of [`DisconnectTarget::Shop`]. Empty after
     /// [`DisconnectTarget::All`].
@@ -68,8 +69,8 @@ pub struct SharedConnection {
 }
 
 impl ConnectorHost {
-    /// Returns the connections of other customers of the tenant that lose shops if `disconnect` revokes this target.
-    /// Ask a person to confirm a revocation with this list. The connections are in byte order. The function reads
+    /// Returns which connections of the tenant's other customers lose shops if `disconnect` revokes this target. Show
+    /// this list to the person who must confirm the revocation. The connections are in byte order. The function reads
     /// storage only, and it needs no keys. Connections that begin after the call are not in the list.
     ///
     /// # Errors
@@ -102,11 +103,11 @@ impl ConnectorHost {
     }
 
     /// Deletes connections from storage, whatever TikTok answers. For each connection, it deletes the tokens first, and
-    /// then the row. The call is idempotent: it also succeeds if there is nothing of that name, and
-    /// [`Disconnected::found`] says so.
+    /// then the row. The call is idempotent: it also succeeds if `target` names no connection, and then
+    /// [`Disconnected::found`] is empty.
     ///
-    /// With [`DisconnectTarget::All`] and [`RemoteGrant::Keep`], the call needs no key of the tenant. So connections can
-    /// be ended even after the host keys are lost.
+    /// With [`DisconnectTarget::All`] and [`RemoteGrant::Keep`], the call needs no key of the tenant. So connections
+    /// can be ended even after the host keys are lost.
     ///
     /// # Errors
     /// See [`CallError`]. After an error, call again: the repetition deletes what is left.

@@ -2,10 +2,10 @@
 //!
 //! Each request passes two checks. The first check looks at the scheme, which must be https, the method, and the
 //! authority, which must be one of two exact names. The second check looks at the addresses to which the name resolves,
-//! and allows only public addresses. With a forward proxy, the proxy resolves the name, and TLS inside its tunnel
-//! proves the name. All instances share one client, which then sends the request under the host's deadlines. The client
-//! returns a redirect to the guest, and never follows it. URLs contain secrets, so no log line and no error contains a
-//! query.
+//! and allows only public addresses. With a forward proxy, the host can't make the second check, because the proxy
+//! resolves the name. Then only the certificate proves the name, in TLS inside the proxy's tunnel. All instances share
+//! one client, which then sends the request under the host's deadlines. The client returns a redirect to the guest, and
+//! never follows it. URLs contain secrets, so no log line and no error contains a query.
 //!
 //! This folder uses wasi:http's types for bodies and errors, because these errors tell the guest whether a request was
 //! sent.

@@ -122,7 +122,7 @@ pub struct ConnectorError {
     pub(crate) plugin: Plugin,
     pub(crate) action: Action,
     pub(crate) failure: Failure,
-    /// In a box, because it would make every `Result` of a call larger.
+    /// The error is in a box, because otherwise it would make every `Result` of a call larger.
     pub(crate) proxy_error: Option<Box<ProxyError>>,
 }
 
@@ -148,8 +148,8 @@ impl ConnectorError {
         Self { plugin, action, failure, proxy_error: None }
     }
 
-    /// Adds the reason why the proxy gave no connection, if the connector reports that it had no connection. Then the
-    /// detail names the proxy, because the connector's own text does not know it.
+    /// If the connector reports that it did not reach TikTok Shop, adds the reason why the proxy gave no connection.
+    /// Also replaces the detail, because the connector does not know the proxy and can't name it.
     pub(crate) fn with_proxy_error(mut self, proxy_error: Option<ProxyError>) -> Self {
         if let Some(error) = proxy_error.filter(|_| self.failure.code == Cause::TikTokUnreachable.code()) {
             self.failure.detail = format!("Nothing was sent to TikTok Shop: {error}.");

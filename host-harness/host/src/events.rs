@@ -134,8 +134,8 @@ pub enum EventKind {
         shops: Vec<ShopId>,
     },
     /// The customer can no longer use these linked shops, although they are still linked. TikTok no longer lists them
-    /// (the standing is now `NoLongerGranted`), or the connection no longer works. In the second case
-    /// [`ReauthorizationRequired`](Self::ReauthorizationRequired) comes first.
+    /// (the standing is now `NoLongerGranted`), or the connection no longer works. If the connection no longer works,
+    /// the event [`ReauthorizationRequired`](Self::ReauthorizationRequired) comes first.
     ShopsLost {
         /// The lost shops, in the order in which the connection lists them. The list is never empty.
         shops: Vec<ShopId>,
@@ -143,7 +143,7 @@ pub enum EventKind {
     /// The customer can use these linked shops again. After a new consent, this event comes as soon as TikTok has
     /// listed the shops.
     ShopsRegained {
-        /// The shops, in the order in which the connection lists them. The list is never empty.
+        /// The regained shops, in the order in which the connection lists them. The list is never empty.
         shops: Vec<ShopId>,
     },
     /// A forced refresh has changed the connection: it has renewed the tokens, read the shops or recorded a failure. If

@@ -31,7 +31,7 @@ pub struct Limits {
     pub hostcall_bytes: usize,
     /// The maximum number of handles that a guest holds at the same time: requests, bodies, streams. Default: 1 000.
     pub handles: usize,
-    /// The maximum number of random bytes that the guest gets with one call of the host. Default: 64 KiB.
+    /// The maximum number of random bytes that the guest gets from one call to the host. Default: 64 KiB.
     pub random_bytes: u64,
     /// The maximum size in memory of one set of HTTP header fields, in bytes. Default: 64 KiB.
     pub header_bytes: usize,

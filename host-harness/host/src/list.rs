@@ -28,13 +28,14 @@ impl ConnectorHost {
             .await
     }
 
-    /// Returns at most `limit` of the tenant's connections that match the filter, with all their shops. They are
-    /// ordered by customer and account in byte order, and the list starts after the connection `after`. To read the
-    /// next page, pass the key of the last connection of this page. Use this function to find a connection by its shop
-    /// or seller.
+    /// Returns at most `limit` of the tenant's connections that match the filter, with all their shops. The connections
+    /// are ordered by customer, then by account, in byte order. The list starts after the connection `after`. To read
+    /// the next page, pass the key of the last connection of this page. Use this function to find a connection by its
+    /// shop or seller.
     ///
-    /// The function reads the rows from storage without running the component, so each status is as of the last write
-    /// of the row. If the tenant's keys are not available, the shops have no cipher, and everything else is complete.
+    /// The function reads the rows from storage without running the component, so each status is the status that was
+    /// last written to the row. If the tenant's keys are not available, the shops have no cipher, and everything else
+    /// is complete.
     ///
     /// # Errors
     /// See [`StorageError`].

@@ -59,13 +59,14 @@ pub struct SweepError {
     pub swept: Swept,
 }
 
-/// The two lists that a sweep works off, one after the other.
+/// One of the two lists of connections that a sweep processes. It processes `Due` first, and `DueLater` second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum List {
     /// The connections that are due now.
     Due,
-    /// The connections for which the storage has a later time, up to the longest pause after a failure. Some of them
-    /// are overdue, and wait only for the end of a claim or of a pause. All others are not due.
+    /// The connections whose due time in the storage is later than now, by at most the longest pause after a failure.
+    /// Some of these connections are overdue, and wait only for the end of a claim or of a pause. All other connections
+    /// of the list are not due.
     DueLater,
 }
 
@@ -75,17 +76,17 @@ struct Listed {
     due: Due,
 }
 
-/// The course of a sweep.
+/// The state of a running sweep.
 struct Course<E> {
     sweep: Sweep,
     swept: Swept,
     on_each: E,
-    /// The last entry of the list of due connections.
+    /// The last entry that was loaded from the storage. The next page begins after this entry.
     last: Option<Due>,
-    /// The connections of the first list whose refresh is running.
+    /// The connections of the list `Due` whose refresh is running.
     running: HashSet<(TenantId, ConnectionKey)>,
-    /// The connections that this sweep could not refresh. After a failure, the storage has a later time for them, so
-    /// the second list contains them again.
+    /// The connections that this sweep could not refresh. After a failure, the storage has a later due time for the
+    /// connection, so the list `DueLater` contains the connection again.
     not_refreshed: HashSet<(TenantId, ConnectionKey)>,
 }
 
@@ -97,9 +98,8 @@ impl ConnectorHost {
     /// Refreshes every due connection once. Then reports the due connections that it can't refresh now: see
     /// [`PassedOver`]. Then writes expiry notices about authorizations that end within 30 days, 7 days or 1 day. If
     /// `stop` completes, the sweep begins no further refresh, finishes the refreshes that have begun, and counts the
-    /// connections that are still due. `on_each` is called for each connection that was refreshed or passed over, whose
-    /// authorization has ended, or whose refresh failed. Up to `concurrency` refreshes run at the same time. While one
-    /// of them is slow, the others go on.
+    /// connections that are still due. `on_each` is called with each connection and its [`SweepOutcome`]. Up to
+    /// `concurrency` refreshes run at the same time. While one refresh is slow, the other refreshes go on.
     ///
     /// All hosts of a fleet may sweep at the same time. If two hosts refresh the same connection, only one host renews
     /// its tokens. Each host shuffles every page and skips connections that another host has refreshed or is
@@ -145,7 +145,7 @@ impl ConnectorHost {
         Ok(())
     }
 
-    /// Works off a list, page by page.
+    /// Processes a list, page by page.
     async fn work_off<E: FnMut(&Due, &SweepOutcome)>(
         &self,
         list: List,
@@ -228,12 +228,13 @@ impl ConnectorHost {
         (due, Some(outcome))
     }
 
-    /// Refreshes a connection that is overdue, although the storage has a later time for it. Usually the connector
-    /// answers that another call holds the refresh token, or that a pause has not ended. It then sends nothing to
+    /// Refreshes a connection of the list `DueLater` if it is overdue. Usually the connector answers that another call
+    /// has claimed the refresh token, or that a pause has not ended. In these cases the connector sends nothing to
     /// TikTok. The outcome is `None` if the connection is not overdue.
     async fn refresh_if_overdue(self, now: UnixSeconds, due: Due) -> (Due, Option<SweepOutcome>) {
         let row = run_within(self.storage_timeout(), self.storage().load_row(&due.tenant, &due.key)).await;
-        // If the storage fails or has no row, the connector is asked, because it checks the token record.
+        // If the storage fails or has no row, the connector decides whether to refresh, because it checks the token
+        // record.
         if row.is_ok_and(|row| row.is_some_and(|row| !is_overdue(&row.row.connection, now))) {
             return (due, None);
         }
@@ -270,14 +271,16 @@ impl ConnectorHost {
 }
 
 impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
-    /// Returns whether the sweep begins the refresh of an entry of the first list. A connection that dies becomes due at
-    /// once, until its row shows it, so a later page may list it again.
+    /// Returns true if the sweep must begin the refresh of this entry of the list `Due`. If so, marks the refresh as
+    /// running. A connection whose authorization ends becomes due at once, and stays due until its row contains the
+    /// end. So a later page may list the connection again.
     fn begins(&mut self, due: &Due) -> bool {
         let connection = (due.tenant.clone(), due.key.clone());
         !self.not_refreshed.contains(&connection) && self.running.insert(connection)
     }
 
-    /// Returns whether an entry of the second list is new to this sweep. The entries of the first list are not.
+    /// Returns true if this entry of the list `DueLater` is new to the sweep: it was not in the list `Due`, and the
+    /// sweep has not failed to refresh its connection.
     fn is_new(&self, due: &Due) -> bool {
         due.at > self.sweep.now && !self.not_refreshed.contains(&(due.tenant.clone(), due.key.clone()))
     }

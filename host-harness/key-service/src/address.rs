@@ -1,4 +1,4 @@
-//! The address of the key service: https, or http on loopback.
+//! Checks the address of the key service, which must use https, or http on loopback.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::error::SetupError;
 pub(crate) struct Address(Uri);
 
 impl Address {
-    /// Parses an address that has a scheme, a host, and maybe a port.
+    /// Parses an address that has a scheme, a host and an optional port.
     pub(crate) fn parse(text: &str) -> Result<Self, SetupError> {
         let malformed = |why| SetupError::Address(why);
         let uri: Uri = text.parse().map_err(|_| malformed("not an address such as https://bao.internal:8200"))?;
@@ -33,7 +33,7 @@ impl Address {
         }
     }
 
-    /// Returns the address of a path of the service's API.
+    /// Returns the URI of a path in the service's API.
     pub(crate) fn of(&self, path: &str) -> Result<Uri, http::Error> {
         let (scheme, authority) =
             (self.0.scheme_str().unwrap_or("https"), self.0.authority().map_or("", |a| a.as_str()));

@@ -7,22 +7,22 @@ use tiktok_shop_host::Secret;
 
 use crate::error::ServiceError;
 
-/// The maximum size of a file with a token: 64 KiB.
+/// The maximum length of a token that is read from a file: 64 KiB.
 const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// How the host authenticates to the key service.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Auth {
-    /// A token. The host renews its lease if the token is renewable. The host can't get another token after this one
+    /// A token. The host renews its lease if the token is renewable. The host can't get another token after this token
     /// has ended, so use a periodic token.
     Token(Secret),
     /// A file that contains a token. An agent of the service replaces the file. The host reads the file again when the
-    /// token in it is not accepted any more.
+    /// service no longer accepts the token.
     TokenFile(PathBuf),
     /// An AppRole: the host logs in with a role id and a secret id.
     AppRole {
-        /// The path at which the method is mounted, usually `approle`.
+        /// The path at which the authentication method is mounted, usually `approle`.
         mount: String,
         /// The role id.
         role_id: String,
@@ -31,7 +31,7 @@ pub enum Auth {
     },
     /// Kubernetes: the host logs in with the token (a JWT) of its service account.
     Kubernetes {
-        /// The path at which the method is mounted, usually `kubernetes`.
+        /// The path at which the authentication method is mounted, usually `kubernetes`.
         mount: String,
         /// The name of the role.
         role: String,
@@ -54,7 +54,7 @@ impl Auth {
         }
     }
 
-    /// Returns what the host does now to get a token.
+    /// Returns the credentials with which the host gets a token. Reads files again at each call.
     pub(crate) async fn credentials(&self) -> Result<Credentials, ServiceError> {
         Ok(match self {
             Self::Token(token) => Credentials::Token(token.clone()),
@@ -76,7 +76,7 @@ impl Auth {
         !matches!(self, Self::Token(_))
     }
 
-    /// Returns the method, for error texts.
+    /// Returns the name of these credentials, for error texts.
     pub(crate) const fn method(&self) -> &'static str {
         match self {
             Self::Token(_) => "the token",
@@ -87,11 +87,11 @@ impl Auth {
     }
 }
 
-/// What the host does to get a token.
+/// The way in which the host gets a token.
 pub(crate) enum Credentials {
-    /// Uses this token.
+    /// The host uses this token.
     Token(Secret),
-    /// Sends this body, which contains a secret.
+    /// The host logs in: it sends this body to this path. The body contains a secret.
     Login { path: String, body: Value },
 }
 

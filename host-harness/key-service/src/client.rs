@@ -1,4 +1,4 @@
-//! Sends requests to the key service: with TLS, deadlines, and repetitions of what can be repeated.
+//! Sends requests to the key service with TLS and deadlines, and repeats a request if that is safe.
 
 use std::error::Error;
 use std::fmt;
@@ -26,26 +26,29 @@ use crate::error::{ServiceError, SetupError};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
-/// Agents and proxies of the service refuse requests without this header, because a browser can't be made to send it.
+/// Agents and proxies of the service refuse requests without this header. An attacker can't make a browser send this
+/// header.
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 /// The maximum size of an answer: 1 MiB.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// The maximum length of a text of the service that an error repeats.
+/// The maximum number of characters that an error quotes from a text of the service.
 const MAX_WHY: usize = 200;
 /// The maximum number of attempts of a request.
 const MAX_ATTEMPTS: u32 = 3;
 /// The longest pause before the second attempt. The pause doubles with each further attempt, and its length is random,
 /// so that the hosts of a fleet do not repeat their requests at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Why an answer with status 404 says nothing about a key.
+/// The error text for an answer with status 404 that does not say that a key is missing.
 const NOT_FOUND: &str = "HTTP 404, but not as for a missing key; check the address and the load balancer";
 
 /// Whether a request may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// The request may be repeated after every transient failure, because two such requests do the same as one.
+    /// The request may be repeated after every transient failure, because sending it twice has the same effect as
+    /// sending it once.
     Always,
-    /// The request may be repeated only if it was not sent. A login can use up one of a limited number of uses.
+    /// The request may be repeated only if it was not sent. A login is such a request, because the service may limit
+    /// the number of logins.
     IfUnsent,
 }
 
@@ -57,7 +60,7 @@ pub(crate) struct ApiRequest<'a> {
     pub(crate) token: Option<&'a Secret>,
     pub(crate) body: Option<&'a Value>,
     pub(crate) repeat: Repeat,
-    /// Who asks, for error texts.
+    /// The credentials that the host uses, for error texts.
     pub(crate) asker: &'static str,
 }
 
@@ -138,7 +141,7 @@ impl Client {
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|error| sent(ServiceError::Away(deepest(&*error))))?.to_bytes();
-        // The copy of hyper is not zeroed, because hyper does not offer it.
+        // The copy that hyper has of the body is not zeroed, because hyper offers no way to do so.
         let body = Zeroizing::new(body.to_vec());
         if status.is_success() {
             let no_json = |_| sent(ServiceError::Malformed("it is not JSON"));
@@ -163,7 +166,7 @@ impl Client {
             Some(body) => {
                 built = built.header(CONTENT_TYPE, "application/json");
                 let text = serde_json::to_vec(body).map_err(|_| ServiceError::Malformed("the request is not JSON"))?;
-                // The bytes are zeroed when the request is sent.
+                // The bytes are zeroed when they are dropped, after the request was sent.
                 Bytes::from_owner(Zeroizing::new(text))
             }
             None => Bytes::new(),
@@ -178,7 +181,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Reads the authorities of the file. Without a file, returns Mozilla's authorities.
+/// Reads the certificate authorities from the file. Without a file, returns Mozilla's certificate authorities.
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, SetupError> {
     let Some(path) = ca_file else {
         return Ok(RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()));
@@ -195,7 +198,7 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, SetupError> {
     Ok(roots)
 }
 
-/// Returns the text of the error's deepest cause, which says most.
+/// Returns the text of the error's deepest cause, because this text is the most precise.
 fn deepest(error: &(dyn Error + 'static)) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
@@ -204,7 +207,7 @@ fn deepest(error: &(dyn Error + 'static)) -> String {
     deepest.to_string()
 }
 
-/// Returns what an unsuccessful answer means.
+/// Converts an unsuccessful answer into an error.
 fn refusal(status: StatusCode, body: &[u8], request: &ApiRequest<'_>) -> ServiceError {
     let why = texts(body);
     let says = |text: &str| why.contains(text);
@@ -242,8 +245,8 @@ fn texts(body: &[u8]) -> String {
     texts.join(" ")
 }
 
-/// Returns a text of the service as an error may show it: short, without characters that move a cursor, and without
-/// the secrets of the request.
+/// Returns a text of the service in a form that an error may quote: short, without control characters, and without the
+/// secrets of the request.
 fn shown(why: &str, request: &ApiRequest<'_>) -> String {
     let mut secrets: Vec<&str> = request.token.map(Secret::expose).into_iter().collect();
     let members = request.body.and_then(Value::as_object).into_iter().flat_map(serde_json::Map::values);
@@ -257,7 +260,7 @@ fn shown(why: &str, request: &ApiRequest<'_>) -> String {
     }
 }
 
-/// Returns the request as a policy names it: the capability and the path.
+/// Describes the request in the terms of a policy: the capability and the path.
 fn what(request: &ApiRequest<'_>) -> String {
     let capability = match request.method {
         Method::GET => "read",
@@ -267,7 +270,7 @@ fn what(request: &ApiRequest<'_>) -> String {
     format!("{capability} on {}", request.path)
 }
 
-/// Returns the mount of a path: everything before the last two parts.
+/// Returns the mount in a path. The mount is everything before the last two parts of the path.
 fn mount(path: &str) -> String {
     let mut parts: Vec<_> = path.split('/').collect();
     parts.truncate(parts.len().saturating_sub(2).max(1));

@@ -1,4 +1,4 @@
-//! The errors: wrong settings of a key service, and the reasons why the service did not do what the host asked.
+//! Defines the errors for wrong settings of a key service, and for requests that the service did not carry out.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// The address is malformed or not safe. The text never quotes the address.
+    /// The address is malformed or not safe. The text of the error never quotes the address.
     #[error("address: {0}")]
     Address(&'static str),
     /// The mount of the engine or of the authentication is malformed.
@@ -18,7 +18,7 @@ pub enum SetupError {
     /// The namespace is malformed.
     #[error("namespace: not visible ASCII characters")]
     Namespace,
-    /// The file of authorities can't be read, or contains no certificate.
+    /// The file of certificate authorities can't be read, or contains no certificate.
     #[error("ca-file {}: {why}", path.display())]
     CaFile {
         /// The path of the file.
@@ -70,7 +70,8 @@ pub(crate) enum ServiceError {
 }
 
 impl ServiceError {
-    /// Returns whether the same request may succeed soon, on this node or on another one behind the same address.
+    /// Returns true if the same request may succeed soon, on the same node of the service or on another node behind the
+    /// same address.
     pub(crate) const fn is_transient(&self) -> bool {
         match self {
             Self::Away(_) | Self::Late | Self::Busy => true,

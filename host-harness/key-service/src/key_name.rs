@@ -1,11 +1,13 @@
-//! The names of the keys in the service, and the ids of host keys.
+//! Builds the names of the keys in the service, and the ids of host keys.
 //!
-//! The name of a tenant's key is the prefix, a dot and the tenant. In the tenant's part, letters, digits and `-` stand
-//! for themselves, and every other byte is `_` with two hexadecimal digits. So two tenants never have the same name.
-//! If this part would be longer than 128 characters, it is `_sha256_` and the SHA-256 of the tenant, because a service
-//! that stores its keys in files allows no longer names.
+//! The name of a tenant's key consists of the prefix, a dot and the tenant's part. The tenant's part contains the
+//! letters, digits and `-` of the tenant's id unchanged. Every other byte of the id, and a `-` at its end, becomes `_`
+//! and two hexadecimal digits. So two tenants never have the same name. If the tenant's part would be longer than 128
+//! characters, it is `_sha256_` and the SHA-256 of the tenant's id instead. A service that stores its keys in files
+//! does not allow longer names.
 //!
-//! The id of a host key is the name of the key, `:v` and the version of the key: `tiktok-shop.acme:v3`.
+//! The id of a host key consists of the name of the key, `:v` and the version of the key, for example
+//! `tiktok-shop.acme:v3`.
 
 use sha2::{Digest as _, Sha256};
 use tiktok_shop_host::{HostKeyId, TenantId};
@@ -20,7 +22,8 @@ const MAX_TENANT: usize = 128;
 pub(crate) struct Prefix(String);
 
 impl Prefix {
-    /// Returns the prefix. `None` if it has another form than [`Options::prefix`](crate::Options::prefix) allows.
+    /// Returns the prefix. Returns `None` if the text does not have the form that
+    /// [`Options::prefix`](crate::Options::prefix) requires.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let is_valid = (1..=MAX_PREFIX).contains(&text.len())

@@ -1,7 +1,7 @@
 //! Host keys in a key service: OpenBao or HashiCorp Vault, with the transit engine.
 //!
-//! [`KeyService`] is a [`KeyProvider`](tiktok_shop_host::seal::KeyProvider). The service has one key for each tenant,
-//! which never leaves the service. The host sends a tenant's data key to the service to wrap (encrypt) or unwrap
+//! [`KeyService`] is a [`KeyProvider`](tiktok_shop_host::seal::KeyProvider). The service has one key for each tenant.
+//! This key never leaves the service. The host sends a tenant's data key to the service to wrap (encrypt) or unwrap
 //! (decrypt) it. If somebody deletes a tenant's key in the service, nobody can open a value of this tenant any more, in
 //! any copy or backup of the database.
 //!

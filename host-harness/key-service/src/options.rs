@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::auth::Auth;
 
-/// Where the key service is, how the host authenticates, and how the keys are named there.
+/// The settings of a key service: its address, the authentication of the host, and the names of the keys.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
@@ -16,18 +16,19 @@ pub struct Options {
     pub auth: Auth,
     /// The path at which the transit engine is mounted. Default: `transit`.
     pub mount: String,
-    /// The first part of the name of each key. The name is the prefix, a dot and the tenant. Give each database a
-    /// prefix of its own. 1 to 64 letters, digits, `-` and `_`. Default: `tiktok-shop`.
+    /// The first part of the name of each key. The name consists of the prefix, a dot and the tenant. Give each
+    /// database a prefix of its own. A prefix consists of 1 to 64 letters, digits, `-` and `_`, and does not begin with
+    /// `-`. Default: `tiktok-shop`.
     pub prefix: String,
-    /// The namespace of the service, if it has namespaces.
+    /// The namespace that the host uses in the service, if the service has namespaces.
     pub namespace: Option<String>,
-    /// A PEM file with the authorities that may sign the certificate of the service. Without a file, these are
-    /// Mozilla's authorities, which are compiled in.
+    /// A PEM file with the certificate authorities that may sign the certificate of the service. Without a file,
+    /// Mozilla's certificate authorities apply, which are compiled in.
     pub ca_file: Option<PathBuf>,
     /// How long one attempt of a request may take. Default: 3 s.
     pub attempt_timeout: Duration,
-    /// How long wrapping or unwrapping may take, with all its requests and attempts. Default: 8 s. A host gives its
-    /// storage 10 s for each read and save.
+    /// How long wrapping or unwrapping may take, with all its requests and attempts. Default: 8 s. This default is
+    /// shorter than the 10 s that the storage of a host has for each read and save.
     pub timeout: Duration,
 }
 

@@ -50,8 +50,8 @@ struct Inner {
 }
 
 impl KeyService {
-    /// Creates a provider. It connects to the service when it is first used. Use the provider in a tokio runtime: a
-    /// task renews its token.
+    /// Creates a provider. It connects to the service when it is first used. Use the provider in a tokio runtime,
+    /// because a tokio task renews the provider's token.
     ///
     /// # Errors
     /// See [`SetupError`].
@@ -71,7 +71,7 @@ impl KeyService {
         Ok(Self { inner: Arc::new(Inner { client, session, mount, prefix, timeout }) })
     }
 
-    /// Returns whether this is the id of a host key in this service. The key may have been deleted there.
+    /// Returns true if this id has the form of a host key's id in this service. The key itself may have been deleted.
     #[must_use]
     pub fn owns(&self, host_key: &HostKeyId) -> bool {
         self.inner.prefix.owns(host_key)
@@ -101,7 +101,8 @@ impl Inner {
         format!("{}/keys/{}", self.mount, key.as_str())
     }
 
-    /// Sends a request with the host's token. If the service refuses the token, sends the request again with a new one.
+    /// Sends a request with the host's token. If the service refuses the token, sends the request again with a new
+    /// token.
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ServiceError> {
         let token = self.session.token().await?;
         let asker = self.session.auth().method();
@@ -147,7 +148,8 @@ impl Inner {
     }
 
     async fn encrypt(&self, key: &KeyName, data_key: &DataKey, context: &[u8]) -> Result<WrappedKey, ServiceError> {
-        // The host reads the key first, because the service itself would create a missing key of another type.
+        // The host first checks that the key exists, and creates a missing key itself. Otherwise the service would
+        // create the missing key, with another type.
         if self.newest_version(key).await?.is_none() {
             self.create(key).await?;
             self.newest_version(key).await?;
@@ -178,7 +180,8 @@ impl Inner {
         Ok(DataKey::new(bytes))
     }
 
-    /// Deletes a key. First tries without permission to delete it, so that nothing changes if the host may not delete.
+    /// Deletes a key. First sends the deletion without setting `deletion_allowed`, so that nothing changes if the host
+    /// may not delete keys.
     async fn delete(&self, key: &KeyName) -> Result<(), ServiceError> {
         let path = self.key_path(key);
         if self.newest_version(key).await?.is_none() {
@@ -193,7 +196,7 @@ impl Inner {
         self.ask(Method::DELETE, &path, None).await.map(drop)
     }
 
-    /// Runs a task until the deadline. Converts its error.
+    /// Runs a task with the time limit [`Options::timeout`]. Converts the task's error into a [`KeyError`].
     async fn within_deadline<T>(
         &self,
         host_key: Option<&HostKeyId>,

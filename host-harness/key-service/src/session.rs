@@ -1,4 +1,4 @@
-//! The host's token: the login, the renewal of the token's lease before it ends, and a new login after it has ended.
+//! Logs in to the key service, renews the token's lease before the lease ends, and logs in again after it has ended.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::error::ServiceError;
 const RETRY_RENEWAL: Duration = Duration::from_secs(10);
 /// How often the host looks whether a token needs renewal, if the token never ends.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long the host does not log in again because of a refused request, after a new token was refused as well. Then the
-/// reason is a policy, and not the token.
+/// If the service has refused a new token as well, the host does not log in again for this time when a request is
+/// refused. The reason for such a refusal is a policy, and not the token.
 const LOGIN_PAUSE: Duration = Duration::from_secs(10);
 
 /// A token and the end of its lease.
@@ -73,9 +73,9 @@ pub(crate) struct Session {
     client: Arc<Client>,
     auth: Auth,
     lease: Mutex<Option<Lease>>,
-    /// When a new token was refused as well.
+    /// The latest time at which the service refused a request again after a new login.
     refused_again_at: Mutex<Option<Instant>>,
-    /// Only one task at a time logs in or renews.
+    /// A task holds this lock while it logs in or renews the token.
     turn: tokio::sync::Mutex<()>,
     /// The task that renews the token.
     renewal: Mutex<Option<AbortHandle>>,
@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// Returns another token after the service has refused a request with the token `refused`. Returns `None` if
-    /// another token would not help: the service accepts the token, but not the request.
+    /// another token would not help, for example because the service accepts the token, but not the request.
     pub(crate) async fn after_refusal(self: &Arc<Self>, refused: &Secret) -> Result<Option<Secret>, ServiceError> {
         let _turn = self.turn.lock().await;
         let current = lock(&self.lease).clone();
@@ -143,7 +143,7 @@ impl Session {
         (!lease.has_ended()).then_some(lease.token)
     }
 
-    /// Gets a new token. The caller has the turn.
+    /// Gets a new token. The caller must hold the lock `turn`.
     async fn log_in(self: &Arc<Self>) -> Result<Secret, ServiceError> {
         let lease = match self.auth.credentials().await? {
             Credentials::Token(token) => match self.look_up(&token).await {
@@ -152,7 +152,8 @@ impl Session {
                     let is_renewable = data.get("renewable").and_then(Value::as_bool).unwrap_or_default();
                     Lease::new(token, Duration::from_secs(ttl), is_renewable)
                 }
-                // The token is wrong, or its policies do not allow it to look itself up. The next request shows which.
+                // The token is wrong, or its policies do not allow it to look itself up. The next request shows which
+                // of these two reasons is true.
                 Err(ServiceError::Denied { .. }) => Lease::new(token, Duration::ZERO, false),
                 Err(error) => return Err(error),
             },
@@ -168,7 +169,7 @@ impl Session {
         Ok(token)
     }
 
-    /// Returns the error of a login.
+    /// Converts the error of a login request. If the service refused the login, the result says so.
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other error says itself what is wrong")]
     fn refused(&self, error: ServiceError) -> ServiceError {
         let method = self.auth.method();
@@ -182,8 +183,8 @@ impl Session {
         }
     }
 
-    /// Renews the lease of the token. If the service refuses, or if the lease is near its greatest length, logs in
-    /// again.
+    /// Renews the lease of the token. If the service refuses the renewal, or grants less than half of the time that it
+    /// granted at the login, logs in again if this is possible.
     async fn renew(self: &Arc<Self>) -> Result<(), ServiceError> {
         let _turn = self.turn.lock().await;
         let current = lock(&self.lease).clone();
@@ -212,7 +213,7 @@ impl Session {
         self.log_in().await.map(drop)
     }
 
-    /// Asks the service what it knows of a token.
+    /// Asks the service for the properties of a token, such as its remaining time.
     async fn look_up(&self, token: &Secret) -> Result<Value, ServiceError> {
         let request = ApiRequest {
             method: Method::GET,
@@ -237,7 +238,7 @@ impl Session {
         self.client.send(&ApiRequest { method, path, token, body: Some(body), repeat, asker }).await
     }
 
-    /// Starts the task that renews the token, unless it runs.
+    /// Starts the task that renews the token, unless this task is already running.
     fn keep_renewing(self: &Arc<Self>) {
         let mut task = lock(&self.renewal);
         if task.as_ref().is_none_or(AbortHandle::is_finished) {

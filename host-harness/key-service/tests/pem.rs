@@ -1,4 +1,4 @@
-//! Writes a certificate in PEM.
+//! Converts a certificate from DER to PEM.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -34,7 +34,7 @@ use tokio::time::{Instant, sleep};
 const PAGE: &str = include_str!("../../../docs/keys.md");
 const CONTEXT: &[u8] = b"context";
 
-/// Returns the code block of the page that follows this heading.
+/// Returns the first policy after this heading of the page. The policy is a code block.
 fn policy(heading: &str) -> &'static str {
     let (_, section) = PAGE.split_once(heading).unwrap();
     let (_, block) = section.split_once("```hcl\n").unwrap();
@@ -106,7 +106,7 @@ async fn a_data_key_is_unwrapped_only_for_its_tenant_and_its_context() {
             assert_eq!(keys.unwrap(tenant, wrapped, CONTEXT).await.unwrap_err(), mismatch, "{tenant}");
         }
     }
-    // The other tenant's ciphertext under the own id does not unwrap, either.
+    // The ciphertext of another tenant does not unwrap, even if it is stored with the id of the own host key.
     let [(acme, own), (_, foreign), ..] = &*seen else { panic!() };
     assert_eq!(own.host_key, id("tiktok-shop.acme:v1"));
     let copied = WrappedKey { host_key: own.host_key.clone(), bytes: foreign.bytes.clone() };
@@ -185,7 +185,7 @@ async fn a_deleted_key_makes_the_erasure_of_its_tenant_final_and_is_not_made_aga
     assert_eq!(refused.to_string(), gone.to_string());
     assert_eq!(server.request("GET", path, &Value::Null).0, 404, "no key was made again");
 
-    // After the erasure of what is stored, the tenant can connect again, and the old copy stays closed.
+    // After the stored data is erased, the tenant can connect again. The old wrapped key still can't be unwrapped.
     restored.erase(&t).await.unwrap();
     restored.ensure_key(&t).await.unwrap();
     let error = connector(&server).unwrap(&t, &old, CONTEXT).await.unwrap_err();
@@ -296,7 +296,8 @@ async fn an_app_role_logs_in_again_after_its_token_was_revoked_or_can_be_renewed
     assert!(!format!("{keys:?}{:?}", auth("CANARY")).contains("CANARY"));
 }
 
-/// Starts a part of Kubernetes: it accepts every token as the service account `connector` in the namespace `shop`.
+/// Starts a server that replaces the token check of Kubernetes. The server accepts every token as the service account
+/// `connector` in the namespace `shop`.
 async fn kubernetes() -> SocketAddr {
     let review = json!({
         "apiVersion": "authentication.k8s.io/v1",
@@ -314,7 +315,8 @@ async fn kubernetes() -> SocketAddr {
     address
 }
 
-/// Returns a token of a service account. Its signature is wrong, but only Kubernetes checks it.
+/// Returns a token of a service account. The signature of the token is wrong, but only a real Kubernetes would check
+/// the signature.
 fn service_account_token(name: &str) -> String {
     let part = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
     let head = part(json!({ "alg": "RS256", "kid": "k" }));

@@ -1,4 +1,4 @@
-//! Tests TLS, deadlines and repetitions against servers that answer as a test needs it.
+//! Tests TLS, deadlines and repeated requests with small servers that give the answers of a test.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -77,7 +77,7 @@ async fn a_login_that_was_sent_is_not_repeated() {
     assert_eq!(*paths.lock().unwrap(), ["/v1/auth/approle/login"]);
 }
 
-/// A load balancer without a route to the service knows nothing about keys.
+/// The server of this test stands for a load balancer that has no route to the key service.
 #[tokio::test]
 async fn an_answer_of_a_load_balancer_does_not_mean_that_a_key_is_missing_or_destroyed() {
     let answer = |uri: Uri| async move {

@@ -1,4 +1,5 @@
-//! Who may read a file with secrets: its owner only, or also those who can read a secret that a container mounts.
+//! Decides who may read a file with secrets: only its owner, or also the users to whom a container's mount gives
+//! access.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -11,8 +12,9 @@ use rustix::process::{getegid, getgroups};
 
 use crate::{PrivateFileError, failed, judge_kind, judge_names, judge_private};
 
-/// Who may read a file with secrets. In each case, only the owner may write to the file, and the owner must be this user
-/// or root. The default is [`Owner`](Self::Owner), because every other case must be an explicit choice.
+/// The users who may read a file with secrets. In each case, only the owner may write to the file, and the owner must
+/// be the user of this process or root. The default is [`Owner`](Self::Owner), because every other case must be an
+/// explicit choice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Access {
     /// Only the owner: mode 600 or 400.
@@ -21,9 +23,9 @@ pub enum Access {
     /// Also a group to which this process belongs: mode 440 or 640. Kubernetes mounts secrets with mode 440 if the pod
     /// has an `fsGroup` and the volume has `defaultMode: 0440`.
     Group,
-    /// As [`Group`](Self::Group). If the file is on a read-only mount, every user may read it: mode 444. Docker and
-    /// Kubernetes mount secrets like this by default. Only the processes of the container see the mount, so choose this
-    /// only in a container that runs nothing else.
+    /// As [`Group`](Self::Group). In addition, every user may read the file (mode 444) if the file is on a read-only
+    /// mount. Docker and Kubernetes mount secrets like this by default. Only the processes of the container see the
+    /// mount, so choose `Mounted` only in a container that runs nothing else.
     Mounted,
 }
 
@@ -64,7 +66,7 @@ const FOREIGN_GROUP: &str = "a group can read it to which this process does not 
                              this process, or take this right away with chmod g-r";
 
 impl Access {
-    /// Checks that only those users can read an open file whom this access allows, and that nobody else can write to
+    /// Checks that only the users whom this access allows can read an open file, and that only the owner can write to
     /// it.
     pub(crate) fn judge(self, path: &Path, file: &File, found: &Metadata) -> Result<(), PrivateFileError> {
         if self == Self::Owner {
@@ -149,7 +151,8 @@ mod tests {
         }
     }
 
-    /// Only root can give a file to a group to which it does not belong, so another user tests nothing here.
+    /// Only root can give a file to a group to which root does not belong. If another user runs this test, the test
+    /// does not check the refusal.
     #[test]
     fn a_file_of_a_group_to_which_the_process_does_not_belong_is_refused() {
         const NO_GROUP: u32 = 64_321;
@@ -161,7 +164,8 @@ mod tests {
         }
     }
 
-    /// The kernel's own files belong to root, and every user can read them. In many containers their mount is read-only.
+    /// This test uses files of the kernel. They belong to root, and every user can read them. In many containers their
+    /// mount is read-only.
     #[test]
     fn a_file_on_a_read_only_mount_may_be_readable_for_everybody() {
         let read_only = ["/sys/kernel/mm/transparent_hugepage/enabled", "/sys/kernel/notes", "/proc/version"];

@@ -1,7 +1,7 @@
 //! Opens and writes files that other users can't read, or can't change. A private file can be read and written only by
 //! its owner. Examples are keys, a configuration with secrets, and databases. Containers mount secrets as files that
-//! more users can read: [`Access`] accepts them if the caller asks for it. An unwritable file can be read by all
-//! users, but only its owner can change or replace it. An example is a program.
+//! more users can read. A caller can accept such files with [`Access`]. An unwritable file can be read by all users,
+//! but only its owner can change or replace it. An example is a program.
 //!
 //! To read a file, this crate opens it first. Then the crate checks the open file: its kind, owner, permissions and
 //! number of names (hard links). It also checks the folders and links on the way to the file. So nobody can exchange
@@ -48,7 +48,8 @@ pub enum PrivateFileError {
         /// The permissions of the file.
         mode: u32,
     },
-    /// Users whom [`Access::Group`] or [`Access::Mounted`] does not allow can read or write the file.
+    /// The caller chose [`Access::Group`] or [`Access::Mounted`], but users whom this access does not allow can read or
+    /// write the file.
     #[error("{}: {why} (mode {mode:03o})", path.display())]
     Shared {
         /// The file.
@@ -135,8 +136,8 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError>
     read_with_access(path, limit, Access::Owner)
 }
 
-/// Returns the text of a file of at most `limit` bytes that nobody else can change, and that only those users can read
-/// whom `access` allows. `None` if the file does not exist.
+/// Returns the text of a file of at most `limit` bytes. Fails if other users can change the file, or if users whom
+/// `access` does not allow can read it. Returns `None` if the file does not exist.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -219,7 +220,7 @@ fn judge_private(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> 
     judge_names(path, found)
 }
 
-/// Checks that the file has no second name.
+/// Checks that the file has no second name (hard link).
 fn judge_names(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> {
     match found.nlink() {
         0 | 1 => Ok(()),
@@ -263,8 +264,9 @@ pub fn replace(path: &Path, text: &str) -> Result<(), PrivateFileError> {
     place(path, text, None, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
 }
 
-/// As [`replace`], but if `access` lets a group read the existing file, the new file has the same owner, group and mode.
-/// Fails, and changes nothing, if this is not possible, or if every user can read the existing file.
+/// Replaces a file as [`replace`] does. But if a group can read the existing file, and `access` allows that, the new
+/// file gets the owner, group and mode of the existing file. If the new file can't get them, or if every user can read
+/// the existing file, the function fails and changes nothing.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -273,7 +275,8 @@ pub fn replace_with_access(path: &Path, text: &str, access: Access) -> Result<()
     let found = existing.map(|file| file.metadata()).transpose().map_err(failed(path))?;
     let shared = found.filter(|found| found.mode() & 0o044 != 0);
     if let Some(found) = shared.as_ref().filter(|found| found.mode() & 0o004 != 0) {
-        // The existing file is on a read-only mount, and `path` is a link to it. A new file would be elsewhere.
+        // The existing file is on a read-only mount, and `path` is a link to it. A new file would replace only this
+        // link.
         return Err(PrivateFileError::Shared { path: path.to_owned(), why: MOUNTED, mode: found.mode() & 0o777 });
     }
     place(path, text, shared.as_ref(), |draft| fs::rename(draft, path).map(|()| true)).map(drop)
@@ -284,7 +287,7 @@ const MOUNTED: &str = "it is on a read-only mount; change the original file, and
 /// Gives a draft the owner, the group and the mode of the file that it will replace.
 fn share(draft: &File, found: &Metadata) -> io::Result<()> {
     let (owner, group, mode) = (found.uid(), found.gid(), found.mode() & 0o777);
-    // The mode comes last, so that no other group can read the draft.
+    // The mode is set last, so that no other group can read the draft.
     let shared = fchown(draft, Some(owner), Some(group));
     shared.and_then(|()| draft.set_permissions(Permissions::from_mode(mode))).map_err(|error| {
         let kept = format!("its owner (id {owner}), group (id {group}) and mode ({mode:03o})");
@@ -293,7 +296,8 @@ fn share(draft: &File, found: &Metadata) -> io::Result<()> {
 }
 
 /// Writes the text to a temporary file (draft) beside `path`, and calls `put` to give the draft the name `path`. `put`
-/// returns whether it gave the draft this name. The draft is private, or has the owner, group and mode of `shared`.
+/// returns whether it gave the draft this name. Without `shared`, the draft is private. Otherwise the draft gets the
+/// owner, group and mode of `shared`.
 fn place(
     path: &Path,
     text: &str,
@@ -416,7 +420,7 @@ mod tests {
         assert_eq!(read_with_access(&path, 5, Access::Group).unwrap().as_deref(), Some("third"));
     }
 
-    /// Root can give a draft to every owner, so root tests nothing here.
+    /// Root can give a draft to every owner, so this test checks nothing if root runs it.
     #[test]
     fn a_draft_that_can_not_get_the_owner_of_the_file_is_removed() {
         let folder = tempfile::tempdir().unwrap();

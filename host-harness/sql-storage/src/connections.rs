@@ -78,7 +78,7 @@ impl ConnectionStorage for SqlStorage {
         limit: usize,
     ) -> Result<Vec<RowEntry>, StorageError> {
         self.run_to_deadline(async {
-            // With `CROSS JOIN`, SQLite reads the page first, and then the connection of each of its keys.
+            // With `CROSS JOIN`, SQLite reads the keys of the page first, and then the connection of each key.
             let rest = format!(
                 "SELECT {} FROM page p CROSS JOIN tiktok_shop_connections c {JOINED_SHOPS} \
                  WHERE c.tenant = $1 AND c.customer = p.customer AND c.account = p.account \
@@ -222,9 +222,9 @@ impl SqlStorage {
 const JOINED_SHOPS: &str = "LEFT JOIN tiktok_shop_shops s \
                             ON s.tenant = c.tenant AND s.customer = c.customer AND s.account = c.account";
 
-/// Returns the columns of connections `c` that are joined with their shops `s`. The result has one database row per
-/// shop. Only the first database row of a connection contains the values of the connection's columns, because these
-/// values can be large.
+/// Returns the list of columns for a query that joins connections `c` with their shops `s`. The result has one database
+/// row per shop. Only the first database row of a connection contains the values of the connection's columns, because
+/// these values can be large.
 fn joined_columns() -> String {
     let first = |column: &&str| format!("CASE WHEN COALESCE(s.position, 0) = 0 THEN c.{column} END AS {column}");
     let columns: Vec<_> = COLUMNS.iter().map(first).collect();
@@ -235,8 +235,8 @@ fn joined_columns() -> String {
     )
 }
 
-/// Reads connections from the columns of [`joined_columns`]. The database rows of a connection follow each other, in
-/// the order of its shops.
+/// Converts database rows with the columns of [`joined_columns`] into connections. The database rows of one connection
+/// must follow each other, in the order of the connection's shops.
 fn read_joined_rows(rows: &[AnyRow]) -> Result<Vec<RowEntry>, StorageError> {
     let mut entries: Vec<RowEntry> = Vec::new();
     for row in rows {

@@ -37,7 +37,7 @@ impl Pool {
         }
     }
 
-    /// Waits for the running calls, and closes every connection.
+    /// Closes every connection. Returns after the running calls have ended and all connections are closed.
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,

@@ -6,9 +6,9 @@ use std::time::Duration;
 /// host has for one save, so that the host can try a save again after the server has hung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgresOptions {
-    /// The highest number of connections of this host to the server. If the address contains `pool-size`, that number
-    /// counts. If the server refuses a connection because there are too many, the calls share the open connections.
-    /// Default: 10.
+    /// The highest number of connections of this host to the server. If the server's address contains `pool-size`, the
+    /// number in the address is used instead. If the server refuses a connection because too many are open, the calls
+    /// share the open connections. Default: 10.
     pub connections: u32,
     /// The longest time that a call waits for a connection, because no connection is free or because the server can't
     /// be reached. Default: 4 seconds.

@@ -18,13 +18,13 @@ use self::schema::new_schema;
 const CALLERS: u8 = 12;
 const ROUNDS: u8 = 20;
 
-/// Creates the tables in a new schema, and a role that may have only `limit` connections. Returns the name of the role
-/// and the address of the database for the role.
+/// Creates the tables in a new schema, and a role that may have only `limit` connections. Returns the name of the role,
+/// and the address with which this role connects to the database.
 async fn role_with_limit(server: &str, limit: u32) -> (String, String) {
     let address = new_schema(server).await;
     SqlStorage::postgres(&address, OpenMode::Migrate, PostgresOptions::default()).await.unwrap().close().await;
     let mut operator = PgConnection::connect(&address).await.unwrap();
-    // The role has the name of the schema.
+    // The role gets the same name as the schema.
     let role: String = operator.fetch_one("SELECT current_schema()").await.unwrap().get(0);
     let grants = format!(
         "CREATE ROLE {role} LOGIN CONNECTION LIMIT {limit}; GRANT USAGE ON SCHEMA {role} TO {role}; \
@@ -67,7 +67,7 @@ async fn twelve_callers_share_the_three_connections_that_the_server_gives_to_the
     storage.close().await;
 }
 
-/// The role has one connection, so the storage can't check whether a connection pooler shares sessions.
+/// The role may have only one connection, so the storage can't check whether a connection pooler shares sessions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twelve_callers_share_a_single_connection() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
@@ -91,7 +91,7 @@ async fn the_pool_opens_no_more_connections_than_the_address_says() {
     storage.close().await;
 }
 
-/// Other programs use all connections of the role. The error says why no connection is free, and what to do.
+/// Another program uses the only connection of the role. The error says why no connection is free, and what to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_any_connection_the_error_says_what_to_change() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

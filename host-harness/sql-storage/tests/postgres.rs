@@ -177,7 +177,7 @@ async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
     let schema: String = operator.fetch_one("SELECT current_schema()").await.unwrap().get(0);
     let named = format!("{address}&application_name={schema}");
     let storage = SqlStorage::postgres(&named, OpenMode::Migrate, options).await.unwrap();
-    // The server ends the open connections, as it does when it becomes a standby.
+    // The server ends the open connections. A real server does the same when it becomes a standby.
     operator.execute("UPDATE recovery SET is_standby = TRUE").await.unwrap();
     let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{schema}'");
     operator.execute(AssertSqlSafe(end)).await.unwrap();

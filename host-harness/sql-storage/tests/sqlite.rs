@@ -149,7 +149,7 @@ async fn a_webhook_is_remembered_for_three_days() {
     assert_eq!(storage.knows_webhook(&tenant(), &first).await, Ok(true));
 }
 
-/// Returns the error of an attempt to open the file in this mode.
+/// Tries to open the file in this mode, which must fail. Returns the error.
 async fn open_error(path: &Path, mode: OpenMode) -> OpenError {
     SqlStorage::sqlite(path, mode).await.err().unwrap()
 }
@@ -179,7 +179,7 @@ async fn only_create_and_migrate_make_a_file_and_only_in_a_folder_that_exists() 
     }
 }
 
-/// A crash may leave an empty file, and an operator may create one.
+/// A crash may leave an empty file, and an operator may create an empty file.
 #[tokio::test]
 async fn an_empty_file_gets_its_tables_only_from_create_and_migrate() {
     let folder = tempfile::tempdir().unwrap();

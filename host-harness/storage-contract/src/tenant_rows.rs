@@ -45,7 +45,7 @@ pub(super) async fn the_rows_of_a_tenant_are_listed_in_order_page_by_page(trial:
         })
         .await?;
     }
-    // The list may start after a connection that does not exist.
+    // A caller may ask for the rows after a connection that does not exist.
     let after = samples::key("customer", "\u{0}\u{0}")?;
     let expected: Vec<_> =
         rows.iter().map(|row| row.connection.key.clone()).filter(|key| *key > after).take(3).collect();
@@ -111,7 +111,7 @@ pub(super) async fn every_condition_of_a_filter_chooses_its_rows(trial: &Trial) 
         let expected: Vec<ConnectionKey> = expected.iter().map(|key| (*key).clone()).collect();
         eventually(&format!("`tenant_rows` with {filter:?}"), expected, || keys(&tenant, filter)).await?;
     }
-    // A page with a filter continues after its last connection.
+    // With a filter, too, the second page begins after the last connection of the first page.
     let filter = status(StatusKind::ReauthorizationRequired);
     eventually("`tenant_rows` with a filter, second page", vec![four.clone()], || async {
         let page = tenant.storage.tenant_rows(&tenant.id, &filter, Some(&two), 1).await?;

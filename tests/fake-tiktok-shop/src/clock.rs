@@ -120,14 +120,14 @@ impl Utc {
         format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", self.year, self.month, self.day)
     }
 
-    /// Formats the date and time as `2026-01-01T00:00:00`, the value of an HTML input for a time.
+    /// Formats the date and time as `2026-01-01T00:00:00`, the value of an HTML input of the type `datetime-local`.
     pub(crate) fn input_value(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
         format!("{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}", self.year, self.month, self.day)
     }
 
-    /// Reads the value of an HTML input for a time, with or without seconds. Returns the time in Unix seconds. Returns
-    /// `None` if the text has another form, names no time of the calendar, or is before 1970.
+    /// Parses the value of an HTML input of the type `datetime-local`, with or without seconds. Returns the time in
+    /// Unix seconds. Returns `None` if the text has another form, or if the time does not exist or is before 1970.
     pub(crate) fn parse_input(text: &str) -> Option<u64> {
         let (date, time) = text.split_once('T')?;
         let number = |text: &str, digits: usize| {

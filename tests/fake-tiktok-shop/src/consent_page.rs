@@ -61,8 +61,8 @@ pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest, lin
     }
     match request.method {
         Method::GET => ask(marketplace, link, &request.query),
-        // Another site must not decide for the seller. A user cannot send a form without a page, so the value `none` of
-        // `sec-fetch-site` is refused, too.
+        // Another site must not decide for the seller. `sec-fetch-site: none` says that no page has caused the request.
+        // A user cannot send a form without a page, so this value is refused, too.
         Method::POST
             if request.header("sec-fetch-site").is_some_and(|site| site != "same-origin")
                 || Cause::of(&request.headers) == Cause::OtherSite =>
@@ -82,8 +82,8 @@ fn ask(marketplace: &Marketplace, link: Link, query: &Query) -> Reply {
         Ok(app) => app,
         Err(error) => return refused(&error),
     };
-    // TikTok Shop knows from a cookie who is signed in. The fake has a parameter of its own. Without it, the first
-    // seller is signed in.
+    // TikTok Shop learns from a cookie which seller is signed in. The fake learns it from its own parameter `seller`.
+    // Without this parameter, the first seller is signed in.
     let seller = match query.first("seller") {
         Some(seller) => marketplace.seller(seller),
         None => marketplace.sellers.first().ok_or_else(|| ControlError::UnknownSeller(String::new())),
@@ -123,13 +123,13 @@ fn problem(status: StatusCode, text: &str) -> Reply {
     Reply::Page(status, single("This link does not work", &html! { p { (text) } }))
 }
 
-/// Writes the page for a seller who is signed in. A person can also sign in as another seller.
+/// Writes the page for a seller who is signed in. On this page, a person can also sign in as another seller.
 fn form(app: &App, link: Link, sellers: &[Seller], seller: &Seller, state: Option<&str>) -> String {
     let named = match link {
         Link::ServiceId => &app.service_id,
         Link::AppKey => &app.app_key,
     };
-    // Both forms on the page contain these members.
+    // Both forms on the page contain these hidden inputs.
     let members = html! {
         input type="hidden" name=(link.parameter()) value=(named);
         @if let Some(state) = state { input type="hidden" name="state" value=(state); }

@@ -66,7 +66,7 @@ pub enum ControlError {
     /// The seller has no shop with this id, or the grant does not cover this shop.
     #[error("the seller has no shop {0:?}")]
     UnknownShop(String),
-    /// The text is not an address with a port, or the name has no address.
+    /// The text is not an IP address or a host name with a port, or the host name has no IP address.
     #[error("{0:?} is not the address of a receiver, for example 127.0.0.1:3000")]
     UnknownReceiver(String),
     /// The fake does not remember a webhook with this number.
@@ -241,7 +241,7 @@ impl Control {
         self.with(|marketplace| marketplace.revoke(seller))
     }
 
-    /// Puts a shop that was removed from the seller's grant back into it, without a new consent. No webhook is queued.
+    /// Adds a removed shop to the seller's grant again, without a new consent. No webhook is queued.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
@@ -252,7 +252,7 @@ impl Control {
     }
 
     /// Replaces the newest tokens of a grant, as a refresh by another client of the same app does. With the default
-    /// switches, a refresh with the earlier refresh token then gets 36004005.
+    /// switches, a refresh with the replaced refresh token then gets code 36004005.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
@@ -328,7 +328,7 @@ impl Control {
         })
     }
 
-    /// Returns the state of every webhook that the fake remembers, newest first: due, waiting, delivered or given up.
+    /// Returns every webhook that the fake remembers, newest first: due, waiting, delivered or given up.
     pub fn webhooks(&self) -> Vec<WebhookReport> {
         self.with(|marketplace| {
             marketplace.announce_ends();
@@ -336,8 +336,8 @@ impl Control {
         })
     }
 
-    /// Queues a webhook once more, with the same `tts_notification_id`, as TikTok Shop may do. The repetition is due at
-    /// once. Returns its number.
+    /// Queues a webhook once more, with the same `tts_notification_id`. TikTok Shop may also send a webhook twice. The
+    /// repeated webhook is due at once. Returns the number of the repeated webhook.
     ///
     /// # Errors
     /// [`ControlError::ForgottenWebhook`]
@@ -365,7 +365,8 @@ impl Control {
     }
 
     /// Posts the due webhooks one by one to a receiver. Returns the number and the fate of each webhook. The receiver
-    /// has 3 seconds of real time for each answer. If the fake listens on loopback, the receiver must be on this machine.
+    /// has 3 seconds of real time for each answer. If the fake listens on loopback, the receiver must be on this
+    /// machine.
     ///
     /// # Errors
     /// [`ControlError::NotLoopback`]
@@ -383,11 +384,11 @@ impl Control {
         fates.first().map(|(_, fate)| *fate).ok_or(ControlError::UnknownWebhook(number))
     }
 
-    /// Finds the address of a receiver. `to` is an IP address or a name, with a port.
+    /// Finds the IP address and the port of a receiver. `to` is an IP address or a host name, followed by a port.
     pub(crate) async fn receiver(&self, to: &str) -> Result<SocketAddr, ControlError> {
         let unknown = || ControlError::UnknownReceiver(to.to_owned());
         let found: Vec<_> = lookup_host(to).await.map_err(|_| unknown())?.collect();
-        // `localhost` may have an address of each family. Most receivers listen on IPv4.
+        // `localhost` may have an IPv4 address and an IPv6 address. Most receivers listen on IPv4.
         let first = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
         first.copied().ok_or_else(unknown)
     }

@@ -27,7 +27,7 @@ pub(crate) mod scope {
     pub(crate) const PRODUCTS_WRITE: &str = "seller.product.write";
     pub(crate) const SHOP: &str = "seller.shop.info";
 
-    /// Every scope that the fake knows, and what it allows in the words of a seller.
+    /// Every scope that the fake knows, with the text that tells a seller what the scope allows.
     pub(crate) const ALL: [(&str, &str); 6] = [
         (AUTHORIZED_SHOPS, "See which shops you have authorized"),
         (SHOP, "See your active shops"),

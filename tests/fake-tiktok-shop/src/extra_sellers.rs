@@ -16,10 +16,10 @@ use crate::endpoint::scope;
 use crate::fixtures::NINETY_NINE_YEARS;
 use crate::seller::{Seller, Shop};
 
-/// The highest length of a file: 1 MiB.
+/// The maximum length of the JSON file: 1 MiB.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The content of a file.
+/// The content of the JSON file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExtraSellers {
@@ -84,10 +84,10 @@ enum SellerType {
 
 #[derive(Debug, Default)]
 enum Cipher {
-    /// The file has no member `cipher`. The fake invents one.
+    /// The shop has no member `cipher` in the file. The fake invents a cipher.
     #[default]
     Invented,
-    /// `"cipher": null`
+    /// The file contains `"cipher": null` for the shop. The shop has no cipher.
     None,
     Given(String),
 }
@@ -96,11 +96,11 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cipher, D::Error>
     Ok(Option::<String>::deserialize(deserializer)?.map_or(Cipher::None, Cipher::Given))
 }
 
-/// Reads a file.
+/// Reads the JSON file.
 ///
 /// # Errors
-/// The file can't be read, is too long, or has an unknown member, a missing member or another mistake. The text names
-/// the file and, if possible, the line.
+/// The file can't be read, is too long, or has an unknown member, a missing member or another mistake. The error text
+/// names the file and, if possible, the line.
 pub(crate) fn read(file: &Path) -> Result<ExtraSellers, String> {
     let named = |text: String| format!("{}: {text}", file.display());
     let length = fs::metadata(file).map_err(|error| named(error.to_string()))?.len();
@@ -115,8 +115,8 @@ impl ExtraSellers {
     /// Adds the apps and sellers of the file to those that the fake knows.
     ///
     /// # Errors
-    /// An entry has an empty text or a value that TikTok Shop never sends, or two entries have the same id. The text
-    /// names the entry.
+    /// An entry has an empty text or a value that TikTok Shop never sends, or two entries have the same id. The error
+    /// text names the entry or the repeated id.
     pub(crate) fn add_to(self, apps: &mut Vec<App>, sellers: &mut Vec<Seller>) -> Result<(), String> {
         let mut seen = HashSet::new();
         for (position, app) in self.apps.into_iter().enumerate() {
@@ -134,7 +134,7 @@ impl ExtraSellers {
             }
             replace_or_add(sellers, seller.checked(&place)?, |seller| &seller.id);
         }
-        // Entries of the file may also clash with apps and shops that the file does not replace.
+        // An `app_key` or a shop id in the file may also belong to an app or a shop that the file does not replace.
         if let Some(key) = first_repeated(apps.iter().map(|app| app.app_key.as_str())) {
             return Err(format!("two apps have the app_key {key:?}"));
         }

@@ -11,17 +11,17 @@ use axum::http::uri::Authority;
 #[derive(Clone, Debug)]
 pub(crate) struct HostNames {
     listen: IpAddr,
-    /// Lower case, without port.
+    /// The names in lower case, without a port.
     names: Vec<String>,
     /// The address of the fake in links, without a slash at the end: `http://127.0.0.1:4010`.
     base: String,
 }
 
 impl HostNames {
-    /// `names` are names with or without a port. The first of them is used in links.
+    /// Each of `names` is a host name with or without a port. Links contain the first of these names.
     ///
     /// # Errors
-    /// One of the names is not a name with an optional port.
+    /// One of `names` is malformed: it is not a host name with or without a port.
     pub(crate) fn new(listen: IpAddr, port: u16, names: &[String]) -> Result<Self, String> {
         let mut parsed = Vec::new();
         for name in names {
@@ -56,8 +56,9 @@ impl HostNames {
         self.listen.is_loopback()
     }
 
-    /// Tells whether `host` names the fake. `host` is in lower case and has no port. If the fake listens beyond
-    /// loopback, every IP address is accepted, because a web site cannot let an IP address point elsewhere.
+    /// Tells whether `host` names the fake. `host` must be in lower case and have no port. If the fake listens on an
+    /// address other than loopback, `host` may be any IP address. This is safe, because a web site can let only a name
+    /// point to another machine, not an IP address.
     pub(crate) fn contain(&self, host: &str) -> bool {
         let is_address = || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
         matches!(host, "localhost" | "127.0.0.1" | "[::1]")

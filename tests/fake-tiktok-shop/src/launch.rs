@@ -31,7 +31,7 @@ pub struct Launch {
     #[arg(long, value_name = "FILE")]
     pub sellers: Option<PathBuf>,
 
-    /// Address after a consent [default: a page of the fake]
+    /// Address to which the browser goes after a consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 
@@ -44,13 +44,13 @@ impl Launch {
     /// Starts the fake on the current Tokio runtime.
     ///
     /// # Errors
-    /// The file of `--sellers` can't be used, or an error of [`FakeTikTokShop::start`], as a text for people.
+    /// The file of `--sellers` can't be used, or [`FakeTikTokShop::start`] fails. The error is a text for people.
     pub fn start(self) -> Result<FakeTikTokShop, String> {
         let mut options =
             Options { port: self.port, listen: self.listen, host_names: self.host_name, ..Options::default() };
         if let Some(file) = &self.sellers {
             extra_sellers::read(file)?.add_to(&mut options.apps, &mut options.sellers).map_err(|error| {
-                // The file's name shows which of the arguments is wrong.
+                // The file's name shows which argument of the command line is wrong.
                 format!("{}: {error}", file.display())
             })?;
         }

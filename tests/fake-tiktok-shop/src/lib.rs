@@ -109,8 +109,8 @@ pub struct Options {
     /// The address on which the fake listens. The default is 127.0.0.1. On any other address, everybody who reaches the
     /// address can read the fake's secrets and change its state.
     pub listen: IpAddr,
-    /// Names by which clients reach the fake, with or without a port, besides `localhost`. The first of them is used in
-    /// links. A request with another name in its `Host` header is refused.
+    /// Host names by which clients reach the fake, in addition to `localhost`. Each may have a port. Links contain the
+    /// first of these names. A request with another name in its `Host` header is refused.
     pub host_names: Vec<String>,
     /// The port. The default 0 picks any free port.
     pub port: u16,
@@ -150,8 +150,9 @@ impl FakeTikTokShop {
     /// Binds the port and starts a server task on the current Tokio runtime.
     ///
     /// # Errors
-    /// The port cannot be bound, a redirect address is not an absolute `http` or `https` address or a host name is
-    /// malformed ([`io::ErrorKind::InvalidInput`]), the system has no randomness, or no Tokio runtime is running.
+    /// The port cannot be bound, the system has no randomness, or no Tokio runtime is running. The error is of the kind
+    /// [`io::ErrorKind::InvalidInput`] if a host name is malformed, or if a redirect address is not an absolute `http`
+    /// or `https` address.
     pub fn start(options: Options) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         for address in options.apps.iter().filter_map(|app| app.redirect_address.as_deref()) {

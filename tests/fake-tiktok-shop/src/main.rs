@@ -49,7 +49,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     // If standard output is closed, the fake serves requests nevertheless.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
-    // As the first process of a container, a program ignores SIGTERM unless it handles the signal.
+    // If a program is the first process of a container, SIGTERM has no effect unless the program handles the signal.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     tokio::select! {
         pressed = tokio::signal::ctrl_c() => pressed.map_err(|error| error.to_string()),

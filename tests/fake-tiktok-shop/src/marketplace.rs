@@ -23,7 +23,7 @@ pub(crate) struct Marketplace {
     pub shipments: Shipments,
     pub webhooks: Webhooks,
     pub outbox: Outbox,
-    /// The shops that a seller has closed, each with the seller's id. A seller can open a closed shop again.
+    /// Every closed shop, together with the id of its seller. A seller can open a closed shop again.
     pub closed_shops: Vec<(String, Shop)>,
     pub pages: PagesState,
     /// The address to which a browser goes after the consent if the app has no redirect address.
@@ -109,14 +109,14 @@ impl Marketplace {
         rotated.map_err(|_| ControlError::NoWorkingToken(key.seller.clone()))
     }
 
-    /// Closes a shop: the seller no longer lists it. The shop can be opened again.
+    /// Closes a shop: removes it from the seller's shops. The shop can be opened again.
     pub(crate) fn close_shop(&mut self, seller: &str, shop_id: &str) -> Result<(), ControlError> {
         let shop = self.remove_shop(seller, shop_id)?;
         self.closed_shops.push((seller.to_owned(), shop));
         Ok(())
     }
 
-    /// Opens a closed shop again, at the end of the seller's listing.
+    /// Opens a closed shop again. The shop is now the last of the seller's shops.
     pub(crate) fn reopen_shop(&mut self, seller: &str, shop_id: &str) -> Result<(), ControlError> {
         self.seller(seller)?;
         let position = self.closed_shops.iter().position(|(owner, shop)| owner == seller && shop.id == shop_id);

@@ -15,13 +15,14 @@ const STYLE: &str = include_str!("page/style.css");
 const DAY: u64 = 86_400;
 
 /// Returns the headers of every page. Because of these headers, a browser loads no resources, runs no scripts, stores
-/// nothing, and shows the page inside no other page. It sends `Referer` and a readable `Origin` to the fake only.
+/// nothing, and shows the page inside no other page. The browser sends `Referer` and a readable `Origin` to the fake
+/// only.
 pub(crate) fn headers() -> [(HeaderName, &'static str); 3] {
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
     [(CACHE_CONTROL, "no-store"), (CONTENT_SECURITY_POLICY, policy), (REFERRER_POLICY, "same-origin")]
 }
 
-/// A page that the navigation names.
+/// A page to which the navigation links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tab {
     Start,
@@ -67,7 +68,7 @@ impl Tab {
     }
 }
 
-/// Returns one of the pages that the navigation names.
+/// Returns a page with the navigation. `tab` says which page it is.
 pub(crate) fn tool(tab: Tab, content: &Markup) -> String {
     let navigation = html! {
         a.skip href="#content" { "Skip the navigation" }
@@ -101,7 +102,8 @@ fn document(title: &str, class: &str, body: &Markup) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                // An empty icon. Otherwise the browser asks the fake for one, and the request log shows the request.
+                // The icon is empty. Without this element, the browser asks the fake for an icon, and the request log
+                // shows this request.
                 link rel="icon" href="data:,";
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
@@ -112,7 +114,7 @@ fn document(title: &str, class: &str, body: &Markup) -> String {
     document.into_string()
 }
 
-/// Returns text that is never broken. If it is longer than the line, it can be scrolled.
+/// Returns text without automatic line breaks. If the text is too long for the line, the user can scroll it.
 pub(crate) fn code(text: impl Display) -> Markup {
     html! { code { (text) } }
 }
@@ -131,7 +133,7 @@ fn distance(at: u64, now: u64) -> String {
     }
 }
 
-/// Returns a duration in its largest unit, rounded to the nearest number.
+/// Returns a duration as a text in one unit, rounded to the nearest whole number.
 fn duration(seconds: u64) -> String {
     let (unit, length) = match seconds {
         0..90 => ("second", 1),

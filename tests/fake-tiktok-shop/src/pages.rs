@@ -48,14 +48,14 @@ enum Message {
     Refused(String),
 }
 
-/// The receiver of webhooks, as a person has written it.
+/// The receiver of webhooks, as a person has typed it into the form.
 struct Receiver {
     to: String,
     path: String,
 }
 
 impl PagesState {
-    /// The token of the forms is drawn from `seed` and cannot be guessed without it.
+    /// Derives the token of the forms from `seed`. Nobody can guess the token without the seed.
     pub(crate) fn new(seed: &[u8; 32]) -> Self {
         Self {
             token: hex(&hmac_sha256(seed, b"token of the forms")),

@@ -1,4 +1,4 @@
-//! Tells whether the fake's own pages or a program have sent a request, or a page of another web site.
+//! Tells who has caused a request: a page of another web site, or the fake's own page, the user or a program.
 //!
 //! Any web page that is open in a browser on this machine can make the browser send requests to the fake. In the
 //! headers `Origin` and `Sec-Fetch-Site`, a current browser tells which origin has caused a request.

@@ -26,7 +26,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// Returns the service that serves a path, for requests whose `Host` is the fake's own.
+    /// Returns the service that serves this path. Only for requests whose `Host` header names the fake itself.
     pub(crate) fn by_path(path: &str) -> Self {
         if path == Link::ServiceId.path() {
             Self::ConsentPage

@@ -32,7 +32,7 @@ pub(crate) const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 /// the fifth failed delivery the fake gives up.
 const RETRY_DELAYS: [u64; 4] = [2 * 60, 30 * 60, 3 * 3_600, 12 * 3_600];
 
-/// The highest number of finished webhooks that the fake remembers.
+/// The maximum number of finished webhooks (delivered or given up) that the fake remembers.
 const REMEMBERED: usize = 200;
 
 /// An event that a webhook reports. The fake builds the body of the webhook each time that it hands the webhook out,
@@ -115,7 +115,7 @@ pub struct WebhookReport {
     pub state: WebhookState,
     /// The number of failed deliveries so far.
     pub failures: usize,
-    /// The HTTP status of the latest answer, if there was one.
+    /// The HTTP status of the answer to the latest delivery. `None` if there was no delivery or no answer.
     pub last_status: Option<u16>,
 }
 
@@ -147,7 +147,7 @@ struct QueuedWebhook {
     failures: usize,
     /// The time of the next attempt, in Unix seconds. `None` before the first attempt.
     next_attempt_at: Option<u64>,
-    /// The HTTP status of the latest answer.
+    /// The HTTP status of the answer to the latest delivery. `None` if there was no delivery or no answer.
     last_status: Option<u16>,
 }
 
@@ -243,7 +243,7 @@ pub(crate) struct Outbox {
     notices: u64,
     deliveries: u64,
     queued: Vec<QueuedWebhook>,
-    /// Oldest first.
+    /// The finished webhooks, oldest first.
     finished: VecDeque<FinishedWebhook>,
 }
 
@@ -272,14 +272,15 @@ impl Outbox {
         self.queued.push(webhook);
     }
 
-    /// Queues a webhook once more, with the same `tts_notification_id`. Returns the number of the new delivery.
+    /// Queues a webhook once more, with the same `tts_notification_id`. Returns the number of the new delivery, or
+    /// `None` if the fake does not remember the webhook.
     pub(crate) fn repeat(&mut self, number: u64, now: u64) -> Option<u64> {
         let finished = self.finished.iter().map(|finished| &finished.webhook);
         let original = self.queued.iter().chain(finished).find(|webhook| webhook.number == number)?;
         let (id, notice) = (original.id.clone(), original.notice.clone());
         self.push(id, notice);
         let repeated = self.queued.last_mut()?;
-        // A switch may delay the first attempt. A repeated webhook is due at once.
+        // A switch may delay the first attempt of a new webhook. But a repeated webhook is due at once.
         repeated.next_attempt_at = Some(now);
         Some(repeated.number)
     }
@@ -315,7 +316,7 @@ impl Outbox {
         due.into_iter().filter_map(|webhook| Some(webhook.delivery(app(webhook)?, switches))).collect()
     }
 
-    /// Returns a queued webhook as it would be sent now.
+    /// Returns a queued webhook as the fake would send it with the present switches.
     pub(crate) fn delivery(&self, number: u64, apps: &[App], switches: &Switches) -> Option<WebhookDelivery> {
         let webhook = self.queued.iter().find(|webhook| webhook.number == number)?;
         let app = apps.iter().find(|app| app.service_id == webhook.notice.service_id)?;

@@ -56,8 +56,9 @@ impl export::Guest for Hostile {
         })))
     }
 
-    /// In place of an account, the test passes a command: put a secret into a value that is not secret. This function
-    /// obeys the command (see `betray.rs`). If the call names no account, returns an error with a text of 16 MiB.
+    /// In place of an account, the test passes a command. The command tells this guest to put a secret into a value
+    /// that is not secret, and this function obeys (see `betray.rs`). If the test passes no account, this function
+    /// returns an error with a text of 16 MiB.
     fn refresh(
         customer: String,
         order: Option<String>,

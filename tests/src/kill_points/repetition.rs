@@ -96,7 +96,7 @@ impl Scene {
         let words = self.words();
         let mut events: Vec<_> = events.iter().map(|event| words.event(&event.event.kind)).collect();
         // The killed call may already have revoked shops or the whole grant at TikTok Shop. The second call then learns
-        // this from TikTok Shop, and records it before it deletes the connection.
+        // from TikTok Shop that they are revoked, and records this event before it deletes the connection.
         if self.operation == Operation::Disconnect {
             for learned in ["reauthorization-required: authorization-revoked", "shops-lost "] {
                 if events.get(2).is_some_and(|event| event.starts_with(learned)) {

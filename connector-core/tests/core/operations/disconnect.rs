@@ -253,7 +253,7 @@ fn a_revocation_that_cannot_be_requested_is_reported() {
     assert_nothing_is_left(&host);
 }
 
-/// Returns a host whose row has these shops, all without ciphers.
+/// Returns a host whose row contains these shops. No shop has a cipher.
 fn without_ciphers(shops: &[&str]) -> ScriptedHost {
     let host = ScriptedHost::with_record(&fresh());
     let mut row = row_of(&key(), &fresh(), shops);
@@ -266,19 +266,20 @@ const LIST: &str = "shops AT-1";
 
 #[test]
 fn a_missing_cipher_is_read_from_tiktok_before_the_revocation() {
-    // TikTok lists shop 3 for the first time, so it is revoked as well. TikTok no longer lists shop 2.
+    // TikTok lists shop 3, which is not in the row, so shop 3 is also revoked. TikTok does not list shop 2, so shop 2
+    // counts as revoked.
     let host = without_ciphers(&["1", "2"]).answers([shops_answer(&["1", "3"]), taken_back(), taken_back()]);
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), [""; 0]);
     assert_eq!(sent(&host), [LIST, "DELETE AT-1 cipher-1", "DELETE AT-1 cipher-3"]);
     assert_nothing_is_left(&host);
 
-    // Only the named shop is revoked.
+    // If the caller names one shop, only this shop is revoked, although TikTok lists more shops.
     let host = without_ciphers(&["1", "2"]).answers([shops_answer(&["1", "2", "3"]), taken_back()]);
     let ended = shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(sent(&host), [LIST, "DELETE AT-1 cipher-1"]);
     assert_eq!((not_revoked(&ended), shops_of(&ended.remaining[0])), (vec![], "1 gone, 2 granted linked".into()));
 
-    // The interrupted `connect` has stored the tokens, and no row.
+    // An interrupted `connect` has stored the tokens but no row.
     let host = ScriptedHost::with_record(&fresh()).answers([shops_answer(&["1"]), taken_back()]);
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), [""; 0]);
     assert_eq!(sent(&host), [LIST, "DELETE AT-1 cipher-1"]);
@@ -303,11 +304,11 @@ fn a_shop_whose_cipher_cannot_be_read_is_reported_and_disconnected() {
         assert_eq!(sent(&host), [LIST]);
         assert_nothing_is_left(&host);
     }
-    // An entry of the list can't be read. It may be shop 1.
+    // One entry of TikTok's list can't be read. This entry may be shop 1, so shop 1 does not count as revoked.
     let unreadable = Answer::success(&json!({"shops": [{"id": "2", "cipher": "c"}, {"id": "one"}]}));
     let host = without_ciphers(&["1"]).answers([unreadable, taken_back()]);
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["1: revocation-not-tried"]);
-    // Nothing is stored that could be asked about.
+    // No row is stored and TikTok's list can't be read, so the call knows no shop that it could revoke.
     let host = ScriptedHost::with_record(&fresh()).answers([Answer::page(502)]);
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["all: revocation-not-tried"], "no shop is known");
     assert_nothing_is_left(&host);

@@ -32,7 +32,7 @@ the name _tiktok-shop-harness in a folder of $fpath.
 Exit status: 0 if the script is printed; 2 if the shell is unknown.";
 
 impl Completions {
-    /// Prints the script for the command line with this definition.
+    /// Prints the script. `definition` is the definition of the program's command line.
     pub(crate) fn run(&self, mut definition: clap::Command, report: &mut Report) {
         let name = definition.get_name().to_owned();
         let mut script = Vec::new();

@@ -87,7 +87,8 @@ fn must_choose_a_shop(connection: &Connection) -> bool {
         && connection.shops.iter().all(|shop| !shop.linked)
 }
 
-/// Returns the callback from the JSON that `authorization-url --json` prints. Returns any other text unchanged.
+/// Returns the member `callback_query` of a JSON object, as `authorization-url --consent-as` prints it with `--json`.
+/// Returns a text that does not begin with `{` unchanged.
 fn from_json(text: &str) -> Result<String, Failure> {
     if !text.trim_start().starts_with('{') {
         return Ok(text.to_owned());
@@ -108,12 +109,12 @@ fn from_json(text: &str) -> Result<String, Failure> {
     }))
 }
 
-/// Says that the input is the link of a consent, to which no seller has agreed yet.
+/// The text of the error for an input that is a consent link instead of a callback.
 const LINK: &str = "the link of a consent, not a callback; open the link in the seller's browser, and pass the address \
                     to which the browser is sent back; with a fake, authorization-url --consent-as SELLER consents at \
                     once";
 
-/// Returns true if the query is that of a consent link.
+/// Returns true if a query belongs to a consent link and not to a callback.
 fn is_link(query: &str) -> bool {
     let mut names = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name);
     names.any(|name| matches!(name, "service_id" | "app_key")) && !query.contains("code=")

@@ -21,7 +21,7 @@ pub(crate) struct Contract {
     #[arg(value_name = "ADDRESS", value_parser = Address::without_password)]
     address: Option<Address>,
 
-    /// Create the database if there is none
+    /// Create the database if it does not exist
     #[arg(long)]
     create: bool,
 }
@@ -75,7 +75,7 @@ impl Contract {
             print(outcome, report);
             report.flush();
         });
-        // The checks write only into an empty database, so they can end at any point.
+        // The database was empty before the checks, so a signal may stop the checks at any point.
         let Some(contract::Report { outcomes, .. }) = stop.run_until_cancelled(checks).await else {
             return Err(Failure::Stopped("not every promise was checked".to_owned()));
         };

@@ -29,11 +29,11 @@ pub(crate) struct Disconnect {
     #[arg(long)]
     revoke: bool,
 
-    /// Revoke without asking; required if standard input is not a terminal
+    /// Skip the confirmation; required if standard input is not a terminal
     #[arg(long, requires = "revoke")]
     yes: bool,
 
-    /// Succeed even if there is nothing of that name
+    /// Succeed even if the customer has no such connection or shop
     #[arg(long)]
     allow_absent: bool,
 
@@ -69,12 +69,12 @@ status, run the same command with --allow-absent again to finish.";
 #[derive(Serialize)]
 struct Line<'a> {
     customer: &'a str,
-    /// Whether the customer had the account or the shop before the command.
+    /// Whether the customer had such a connection or shop before the command was run.
     found: bool,
     /// The connections that continue.
     remaining: Vec<ConnectionLine<'a>>,
     not_revoked: Vec<NotRevokedLine<'a>>,
-    /// With `--revoke`: the connections of other customers that have lost shops, too.
+    /// The connections of other customers that have the same shops and lose them, too. `None` without `--revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<Vec<SharedLine<'a>>>,
 }
@@ -99,8 +99,8 @@ impl Disconnect {
         let Self { customer, account, shop, revoke, yes, allow_absent, settings } = self;
         let target = shop.map_or(DisconnectTarget::All(account), DisconnectTarget::Shop);
         let remote = if revoke { RemoteGrant::Revoke } else { RemoteGrant::Keep };
-        // A whole connection is deleted without opening anything. To remove one of its shops, the ciphers of the other
-        // shops are sealed again.
+        // To delete a whole connection, nothing must be opened. To remove one shop, the ciphers of the connection's
+        // other shops must be sealed again, so this needs host keys.
         let opens_nothing = matches!((&target, remote), (DisconnectTarget::All(_), RemoteGrant::Keep));
         let needs = if opens_nothing { Needs::NO_KEYS } else { Needs::EVERYTHING };
         let OpenedHost { host, opened, .. } = settings.open_for(needs, report).await?;
@@ -112,8 +112,9 @@ impl Disconnect {
             ask_to_revoke(&shared, &report.stop).await?;
         }
         report.check_stop()?;
-        // An interrupted `connect` may have stored tokens without a row. Such a connection is not in a list, but its
-        // tokens must be deleted. So the call itself finds out whether there is something of that name.
+        // An interrupted `connect` may have stored tokens without a row. `list_connections` does not return such a
+        // connection, but its tokens must be deleted. So this function does not search for the connection first. The
+        // result of `disconnect` says what was found.
         let ended = host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?;
         let Disconnected { found, not_revoked, .. } = ended;
         if found.is_empty() && !allow_absent {
@@ -161,8 +162,8 @@ impl Disconnect {
     }
 }
 
-/// Asks on a terminal whether TikTok Shop shall withdraw the access, and says whom this concerns. Fails if the answer
-/// is no, if nobody can be asked, or if a signal asks the program to end meanwhile.
+/// Prints which other customers would lose shops, and asks the user to confirm the revocation. Fails if the answer is
+/// no, if standard input is not a terminal, or if a signal asks the program to end before there is an answer.
 async fn ask_to_revoke(shared: &[SharedConnection], stop: &CancellationToken) -> Result<(), Failure> {
     let others: Vec<_> = shared.iter().map(described).collect();
     let question = "TikTok Shop will withdraw the app's access, and the seller gets an e-mail. Continue? [y/N]";
@@ -186,13 +187,14 @@ async fn ask_to_revoke(shared: &[SharedConnection], stop: &CancellationToken) ->
     }
 }
 
-/// Says which shops another customer loses.
+/// Returns a sentence that says which shops another customer loses.
 fn described(SharedConnection { key, shops }: &SharedConnection) -> String {
     let shops = shops.iter().map(ShopId::as_str).collect::<Vec<_>>().join(", ");
     format!("customer {} (account {}) has the same shops and loses them, too: {shops}", key.customer, key.account)
 }
 
-/// Says that the customer has nothing of this name, and where to look.
+/// Returns the text of the error for a customer who has no such connection, account or shop. The text also names the
+/// command that lists what exists.
 fn absent(customer: &CustomerId, target: &DisconnectTarget) -> String {
     let (what, look) = match target {
         DisconnectTarget::All(None) => {

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::time;
 use crate::settings::{FakeAddress, OpenedStorage};
 
-/// The connection that a command uses.
+/// The connection that a command uses, as the arguments of the command name it.
 pub(super) struct Subject<'a> {
     pub(super) opened: &'a OpenedStorage,
     pub(super) fake: Option<FakeAddress>,
@@ -19,7 +19,8 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Adds to the error `backing-off` why the connection is held back. Returns every other error unchanged.
+    /// Converts an error into a failure. If the error is `backing-off` and the latest failure of the connection is
+    /// known, the result also says why the connection is held back.
     pub(super) async fn explained(&self, error: CallError) -> Failure {
         if error.code() != Cause::BackingOff.code() {
             return error.into();
@@ -42,8 +43,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Returns the latest failure of the connection. `None` if there was none, or if the storage does not answer: then
-    /// the error itself is still shown.
+    /// Returns the latest failure of the connection. Returns `None` if the connection has no failure or the storage
+    /// does not answer. The caller then shows the error without this explanation.
     async fn past_failure(&self) -> Option<PastFailure> {
         let Self { opened, customer, account, shop, .. } = self;
         let rows = opened.storage.list_rows(&opened.tenant, customer).await.ok()?;

@@ -23,8 +23,8 @@ use crate::failure::Failure;
 use crate::output::{Report, count};
 use crate::settings::{HOST_KEYS, HostKeySource, KeyNeed, Needs, TenantNeed};
 
-/// The commands that change keys check the host keys themselves, so that their errors can say what to do. A tenant may be
-/// one whose app is no longer configured.
+/// The needs of the `keys` commands that check the host keys themselves, so that their errors can say what to do. These
+/// commands also accept a tenant whose app is no longer configured.
 const NEEDS: Needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
 
 /// Manage the keys that seal tokens and ciphers
@@ -94,7 +94,7 @@ impl Keys {
     }
 }
 
-/// What to do instead of a command that changes the key file, if there is no key file.
+/// What the user should do instead of a command that changes the key file, if the host keys are not in a key file.
 struct Instead<'a> {
     /// What to do if the host keys come from the environment.
     environment: &'a str,
@@ -102,7 +102,8 @@ struct Instead<'a> {
     service: &'a str,
 }
 
-/// Returns the key file. If the host keys come from another place, fails with what to do there.
+/// Returns the key file. If the host keys are not in a key file, returns an error that says what the user should do
+/// instead.
 fn key_file<'a>(keys: &'a HostKeySource, instead: &Instead<'_>) -> Result<&'a KeyFile, Failure> {
     let Instead { environment, service } = instead;
     match keys {
@@ -117,14 +118,16 @@ fn key_file<'a>(keys: &'a HostKeySource, instead: &Instead<'_>) -> Result<&'a Ke
     }
 }
 
-/// Returns the host keys that wrap stored data keys but are not here, each with the number of these data keys.
+/// Returns every host key that wraps stored data keys but is not in `own`, together with the number of data keys that
+/// it wraps.
 fn missing<'a>(status: &'a KeyStatus, own: &[HostKeyId]) -> Vec<(&'a HostKeyId, u64)> {
     let uses = status.by_host_key().into_iter().filter_map(|(id, (data_keys, _))| Some((id?, data_keys)));
     uses.filter(|(id, data_keys)| *data_keys > 0 && !own.contains(id)).collect()
 }
 
-/// Returns the host keys that are here, are not the current one, and wrap no data key. Such a key was added and not
-/// promoted yet, or it was the current one before a rotation. With a key service, such a key was used before the service.
+/// Returns the host keys that this program has and that wrap no data key, except the current host key. Such a host key
+/// was added but not promoted yet, or it was the current one before a rotation. If there is a key service, such a host
+/// key was used before the service.
 fn unused(status: &KeyStatus, keys: &HostKeySource) -> Result<Vec<HostKeyId>, Failure> {
     let uses = status.by_host_key();
     Ok(keys.ids()?.into_iter().filter(|id| !uses.contains_key(&Some(id))).collect())
@@ -140,7 +143,8 @@ async fn check_host_keys(keyring: &Keyring, keys: &HostKeySource) -> Result<KeyS
 }
 
 /// Refuses to change the key file if stored data needs a host key that is not in the file. Such a file is probably not
-/// the newest copy, and if it were copied to the other machines, it would replace the only copies of that key.
+/// the newest copy. If the user copied it to the other machines, it would replace the only files that contain the
+/// missing host key.
 fn refuse_missing(status: &KeyStatus, keys: &HostKeySource) -> Result<(), Failure> {
     match missing(status, &keys.ids()?).first() {
         None => Ok(()),

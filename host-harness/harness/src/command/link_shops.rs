@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{Report, print_connection};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Link exactly the given shops of an account, and unlink all its others
+/// Link the given shops of an account, and unlink all its other shops
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct LinkShops {
@@ -23,7 +23,7 @@ pub(crate) struct LinkShops {
     #[arg(long, conflicts_with = "shops")]
     none: bool,
 
-    /// Account whose shops are linked, if the customer has several accounts
+    /// Account whose shops are linked; required if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 
@@ -72,7 +72,8 @@ impl LinkShops {
     }
 }
 
-/// Returns why the customer can't use a linked shop now, and what helps. `None` if the customer can use it.
+/// Returns a text that says why the customer can't use a linked shop now, and what to do. Returns `None` if the
+/// customer can use the shop.
 fn unusable(connection: &Connection, shop: &Shop) -> Option<&'static str> {
     if matches!(connection.status, ConnectionStatus::ReauthorizationRequired(_)) {
         return Some("the connection does not work; the seller must consent again");

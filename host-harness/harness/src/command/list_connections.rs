@@ -22,19 +22,19 @@ pub(crate) struct ListConnections {
     #[arg(long)]
     tenant_wide: bool,
 
-    /// Only connections with this status, as of their last refresh
+    /// List only connections that had this status at their last refresh
     #[arg(long, value_name = "STATUS", requires = "tenant_wide", value_parser = status(), hide_possible_values = true)]
     status: Option<StatusKind>,
 
-    /// Only connections that contain this shop
+    /// List only connections that contain this shop
     #[arg(long, value_name = "ID", requires = "tenant_wide")]
     shop: Option<ShopId>,
 
-    /// Only connections of the seller with exactly this name
+    /// List only connections of sellers with exactly this name
     #[arg(long, value_name = "NAME", requires = "tenant_wide")]
     seller: Option<String>,
 
-    /// Only connections of this seller account
+    /// List only connections of this seller account
     #[arg(long, value_name = "ID", requires = "tenant_wide")]
     account: Option<AccountId>,
 
@@ -42,7 +42,7 @@ pub(crate) struct ListConnections {
     #[arg(long, value_name = "NUMBER", requires = "tenant_wide", value_parser = value_parser!(u16).range(1..=1000))]
     limit: Option<u16>,
 
-    /// Customer and account after which the list begins
+    /// Start after the connection of this customer and this account
     #[arg(long, num_args = 2, value_names = ["CUSTOMER", "ACCOUNT"], requires = "tenant_wide")]
     #[arg(allow_hyphen_values = true)]
     after: Vec<String>,
@@ -77,10 +77,10 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
 Exit status: 0, also if there is no such connection; for others see tiktok-shop-harness --help.";
 
-/// The number of connections in a page, unless `--limit` says otherwise.
+/// The maximum number of connections in a page if `--limit` is not given.
 const LIMIT: u16 = 100;
 
-/// Returns a parser for the kinds of status.
+/// Returns the parser of `--status`, which accepts the name of each kind of status.
 fn status() -> impl TypedValueParser<Value = StatusKind> {
     PossibleValuesParser::new(StatusKind::ALL.map(StatusKind::as_str)).try_map(|word| word.parse::<StatusKind>())
 }
@@ -122,7 +122,7 @@ fn key(customer: &str, account: &str) -> Result<ConnectionKey, Failure> {
     Ok(ConnectionKey { customer: customer.parse().map_err(malformed)?, account: account.parse().map_err(malformed)? })
 }
 
-/// Returns the text as a shell reads it as one word.
+/// Returns the text in a form that a shell reads as one word, in quotes if necessary.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
     if text.chars().all(is_plain) && !text.starts_with('-') {

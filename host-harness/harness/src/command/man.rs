@@ -32,7 +32,7 @@ To read a page, write it to a file and run man -l FILE. To install it, write it 
 Exit status: 0 if the page is printed; 2 if there is no such command.";
 
 impl ManualPage {
-    /// Prints a page of the command line with this definition.
+    /// Prints the manual page. `definition` is the definition of the program's command line.
     pub(crate) fn run(self, definition: clap::Command, report: &mut Report) -> Result<(), Failure> {
         let source = format!("{} {}", definition.get_name(), definition.get_version().unwrap_or_default());
         let mut page = definition;

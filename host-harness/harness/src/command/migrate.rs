@@ -32,7 +32,7 @@ the database can't be opened or changed, or a newer release has changed it.";
 
 #[derive(Serialize)]
 struct Line {
-    /// What the command has done: `none`, `created` or `migrated`.
+    /// The change that the command made: `none`, `created` or `migrated`.
     change: &'static str,
     /// The schema version before a migration.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -82,7 +82,8 @@ impl Refresh {
             RefreshEffect::NothingSent(error) => {
                 let why = error.failure().to_string();
                 let held_back = connection.last_failure.as_ref().filter(|_| {
-                    // Another call's refresh needs no explanation. A connection that is held back does.
+                    // If another call is refreshing the connection, the error needs no explanation. If the connection
+                    // is held back after failures, the output explains why.
                     error.failure().code == Cause::BackingOff.code()
                 });
                 let why = match held_back {

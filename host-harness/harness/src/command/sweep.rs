@@ -70,13 +70,13 @@ struct Line<'a> {
     tenant: &'a str,
     customer: &'a str,
     account: &'a str,
-    /// `refreshed`, `held`, `backing-off`, `ended`, or if the refresh failed, the case of its error, such as
-    /// `retry-after`.
+    /// What happened: `refreshed`, `held`, `backing-off` or `ended`. If the refresh failed, the case of its error, for
+    /// example `retry-after`.
     outcome: &'a str,
     /// If the connection was passed over, the time after which a sweep can refresh it.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
-    /// If the connection was passed over, whether it works until then: `valid` or `unusable`.
+    /// If the connection was passed over, the state of its access token until `until`: `valid` or `unusable`.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,8 @@ impl SweepConnections {
         let stop = report.stop.clone();
         let swept = host
             .sweep(sweep, stop.cancelled(), |due, outcome| {
-                // The bar does not count the connections that the sweep only reports.
+                // The bar counts only the connections that were due when the sweep began. The sweep also reports other
+                // connections.
                 bar.inc(u64::from(due.at <= now));
                 print(due, outcome, report);
             })
@@ -175,7 +176,7 @@ fn print(due: &Due, outcome: &SweepOutcome, report: &mut Report) {
     }
 }
 
-/// Returns why an authorization has ended, and what to do.
+/// Returns a text that says why an authorization has ended, and what to do.
 fn ended(error: &ConnectorError) -> String {
     let why = error.failure().to_string();
     format!("ended: {}. Next: run authorization-url, and let the seller consent again", why.trim_end_matches('.'))
@@ -188,7 +189,7 @@ fn style_of(passed_over: &PassedOver) -> Style {
     }
 }
 
-/// Returns why a connection was passed over, until when, and whether it works until then.
+/// Returns a text that says why and until when a connection was passed over, and whether it works until then.
 fn waits(PassedOver { reason, until, access_token, .. }: &PassedOver) -> String {
     let why = match reason {
         PassedOverReason::Held => "another call is refreshing it, or was killed while it did",

@@ -78,7 +78,7 @@ struct EventLine<'a> {
     occurred_at: Option<u64>,
     data: &'a str,
     effect: &'static str,
-    /// When the authorization ends, if the effect is `authorization-ending`.
+    /// If the effect is `authorization-ending`, the time when the authorization ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_at: Option<u64>,
     owners: Vec<OwnerLine<'a>>,
@@ -157,12 +157,12 @@ fn print(event: &Webhook, report: &mut Report) {
     report.detail("data", plain, &event.data);
 }
 
-/// Returns when the authorization ends, if the event announces it and the connector has recorded it.
+/// Returns the time when the authorization ends, if the event announces this time and the connector has recorded it.
 fn announced_end(event: &Webhook) -> Option<UnixSeconds> {
     if event.effect != WebhookEffect::AuthorizationEnding {
         return None;
     }
-    // TikTok may send `data` as a JSON text that contains the object.
+    // TikTok may send `data` as a JSON string whose text is the object.
     let wrapped = json::text(&event.data);
     let data = Members::parse(wrapped.as_ref().unwrap_or(&event.data).as_bytes())?;
     data.whole_number("expiration_time").and_then(event_time).map(|at| UnixSeconds(at.seconds()))

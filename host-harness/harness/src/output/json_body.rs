@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// A body, and how it is written.
+/// The body of an HTTP answer, and the form in which the body is written.
 #[derive(Serialize)]
 pub(crate) struct JsonBody {
     /// How `body` is written: `json`, `text` or `base64`.
@@ -14,8 +14,9 @@ pub(crate) struct JsonBody {
 }
 
 impl JsonBody {
-    /// Chooses the form of a body. JSON keeps every number, name and duplicate member as it was sent. Only the white
-    /// space between its tokens is left out, because the output has one line per object.
+    /// Chooses the form in which a body is written. In a JSON body, every number, name and duplicate member stays as it
+    /// was sent. Only the white space between the tokens of the JSON is removed, because the output has one line per
+    /// object.
     pub(crate) fn of(body: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(body) else {
             return Self { body_format: "base64", body: raw(&STANDARD.encode(body)) };

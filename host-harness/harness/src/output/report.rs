@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::terminal::{DIM, error, moves_a_terminal, note, visible, warning, write_stderr};
 use crate::failure::{ErrorReport, Failure, MALFORMED, OVERDUE, STORAGE_FAILED};
 
-/// The error of a write to a terminal that was closed.
+/// The number of the system error that a write to a closed terminal returns.
 const EIO: i32 = 5;
 
-/// What [`Report::check_stop`] says.
+/// The text of the error that [`Report::check_stop`] returns.
 const NOT_BEGUN: &str = "nothing was begun; run the same command again";
 
 const PROGRESS_BAR: &str = "{prefix} {bar:30} {pos}/{len} {elapsed}";
@@ -55,7 +55,7 @@ impl LastKeyError {
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) last_key_error: LastKeyError,
-    /// Cancelled when a signal asks the program to end. A command then begins nothing more.
+    /// This token is cancelled when a signal asks the program to end. From then on, a command begins no further work.
     pub(crate) stop: CancellationToken,
     results: String,
     warnings: Vec<String>,
@@ -63,7 +63,8 @@ pub(crate) struct Report {
     format: OutputFormat,
     bar: Option<ProgressBar>,
     stdout: Stdout,
-    /// Whether standard output was a terminal when the program started. A terminal that was closed is no longer one.
+    /// Whether standard output was a terminal when the program started. This is stored, because after a terminal is
+    /// closed, standard output no longer counts as a terminal.
     is_terminal: bool,
 }
 
@@ -177,8 +178,8 @@ impl Report {
         self.status = 1;
     }
 
-    /// Sets the exit status to 16, because a host key is missing. If the command fails afterwards, the program ends with
-    /// the exit status of the failure instead.
+    /// Sets the exit status to 16, because a host key is missing. If the command fails afterwards, the program ends
+    /// with the exit status of the failure instead.
     pub(crate) fn set_key_missing(&mut self) {
         self.status = STORAGE_FAILED;
     }

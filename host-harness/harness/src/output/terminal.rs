@@ -38,7 +38,7 @@ pub(crate) fn ask(question: &str) {
     }
 }
 
-/// The answer to a question that a person is asked.
+/// The user's answer to a question, or why there is no answer.
 pub(crate) enum Answer {
     Yes,
     No,
@@ -48,14 +48,15 @@ pub(crate) enum Answer {
     Stopped,
 }
 
-/// Asks a person on the terminal for a confirmation. Only `y` and `yes` mean yes. Once `stop` is cancelled, no answer
-/// counts any more.
+/// Asks the user on the terminal for a confirmation. Only `y` and `yes` mean yes. After `stop` is cancelled, an answer
+/// is ignored.
 pub(crate) async fn confirm(question: &str, stop: &CancellationToken) -> Answer {
     if !io::stdin().is_terminal() {
         return Answer::NobodyToAsk;
     }
     ask(question);
-    // The thread is not joined, so that a signal ends the program while the question is open.
+    // A separate thread reads the answer, and the program never joins this thread. So a signal can end the program
+    // while the thread waits for the answer.
     let (answered, answer) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut line = String::new();

@@ -5,9 +5,11 @@ use tiktok_shop_host::connection::UnixSeconds;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
-/// From this number of seconds, a span is written in hours: two hours and a bit.
+/// A span of at least this many seconds is written in hours. The limit is two hours and 30 seconds, because a shorter
+/// span is rounded to at most 120 minutes.
 const HOURS_FROM: u64 = 2 * HOUR + 30;
-/// From this number of seconds, a span is written in days: two days and a bit.
+/// A span of at least this many seconds is written in days. The limit is two days and 30 minutes, because a shorter
+/// span is rounded to at most 48 hours.
 const DAYS_FROM: u64 = 2 * DAY + HOUR / 2;
 
 /// Returns a time in UTC, in the notation of RFC 3339.
@@ -19,7 +21,8 @@ pub(crate) fn time(at: UnixSeconds) -> String {
 /// Returns the time `at` as text, with its distance from `now`. `at` is `None` if TikTok sent no believable time.
 ///
 /// The distance is rounded to the nearest whole number, so a token that lasts 7 days still ends "in 7 days" a few
-/// seconds after it was issued. The unit is small enough that the number is at least 2: two hours are "120 minutes".
+/// seconds after it was issued. A distance is written in hours or days only if the number is at least 2, so two hours
+/// are "120 minutes".
 pub(crate) fn end(at: Option<UnixSeconds>, now: UnixSeconds) -> String {
     let Some(at) = at else { return "unknown".to_owned() };
     let apart = at.0.abs_diff(now.0);

@@ -53,7 +53,8 @@ impl Address {
     /// The text is not an address, or it contains a password.
     pub(crate) fn without_password(text: &str) -> Result<Self, String> {
         if may_contain_secret(text) {
-            // A parameter that is not known may be a password. Its name says what to correct.
+            // An unknown parameter may contain a password. The error names the parameter, so that the user can correct
+            // it.
             let mistake = match PostgresOptions::check_address(text) {
                 Err(error @ OpenError::Parameter { name: Some(_), .. }) => format!("{error}; "),
                 Err(error @ OpenError::Unsupported(_)) => return Err(error.to_string()),
@@ -101,8 +102,8 @@ impl Address {
     }
 }
 
-/// Refuses a path that SQLite's own addresses, a shell or an editor would read in another way. Otherwise the program
-/// would use a file of another name than the user means. `address` is the whole text.
+/// Refuses a path that SQLite's own addresses, a shell or an editor would read in another way. With such a path, the
+/// program would use another file than the user means. `address` is the whole address that contains `path`.
 fn check_sqlite_path(path: &str, address: &str) -> Result<(), String> {
     let refused = |what: &str| Err(what.to_owned());
     SqlStorage::check_path(Path::new(path)).map_err(|error| {
@@ -185,7 +186,7 @@ mod tests {
             ("sqlite:/x/a.db", "/x/a.db"),
             ("sqlite:///x/a.db", "/x/a.db"),
             ("sqlite://a.db", "a.db"),
-            // A line break comes with a value that is read from a file.
+            // A value that was read from a file may end with a line break.
             (" sqlite:/x/a b.db\r\n", "/x/a b.db"),
         ] {
             assert!(matches!(Address::parse(text), Ok(Address::Sqlite(found)) if found == Path::new(path)), "{text}");

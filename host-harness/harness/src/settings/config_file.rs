@@ -19,7 +19,7 @@ use crate::failure::{Failure, access_advice};
 /// The maximum size of the file: 1 MiB. This is enough for thousands of tenants.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The members of the file.
+/// The members that the file may have. The error for an unknown member lists them.
 const MEMBERS: &str = "storage, key-file, file-access, key-service, component-sha256, egress, tenants";
 
 /// The content of the file.
@@ -36,7 +36,7 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads the file at this path, which only those users may read whom `access` allows.
+    /// Reads the file at this path. `access` says who may be able to read the file.
     ///
     /// # Errors
     /// The file does not exist, other users can access it, or it is malformed.

@@ -1,5 +1,5 @@
-//! Cleans configured texts: the values of variables, of the configuration file and of the shared options. It trims what
-//! can only be a slip, and refuses characters that nobody sees.
+//! Cleans configured texts: the values of variables, of the configuration file and of the shared options. White space
+//! at the ends can only be a slip, so it is removed. A text that contains invisible characters is refused.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ pub(crate) enum Rule {
     VisibleAsciiWords,
     /// Every visible character, and spaces, as in names, paths and addresses of databases.
     OneLine,
-    /// The type of the value decides.
+    /// Every character. The type of the value checks the characters when the text is parsed.
     Unchecked,
 }
 
-/// Why a configured text can't be used. The error never contains the text. It contains a character only if nobody can
-/// see this character.
+/// Why a configured text can't be used. The error never contains the text. It contains a single character of the text
+/// only if this character is invisible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidText {
     #[error("empty")]
@@ -60,7 +60,7 @@ pub(crate) fn cleaned(text: &str, rule: Rule) -> Result<&str, InvalidText> {
     Ok(trimmed)
 }
 
-/// Parses an argument or a variable of one line.
+/// Parses the value of an argument or of a variable by the rule [`Rule::OneLine`].
 ///
 /// # Errors
 /// See [`cleaned`]; or the text is not a `T`.
@@ -68,7 +68,7 @@ pub(crate) fn one_line<T: FromStr<Err: ToString>>(text: &str) -> Result<T, Strin
     parsed(text, Rule::OneLine)
 }
 
-/// Parses an argument or a variable of visible ASCII characters.
+/// Parses the value of an argument or of a variable by the rule [`Rule::VisibleAscii`].
 ///
 /// # Errors
 /// See [`cleaned`]; or the text is not a `T`.
@@ -76,7 +76,7 @@ pub(super) fn visible_ascii<T: FromStr<Err: ToString>>(text: &str) -> Result<T, 
     parsed(text, Rule::VisibleAscii)
 }
 
-/// Parses an argument or a variable whose type decides which characters it may have.
+/// Parses the value of an argument or of a variable. The type `T` decides which characters the value may contain.
 ///
 /// # Errors
 /// The text is empty, or it is not a `T`.

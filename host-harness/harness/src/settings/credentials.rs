@@ -54,7 +54,7 @@ impl App {
     }
 }
 
-/// The credentials of the tenants: those that are configured, and with a fake those of the fake's apps.
+/// The credentials of the tenants. They come from the settings, and if a fake is used, also from the fake's apps.
 pub(crate) struct Credentials {
     by_tenant: BTreeMap<TenantId, AppCredentials>,
 }
@@ -77,9 +77,10 @@ impl Credentials {
         Ok(Self { by_tenant })
     }
 
-    /// Prepares the credentials for a fake. The fake has sent `apps`, with their secrets. The tenant `default` uses the
-    /// first of these apps, and a tenant whose name is the key of one of them uses that app, unless another app is
-    /// configured. All other tenants must be configured, as with TikTok Shop.
+    /// Prepares the credentials for a fake. The fake has sent `apps`, with their secrets. If no app is configured for
+    /// the tenant `default`, this tenant uses the first of `apps`. If no app is configured for a tenant whose name is
+    /// the app key of one of `apps`, this tenant uses that app. All other tenants need a configured app, as with TikTok
+    /// Shop.
     ///
     /// # Errors
     /// A configured app is not in `apps`, or has another secret in `apps`. Any program could listen at the fake's

@@ -22,18 +22,18 @@ use crate::failure::Failure;
 /// Which database a command creates if there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Creation {
-    /// None. The command ends with an error.
+    /// The command creates no database. If the database does not exist, the command fails.
     Nothing,
-    /// Only the database that is used if no setting names one.
+    /// Only the default database, which is used if no setting names a database.
     Default,
-    /// Every database, also one that a setting names. Its folder must exist.
+    /// Any database, also one that a setting names. The folder of a named database must exist.
     Any,
 }
 
 /// The database of a command.
 pub(super) struct Database {
     pub(super) address: Address,
-    /// Whether no setting names the database.
+    /// Whether this is the default database, because no setting names a database.
     is_default: bool,
 }
 
@@ -64,7 +64,7 @@ impl Database {
         })
     }
 
-    /// Returns the address, if a setting names the database.
+    /// Returns the address if a setting names the database, otherwise `None`.
     pub(super) const fn named(&self) -> Option<&Address> {
         if self.is_default { None } else { Some(&self.address) }
     }
@@ -101,7 +101,7 @@ pub(crate) struct DatabaseArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = Address::without_password, help_heading = SHARED)]
     storage: Option<Address>,
 
-    /// Readers: owner, group or mounted
+    /// Who may read: owner, group, mounted
     #[arg(long, value_name = "WHO", env = FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<Access>)]
     file_access: Option<Access>,
@@ -111,7 +111,7 @@ pub(crate) struct DatabaseArgs {
     #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     config: Option<PathBuf>,
 
-    /// Address of a fake TikTok Shop to use instead
+    /// Use the fake TikTok Shop at this address
     #[arg(long, value_name = "URL", env = FAKE, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<FakeAddress>)]
     fake: Option<FakeAddress>,

@@ -1,9 +1,9 @@
 //! The environment variables of the program: which there are, which characters each may have, and how each is read. A
 //! variable that is set but empty is an error, and so is a variable whose name is almost that of a setting.
 //!
-//! Clap reads the variables that belong to an option. It does not read variables for secrets, and for settings that
-//! belong to a secret, because clap would also accept each of them as an option, and every user of the machine can read
-//! the arguments of a process. [`check`] checks all variables before the command runs.
+//! Clap reads the variables that belong to an option. This module reads the variables of secrets, and of settings that
+//! belong to a secret. If clap read these variables, it would also accept each of them as an option, and every user of
+//! the machine can read the arguments of a process. [`check`] checks all variables before the command runs.
 
 use std::env::{VarError, var, vars_os};
 
@@ -32,8 +32,8 @@ pub(crate) const FILE_ACCESS: &str = "TIKTOK_SHOP_FILE_ACCESS";
 pub(crate) const CONFIG: &str = "TIKTOK_SHOP_CONFIG";
 pub(crate) const FAKE: &str = "TIKTOK_SHOP_FAKE";
 pub(crate) const ACTOR: &str = "TIKTOK_SHOP_ACTOR";
-/// Clap reads this variable, too. The option `--version` reads it here, because clap does not parse the other settings
-/// then.
+/// Clap reads this variable for the option `--component`. With `--version`, clap does not parse the other settings, so
+/// the program reads the variable itself.
 pub(crate) const COMPONENT: &str = "TIKTOK_SHOP_COMPONENT";
 pub(crate) const COMPONENT_SHA256: &str = "TIKTOK_SHOP_COMPONENT_SHA256";
 
@@ -77,12 +77,13 @@ pub(super) fn user() -> Option<Actor> {
 /// Checks every variable of the program, also those that the command does not use.
 ///
 /// # Errors
-/// A variable is empty, or its value has a character that it may not have. Or a variable that the program does not know
-/// has almost the name of a setting: the setting was meant, and would be lost.
+/// A variable is empty, or its value contains a character that it may not contain. Or the program does not know a
+/// variable whose name is almost the name of a setting: the user probably meant the setting, which would have no
+/// effect.
 pub(crate) fn check() -> Result<(), Failure> {
     for (name, _) in VARIABLES {
         match variable(name) {
-            // A path may be something other than UTF-8.
+            // A path does not have to be UTF-8.
             Err(VariableError::NotUtf8(KEY_FILE | CONFIG | COMPONENT)) => {}
             checked => {
                 checked?;

@@ -25,7 +25,7 @@ pub(crate) enum KeyNeed {
     None,
 }
 
-/// The database of a command, as far as it decides about the host keys.
+/// The kind of a command's database. It decides which host keys the command may use or create.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DatabaseOrigin {
     /// The database in the data folder, because nothing names a database.
@@ -41,7 +41,7 @@ pub(crate) enum DatabaseOrigin {
 }
 
 impl DatabaseOrigin {
-    /// Returns the origin of the database at the address that the settings name. `None` if they name none.
+    /// Returns the origin of a command's database. `named` is the address that the settings name, if they name one.
     pub(crate) const fn of(named: Option<&Address>, fake: Option<FakeAddress>) -> Self {
         match (named, fake) {
             (Some(Address::Memory), _) => Self::Memory,
@@ -53,18 +53,18 @@ impl DatabaseOrigin {
     }
 }
 
-/// The host keys before the database is open.
+/// The host keys of a command, before its database is opened.
 pub(crate) enum Prepared {
     Here(HostKeySource),
     /// The key file in the data folder does not exist. It may be created if the database contains no data key.
     FirstRun(PathBuf),
 }
 
-/// Checks whether the host keys that were found can serve the command, before anything is opened.
+/// Checks whether the host keys that were found can serve the command, before the database is opened.
 ///
 /// # Errors
-/// The command needs host keys, and there are none. With a server, host keys must be named, because a key in a folder of
-/// one machine or container is no key of a fleet.
+/// The command needs host keys, and there are none. With a PostgreSQL server, a setting must name the host keys: a key
+/// file in the data folder of one machine or container is missing on the other machines that use the server.
 pub(crate) fn prepare(
     found: FoundKeys,
     database: DatabaseOrigin,
@@ -142,8 +142,8 @@ impl Prepared {
             Self::Here(keys) => return Ok(keys),
             Self::FirstRun(path) => path,
         };
-        // Another process may be on its first run, too. It creates the file before it stores its first data key. So if
-        // a data key is found, the file must exist by now.
+        // Another process may be on its first run, too. That process creates the key file before it stores its first
+        // data key. So if the database contains a data key, the key file must exist by now.
         let stored = storage.key_uses(None, 1).await?;
         if let Some(found) = stored.first() {
             return match KeyFile::open(&path) {
@@ -188,12 +188,13 @@ pub(crate) struct CheckedTenants<'a> {
     pub(crate) scope: TenantScope,
 }
 
-/// Checks whether the host keys open the stored data keys: those of the given tenants, or else those of all tenants. Asks
-/// the key service, if there is one.
+/// Checks whether the host keys open the stored data keys of the given tenants. If none of these tenants has a data
+/// key, checks the data keys of all tenants. If there is a key service, asks it.
 ///
 /// # Errors
-/// Data keys are stored, and the host keys here open none of them. Or the host keys of the command's only tenant are
-/// unavailable now. A command that works with all tenants goes on then, because the keys of others may be available.
+/// Data keys are stored, and the host keys here open none of them. Or the command works with one tenant, and the host
+/// keys of this tenant are unavailable now. A command that works with all tenants continues in this case, because the
+/// host keys of other tenants may be available.
 pub(crate) async fn check_fit(
     storage: &Arc<dyn HostStorage>,
     keys: &HostKeySource,

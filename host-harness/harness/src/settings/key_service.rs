@@ -13,13 +13,13 @@ use super::fake::FakeAddress;
 use super::toml_value::{text_of, unknown};
 use crate::failure::Failure;
 
-/// The members of the table that every way to authenticate has.
+/// The members that the table may have with every way to authenticate.
 const SHARED: &str = "address, mount, prefix, namespace, ca-file, auth";
 
-/// The table, before the secrets of the environment are read.
+/// The content of the table `[key-service]`, without the secrets of the environment.
 pub(crate) struct KeyServiceTable {
     options: Options,
-    /// What the table says about secrets.
+    /// The parts of the authentication that are in the table.
     credentials: TableCredentials,
 }
 
@@ -31,12 +31,12 @@ enum TableCredentials {
         role_id: String,
         secret_id: Option<Secret>,
     },
-    /// Nothing in the environment belongs to this authentication.
+    /// The table contains the whole authentication. No environment variable belongs to it.
     Complete(Auth),
 }
 
 impl KeyServiceTable {
-    /// Parses the table. Relative paths start at `folder`. Errors name the place and quote no value.
+    /// Parses the table. A relative path starts at `folder`. An error names the table by `place` and quotes no value.
     pub(super) fn parse(table: &Table, place: &str, folder: &Path) -> Result<Self, String> {
         let cleaned = |name: &str, rule| -> Result<Option<String>, String> {
             let value = table.get(name).map(|value| text_of(value, &format!("{place}.{name}"), rule)).transpose()?;
@@ -79,7 +79,7 @@ impl KeyServiceTable {
                 TableCredentials::Complete(auth)
             }
         };
-        // The authentication is replaced when the secrets of the environment are read.
+        // This empty token is only a placeholder. `open` replaces it when it reads the secrets of the environment.
         let mut options = Options::new(needed("address")?, Auth::Token("".into()));
         options.mount = text("mount")?.unwrap_or(options.mount);
         options.prefix = text("prefix")?.unwrap_or(options.prefix);
@@ -88,12 +88,13 @@ impl KeyServiceTable {
         Ok(Self { options, credentials })
     }
 
-    /// Opens the key service of the configuration file. `None` if the file names none. With a fake, the names of the keys
-    /// begin with another prefix, so that no command for a fake uses or deletes the key of a real tenant.
+    /// Opens the key service of the configuration file. Returns `None` if the file names no key service. With a fake,
+    /// the names of the keys begin with another prefix, so that no command for a fake uses or deletes the key of a real
+    /// tenant.
     ///
     /// # Errors
     /// A setting is malformed. Or the environment contains a secret of a key service, but no key service is configured:
-    /// the secret would be lost quietly, and other host keys would be used.
+    /// the secret would have no effect, and other host keys would be used.
     pub(super) fn open_if_configured(
         table: Option<Self>,
         fake: Option<FakeAddress>,

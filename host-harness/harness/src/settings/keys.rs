@@ -51,9 +51,9 @@ pub(crate) enum KeyPlace {
 
 /// How the settings name the host keys.
 pub(crate) struct KeySettings {
-    /// The path of the option or of its variable.
+    /// The key file that the option or its environment variable names.
     pub(crate) option: Option<PathBuf>,
-    /// The path of the configuration file.
+    /// The key file that the configuration file names.
     pub(crate) configured: Option<PathBuf>,
     /// The key service of the configuration file.
     pub(crate) service: Option<KeyService>,
@@ -123,8 +123,8 @@ pub(crate) enum FoundKeys {
 }
 
 impl HostKeySource {
-    /// Returns the names of the keys that the program itself has. The current key comes first. With a key service, these
-    /// are the keys that were used before it.
+    /// Returns the names of the keys that the program itself has. The current key comes first. With a key service,
+    /// these are the keys that were used before the service.
     pub(crate) fn ids(&self) -> Result<Vec<HostKeyId>, Failure> {
         Ok(match self {
             Self::File(file) => file.keys()?.ids().cloned().collect(),
@@ -147,7 +147,7 @@ impl HostKeySource {
         self.service().zip(key.host_key.as_ref()).is_some_and(|(service, id)| service.owns(id))
     }
 
-    /// Returns true if host keys are named but missing, so that [`ids`](Self::ids) does not return all.
+    /// Returns true if host keys are missing, so that [`ids`](Self::ids) may not return all host keys.
     pub(crate) fn misses_keys(&self) -> bool {
         match self {
             Self::Missing(_) => true,
@@ -156,8 +156,8 @@ impl HostKeySource {
         }
     }
 
-    /// Returns the names of the host keys that can unwrap data keys now. Like [`ids`](Self::ids), but with the keys that
-    /// the key service has.
+    /// Returns the names of the host keys that can unwrap data keys now: the names that [`ids`](Self::ids) returns, and
+    /// the names of the keys in the key service.
     pub(crate) fn usable_ids(&self, status: &KeyStatus) -> Result<Vec<HostKeyId>, Failure> {
         let mut ids = self.ids()?;
         if let Some(service) = self.service() {

@@ -41,7 +41,7 @@ impl ProxySettings {
     }
 }
 
-/// Lets the proxy prove its name with a certificate of the authorities in this file.
+/// Makes the program accept a certificate of the proxy that an authority in this file has issued.
 fn trusting(proxy: Proxy, path: &Path) -> Result<Proxy, Failure> {
     let unreadable =
         |what: String| Failure::Unavailable(format!("certificates of the proxy: {}: {what}", path.display()));

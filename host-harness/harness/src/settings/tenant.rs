@@ -1,5 +1,5 @@
-//! The tenant of a command, and the check that the tenant is known. A mistyped tenant would otherwise begin a new tenant,
-//! or show nothing, as if its connections were gone.
+//! The tenant of a command, and the check that the tenant is known. Without the check, a command with a mistyped tenant
+//! would begin a new tenant, or would show no connections.
 
 use clap::Args;
 use tiktok_shop_host::TenantId;
@@ -16,7 +16,7 @@ const MAX_NAMED: usize = 5;
 
 /// The options that name the tenant of a command.
 pub(crate) trait TenantArgs: Args {
-    /// Returns the tenant that the options, or the variable of the option, name.
+    /// Returns the tenant that the option or its environment variable names.
     fn named(&self) -> Option<TenantId>;
 
     /// Whether the command works with one tenant or with all.
@@ -67,13 +67,13 @@ pub(crate) struct NamedTenants {
     pub(crate) is_named: bool,
     /// The tenant whose app is in the environment variables.
     pub(crate) of_environment: TenantId,
-    /// The tenant of a command that names none.
+    /// The tenant that a command uses if nothing names a tenant.
     pub(crate) default: TenantId,
 }
 
 impl NamedTenants {
-    /// Reads the variable. If it is set, it names the tenant whose app is in the environment, also if an option names
-    /// another tenant for the command.
+    /// Reads the variable [`TENANT`]. If the variable is set, the app in the environment belongs to the tenant that the
+    /// variable names, even if an option names another tenant for the command.
     pub(crate) fn find(named: Option<TenantId>) -> Result<Self, Failure> {
         let malformed = |error: &dyn std::fmt::Display| Failure::Malformed(format!("{TENANT}: {error}"));
         let default: TenantId = "default".parse().map_err(|error| malformed(&error))?;
@@ -84,8 +84,9 @@ impl NamedTenants {
         Ok(Self { tenant, is_named, of_environment, default })
     }
 
-    /// Checks that the tenant has an app, or that something is stored of it. If no tenant is named anywhere, the tenant
-    /// `default` is known without an app, so that a first command can say where to put the app.
+    /// Checks that the tenant has an app, or that something of it is stored. If no tenant is named and no app is
+    /// configured, the check accepts the tenant `default`, so that the error of a first command can say where to put
+    /// the app.
     pub(crate) async fn check(&self, credentials: &Credentials, storage: &dyn HostStorage) -> Result<(), Failure> {
         let Self { tenant, is_named, .. } = self;
         let known: Vec<_> = credentials.tenants().collect();
@@ -109,8 +110,8 @@ impl NamedTenants {
     }
 }
 
-/// Returns whether the storage contains a data key or an event of the tenant. After a tenant is erased, it contains an
-/// event.
+/// Returns whether the storage contains a data key or an event of the tenant. The storage also contains an event of a
+/// tenant that was erased.
 async fn is_stored(tenant: &TenantId, storage: &dyn HostStorage) -> Result<bool, StorageError> {
     Ok(!storage.tenant_keys(tenant).await?.is_empty() || !storage.events(tenant, None, 1).await?.is_empty())
 }

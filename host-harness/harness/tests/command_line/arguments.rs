@@ -138,7 +138,7 @@ fn every_command_that_takes_text_refuses_an_argument_that_is_not_utf_8() {
         program.arg(OsStr::from_bytes(b"--tenant=\xff"));
         let (status, line) = stage.error(program, "");
         let line = line.strip_suffix("; see --help").unwrap();
-        // These commands have no option for a tenant.
+        // The commands in these two lists have no option for a tenant.
         let of_all = ["sweep", "keys init", "keys status", "keys add", "keys promote", "keys rotate", "keys retire"];
         let without_a_tenant = ["contract", "migrate", "sign", "verify-webhook", "completions", "man"];
         let expected = if without_a_tenant.iter().chain(&of_all).any(|other| other == command) {

@@ -1,5 +1,5 @@
-//! Tests that a mistake in the configuration is an error: variables that are empty or mistyped, host keys that are missing
-//! or do not fit, unknown tenants, invisible characters, and files that a container mounts.
+//! Tests that a mistake in the configuration is an error: variables that are empty or mistyped, host keys that are
+//! missing or do not fit, unknown tenants, invisible characters, and files that a container mounts.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -65,7 +65,7 @@ fn a_variable_that_is_set_but_empty_is_an_error_in_every_command() {
             ("", "fake --port 0"),
             ("", "contract memory:"),
             ("", "keys init"),
-            // The variable is named, although the option is wrong, too.
+            // The error names the variable, although the command also contains an unknown option.
             ("", "list-connections customer-7 --no-such-option"),
         ] {
             let expected = format!("{name}: the variable is set but empty; unset it, or give it a value");
@@ -117,7 +117,7 @@ fn no_command_makes_a_host_key_if_a_database_or_a_key_file_is_named() {
             (with(plain(), "TIKTOK_SHOP_CONFIG", config.to_str().unwrap()), &missing_default),
             (stage.command_without_a_fake(&format!("{command} --key-file none")), missing_named),
             (with(plain(), "TIKTOK_SHOP_KEY_FILE", "none"), missing_named),
-            // With a fake, too, a file that is named must exist.
+            // A key file that a setting names must also exist if a fake is used.
             (with(stage.command(command), "TIKTOK_SHOP_KEY_FILE", "none"), missing_named),
             (with(plain(), "TIKTOK_SHOP_STORAGE", &server), unnamed),
         ] {
@@ -127,7 +127,8 @@ fn no_command_makes_a_host_key_if_a_database_or_a_key_file_is_named() {
     assert!(!stage.home().join("named.sqlite").exists() && !stage.home().join("none").exists());
     assert!(!stage.data("host-keys").exists());
 
-    // A key file in the folder of one machine or container is no key of a server that several machines use.
+    // A key file in the data folder of one machine or container is not accepted for a server, because several machines
+    // use the server.
     stage.run(stage.command_without_a_fake("keys init"), "");
     assert!(stage.data("host-keys").exists());
     let (status, line) = stage.error(with(stage.command_without_a_fake("sweep"), "TIKTOK_SHOP_STORAGE", &server), "");
@@ -170,7 +171,7 @@ fn keys_init_makes_a_private_key_file_once() {
 #[test]
 fn the_first_run_on_the_local_default_makes_a_key_and_says_loudly_what_to_back_up() {
     let stage = Stage::new();
-    // Nothing is sent: without an app, no consent can begin.
+    // Without an app, no consent can begin, so the command sends nothing.
     let first = stage.run(stage.command_without_a_fake("authorization-url customer-7"), "");
     assert_eq!(first.status, Some(12));
     let key_file = stage.data("host-keys");
@@ -302,7 +303,7 @@ fn an_unknown_tenant_is_an_error_with_a_fake_as_with_tiktok_shop() {
     }
     assert_eq!(stage.fake.requests(), []);
 
-    // A tenant may have the name of an app of the fake. It then uses this app.
+    // A tenant may have the name of an app of the fake. Such a tenant uses this app.
     let second = stage.fake.apps().remove(1);
     let link = stage.link(&format!("customer-7 --tenant {}", second.app_key));
     assert!(link.contains(&format!("service_id={}&", second.service_id)), "{link}");
@@ -339,7 +340,7 @@ fn a_command_that_works_with_all_tenants_has_no_option_for_a_tenant() {
         let (status, line) = stage.error(stage.command(&format!("{command} --tenant us")), "");
         assert!(status == Some(2) && line.starts_with("unknown option --tenant"), "{command}: {line}");
     }
-    // A variable that is set for all commands of a container does not disturb them.
+    // A tenant variable that is set for all commands of a container does not disturb the commands for all tenants.
     stage.ok("migrate", "");
     assert_eq!(stage.run(with(stage.command("sweep"), "TIKTOK_SHOP_TENANT", "us"), "").status, Some(0));
 }
@@ -436,11 +437,12 @@ fn a_mounted_file_that_a_group_can_read_is_accepted_only_by_choice() {
     for access in ["group", "mounted"] {
         shows_cipher(stage.command(&format!("{by_option} --file-access {access}")));
         shows_cipher(with(stage.command(&by_option), "TIKTOK_SHOP_FILE_ACCESS", access));
-        // The choice also holds for the configuration file.
+        // `--file-access` also applies to the configuration file.
         let by_file = format!("list-shops customer-7 --config {} --file-access {access}", config.display());
         shows_cipher(stage.command(&by_file));
     }
-    // The configuration file can make the choice for the key file, but not for itself.
+    // The member `file-access` of the configuration file applies to the key file, but not to the configuration file
+    // itself.
     let choice = format!("file-access = \"group\"\n{}", fs::read_to_string(&config).unwrap());
     let chosen = write(stage.home().join("chosen.toml"), choice, 0o600);
     shows_cipher(stage.command(&format!("list-shops customer-7 --config {}", chosen.display())));
@@ -462,7 +464,7 @@ fn a_mounted_file_that_a_group_can_read_is_accepted_only_by_choice() {
     assert_eq!(wrong, (Some(2), "--file-access <WHO>: not one of owner, group, mounted; see --help".to_owned()));
 }
 
-/// Finishes a consent without the stage's own commands, so that each command can have its own variables.
+/// Finishes the consent without the stage's own commands, so that the test can set the variables of each command.
 #[test]
 fn a_secret_with_a_line_break_does_not_make_webhooks_forged() {
     let stage = Stage::new();

@@ -143,7 +143,8 @@ const WITH_A_FAKE: [&str; 21] = [
 #[test]
 fn the_examples_of_commands_with_a_fake_are_true() {
     let stage = Stage::new();
-    // The first command creates a host key and says so, which the examples do not repeat.
+    // The first command that needs a host key creates one and prints a note. The examples do not contain this note, so
+    // the host key is created here.
     stage.ok("migrate", "");
     stage.ok("events", "");
     for arguments in WITH_A_FAKE {

@@ -19,14 +19,15 @@ pub(crate) const REFRESH: &str = "GET /api/v2/token/refresh";
 /// begins with a certain text until the test releases the request.
 pub(crate) struct Gate {
     address: SocketAddr,
-    /// Receives a message when such a request has arrived.
+    /// Receives one message for each request that arrives and is held back.
     arrived: Receiver<()>,
     /// Each message releases one request.
     release: Sender<()>,
 }
 
 impl Gate {
-    /// Holds back the requests that begin with `held`, which is a method and the beginning of a path.
+    /// Starts a gate before the stage's fake. The gate holds back each request that begins with `held`: a method and
+    /// the beginning of a path.
     pub(crate) fn before(stage: &Stage, held: &'static str) -> Self {
         let (fake, listener) = (stage.fake.address(), TcpListener::bind("127.0.0.1:0").unwrap());
         let address = listener.local_addr().unwrap();
@@ -41,8 +42,8 @@ impl Gate {
         Self { address, arrived, release }
     }
 
-    /// Returns a command that reaches the fake through this gate. `starter` is the program that starts the command, for
-    /// example `nohup`, with its arguments.
+    /// Returns a command that reaches the fake through this gate. `starter` is a program that starts the command, for
+    /// example `nohup`, and the arguments of this program.
     pub(crate) fn command(&self, stage: &Stage, starter: &[&str], arguments: &str) -> Command {
         let mut words = starter.iter().copied().chain([PROGRAM]).chain(arguments.split_whitespace());
         let mut program = command(words.next().unwrap());
@@ -50,7 +51,8 @@ impl Gate {
         self.command_of(stage, program)
     }
 
-    /// Makes a program reach the fake through this gate. Its output goes into pipes, and it has no input.
+    /// Makes a program reach the fake through this gate. The program's output goes into pipes, and the program has no
+    /// input.
     pub(crate) fn command_of(&self, stage: &Stage, mut program: Command) -> Command {
         stage.furnish(&mut program);
         program.env("TIKTOK_SHOP_FAKE", format!("http://{}", self.address));
@@ -58,12 +60,12 @@ impl Gate {
         program
     }
 
-    /// Waits until a request waits at the gate.
+    /// Waits until the gate holds back a request.
     pub(crate) fn wait_for_request(&self) {
         self.arrived.recv().unwrap();
     }
 
-    /// Lets one request pass.
+    /// Releases one request that the gate holds back.
     pub(crate) fn release(&self) {
         self.release.send(()).unwrap();
     }

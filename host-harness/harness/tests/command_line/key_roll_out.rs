@@ -1,5 +1,6 @@
 //! Tests the change of the host key over several machines, step by step: with copies of a key file, and with keys in
-//! the environment. A step that is missing is refused or told. Also tests the erasure of a tenant that is not there.
+//! the environment. Also tests that a missing step is refused or reported, and the erasure of a tenant that does not
+//! exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The line under a result that says what to do next.
+/// Returns the line below a result that says what the user should do next.
 fn next(text: impl std::fmt::Display) -> String {
     format!("    next    {text}")
 }

@@ -20,7 +20,7 @@ const RULES: &str = r#"
 "#;
 const ERASE: &str = r#"path "transit/keys/tiktok-shop-fake.*" { capabilities = ["read", "update", "delete"] }"#;
 
-/// A stage whose commands use a key service.
+/// A stage whose commands use host keys in a key service.
 struct Service {
     server: Server,
     token: String,
@@ -39,7 +39,7 @@ impl Service {
         Some(this)
     }
 
-    /// Writes the configuration file, with an app for two tenants.
+    /// Writes the configuration file: `text`, and the fake's app for each of two tenants.
     fn configure(&self, text: &str) {
         let path = self.stage.home().join("config.toml");
         let App { app_key, app_secret, service_id, .. } = self.stage.app();
@@ -81,7 +81,7 @@ impl Service {
         serde_json::from_str(self.ok(&format!("{arguments} --json"), "").lines().next().unwrap()).unwrap()
     }
 
-    /// Returns the exit status and the error line of a command that fails.
+    /// Runs a command that must fail. Returns its exit status and its error line.
     fn error(&self, arguments: &str) -> (Option<i32>, String) {
         self.stage.error(self.command(arguments), "")
     }
@@ -155,7 +155,8 @@ fn keys_are_rotated_in_the_service_and_erased_there() {
     let next = "an administrator of the key service must run: bao write transit/keys/tiktok-shop-fake.acme/config \
                 deletion_allowed=true, then bao delete transit/keys/tiktok-shop-fake.acme";
     assert!(stdout.ends_with(&lines([&*format!("    open    {open}"), &format!("    next    {next}")])), "{stdout}");
-    // A repetition does not delete the key, because the key may belong to another database now.
+    // A second `keys erase` does not delete the key in the service. This database no longer has a data key that the key
+    // wraps, so the key may belong to another database.
     let token = service.server.create_token(&json!({ "policies": ["connector", "erase"] }));
     let erase = || {
         let mut erase = service.stage.command("keys erase --tenant acme --yes");
@@ -235,7 +236,7 @@ fn a_restart_of_the_service_in_the_middle_of_a_sweep_loses_no_token() {
     let sweep = sweep.spawn().unwrap();
     gate.wait_for_request();
 
-    // The service goes away while the new tokens of the first tenant are on their way.
+    // The key service stops while the request for the first tenant's new tokens waits at the gate.
     service.server.stop();
     gate.release();
     let ended = sweep.wait_with_output().unwrap();
@@ -276,7 +277,7 @@ fn a_database_moves_from_a_key_file_to_the_service() {
     let missing = "/nowhere: no such key file; with a key service, a key file only opens earlier data";
     let (status, line) = service.error("refresh customer-7 --force");
     assert!(status == Some(3) && line.ends_with(missing), "{line}");
-    // A command that opens nothing goes on, and says so.
+    // `keys status` opens no sealed value. So it succeeds, and reports the missing key file on standard error.
     let Run { status, stderr, .. } = service.run("keys status", "");
     assert!(status == Some(0) && stderr.ends_with(&format!("{missing}\n")), "{stderr}");
     assert!(!service.stage.home().join("nowhere").exists());

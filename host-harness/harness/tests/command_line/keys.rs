@@ -97,7 +97,7 @@ fn an_unfinished_rotation_is_finished_without_another_new_key() {
     });
     assert_eq!(printed, expected);
     assert_eq!(ids(&stage), ["second", first]);
-    // The same command again changes nothing.
+    // A repetition of the same command changes nothing.
     let printed = stage.ok("keys rotate --wait 0", "");
     let expected = lines([
         "the current host key is second",

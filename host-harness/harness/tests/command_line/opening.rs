@@ -15,7 +15,7 @@ use crate::schema::{as_user, execute, in_schema, new_name};
 use crate::stage::Stage;
 use crate::{Run, run};
 
-/// Every command that needs a database that exists.
+/// Commands that fail if `--storage` names a database that does not exist.
 const COMMANDS: [&str; 16] = [
     "authorization-url customer-7",
     "refresh customer-7",
@@ -84,7 +84,7 @@ fn a_missing_database_is_told_and_nothing_is_created() {
         let contract = stage.command(&format!("contract sqlite:{}", stage.home().join(name).display()));
         assert_eq!(stage.error(contract, ""), (Some(3), expected));
     }
-    // The default database is created by the commands that begin a connection, but by no other command.
+    // Only the commands that begin a connection create the default database.
     for command in COMMANDS.into_iter().filter(|command| !command.starts_with("authorization-url")) {
         let (status, line) = stage.error(stage.command(command), "");
         assert_eq!(status, Some(3), "{command}: {line}");
@@ -296,7 +296,8 @@ fn an_error_of_postgresql_says_what_happened_and_what_to_do() {
     assert!(line.contains("the user lacks a right: ") && line.contains("(PostgreSQL error 42501)"), "{line}");
 }
 
-/// With three connections for the whole role, a sweep of twelve due connections takes longer, but it refreshes all.
+/// The role may open three connections to the server. So a sweep of twelve customers' due connections takes longer, but
+/// it refreshes all of them.
 #[test]
 fn a_sweep_with_few_connections_to_the_server_is_slower_and_fails_nowhere() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

@@ -18,8 +18,8 @@ struct Pooler {
 }
 
 impl Pooler {
-    /// Starts pgbouncer in front of the PostgreSQL server at this address. `pool_size` is the number of its connections
-    /// to the server. Returns `None` if pgbouncer is not installed.
+    /// Starts pgbouncer in front of the PostgreSQL server at this address. `pool_size` is the number of connections
+    /// from pgbouncer to the server. Returns `None` if pgbouncer is not installed.
     fn start(server: &str, mode: &str, pool_size: u32) -> Option<Self> {
         let places = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"];
         let Some(program) = places.iter().map(PathBuf::from).find(|path| path.is_file()) else {
@@ -62,7 +62,8 @@ impl Drop for Pooler {
     }
 }
 
-/// Creates a database for one test, and returns its name. pgbouncer does not pass a schema on.
+/// Creates a database for one test, and returns its name. The test needs a database of its own, because pgbouncer does
+/// not forward the schema that an address names.
 fn new_database(server: &str) -> String {
     let name = new_name();
     execute(server, &format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"));

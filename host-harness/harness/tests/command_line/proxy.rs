@@ -1,5 +1,6 @@
-//! Tests the setting of a forward proxy: where it comes from, that no error repeats its password, and what the program
-//! says about a proxy that is away or refuses. The library's own tests send requests through proxies that work.
+//! Tests the setting that names a forward proxy: where the program reads the setting, that no error repeats the proxy's
+//! password, and what the program reports about a proxy that does not run or refuses. The library's own tests send
+//! requests through proxies that work.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,11 +15,12 @@ use crate::stage::{Stage, at_home};
 use crate::{PROGRAM, Run, command, run};
 
 const PASSWORD: &str = "CANARY-of-the-proxy";
-/// The user `connector` with [`PASSWORD`], computed with Python's base64.
+/// The value of the header `proxy-authorization` for the user `connector` with [`PASSWORD`]. It was computed with
+/// Python's base64.
 const BASIC: &str = "Basic Y29ubmVjdG9yOkNBTkFSWS1vZi10aGUtcHJveHk=";
 
-/// A customer who has consented, and whose callback waits. There is no fake: requests go to TikTok Shop, by the proxy
-/// that a test names.
+/// A customer who has consented, and the callback that `connect` has not used yet. There is no fake: the program sends
+/// its requests to TikTok Shop, through the proxy that the test names.
 struct Waiting {
     home: tempfile::TempDir,
     callback: String,
@@ -46,7 +48,7 @@ impl Waiting {
         command
     }
 
-    /// Runs `connect` with this proxy. It must fail. Returns the exit status, the error and the log.
+    /// Runs `connect` with this proxy. The command must fail. Returns its exit status, its error and its log.
     fn connect(&self, proxy: &str) -> (Option<i32>, Value, String) {
         let mut command = self.command("connect --json --verbose");
         command.env("TIKTOK_SHOP_PROXY", proxy);
@@ -61,7 +63,8 @@ impl Waiting {
     }
 }
 
-/// Starts a proxy that gives this answer to each request. Returns its address, and a channel with the requests.
+/// Starts a proxy that gives this answer to each request. Returns the address of the proxy, and a channel that receives
+/// the head of each request.
 fn proxy(answer: &'static str) -> (SocketAddr, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -74,7 +77,7 @@ fn proxy(answer: &'static str) -> (SocketAddr, std::sync::mpsc::Receiver<String>
             while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
                 head.extend(byte);
             }
-            // The test may have ended, or the program may have closed the connection.
+            // Errors are ignored, because the test may have ended, or the program may have closed the connection.
             let _ = sender.send(String::from_utf8_lossy(&head).into_owned());
             let _ = stream.write_all(answer.as_bytes());
         }
@@ -113,7 +116,7 @@ fn an_error_names_the_proxy_and_what_to_do_and_the_callback_still_works() {
         ),
         (broken, "", "opened a tunnel in which TikTok Shop does not answer; check the proxy's way out".to_owned()),
     ] {
-        // Each of these calls uses the same callback, so none of them has spent its state.
+        // All these calls use the same callback, which works because a failed call does not spend the callback's state.
         let (status, error, log) = waiting.connect(&format!("http://{credentials}{address}"));
         let detail = format!("Nothing was sent to TikTok Shop: the proxy http://{address} {expected}.");
         assert_eq!(error["detail"], detail, "{log}");

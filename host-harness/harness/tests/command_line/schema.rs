@@ -1,5 +1,5 @@
-//! Schemas and roles for one test, in a PostgreSQL database that several tests use. Nobody deletes them, because the
-//! server is temporary.
+//! Gives a test a schema or a role of its own in a PostgreSQL database that several tests use. Nobody deletes these
+//! schemas and roles, because the server is temporary.
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
@@ -22,7 +22,7 @@ pub(crate) fn execute(address: &str, sql: &str) {
     Runtime::new().unwrap().block_on(run);
 }
 
-/// Returns an address that uses this schema.
+/// Returns the address of the server, extended so that connections to it use this schema.
 pub(crate) fn in_schema(server: &str, name: &str) -> String {
     let separator = if server.contains('?') { '&' } else { '?' };
     format!("{server}{separator}options=-c%20search_path%3D{name}")

@@ -153,7 +153,7 @@ fn a_database_belongs_to_a_fake_or_to_tiktok_shop() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     stage.fake.clear_requests();
-    // Without a fake, the host keys of a database that is named must be named, too.
+    // Without a fake, a command that names its database must also name its host keys.
     let keys = format!("--key-file {}", stage.data("fake-host-keys").display());
     let without_a_fake = |arguments: &str| stage.command_without_a_fake(&format!("{arguments} {keys}"));
     let real = format!("--storage sqlite:{}", stage.home().join("real.sqlite").display());

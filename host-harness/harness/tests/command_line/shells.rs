@@ -1,4 +1,4 @@
-//! Tests what the program prints for shells and for `man`, and how one command reads what another one prints.
+//! Tests what the program prints for shells and for `man`, and how one command reads the output of another command.
 #![cfg(unix)]
 
 use fake_tiktok_shop::Decision;
@@ -20,7 +20,7 @@ fn every_shell_gets_a_script_that_names_every_command() {
     assert_eq!((unknown.status, &*unknown.stdout), (Some(2), ""));
 }
 
-/// Asks bash for the completions of a line, with the script that the program prints.
+/// The program prints a completion script. Bash loads this script, and completes a line with it.
 #[test]
 fn bash_reads_its_script_and_completes_a_command() {
     let script = run(harness("completions bash"), "").stdout;
@@ -50,7 +50,7 @@ fn every_command_has_a_manual_page_with_its_help() {
     }
 }
 
-/// `man` is not installed on every machine. Without it, the test checks only that the page has no malformed line.
+/// `man` is not installed on every machine. Without `man`, the test checks only that the page has no malformed line.
 #[test]
 fn the_manual_page_is_rendered_without_warnings() {
     let page = run(harness("man disconnect"), "").stdout;
@@ -66,7 +66,7 @@ fn the_manual_page_is_rendered_without_warnings() {
     let mut man = command("man");
     man.args(["--warnings", "-l"]).arg(&path).env("MANPAGER", "cat").env("LC_ALL", "C.UTF-8");
     let Run { status, stdout, stderr } = run(man, "");
-    // A minimal Debian replaces `man` by a script that only says how to get it.
+    // On a minimal Debian, `man` is only a script that says how to install the real `man`.
     if !stdout.contains("minimized") {
         assert_eq!((status, &*stderr), (Some(0), ""));
         assert!(stdout.contains("--allow-absent"), "{stdout}");
@@ -77,7 +77,8 @@ fn the_manual_page_is_rendered_without_warnings() {
 fn connect_reads_what_authorization_url_prints() {
     let stage = Stage::new();
     for format in ["", " --json"] {
-        // The pipe of the help text. The output of `authorization-url` contains secrets, so it is not recorded.
+        // The help text shows this pipe. The output of `authorization-url` contains secrets, so the test does not
+        // record it.
         let callback =
             run(stage.command(&format!("authorization-url customer-7 --consent-as one-shop{format}")), "").stdout;
         let connected = stage.ok(&format!("connect{format}"), &callback);
@@ -90,7 +91,7 @@ fn connect_reads_what_authorization_url_prints() {
     let (status, line) = stage.error(stage.command("connect"), stage.link("customer-7"));
     assert_eq!((status, line.contains("not a callback; open the link")), (Some(2), true), "{line}");
 
-    // A mistake in the input does not use up the state.
+    // A mistake in the input does not spend the state of the callback.
     let link = stage.link("customer-8");
     let callback = stage.decide(&link, "one-shop", Decision::Allow);
     stage.error(stage.command("connect"), format!("{{\"callback\":\"{callback}\"}}"));

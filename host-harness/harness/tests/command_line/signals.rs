@@ -1,6 +1,6 @@
-//! Tests the ways in which a process is ended: SIGINT (Ctrl-C), SIGTERM, SIGHUP, a closed terminal and closed pipes.
-//! While a command waits for an answer of TikTok Shop, it gets the signal. Then the answer comes. The command must save
-//! what the answer contains, and must begin nothing more.
+//! Tests the ways in which a process is ended: SIGINT (Ctrl-C), SIGTERM, SIGHUP, a closed terminal and closed pipes. In
+//! most of these tests, a command gets the signal while it waits for an answer of TikTok Shop, and gets the answer
+//! afterwards. The command must save what the answer contains, and must begin nothing more.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
@@ -23,8 +23,9 @@ fn read_line(child: &mut Child) -> String {
     line
 }
 
-/// Sends the signal while a request waits at the gate, and waits until the program says that it finishes the request.
-/// Then lets the request pass, and waits for the end of the program. Returns its exit status and standard output.
+/// Waits until the gate holds a request of the program, and sends the signal. After the program has printed [`NOTE`],
+/// lets the gate release the request, and waits until the program has ended. Returns the program's exit status and
+/// standard output.
 fn end(mut child: Child, signal: &str, gate: &Gate) -> (Option<i32>, String) {
     gate.wait_for_request();
     send(signal, &child);
@@ -34,7 +35,7 @@ fn end(mut child: Child, signal: &str, gate: &Gate) -> (Option<i32>, String) {
     (ended.status.code(), String::from_utf8(ended.stdout).unwrap())
 }
 
-/// Asserts that the connection works, and that nobody holds a claim on its refresh token.
+/// Asserts that the connection works, and that no process holds a claim on its refresh token.
 fn assert_usable(stage: &Stage, customer: &str) {
     assert_eq!(stage.json(&format!("list-connections {customer}"), "")[0]["status"], "active");
     assert_eq!(stage.json(&format!("refresh {customer} --force"), "")[0]["effect"], "renewed");
@@ -69,8 +70,8 @@ fn a_refresh_that_gets_a_signal_stores_its_tokens() {
     }
 }
 
-/// The access token has ended, so the call first renews the tokens. The signal comes during the renewal in one case,
-/// and during the request of the call itself in the other case.
+/// The access token has expired, so the call first renews the tokens. In one case, the signal comes during the renewal.
+/// In the other case, the signal comes during the request of the call itself.
 #[test]
 fn a_call_that_gets_a_signal_stores_its_tokens_and_prints_its_answer() {
     for (signal, held) in SIGNALS.into_iter().flat_map(|signal| [(signal, REFRESH), (signal, SEARCH)]) {
@@ -89,7 +90,7 @@ fn a_call_that_gets_a_signal_stores_its_tokens_and_prints_its_answer() {
     }
 }
 
-/// Prepares two connections that are due.
+/// Prepares two connections that are due for a refresh.
 fn two_due() -> Stage {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
@@ -107,7 +108,7 @@ fn a_sweep_that_gets_a_signal_finishes_its_running_refresh_and_begins_no_other()
         let (status, printed) = end(child, signal, &gate);
         assert_eq!(status, Some(0), "{signal}: {printed}");
         assert_eq!(printed, "1 refreshed, 0 failed, notices: 0, stopped, 1 still due\n", "{signal}");
-        // Nothing is claimed: the next sweep refreshes the other connection.
+        // The other connection is not claimed, so the next sweep refreshes it.
         assert_eq!(stage.ok("sweep", ""), "1 refreshed, 0 failed, notices: 0\n", "{signal}");
         assert_usable(&stage, "customer-7");
         assert_usable(&stage, "customer-8");
@@ -183,8 +184,8 @@ fn every_signal_ends_a_fake_without_a_note() {
     }
 }
 
-/// The input is longer than a pipe can hold. When it is written, the command has begun to read it, and waits for its
-/// end.
+/// The input is longer than a pipe can hold. So when the test has written the whole input, the command has begun to
+/// read, and it waits for the end of the input.
 #[test]
 fn a_command_that_waits_for_input_ends_at_a_signal_and_has_begun_nothing() {
     let call = "call customer-7 POST /order/202309/orders/search --body-file -";
@@ -206,8 +207,9 @@ fn a_command_that_waits_for_input_ends_at_a_signal_and_has_begun_nothing() {
 }
 
 /// `script` runs the program on a pseudo terminal. When `script` is killed, the terminal is closed: the system sends
-/// SIGHUP to the program, and each write to the terminal fails with EIO. Nobody can read the exit status of the program then.
-/// The program inherits the file descriptor 3, so the pipe of this test ends when the program has ended.
+/// SIGHUP to the program, and each write to the terminal fails with EIO. After that, the test can't read the exit
+/// status of the program. The program inherits the file descriptor 3, which is a pipe to this test. The end of the pipe
+/// tells the test that the program has ended.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_closed_terminal_cuts_off_no_save() {
@@ -251,7 +253,7 @@ fn closed_pipes_cut_off_no_save() {
     }
 }
 
-/// `nohup` starts a program with SIGHUP ignored, so that it continues after its terminal is closed.
+/// `nohup` makes a program ignore SIGHUP, so the program continues after its terminal is closed.
 #[test]
 #[cfg(target_os = "linux")]
 fn nohup_keeps_a_sweep_running_after_sighup() {

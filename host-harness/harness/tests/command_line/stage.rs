@@ -58,8 +58,8 @@ impl Stage {
         self.home().join(".local/share/tiktok-shop-harness").join(name)
     }
 
-    /// Returns a command with these arguments that uses TikTok Shop and not the fake. Tests use it only for commands
-    /// that send nothing.
+    /// Returns a command with these arguments that would send its requests to TikTok Shop instead of the fake. Tests
+    /// use this function only for commands that send no request.
     pub(crate) fn command_without_a_fake(&self, arguments: &str) -> Command {
         let mut command = self.command(arguments);
         command.env_remove("TIKTOK_SHOP_FAKE");
@@ -121,7 +121,7 @@ impl Stage {
         let name = format!("{command:?}");
         let Run { status, stdout, stderr } = self.run(command, input);
         assert_eq!(stdout, "", "{name}");
-        // The first run of a user creates a host key, and says so.
+        // The first command of a user creates a host key, and prints a warning about the new key.
         let is_error = |line: &&str| !line.starts_with("note: ") && !line.starts_with("warning: created the host key ");
         let lines: Vec<_> = stderr.lines().filter(is_error).collect();
         assert_eq!(lines.len(), 1, "{name}: {stderr}");

@@ -12,7 +12,7 @@ use crate::stage::{BEGIN, DAY, Stage};
 /// The path of the request for new tokens.
 const TOKEN_REFRESH: &str = "/api/v2/token/refresh";
 
-/// Returns the summary of a sweep without notices, with these members replaced.
+/// Returns the JSON summary of a sweep that did nothing, in which `members` have replaced the members of the same name.
 fn summary(members: &Value) -> Value {
     let nothing = json!({
         "refreshed": 0, "ended": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0, "notices": 0,
@@ -68,7 +68,7 @@ fn a_failed_refresh_has_status_1_and_the_pause_after_it_is_reported() {
         "{printed}"
     );
 
-    // The access token has ended.
+    // The access token has expired.
     stage.advance(DAY);
     fail();
     assert_eq!(sweep_json(&stage).0, Some(1));

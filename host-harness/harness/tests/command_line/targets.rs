@@ -1,5 +1,5 @@
-//! Tests how commands find what the user names: what they say if there is nothing of that name, whom a revocation
-//! concerns, what may be linked, and how a connection of the tenant is found.
+//! Tests commands that take names of customers, accounts and shops: what they report about an unknown name, which
+//! customers a revocation concerns, which shops may be linked, and how a connection of the tenant is found.
 
 use fake_tiktok_shop::Fault;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn disconnecting_a_name_that_is_not_there_has_a_status_of_its_own() {
         assert_eq!(ended["found"], false, "{ended}");
     }
     assert_eq!(stage.json("list-connections customer-7", "").len(), 1);
-    // A shop that the customer has not linked is there.
+    // A shop that is not linked to the customer is found nevertheless.
     stage.ok("link-shops customer-7 --none", "");
     stage.ok(&format!("disconnect customer-7 --shop {SHOP}"), "");
     assert_eq!(stage.ok("disconnect customer-7 --allow-absent", ""), "customer-7: nothing to disconnect\n");
@@ -51,7 +51,7 @@ fn a_revocation_says_whom_it_concerns_and_needs_a_confirmation() {
     assert_eq!((status, line.contains("and no other customer has the same shops; ")), (Some(2), true), "{line}");
 }
 
-/// Runs the command on a terminal of its own, with the program `script`. Returns what the terminal shows.
+/// Runs the command in a new terminal, which the program `script` creates. Returns what the terminal shows.
 #[cfg(target_os = "linux")]
 fn on_a_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     let mut script = command("script");
@@ -100,13 +100,13 @@ fn a_shop_that_is_gone_is_not_linked_and_one_that_cant_be_used_is_told() {
     let (status, line) = stage.error(stage.command("link-shops customer-7 7490000000000000003"), "");
     assert_eq!(status, Some(11), "{line}");
     assert!(line.starts_with("reauthorize: shop-no-longer-granted: "), "{line}");
-    // The events tell which shop was lost, so that the customer can be told.
+    // The event names the lost shop, so that somebody can tell the customer.
     stage.fake.remove_shop("several-regions", "7490000000000000002").unwrap();
     stage.ok("refresh customer-7", "");
     let last = stage.json("events --all", "").pop().unwrap();
     assert_eq!((&last["event"], &last["shops"]), (&json!("shops-lost"), &json!(["7490000000000000002"])));
     assert!(stage.ok("events --all", "").contains("  shops-lost: 7490000000000000002  by "));
-    // A shop that is gone may stay linked, and the command says that it can't be used.
+    // A shop that TikTok Shop no longer grants may stay linked. The command says that this shop can't be used.
     let kept = stage.run(stage.command("link-shops customer-7 7490000000000000002"), "");
     assert_eq!(kept.status, Some(0), "{}", kept.stderr);
     let told = "can't use the linked shop 7490000000000000002 now: TikTok Shop no longer grants it";
@@ -152,12 +152,12 @@ fn the_connections_of_a_tenant_are_found_by_shop_seller_account_and_status() {
     assert_eq!(customers(&["--account", other["account"].as_str().unwrap()]), ["d"]);
     assert_eq!(customers(&["--status", "active", "--seller", "Teapot Corner"]), ["a", "b c", "c"]);
     assert_eq!(customers(&["--status", "authorization-ending"]), [""; 0]);
-    // A connection in the list is complete, with its ciphers.
+    // A connection in the tenant's list is complete, including the ciphers of its shops.
     let listed = stage.json("list-connections --tenant-wide --seller nobody", "");
     assert_eq!(listed, [json!(null); 0]);
     assert_eq!(stage.json("list-connections --tenant-wide", "").pop(), stage.json("list-connections d", "").pop());
 
-    // Each page ends with the arguments of the next one, as a shell reads them.
+    // After each page, a note shows the arguments for the next page, quoted for a shell.
     let page = stage.run(stage.command("list-connections --tenant-wide --limit 2"), "");
     let account = stage.account("one-shop");
     assert_eq!(page.stderr, format!("note: there may be more connections; continue with --after 'b c' {account}\n"));
@@ -183,7 +183,7 @@ fn a_connection_that_is_held_back_says_why_and_what_helps() {
     let latest = "The latest failure: rate-limited: ";
     assert!(printed.contains(why) && printed.contains(latest), "{printed}");
     assert!(printed.contains("if the fake was restarted, it has forgotten this connection"), "{printed}");
-    // When the access token has ended, commands fail with the same explanation.
+    // When the access token has expired, commands fail with the same explanation.
     stage.advance(DAY);
     for _ in 0..2 {
         stage.run(stage.command("refresh customer-7"), "");

@@ -122,8 +122,8 @@ impl Fleet {
                     let stdout = BufReader::new(child.stdout.take().unwrap());
                     let mut complaints = Vec::new();
                     for line in stdout.lines().map(Result::unwrap) {
-                        // If another process holds the claim on a connection, this process sends nothing for the
-                        // connection. The child then prints a line with `held`. Such a line is no failure.
+                        // If another process holds the claim on a connection, this child process sends nothing for the
+                        // connection, and prints a line with `held`. Such a line is no failure.
                         let failed = line.contains("\"why\"") && !line.contains("\"outcome\":\"held\"");
                         complaints.extend(failed.then(|| line.clone()));
                         line_sender.send(line).unwrap();

@@ -1,5 +1,5 @@
 //! Opens network connections: resolves the name, ignores addresses that are not public, tries the public addresses
-//! until one accepts, and starts TLS. With a proxy, opens a tunnel instead, and starts TLS inside it.
+//! until one accepts, and starts TLS. With a proxy, opens a tunnel instead, and starts TLS inside the tunnel.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +33,7 @@ pub(super) struct Connector {
     deadlines: Deadlines,
     /// The address of the proxy, without credentials.
     proxy: Option<Arc<str>>,
-    /// The longest time until `https` has a connection, TLS included.
+    /// The maximum time until `https` has a connection, including its TLS handshake.
     limit: Duration,
     https: HttpsConnector<Route>,
 }
@@ -52,8 +52,9 @@ impl Connector {
     }
 
     /// Creates a connector with these roots of trust for TikTok Shop, and with the port and the address check of
-    /// `route`. Production always uses the same values. Only tests use other values. A test can't change anything else
-    /// about TLS. Code outside `egress` can't call this function, so no embedder can switch verification off.
+    /// `route`. Production always uses the same roots, port and address check. Only tests use others. A test can't
+    /// change anything else about TLS. Code outside `egress` can't call this function, so no embedder can switch
+    /// verification off.
     pub(super) fn with_roots(
         route: Route,
         roots: RootCertStore,
@@ -111,7 +112,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The way to TikTok Shop on which TLS then runs.
+/// Opens the stream on which TLS with TikTok Shop runs: a direct connection, or a tunnel through a proxy.
 #[derive(Clone)]
 pub(super) enum Route {
     Direct(Dialer),
@@ -136,7 +137,7 @@ impl Service<Uri> for Route {
             Self::Proxy(tunnel) => {
                 let tunnel = tunnel.clone();
                 Box::pin(async move {
-                    // The first check has admitted the request, so the host is one of the two.
+                    // The first check has admitted the request, so the host is one of TikTok Shop's two servers.
                     let authority = uri.host().and_then(Authority::parse).ok_or(ConnectFailure::Unreachable)?;
                     tunnel.open(authority).await.map_err(ConnectFailure::Proxy)
                 })

@@ -56,8 +56,8 @@ impl From<ConnectFailure> for Error {
 
 /// A TCP connection.
 pub(super) type Stream = TokioIo<TcpStream>;
-/// The bytes below TLS with TikTok Shop: a TCP connection, or the tunnel of a proxy. With an `https` proxy, the tunnel
-/// runs inside TLS with the proxy.
+/// The stream on which TLS with TikTok Shop runs: a TCP connection, or the tunnel of a proxy. With an `https` proxy,
+/// the tunnel runs inside TLS with the proxy.
 pub(super) type RouteStream = MaybeHttpsStream<Stream>;
 
 impl ConnectFailure {

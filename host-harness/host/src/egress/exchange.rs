@@ -50,7 +50,7 @@ pub(crate) struct Client {
 pub(crate) struct SendError {
     /// The error code for the guest.
     pub(crate) code: Error,
-    /// The error of the proxy, if it gave no connection.
+    /// The error of the proxy, if the proxy gave no connection.
     pub(crate) proxy: Option<ProxyError>,
 }
 

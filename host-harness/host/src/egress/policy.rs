@@ -10,7 +10,8 @@ use super::proxy::Proxy;
 use super::resolver::{Resolver, SystemResolver};
 use crate::storage::Environment;
 
-/// Decides to which servers the guest's requests go, by which way, and how names are resolved.
+/// Decides to which servers the guest's requests go, whether they go through a forward proxy, and how host names are
+/// resolved.
 #[derive(Clone)]
 pub struct EgressPolicy {
     pub(super) resolver: Arc<dyn Resolver>,
@@ -25,7 +26,7 @@ pub struct NotLoopback(pub SocketAddr);
 
 impl EgressPolicy {
     /// Allows TikTok Shop's two production servers over https. The operating system resolves their names. No proxy is
-    /// used, whatever the environment says.
+    /// used, whatever the environment variables say.
     #[must_use]
     pub fn production() -> Self {
         Self { resolver: Arc::new(SystemResolver), stand_ins: BTreeMap::new(), proxy: None }
@@ -39,22 +40,22 @@ impl EgressPolicy {
     }
 
     /// Sends all requests to TikTok Shop through this forward proxy. The proxy is asked for tunnels to TikTok Shop's
-    /// two names at port 443, and for nothing else. TLS with TikTok Shop runs inside the tunnel, and its certificate
-    /// must prove TikTok Shop's name, so the proxy sees neither requests nor answers.
+    /// two names at port 443, and for nothing else. TLS with TikTok Shop runs inside the tunnel, and the server's
+    /// certificate must prove TikTok Shop's name. So the proxy sees neither requests nor answers.
     ///
     /// The proxy resolves TikTok Shop's names, and the host does not. So the check that a name has a public address is
     /// left to the proxy. The resolver of this policy resolves only the proxy's own name, which may have a private
     /// address.
     ///
-    /// A connection through the proxy may take longer: [`Deadlines::connect`](crate::deadlines::Deadlines::connect) is
-    /// the time to connect to the proxy, and again the time until it has opened the tunnel.
-    /// [`Deadlines::tls`](crate::deadlines::Deadlines::tls) is the time of each TLS handshake. If the proxy gives no
+    /// A connection through the proxy may take longer. [`Deadlines::connect`](crate::deadlines::Deadlines::connect)
+    /// applies twice: first to the connection to the proxy, and then until the proxy has opened the tunnel.
+    /// [`Deadlines::tls`](crate::deadlines::Deadlines::tls) applies to each TLS handshake. If the proxy gives no
     /// tunnel, nothing was sent to TikTok Shop. The error names the proxy and the reason:
     /// [`ConnectorError::proxy_error`](crate::error::ConnectorError::proxy_error). Requests to a stand-in do not go
     /// through the proxy.
     ///
-    /// The host closes a tunnel that is idle for 20 seconds. Let the proxy keep idle tunnels for longer, for example for
-    /// a minute, so that it closes none while a request is on its way.
+    /// The host closes a tunnel that is idle for 20 seconds. Configure the proxy to keep idle tunnels for longer, for
+    /// example for one minute. Otherwise the proxy may close a tunnel while a request is on its way.
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = Some(proxy);

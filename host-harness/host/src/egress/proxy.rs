@@ -15,10 +15,11 @@ use crate::secret::Secret;
 
 /// A forward proxy that opens tunnels with HTTP `CONNECT`. See [`EgressPolicy::proxy`](super::EgressPolicy::proxy).
 ///
-/// An address is `http://HOST:PORT` or `https://HOST:PORT`. With `https`, the host uses TLS to the proxy. TLS to TikTok
-/// Shop runs inside the tunnel with both. The address may contain credentials, as `http://USER:PASSWORD@HOST:PORT`, and
-/// then it is a secret. Characters with a meaning in an address are percent-encoded in credentials, for example `%40`
-/// for `@`. `Display` and `Debug` show the address without the credentials.
+/// The address of a proxy is `http://HOST:PORT` or `https://HOST:PORT`. With `https`, the host uses TLS to the proxy.
+/// In both cases, TLS to TikTok Shop runs inside the tunnel. The address may contain credentials, as in
+/// `http://USER:PASSWORD@HOST:PORT`. Such an address is a secret. In credentials, percent-encode the characters that
+/// have a meaning in an address, for example `@` as `%40`. `Display` and `Debug` show the address without the
+/// credentials.
 ///
 /// ```
 /// use tiktok_shop_host::Secret;
@@ -39,7 +40,7 @@ pub struct Proxy {
     pub(super) port: u16,
     /// The value of the header `proxy-authorization`.
     pub(super) authorization: Option<Secret>,
-    /// The certificate authorities for TLS to the proxy. `None` means Mozilla's.
+    /// The certificate authorities for TLS to the proxy. `None` means Mozilla's certificate authorities.
     pub(super) roots: Option<RootCertStore>,
 }
 
@@ -50,14 +51,15 @@ pub(super) enum Transport {
     Tls,
 }
 
-/// Why a proxy can't be configured like this. The texts repeat nothing of the address, which may contain a password.
+/// The reason why the address or another setting of a proxy is invalid. The error texts repeat no part of the address,
+/// because the address may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProxy {
     /// The text is not an address.
     #[error("not the address of a proxy; write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")]
     Address,
-    /// The address has another scheme.
+    /// The scheme of the address is neither `http` nor `https`.
     #[error("the address of a proxy begins with http:// or https://; SOCKS proxies can't be used")]
     Scheme,
     /// The address has no port.
@@ -72,7 +74,7 @@ pub enum InvalidProxy {
     /// There is no certificate in the PEM text, or one of the certificates is malformed.
     #[error("no certificate authority in PEM for the proxy; the text has lines -----BEGIN CERTIFICATE-----")]
     Certificates,
-    /// Certificate authorities would have no effect.
+    /// The address begins with `http://`, so certificate authorities would have no effect.
     #[error("certificate authorities of a proxy need an address that begins with https://")]
     CertificatesWithoutTls,
 }
@@ -90,7 +92,7 @@ impl FromStr for Proxy {
             "https" => Transport::Tls,
             _ => return Err(InvalidProxy::Scheme),
         };
-        // The credentials end at the last @, so an @ in a password that is not encoded does no harm.
+        // The credentials end at the last @, so a password may contain an @ that is not percent-encoded.
         let (credentials, place) = match rest.rsplit_once('@') {
             Some((credentials, place)) => (Some(credentials), place),
             None => (None, rest),
@@ -103,7 +105,8 @@ impl FromStr for Proxy {
         }
         let port = match authority.port() {
             Some(port) => Some(port.as_u16()).filter(|port| *port != 0).ok_or(InvalidProxy::Address)?,
-            // A port that is no number counts as no port.
+            // `port` also returns `None` for a port that is not a number. The port is missing only if the address
+            // consists of the host alone.
             None if authority.as_str() == authority.host() => return Err(InvalidProxy::Port),
             None => return Err(InvalidProxy::Address),
         };
@@ -116,8 +119,8 @@ impl FromStr for Proxy {
 }
 
 impl Proxy {
-    /// Sends these credentials to the proxy, with the scheme `Basic`. They replace credentials of the address. With
-    /// an address that begins with `http://`, they cross the network to the proxy in clear.
+    /// Sends these credentials to the proxy, with the scheme `Basic`. These credentials replace credentials in the
+    /// address. If the address begins with `http://`, the credentials are sent to the proxy without encryption.
     ///
     /// # Errors
     /// [`InvalidProxy::Credentials`].
@@ -133,7 +136,8 @@ impl Proxy {
     }
 
     /// Trusts only these certificate authorities, in PEM, for TLS to the proxy. Without this call, the host trusts
-    /// Mozilla's. For the certificates of TikTok Shop, the host trusts Mozilla's authorities only, as always.
+    /// Mozilla's authorities. For the certificates of TikTok Shop, the host trusts Mozilla's authorities only, as
+    /// always.
     ///
     /// # Errors
     /// [`InvalidProxy::Certificates`], or [`InvalidProxy::CertificatesWithoutTls`] if the address begins with
@@ -192,7 +196,7 @@ mod tests {
             ("http://proxy.internal:3128", "http://proxy.internal:3128", None),
             ("HTTP://10.0.0.1:80/", "http://10.0.0.1:80", None),
             ("https://[fd00::1]:443", "https://[fd00::1]:443", None),
-            // The three values were computed with Python's base64.
+            // The three header values were computed with Python's base64.
             ("http://user:pass@proxy:1", "http://proxy:1", Some("Basic dXNlcjpwYXNz")),
             ("http://user@proxy:1", "http://proxy:1", Some("Basic dXNlcjo=")),
             ("https://us%40er:p%3A%2F%25:@s@proxy:1", "https://proxy:1", Some("Basic dXNAZXI6cDovJTpAcw==")),
@@ -208,7 +212,7 @@ mod tests {
     fn credentials_that_are_not_in_the_address_need_no_encoding() {
         let password = Secret::from("p%4@ss: ü");
         let proxy = "http://proxy:1".parse::<Proxy>().unwrap().credentials("user", &password).unwrap();
-        // Computed with Python's base64.
+        // The expected value was computed with Python's base64.
         assert_eq!(proxy.authorization.unwrap().expose(), "Basic dXNlcjpwJTRAc3M6IMO8");
     }
 

@@ -1,4 +1,5 @@
-//! Why a forward proxy gave no connection to TikTok Shop, and what an operator can do about it.
+//! Names the reasons why a forward proxy gave no connection to TikTok Shop, and says what an operator can do about each
+//! reason.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,21 +24,22 @@ impl ProxyError {
         &self.proxy
     }
 
-    /// Returns what happened.
+    /// Returns the reason why the proxy gave no connection.
     #[must_use]
     pub fn failure(&self) -> ProxyFailure {
         self.failure
     }
 }
 
-/// What the proxy did. Each text continues a sentence that begins with the address of the proxy, and says what to do.
+/// The reason why the proxy gave no connection. Each error text continues a sentence that begins with the address of
+/// the proxy, and tells an operator what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyFailure {
     /// The proxy's name has no address, or could not be resolved in time.
     #[error("has a name that can't be resolved; correct the name or the name resolution of this machine")]
     NotResolved,
-    /// Nobody listens at the proxy's address.
+    /// No program listens at the proxy's address.
     #[error("refuses connections; start it, or correct its address")]
     Refused,
     /// The network does not lead to the proxy.
@@ -46,19 +48,19 @@ pub enum ProxyFailure {
     /// The proxy did not accept a connection in time.
     #[error("did not accept a connection in time; correct its address, or the firewall on the way to it")]
     ConnectTimeout,
-    /// The proxy's own certificate was not accepted. The address begins with `https://`.
+    /// The host did not accept the proxy's own certificate. Only for a proxy whose address begins with `https://`.
     #[error("shows a certificate that is not trusted or is of another name; name its certificate authority")]
     Certificate,
-    /// TLS to the proxy failed. The address begins with `https://`.
+    /// TLS to the proxy failed. Only for a proxy whose address begins with `https://`.
     #[error("does not speak TLS at this port; write its address with http://, or correct the port")]
     Tls,
-    /// The proxy did not answer `CONNECT`, or the TLS handshake with the proxy, in time.
+    /// The proxy did not answer `CONNECT` in time, or the TLS handshake with the proxy did not end in time.
     #[error("did not answer in time; it may be overloaded, or may not reach TikTok Shop")]
     AnswerTimeout,
     /// The proxy closed the connection before it answered `CONNECT`.
     #[error("closed the connection without an answer; read its log")]
     Closed,
-    /// The answer to `CONNECT` is not HTTP, or the proxy sent more after it than an answer.
+    /// The answer to `CONNECT` is not HTTP, or the proxy sent further bytes directly after this answer.
     #[error("does not speak HTTP; correct its address, which must be the address of an HTTP proxy")]
     NotHttp,
     /// The head of the answer to `CONNECT` is too long.
@@ -82,10 +84,11 @@ pub enum ProxyFailure {
     /// The proxy answered with another status.
     #[error("refused to open a tunnel (HTTP {0}); read its log")]
     OtherStatus(u16),
-    /// The proxy opened a tunnel, but no TLS connection with TikTok Shop came about in it.
+    /// The proxy opened a tunnel, but the TLS handshake with TikTok Shop inside the tunnel failed or did not end in
+    /// time.
     #[error("opened a tunnel in which TikTok Shop does not answer; check the proxy's way out")]
     TunnelBroken,
-    /// The proxy opened a tunnel, and the server at its end did not prove that it is TikTok Shop.
+    /// The proxy opened a tunnel, but the server at the end of the tunnel did not prove that it is TikTok Shop.
     #[error(
         "opened a tunnel to a server that does not prove to be TikTok Shop; exempt TikTok Shop's two hosts from its \
          inspection of TLS"
@@ -113,9 +116,9 @@ pub(super) enum Credentials {
 }
 
 impl From<ProxyFailure> for Error {
-    /// Converts a failure into an error that tells the guest that nothing was sent. The guest then asks for another
-    /// call later, also if an operator must first correct something: a consent that waits for the proxy's new password
-    /// can still be finished, and a sweep comes back by itself.
+    /// Converts a failure into an error that tells the guest that nothing was sent. The guest then tells its caller to
+    /// repeat the call later, even if an operator must first correct something. So after an operator has corrected the
+    /// proxy's password, a consent can still be finished, and the next sweep repeats a refresh that failed.
     fn from(failure: ProxyFailure) -> Self {
         match failure {
             ProxyFailure::Refused => Self::ConnectionRefused,
@@ -137,13 +140,13 @@ impl From<ProxyFailure> for Error {
     }
 }
 
-/// The error of the proxy at the latest request of a call. The guest only gets an error code, so the host itself keeps
-/// the error and adds it to the guest's error.
+/// The error of the proxy in the latest request of a call. The guest gets only an error code. So the host keeps the
+/// error of the proxy, and adds it to the error that the guest returns.
 #[derive(Clone, Default)]
 pub(crate) struct LastProxyError(Arc<Mutex<Option<ProxyError>>>);
 
 impl LastProxyError {
-    /// Records how the latest request ended. `None` if the proxy did not cause its end.
+    /// Records the error of the proxy in the latest request. `None` if the proxy did not make this request fail.
     pub(crate) fn record(&self, error: Option<ProxyError>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }

@@ -1,7 +1,8 @@
 //! Opens a tunnel to TikTok Shop through a forward proxy, with HTTP `CONNECT`.
 //!
-//! The proxy is asked for TikTok Shop's two names and port 443, and for nothing else. It resolves these names, so the
-//! host can't check the addresses. TLS with TikTok Shop runs inside the tunnel and proves the name, as without a proxy.
+//! The host asks the proxy only for tunnels to port 443 of TikTok Shop's two names. The proxy resolves these names, so
+//! the host can't check the addresses. TLS with TikTok Shop runs inside the tunnel. As without a proxy, the certificate
+//! must prove the name.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -62,7 +63,7 @@ impl Tunnel {
         self.proxy.to_string().into()
     }
 
-    /// Returns the longest time after which [`Self::open`] has ended.
+    /// Returns the maximum duration of [`Self::open`].
     pub(super) fn longest(&self) -> Duration {
         let Deadlines { connect, tls, .. } = self.deadlines;
         connect * 2 + if self.tls.is_some() { tls } else { Duration::ZERO }
@@ -79,7 +80,8 @@ impl Tunnel {
         timeout(self.deadlines.connect, answer).await.map_err(|_late| ProxyFailure::AnswerTimeout)?
     }
 
-    /// Connects to the proxy. Its address may be private, because the embedder names it. No guest can.
+    /// Connects to the proxy. The address of the proxy may be private, because only the embedder can choose the proxy.
+    /// A guest can't.
     async fn dial(&self) -> Result<Stream, ProxyFailure> {
         let end = Instant::now() + self.deadlines.connect;
         let Proxy { host, port, .. } = &*self.proxy;
@@ -151,7 +153,7 @@ async fn connect(
         }
         hyper::upgrade::on(response).await.map_err(|error| failure(&error))
     };
-    // The connection moves the bytes. Its result is ignored, because `asking` reports every error.
+    // This future runs the HTTP connection to the proxy. Its result is ignored, because `asking` reports every error.
     let moving = async {
         let _ = connection.with_upgrades().await;
         pending::<Infallible>().await
@@ -162,7 +164,8 @@ async fn connect(
         never = moving => match never {},
     };
     let parts = upgraded.downcast::<RouteStream>().map_err(|_| ProxyFailure::NotHttp)?;
-    // In a tunnel to a TLS server, the client speaks first.
+    // A TLS server sends nothing before the client does. So bytes that have already arrived do not come from a TLS
+    // server.
     if parts.read_buf.is_empty() { Ok(parts.io) } else { Err(ProxyFailure::NotHttp) }
 }
 

@@ -457,7 +457,8 @@ impl TryFrom<export::Disconnected> for Disconnected {
     fn try_from(ended: export::Disconnected) -> Result<Self, InvalidId> {
         let export::Disconnected { remaining, not_revoked } = ended;
         Ok(Self {
-            // The host fills in this list, because it sees which connections the call finds.
+            // The guest does not return this list. The host fills it in, because the host sees which connections the
+            // call finds.
             found: Vec::new(),
             remaining: remaining.into_iter().map(Connection::try_from).collect::<Result<_, _>>()?,
             not_revoked: not_revoked.into_iter().map(NotRevoked::try_from).collect::<Result<_, _>>()?,

@@ -73,8 +73,8 @@ fn links(before: Option<&Connection>, after: &Connection) -> impl Iterator<Item 
     unlinked.into_iter().chain(linked)
 }
 
-/// Returns the events about the linked shops that the customer can no longer use, or can use again. A shop that the
-/// change itself links or unlinks is not among them, because [`links`] tells of it.
+/// Returns the events about the linked shops that the customer can no longer use, or can use again. These events
+/// contain no shop that the change itself links or unlinks, because [`links`] returns the events about such a shop.
 fn uses(before: &Connection, after: &Connection) -> impl Iterator<Item = EventKind> {
     let linked_before: BTreeMap<&ShopId, bool> =
         before.shops.iter().filter(|shop| shop.linked).map(|shop| (&shop.id, before.allows(shop))).collect();
@@ -237,7 +237,7 @@ mod tests {
             (&gone, &gone, vec![]),
             (&granted, &ended, vec![DEAD, lost(&[1, 2])]),
             (&gone, &ended, vec![DEAD, lost(&[1])]),
-            // After a new consent, TikTok has not listed the shops yet.
+            // The customer has given a new consent, but TikTok has not listed the shops yet.
             (&ended, &unconfirmed, vec![EventKind::Recovered]),
             (&unconfirmed, &gone, vec![regained(&[1])]),
             (&unconfirmed, &inactive, vec![regained(&[1, 2])]),
@@ -245,7 +245,7 @@ mod tests {
         for (before, after, expected) in table {
             assert_eq!(kinds(Some(before), Some(after)), expected, "{before:?} to {after:?}");
         }
-        // A shop that is linked or unlinked by the same change causes only that event.
+        // If the same change links or unlinks a shop, only `ShopsLinked` or `ShopsUnlinked` contains the shop.
         let unlinked = standings(with_shops(row("l", Active), &[1, -2, 3]), &[Granted, NoLongerGranted, Granted]);
         let expected = [EventKind::ShopsUnlinked { shops: ids(&[2]) }, EventKind::ShopsLinked { shops: ids(&[3]) }];
         assert_eq!(kinds(Some(&granted), Some(&unlinked)), expected);

@@ -261,7 +261,7 @@ impl Sandbox {
     }
 
     /// Converts an error that the guest returned. Replaces every text in the error that contains a secret of the call.
-    /// If the latest request failed at the proxy, the error says so.
+    /// If the proxy made the latest request fail, adds the error of the proxy.
     fn connector_error(&self, error: types::Error, secrets: &Secrets, last_proxy_error: &LastProxyError) -> CallError {
         let (action, failure) = error.into();
         let failure = secrets.removed_from(failure);

@@ -19,7 +19,7 @@ pub(crate) struct Scope {
     /// The origin of the events that the call causes.
     pub(super) origin: Origin,
     pub(super) act: Act,
-    /// Where the call records the connections that it finds. `None` if nobody asks for them.
+    /// The list in which the call records the connections that it finds. `None` if the caller does not need this list.
     pub(super) found: Option<Found>,
 }
 
@@ -40,8 +40,8 @@ pub(super) enum Act {
 pub(super) enum CredentialsUse {
     /// Before the call takes an instance. In this operation the connector asks for the credentials.
     First,
-    /// Only if the guest asks for the credentials. This is for operations in which the connector usually does not need
-    /// them: a slow source of credentials does not delay such a call.
+    /// Only if the guest asks for the credentials. Operations that usually need no credentials use this value, so a
+    /// slow source of credentials does not delay them.
     WhenAsked,
 }
 
@@ -53,8 +53,8 @@ pub(super) enum KeyUse {
     /// Before the call does anything else. If the key were missing at the end, the call could not seal its new tokens
     /// and would lose them.
     First,
-    /// Never. If a key is not available, the call reads rows without the ciphers of their shops, and token records
-    /// without their values. So it can list connections and delete them.
+    /// Never. If a key is not available, the call still reads rows and token records, but it gets no ciphers of shops
+    /// and no values of token records. So the call can list connections and delete them.
     Optional,
 }
 
@@ -98,7 +98,7 @@ impl Scope {
         Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer, origin) }
     }
 
-    /// Returns the scope of a call that deletes one customer's connections and opens nothing.
+    /// Returns the scope of a call that deletes one customer's connections and needs no key.
     pub(crate) fn for_deletion(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
         Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer, origin) }
     }
@@ -113,7 +113,7 @@ impl Scope {
         Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::Owners(BTreeSet::new()), origin) }
     }
 
-    /// Returns the same scope, for a call that records the connections that it finds.
+    /// Returns this scope, changed so that the call records in `found` the connections that it finds.
     pub(crate) fn recording(self, found: Found) -> Self {
         Self { found: Some(found), ..self }
     }

@@ -38,11 +38,11 @@ impl Keyring {
     /// Older copies of the data still contain the wrapped data keys. Such copies are the backups, and the parts of the
     /// storage's own files that it can't clean, such as PostgreSQL's log and free pages. Anybody who has such a copy
     /// and the host key can open the values in the copy. To make the erasure final, [`rotate`](Self::rotate) to another
-    /// host key, [`retire`](Self::retire) the earlier host keys, and destroy all copies of the earlier host keys. If the
-    /// provider has a host key for each tenant, call [`destroy_host_key`](Self::destroy_host_key) instead.
+    /// host key, [`retire`](Self::retire) the earlier host keys, and destroy all copies of the earlier host keys. If
+    /// the provider has a host key for each tenant, call [`destroy_host_key`](Self::destroy_host_key) instead.
     ///
-    /// The event is written even if nothing is stored for the tenant. [`erase_existing`](Self::erase_existing) tells
-    /// these cases apart.
+    /// The event is written even if nothing is stored for the tenant. [`erase_existing`](Self::erase_existing) writes
+    /// no event in this case.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the erasure.
@@ -69,12 +69,13 @@ impl Keyring {
         newest.map_or(Ok(erased), |newest| Err(RotationError::Busy(newest.id)))
     }
 
-    /// Erases a tenant like [`erase`](Self::erase), but only if something is stored for it. If nothing is, returns `None`
-    /// and writes no event, because the name of the tenant may be misspelt. A tenant that was erased earlier exists,
-    /// because the event [`EventKind::TenantErased`] is stored for it.
+    /// Erases a tenant like [`erase`](Self::erase), but only if something is stored for it. If nothing is stored,
+    /// returns `None` and writes no event, because the name of the tenant may be misspelt. A tenant that was erased
+    /// earlier exists, because the event [`EventKind::TenantErased`] is stored for it.
     ///
-    /// If the process ends in [`erase`](Self::erase) just before the event is written, nothing is stored for the tenant
-    /// any more. Then only [`erase`](Self::erase) writes the event.
+    /// If the process ends during [`erase`](Self::erase), just before the event is written, nothing is stored for the
+    /// tenant any more. To get the event, call [`erase`](Self::erase) again, because this function would write no
+    /// event.
     ///
     /// # Errors
     /// See [`RotationError`].

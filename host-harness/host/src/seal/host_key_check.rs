@@ -7,10 +7,11 @@ use super::provider::KeyError;
 use crate::id::{HostKeyId, KeyId, TenantId};
 use crate::storage::{StorageError, TenantKey, WrappedKey};
 
-/// The number of data keys of other tenants that are read at a time.
+/// The number of data keys that the check reads at a time, when it reads the data keys of all tenants.
 const PAGE: usize = 20;
 
-/// Which host keys the checked data keys need, and which of these host keys are missing here.
+/// The result of [`Keyring::check_host_keys`]: the host keys that wrap the checked data keys, and for each host key
+/// whether it opened a data key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostKeyCheck {
     /// The host keys that opened a data key.
@@ -20,16 +21,17 @@ pub struct HostKeyCheck {
 }
 
 impl HostKeyCheck {
-    /// Returns true if data keys are stored and the host keys here open none of them. A host must not start in this
-    /// state: every call that needs a token would fail, and new connections would be sealed with a key that nobody has
-    /// asked for. A host key that is only unavailable now may fit, so then the result is false.
+    /// Returns true if the check found data keys, and if the host keys of this host opened none of them. A host must
+    /// not start in this state: every call that needs a token would fail, and new connections would be sealed with a
+    /// key that nobody has asked for. If a host key is unavailable now, it may fit later, so the function returns
+    /// false.
     #[must_use]
     pub fn fits_nothing(&self) -> bool {
         self.usable.is_empty() && !self.unusable.is_empty() && self.unavailable().is_none()
     }
 
-    /// Returns the error of the source of the host keys, if it answered for no host key, for example because a key
-    /// service can't be reached.
+    /// Returns the error [`KeyError::Unavailable`] if the check met this error, and if no host key opened a data key.
+    /// One example is a key service that can't be reached.
     #[must_use]
     pub fn nothing_available(&self) -> Option<&KeyError> {
         self.unavailable().filter(|_| self.usable.is_empty())
@@ -39,14 +41,14 @@ impl HostKeyCheck {
         self.unusable.iter().map(|(_, error)| error).find(|error| matches!(error, KeyError::Unavailable { .. }))
     }
 
-    /// Returns true if no data key is stored, so that any host key fits.
+    /// Returns true if the check found no data key. Then any host key fits.
     #[must_use]
     pub const fn found_no_data_key(&self) -> bool {
         self.usable.is_empty() && self.unusable.is_empty()
     }
 }
 
-/// The newest data key that each host key wraps.
+/// For each host key, the newest data key that it wraps.
 type Samples = BTreeMap<HostKeyId, (TenantId, KeyId, WrappedKey)>;
 
 impl Keyring {
@@ -54,12 +56,13 @@ impl Keyring {
     /// first call.
     ///
     /// The check unwraps one data key for each host key that it finds. First it reads the data keys of `tenants`, which
-    /// costs one read of the storage for each. Give it the tenant that is about to be used, or some tenants of the
-    /// fleet. Only if none of them has a data key, it reads the data keys of all tenants, 20 at a time, until it finds
-    /// one that opens. So with the right host keys it reads one page, however many tenants there are. The storage
-    /// counts the records of each data key in a page, so a page of tenants with a million records takes a moment. A key
-    /// service has a host key for each tenant, and is asked once for each tenant that is read. The check ends when a host
-    /// key is unavailable, so that it does not wait for the service again and again. The check caches nothing.
+    /// costs one read of the storage for each tenant. Pass the tenant that is about to be used, or some tenants of the
+    /// fleet. Only if none of these tenants has a data key, the check reads the data keys of all tenants in pages of 20
+    /// data keys, until it finds a data key that opens. So with the right host keys it reads one page, even if there
+    /// are many tenants. The storage counts the records of each data key in a page, so a page of tenants with a million
+    /// records takes a moment. A key service has a host key for each tenant. So the check asks the key service once for
+    /// each tenant whose data keys it reads. The check ends when a host key is unavailable, so that it does not wait
+    /// for the service again and again. The check caches nothing.
     ///
     /// # Errors
     /// The storage did not answer.
@@ -85,7 +88,8 @@ impl Keyring {
         }
     }
 
-    /// Unwraps one of these data keys for each host key that `check` does not contain yet.
+    /// For each host key that `check` does not contain yet, unwraps one of the given data keys that this host key
+    /// wraps.
     async fn check_keys(&self, keys: impl Iterator<Item = (TenantId, TenantKey)>, check: &mut HostKeyCheck) {
         let mut samples = Samples::new();
         for (tenant, TenantKey { id, wrapped }) in keys {
@@ -133,7 +137,8 @@ mod tests {
         Keyring::new(Arc::clone(storage), host_keys(ids), Arc::new(SystemRandomness))
     }
 
-    /// Returns a storage in which each of these tenants has a data key that is wrapped by the given host key.
+    /// Returns a storage with one data key for each pair of a tenant and a host key. The data key belongs to this
+    /// tenant and is wrapped with this host key.
     async fn storage(tenants: &[(&str, &str)]) -> Arc<dyn HostStorage> {
         let storage: Arc<dyn HostStorage> = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
         for (tenant, host_key) in tenants {

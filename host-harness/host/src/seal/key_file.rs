@@ -1,13 +1,13 @@
 //! Keeps host keys in a private file. Use the file on one machine, or copy it to each machine of a fleet.
 //!
-//! Each line has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. The first line is the current key, which wraps
-//! new data keys. Every key of the file unwraps data keys. The host reads the file at each use, so the host needs no
-//! restart after the file has changed.
+//! Each line has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. The first line is the current key, which
+//! wraps new data keys. Every key of the file unwraps data keys. The host reads the file at each use, so the host needs
+//! no restart after the file has changed.
 //!
-//! The current key changes in four steps, so that no machine ever meets a data key whose host key it lacks:
-//! [`KeyFile::add`] appends a new key, [`KeyFile::promote`] makes it the current one, [`Keyring::rotate`] moves every
-//! tenant to it, and [`Keyring::retire`] removes the earlier key. If several machines have a copy of the file, copy the
-//! changed file to all of them after each step that changes it, and before the next step.
+//! Change the current key in four steps, so that every machine always has the host key of every data key that it reads:
+//! [`KeyFile::add`] appends a new key, [`KeyFile::promote`] makes the new key the current key, [`Keyring::rotate`]
+//! moves every tenant to the current key, and [`Keyring::retire`] removes the earlier key. If several machines have a
+//! copy of the file, copy the changed file to all of them after each step that changes it, and before the next step.
 //!
 //! [`Keyring::rotate`]: super::Keyring::rotate
 //! [`Keyring::retire`]: super::Keyring::retire
@@ -42,7 +42,7 @@ pub enum KeyFileError {
     /// The file does not exist.
     #[error("{}: there is no such file", .0.display())]
     Missing(PathBuf),
-    /// The file exists already, so no new one was created.
+    /// The file exists already, so no new file was created.
     #[error("{}: the file exists already, and stays as it is", .0.display())]
     Exists(PathBuf),
     /// The file does not contain valid host keys.
@@ -53,10 +53,10 @@ pub enum KeyFileError {
         /// The reason why the keys are invalid.
         source: InvalidHostKeys,
     },
-    /// The file contains no key with this id, so the key can't become the current one.
+    /// The file contains no key with this id, so this key can't become the current key.
     #[error("there is no host key {0}")]
     NoSuchKey(HostKeyId),
-    /// The key with this id is the current one already.
+    /// The key with this id is already the current key.
     #[error("host key {0} is the current one already")]
     AlreadyCurrent(HostKeyId),
     /// The system's source of randomness failed, so no key could be drawn.
@@ -66,7 +66,7 @@ pub enum KeyFileError {
 
 impl KeyFile {
     /// Opens the file at this path. The file must exist. In production, use this function: if the file is missing, the
-    /// host must not start with a new key, because the stored connections can't be opened with it.
+    /// host must not start with a new key, because the new key can't open the stored connections.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -75,8 +75,8 @@ impl KeyFile {
     }
 
     /// Opens a file that more users than its owner may read, for example because a container mounts it. The file must
-    /// exist. Functions that write to the file keep its owner, group and mode, so that the same users can read it. They
-    /// fail, and change nothing, if this is not possible.
+    /// exist. Functions that write to the file keep its owner, group and mode, so that the same users can read it. If
+    /// this is not possible, these functions fail and change nothing.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -86,8 +86,8 @@ impl KeyFile {
         Ok(file)
     }
 
-    /// Creates the file at this path with one new key, readable only by its owner. Call this function once, when you set
-    /// a database up, and back the file up.
+    /// Creates the file at this path with one new key, readable only by its owner. Call this function once, when you
+    /// set a database up, and back the file up.
     ///
     /// # Errors
     /// See [`KeyFileError`]. If the file exists, it stays as it is, and the error is [`KeyFileError::Exists`].
@@ -118,7 +118,7 @@ impl KeyFile {
         Ok(file)
     }
 
-    /// Writes one new key, if the file does not exist. Returns whether it wrote the file.
+    /// Creates the file with one new key, if the file does not exist. Returns true if it has created the file.
     fn write_first(&self) -> Result<bool, KeyFileError> {
         let keys = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
         Ok(private_file::create(&self.path, &lines(&keys))?)
@@ -141,8 +141,9 @@ impl KeyFile {
         HostKeys::parse(&text).map_err(|source| KeyFileError::Malformed { path: self.path.clone(), source })
     }
 
-    /// Appends a new key behind all others. Returns its id. The current key stays the current one, so the new key wraps
-    /// no data key yet. Copy the file to the other machines, and then call [`promote`](Self::promote).
+    /// Appends a new key at the end of the file. Returns the id of the new key. The current key stays the current one,
+    /// so the new key wraps no data key yet. Copy the file to the other machines, and then call
+    /// [`promote`](Self::promote).
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -155,15 +156,14 @@ impl KeyFile {
         Ok(id)
     }
 
-    /// Makes a key of the file the current one. From now on, hosts that read this file wrap new data keys with it. The
-    /// other keys stay in the file and can still unwrap data keys.
+    /// Makes a key of the file the current key. From now on, hosts that read this file wrap new data keys with this
+    /// key. The other keys stay in the file and can still unwrap data keys.
     ///
     /// Before you call this function, every machine must have the key. Otherwise a machine that lacks the key can't
-    /// open what other machines seal. The function knows only this file, so it can't check that.
+    /// open what other machines seal. The function knows only this file, so it can't check the other machines.
     ///
-    /// # Errors
-    /// See [`KeyFileError`]. [`NoSuchKey`](KeyFileError::NoSuchKey) and
-    /// [`AlreadyCurrent`](KeyFileError::AlreadyCurrent) change nothing.
+    /// # Errors See [`KeyFileError`]. After [`NoSuchKey`](KeyFileError::NoSuchKey) and
+    /// [`AlreadyCurrent`](KeyFileError::AlreadyCurrent), the file is unchanged.
     pub fn promote(&self, id: &HostKeyId) -> Result<(), KeyFileError> {
         let _lock = private_file::lock(&self.path)?;
         let keys = self.keys()?;
@@ -203,7 +203,7 @@ impl KeyFile {
         Ok(())
     }
 
-    /// Replaces the text of the file. If a group may read the file, the file keeps its group and mode.
+    /// Replaces the text of the file. If a group can read the file, the file keeps its owner, group and mode.
     fn replace(&self, text: &str) -> Result<(), KeyFileError> {
         Ok(private_file::replace_with_access(&self.path, text, self.access)?)
     }

@@ -33,7 +33,8 @@ pub struct TenantKeyStatus {
     /// The number of records that are sealed with the data key.
     pub records: u64,
     /// The host key that wraps new data keys of the tenant. `None` if the provider has no host key for the tenant, for
-    /// example because somebody has deleted it in a key service.
+    /// example because somebody has deleted this host key in a key service. Also `None` in the result of
+    /// [`Keyring::data_keys`].
     pub current: Option<HostKeyId>,
 }
 
@@ -95,8 +96,8 @@ impl Keyring {
         Ok(KeyStatus { current, keys })
     }
 
-    /// Returns the data keys of all tenants, as [`status`](Self::status) does, but with the current host key of no
-    /// tenant. Needs no host key.
+    /// Returns the same list of data keys as [`status`](Self::status), but [`TenantKeyStatus::current`] is always
+    /// `None`. This function needs no host key.
     ///
     /// # Errors
     /// The storage did not answer.

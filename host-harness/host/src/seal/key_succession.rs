@@ -9,8 +9,8 @@ use super::provider::{Destruction, KeyError, KeyProvider};
 use crate::id::{HostKeyId, TenantId};
 use crate::storage::WrappedKey;
 
-/// Two providers of host keys. The current one wraps new data keys. The earlier one only unwraps the data keys that the
-/// current one does not know.
+/// Two providers of host keys. The current provider wraps new data keys. The earlier provider only unwraps the data
+/// keys whose host keys the current provider does not know.
 ///
 /// After [`Keyring::rotate`](super::Keyring::rotate), the current provider wraps every data key. Then the earlier
 /// provider is needed only for older copies of the database.
@@ -20,7 +20,8 @@ pub struct KeySuccession {
 }
 
 impl KeySuccession {
-    /// Creates a provider that wraps with `current`, and unwraps with both.
+    /// Creates a provider that wraps with `current`. It unwraps with `current`, or with `earlier` if `current` does not
+    /// know the host key.
     #[must_use]
     pub fn new(current: Arc<dyn KeyProvider>, earlier: Arc<dyn KeyProvider>) -> Self {
         Self { current, earlier }
@@ -33,8 +34,8 @@ impl KeyProvider for KeySuccession {
         self.current.current().await
     }
 
-    /// A tenant that the current provider does not know yet gets its host key with its next data key. Until then, this
-    /// function returns the id that names all host keys of the current provider.
+    /// If the current provider does not know a tenant yet, it creates the tenant's host key when it wraps the tenant's
+    /// next data key. Until then, this function returns the id that names all host keys of the current provider.
     async fn current_for(&self, tenant: &TenantId) -> Result<HostKeyId, KeyError> {
         match self.current.current_for(tenant).await {
             Err(KeyError::Unknown(_)) => self.current.current().await,

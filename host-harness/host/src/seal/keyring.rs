@@ -23,15 +23,15 @@ use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey,
 /// How long a cached key may be used to decrypt values. After this time, the host reads the tenant's keys again, to
 /// notice an erasure.
 const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
-/// How long an unwrapped key is used before the host asks the provider again whether it still unwraps the key. So a host
-/// key that is deleted in a key service, or that the host may no longer use, is noticed.
+/// How long an unwrapped key is used before the host asks the provider again whether it still unwraps the key. So the
+/// host notices if a host key was deleted in a key service, or if the host may no longer use the host key.
 const RECHECK: Duration = Duration::from_secs(5 * 60);
-/// How long an unwrapped key is used at most while the provider is unavailable. Afterwards values can't be opened until
-/// the provider answers again.
+/// The maximum time for which an unwrapped key is used while the provider is unavailable. After this time, values can't
+/// be opened until the provider answers again.
 const MAX_UNWRAPPED_AGE: Duration = Duration::from_secs(60 * 60);
-/// How much longer a key may seal values than open values, also after the provider has refused to unwrap the key. A
-/// call opens a value first. If the keyring let the call open the value, it must also let the call seal and save the
-/// new tokens, without a question to a provider that may be slow or unavailable by now.
+/// The time for which a key may still seal values after it may no longer open values, also if the provider has refused
+/// to unwrap the key. A call opens a value first. If the keyring let the call open the value, it must also let the call
+/// seal and save the new tokens, without asking the provider, which may be slow or unavailable by now.
 const SEALING_GRACE: Duration = CLAIM_LIFE;
 /// The maximum number of tenants in the cache.
 const MAX_CACHED_TENANTS: usize = 10_000;
@@ -42,11 +42,11 @@ const MAX_ATTEMPTS: usize = 8;
 /// type to import connections into a storage, and to rotate and erase keys.
 ///
 /// The keyring unwraps a tenant's keys when it first needs them, and keeps them in memory. If one host erases keys, the
-/// other hosts notice the erasure within 60 seconds. After 5 minutes, the keyring asks the provider again. So if
-/// somebody deletes a host key in a key service, or takes away the right to use it, the hosts notice it within
-/// 5 minutes. When the provider no longer unwraps a key, the keyring opens no value with the key any more. But for
-/// 2 minutes, calls that have begun before can still seal their new tokens. An outage of the key service does not
-/// affect tenants whose keys are in memory for up to one hour.
+/// other hosts notice the erasure within 60 seconds. After 5 minutes, the keyring asks the provider to unwrap the keys
+/// again. So if somebody deletes a host key in a key service, or takes away the right to use this host key, the hosts
+/// notice the change within 5 minutes. When the provider no longer unwraps a key, the keyring opens no value with the
+/// key any more. But for 2 minutes, calls that began earlier can still seal their new tokens. If the key service has an
+/// outage, tenants whose keys are in memory are not affected for up to one hour.
 pub struct Keyring {
     storage: Arc<dyn HostStorage>,
     provider: Arc<dyn KeyProvider>,
@@ -55,7 +55,7 @@ pub struct Keyring {
     /// Who changes keys, and why.
     origin: Origin,
     cache: Mutex<BTreeMap<TenantId, CachedKeys>>,
-    /// When the keys that are too old were last dropped from the cache.
+    /// When the keyring last dropped the keys that are too old from the cache.
     dropped_at: Mutex<Option<Instant>>,
 }
 
@@ -72,13 +72,14 @@ struct UnwrappedKey {
     key: Arc<DataKey>,
     /// When the provider last unwrapped the key.
     unwrapped_at: Instant,
-    /// When the provider was last asked, also if it was unavailable.
+    /// When the keyring last asked the provider to unwrap the key, even if the provider was unavailable.
     asked_at: Instant,
-    /// When the provider first refused to unwrap the key again. Such a key opens no value any more.
+    /// When the provider first refused to unwrap the key a further time. After a refusal, the key opens no value any
+    /// more.
     refused_at: Option<Instant>,
 }
 
-/// What a key is needed for.
+/// The purpose for which a key is needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     /// A call begins, or a value is opened.
@@ -88,13 +89,13 @@ enum Use {
 }
 
 impl UnwrappedKey {
-    /// Returns the key if it may be used without another question to the provider.
+    /// Returns the key if it may be used without asking the provider again.
     fn confirmed(&self, purpose: Use) -> Option<Arc<DataKey>> {
         (self.asked_at.elapsed() < RECHECK + purpose.grace()).then(|| self.in_outage(purpose)).flatten()
     }
 
-    /// Returns the key if it may be used while the provider is unavailable. A key that the provider has refused is used
-    /// only to seal, for [`SEALING_GRACE`].
+    /// Returns the key if it may be used while the provider is unavailable. A key that the provider has refused to
+    /// unwrap is used only to seal, for [`SEALING_GRACE`].
     fn in_outage(&self, purpose: Use) -> Option<Arc<DataKey>> {
         let is_young = self.unwrapped_at.elapsed() < MAX_UNWRAPPED_AGE + purpose.grace();
         let is_allowed = self.refused_at.is_none_or(|at| at.elapsed() < purpose.grace());
@@ -331,7 +332,8 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Returns true once in each [`RECHECK`], so that dropping costs little if there are many tenants.
+    /// Returns true at most once in the time [`RECHECK`]. Dropping visits all cached tenants, so it must not happen
+    /// often.
     fn is_time_to_drop_expired_keys(&self) -> bool {
         let mut dropped_at = self.dropped_at.lock().unwrap_or_else(PoisonError::into_inner);
         let is_time = dropped_at.is_none_or(|at| at.elapsed() >= RECHECK);
@@ -353,7 +355,7 @@ impl Keyring {
 
     /// Returns the unwrapped key, from the cache if the purpose allows it. While the provider is unavailable, a cached
     /// key may be older. If the provider refuses to unwrap the key, the cached key opens no value any more. But calls
-    /// that have begun before can still seal with it, because their new tokens would be lost otherwise.
+    /// that began earlier can still seal with the cached key, because their new tokens would be lost otherwise.
     async fn unwrap_for(&self, purpose: Use, tenant: &TenantId, key: &TenantKey) -> Result<Arc<DataKey>, StorageError> {
         let (confirmed, cached) = match self.lock().get(tenant).and_then(|known| known.unwrapped.get(&key.id)) {
             Some(known) => (known.confirmed(purpose), known.in_outage(purpose)),
@@ -367,7 +369,8 @@ impl Keyring {
         match (self.ask_to_unwrap(tenant, &key.id, wrapped).await, cached) {
             (Ok(key), _) => Ok(key),
             (Err(KeyError::Unavailable { .. }), Some(cached)) => {
-                // The next question comes after `RECHECK`, so that not every call waits for an unavailable provider.
+                // The keyring asks the provider again only after `RECHECK`, so not every call waits for an unavailable
+                // provider.
                 self.change_unwrapped(tenant, &key.id, |known| known.asked_at = Instant::now());
                 Ok(cached)
             }

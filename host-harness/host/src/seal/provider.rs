@@ -51,7 +51,7 @@ pub trait KeyProvider: Send + Sync {
     /// Afterwards nobody can unwrap a data key of the tenant, not even in a copy or a backup of the database.
     ///
     /// # Errors
-    /// See [`KeyError`]. After an error, a repetition finishes the destruction.
+    /// See [`KeyError`]. If the call is repeated after an error, it finishes the destruction.
     async fn destroy(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
         let _same_key_for_every_tenant = tenant;
         Ok(Destruction::NotPossible)
@@ -65,7 +65,7 @@ pub enum Destruction {
     Destroyed,
     /// The provider may not destroy the host key. Somebody else must do it.
     NotAllowed {
-        /// The host key, as its administrator knows it.
+        /// The host key, by the name that its administrator uses.
         key: String,
         /// What somebody must do, in one sentence.
         next: String,
@@ -140,7 +140,7 @@ pub enum InvalidHostKeys {
     Duplicate(HostKeyId),
 }
 
-/// The number of hexadecimal digits in a row that look like a part of a key.
+/// An id that contains this number of hexadecimal digits in a row is refused, because it looks like a key.
 const KEY_LIKE: usize = 32;
 
 impl HostKeys {
@@ -189,7 +189,8 @@ impl HostKeys {
         let items = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty());
         let keys = (1..).zip(items).map(|(position, item)| {
             let (id, digits) = item.rsplit_once(':').ok_or(InvalidHostKeys::Malformed(position))?;
-            // An id is shown and stored in clear. A wrong separator must not make a key a part of an id.
+            // Ids are shown and stored unencrypted. So if an entry has a wrong separator, a key must not become a part
+            // of an id.
             let longest = id.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max();
             if longest.is_some_and(|length| length >= KEY_LIKE) {
                 return Err(InvalidHostKeys::Malformed(position));

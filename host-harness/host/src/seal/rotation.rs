@@ -66,11 +66,11 @@ impl Keyring {
     /// Calls continue during the rotation. If a call writes a record before the rotation has replaced it, the rotation
     /// does not overwrite the new record. A record that is sealed again keeps its revision and its age.
     ///
-    /// Every host must have the earlier and the current host key before the rotation starts, and the current host key
-    /// must be the same on all of them. After the rotation has started, calls fail on a host that does not have both
-    /// host keys. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE). The function never adds a host
-    /// key: with a file of host keys, [`KeyFile::add`](super::KeyFile::add) and
-    /// [`KeyFile::promote`](super::KeyFile::promote) do so before.
+    /// Every host must have the earlier and the current host key before the rotation starts, and all hosts must have
+    /// the same current host key. After the rotation has started, calls fail on a host that does not have both host
+    /// keys. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE). This function does not add a host
+    /// key. If the host keys are in a file, first add a host key with [`KeyFile::add`](super::KeyFile::add), and make
+    /// it the current one with [`KeyFile::promote`](super::KeyFile::promote).
     ///
     /// Each tenant gets the event [`EventKind::KeysRotated`], once for each new data key.
     ///

@@ -19,8 +19,8 @@ pub enum RotationError {
     /// The storage did not answer, or refused the operation.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The current host key can't be retired, because it wraps new data keys. Make another host key the current one
-    /// and rotate first.
+    /// The current host key can't be retired, because it wraps new data keys. First make another host key the current
+    /// one, and rotate.
     #[error("host key {0} is the current one: promote another host key and rotate first")]
     Current(HostKeyId),
     /// There is no host key with this id.

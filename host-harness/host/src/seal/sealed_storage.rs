@@ -24,7 +24,7 @@ pub(crate) struct SealedStorage {
     missing_key: MissingKey,
 }
 
-/// What a read does with a value whose key is not available now.
+/// Says how a read treats a value whose key is not available now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MissingKey {
     /// The read fails.
@@ -58,8 +58,8 @@ impl SealedStorage {
         Self { storage, keyring, missing_key: MissingKey::Fails }
     }
 
-    /// Returns this storage for a call that only lists or deletes connections. Without the tenant's keys, its reads
-    /// leave the sealed values out.
+    /// Returns this storage for a call that only lists or deletes connections. If the tenant's keys are not available,
+    /// reads from the returned storage leave the sealed values out.
     pub(crate) fn leaving_out_missing_keys(mut self) -> Self {
         self.missing_key = MissingKey::LeavesOut;
         self
@@ -133,8 +133,8 @@ impl SealedStorage {
         Ok(self.open_rows_without_keys(tenant, entries).await)
     }
 
-    /// Lists a page of a tenant's rows even if the tenant's keys are unavailable, as
-    /// [`list_rows_without_keys`](Self::list_rows_without_keys) does for a customer.
+    /// Lists a page of a tenant's rows, even if the tenant's keys are unavailable. A row whose ciphers can't be
+    /// decrypted is returned without ciphers, as in [`list_rows_without_keys`](Self::list_rows_without_keys).
     pub(crate) async fn tenant_rows_without_keys(
         &self,
         tenant: &TenantId,

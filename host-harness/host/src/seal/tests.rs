@@ -119,7 +119,7 @@ async fn a_value_opens_only_under_its_own_key() {
     assert_does_not_open(
         keyring(&storage, &keys).open_token(&t, &k, &r, &Sealed::new(second.clone(), sealed.bytes().to_vec())).await,
     );
-    // The third key has the bytes of the first key under another id.
+    // The third key has the same bytes as the first key, but another id.
     let first = storage.tenant_keys(&t).await.unwrap().remove(0);
     let (bytes, third) = (ring.unwrap_key(&t, &first).await.unwrap(), "third".parse::<KeyId>().unwrap());
     let wrapped = keys.wrap(&t, &bytes, &wrapping_context(&t, &third)).await.unwrap();

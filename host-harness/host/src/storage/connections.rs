@@ -161,17 +161,18 @@ impl Row {
     }
 }
 
-/// Chooses rows of a tenant. A row matches if it matches every member that is not `None`.
+/// Selects rows of a tenant. A row matches the filter if it matches every field that is not `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowFilter {
-    /// The kind of the stored status. The status of a row is as of its last write, so a connection whose refresh token
-    /// has reached its last 30 days since then still counts as active. A refresh writes the row.
+    /// The kind of the status that is stored in the row. Only a write of the row, for example by a refresh, changes the
+    /// stored status. So if a refresh token has reached its last 30 days after the last write, the connection still
+    /// matches as active.
     pub status: Option<StatusKind>,
     /// A shop that the row contains, even if the shop is not linked.
     pub shop: Option<ShopId>,
     /// The seller account of the connection.
     pub account: Option<AccountId>,
-    /// The whole name of the seller, byte for byte.
+    /// The name of the seller. The stored name must be equal to it, byte for byte.
     pub seller_name: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! How the refresh of one due connection ended, and the counts of a whole sweep.
+//! Describes how the refresh of one due connection ended, and counts the outcomes of a whole sweep.
 
 use std::fmt;
 
@@ -22,25 +22,25 @@ pub enum SweepOutcome {
     Failed(CallError),
 }
 
-/// Why and until when a sweep passed a due connection over.
+/// The reason why a sweep passed over a due connection, and the time until which the connection must wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassedOver {
     /// Why the connection can't be renewed now.
     pub reason: PassedOverReason,
-    /// The time after which a sweep can renew the connection. It may be possible earlier, if another call ends its
-    /// claim.
+    /// The time after which a sweep can renew the connection. If another call ends its claim earlier, a sweep can renew
+    /// the connection earlier.
     pub until: UnixSeconds,
-    /// Whether the connection works until then.
+    /// Whether the connection works although it was not renewed.
     pub access_token: AccessTokenState,
-    /// The answer of the connector.
+    /// The error of the connector. It contains the reason.
     pub error: ConnectorError,
 }
 
 /// Why a due connection can't be renewed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassedOverReason {
-    /// The refresh token is claimed: another call is sending it, or the call that sent it has ended without an answer,
-    /// for example because its process was killed. Such a claim lapses after 120 s.
+    /// A call has claimed the refresh token. Either this call is sending the refresh token now, or it has ended without
+    /// an answer, for example because its process was killed. The claim expires after 120 s.
     Held,
     /// The next attempt is not allowed yet, because the latest attempts have failed, or because TikTok refuses an
     /// access token that it issued a few minutes ago. The pause is at most one hour.
@@ -57,7 +57,7 @@ pub enum AccessTokenState {
 }
 
 impl SweepOutcome {
-    /// Sorts the result of a refresh that ended at `now`.
+    /// Converts the result of a refresh that ended at `now` into its outcome.
     pub(super) fn of(result: Result<Refreshed, CallError>, now: UnixSeconds) -> Self {
         match result {
             Ok(Refreshed { effect: RefreshEffect::NothingSent(error), .. }) => {
@@ -72,7 +72,7 @@ impl SweepOutcome {
         }
     }
 
-    /// Replaces the end of the pause by the time that the storage has for the next attempt.
+    /// Sets [`PassedOver::until`] to `at`, the time that the storage has for the next attempt.
     pub(super) fn with_next_attempt(mut self, at: UnixSeconds) -> Self {
         if let Self::PassedOver(passed_over) = &mut self {
             passed_over.until = at;
@@ -85,7 +85,7 @@ impl PassedOver {
     fn new(error: ConnectorError, now: UnixSeconds, access_token: AccessTokenState) -> Self {
         let (reason, pause) = if is_held(&error) {
             // The connector names a pause of about one second, because the other call may end at any time. The claim
-            // was written before now, so it lapses within its life from now.
+            // was written before now, so it expires at most `CLAIM_LIFE` after now.
             (PassedOverReason::Held, CLAIM_LIFE)
         } else {
             (PassedOverReason::BackingOff, error.retry_after().unwrap_or_default())
@@ -99,7 +99,7 @@ fn is_held(error: &ConnectorError) -> bool {
 }
 
 impl PassedOverReason {
-    /// Returns the word for this reason, for programs.
+    /// Returns the word for this reason in output that programs read.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ impl PassedOverReason {
 }
 
 impl AccessTokenState {
-    /// Returns the word for this state, for programs.
+    /// Returns the word for this state in output that programs read.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ pub struct Swept {
 }
 
 impl Swept {
-    /// Counts how the refresh of one connection ended.
+    /// Adds the outcome of one connection to the counts.
     pub(super) fn count(&mut self, outcome: &SweepOutcome) {
         match outcome {
             SweepOutcome::Refreshed(_) => self.refreshed += 1,
@@ -206,7 +206,7 @@ mod tests {
         Refreshed { connection: Connection::new(key), effect }
     }
 
-    /// Returns the reason, the seconds to wait and the state of the access token.
+    /// If the connection was passed over, returns the reason, the seconds to wait and the state of the access token.
     fn passed_over(result: Result<Refreshed, CallError>) -> Option<(&'static str, u64, &'static str)> {
         let SweepOutcome::PassedOver(PassedOver { reason, until, access_token, .. }) = SweepOutcome::of(result, NOW)
         else {

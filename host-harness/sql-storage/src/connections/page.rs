@@ -1,8 +1,8 @@
-//! The list of a tenant's connections, page by page.
+//! Builds the queries that list a tenant's connections page by page.
 //!
-//! Each list uses an index whose order is the order of the list, so a page reads only about as many database rows as it
-//! returns, however many connections the tenant has. If a list has several conditions, the database reads the
-//! connections that match the condition of one index, and checks the other conditions for each of them.
+//! Each query uses an index that has the order of the list. So the database reads only about as many rows as the page
+//! contains, even if the tenant has many more connections. If a query has several conditions, the database reads the
+//! connections that match the condition of one index, and checks the other conditions for each of these connections.
 //!
 //! | condition | index |
 //! | --- | --- |
@@ -19,8 +19,8 @@ use tiktok_shop_host::{AccountId, ShopId, TenantId};
 use crate::sql::dialect::Dialect;
 use crate::sql::statement::{BindValues as _, Statement, statement};
 
-/// Returns a statement that selects the columns `customer` and `account` of a page, in the order of the list, as the
-/// common table expression `page`. `rest` is the text behind this expression.
+/// Returns a statement with the common table expression `page`. This expression selects the columns `customer` and
+/// `account` of one page, in the order of the list. `rest` is the SQL text that follows the expression.
 pub(super) fn page_statement(
     tenant: &TenantId,
     filter: &RowFilter,
@@ -45,8 +45,9 @@ pub(super) fn page_statement(
     values.into_iter().flatten().fold(query, |query, value| query.bind_text(value))
 }
 
-/// Returns the text that selects the keys of a page. `$1` is the tenant, `$2` and `$3` are the key after which the page
-/// begins, and `$4` is the limit. The values of the filter follow, in the order shop, account, seller's name, status.
+/// Returns the SQL text that selects the keys of a page. `$1` is the tenant, `$2` and `$3` are the key after which the
+/// page begins, and `$4` is the limit. The values of the filter follow from `$5` on, in this order: shop, account,
+/// seller's name, status.
 fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
     let RowFilter { status, shop, account, seller_name } = filter;
     let mut conditions = Vec::new();
@@ -55,7 +56,8 @@ fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
         next += 1;
         next - 1
     };
-    // With `CROSS JOIN`, SQLite reads the table on the left first. The condition on the shop leaves few connections.
+    // With `CROSS JOIN`, SQLite reads the table on the left first. This is fast, because few connections have the same
+    // shop.
     let (from, order) = if shop.is_some() {
         conditions.push(format!("s.tenant = $1 AND s.id = ${} AND (s.customer, s.account) > ($2, $3)", number()));
         conditions.push("c.tenant = s.tenant AND c.customer = s.customer AND c.account = s.account".to_owned());
@@ -63,7 +65,7 @@ fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
     } else {
         conditions.push("c.tenant = $1 AND (c.customer, c.account) > ($2, $3)".to_owned());
         let from = match (seller_name, dialect) {
-            // Without the hint, SQLite would use the primary key, and read every connection of the tenant.
+            // Without `INDEXED BY`, SQLite would use the primary key, and would read every connection of the tenant.
             (Some(_), Dialect::Sqlite(_)) => "tiktok_shop_connections c INDEXED BY tiktok_shop_connections_seller",
             _ => "tiktok_shop_connections c",
         };
@@ -74,8 +76,9 @@ fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
     }
     if seller_name.is_some() {
         let name = number();
-        // The index serves the first condition. The second condition compares an expression on purpose. If it compared
-        // the column, SQLite would replace the column by the value in both conditions, and would not use the index.
+        // SQLite uses the index for the first condition. The second condition compares an expression on purpose. If it
+        // compared the column itself, SQLite would replace the column by the value in both conditions, and would not
+        // use the index.
         let first = format!("substr(c.seller_name, 1, 60) = substr(CAST(${name} AS TEXT), 1, 60)");
         conditions.push(format!("{first} AND c.seller_name || '' = ${name}"));
     }
@@ -97,8 +100,8 @@ mod tests {
     use crate::sql::statement::fetch_all;
     use crate::storage::SqlStorage;
 
-    /// Returns how SQLite carries out the list of a page with this filter. The plan does not depend on the values, so
-    /// no value is bound, and SQLite takes every value as null.
+    /// Returns the plan with which SQLite would select the keys of a page with this filter. The plan does not depend on
+    /// the values, so no value is bound, and SQLite takes every value as null.
     async fn plan(storage: &SqlStorage, filter: &RowFilter) -> String {
         let explained =
             format!("EXPLAIN QUERY PLAN {}", page_sql(filter, &storage.dialect).replace("LIMIT $4", "LIMIT 10"));

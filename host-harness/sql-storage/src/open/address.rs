@@ -1,5 +1,5 @@
-//! The address of a PostgreSQL database: which parameters it may have, and when it needs TLS. Whatever the driver would
-//! ignore is an error.
+//! The address of a PostgreSQL database: which parameters it may have, and when it needs TLS. An address is refused if
+//! the driver would ignore a part of it.
 //!
 //! Unless the address asks for verification, the driver does not verify the server, and continues without TLS if the
 //! server says that it has no TLS. So anybody in the network could get the password. Therefore this module asks for
@@ -19,7 +19,7 @@ use crate::postgres_options::PostgresOptions;
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 /// The parameter and the value with which an operator switches off the verification of the server.
 const UNVERIFIED: (&str, &str) = ("unverified-server", "allowed");
-/// The parameter with the highest number of connections, in place of [`PostgresOptions::connections`].
+/// The parameter that sets the highest number of connections. It overrides [`PostgresOptions::connections`].
 const POOL_SIZE: &str = "pool-size";
 /// The highest value of [`POOL_SIZE`].
 const MAX_POOL_SIZE: u32 = 1_000;
@@ -63,7 +63,7 @@ const UNSUPPORTED: [&str; 14] = [
 ];
 /// The parameter of the driver that is a secret.
 const PASSWORD: &str = "password";
-/// The longest name of a parameter that an error quotes.
+/// The maximum length of a parameter's name that an error quotes.
 const MAX_NAME: usize = 40;
 
 impl PostgresOptions {
@@ -85,12 +85,12 @@ impl PostgresOptions {
     }
 }
 
-/// What an address says.
+/// The contents of an address.
 #[derive(Debug)]
 pub(super) struct Parsed {
     /// How the driver connects to the server.
     pub(super) driver: PgConnectOptions,
-    /// The highest number of connections. `None` if the address does not say it.
+    /// The highest number of connections. `None` if the address does not set it.
     pub(super) pool_size: Option<u32>,
 }
 
@@ -151,7 +151,8 @@ pub(super) fn parse(address: &str) -> Result<Parsed, OpenError> {
             }
         }
     }
-    // A connection pooler refuses this parameter. It concerns only numbers with a fraction, which no table has.
+    // `extra_float_digits` is removed, because a connection pooler refuses it. It concerns only numbers with a
+    // fraction, and no table contains such numbers.
     Ok(Parsed { driver: driver.extra_float_digits(None), pool_size })
 }
 

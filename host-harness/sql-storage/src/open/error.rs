@@ -28,13 +28,13 @@ pub enum OpenError {
     /// The folder for a new database file does not exist. Nothing was created.
     #[error("there is no folder {} for the database: correct the path, or create the folder", .0.display())]
     NoFolder(PathBuf),
-    /// The path stands for a database in memory, which this storage does not have.
+    /// The path is `:memory:`, SQLite's name for a database in memory. This storage does not support it.
     #[error("a database in memory has no path: name a file; tests can use memory:")]
     InMemory,
-    /// The path or the address contains a character that nobody sees. It is named here.
+    /// The path or the address contains an invisible character. The error names the character.
     #[error("the {place} contains {character}: remove it")]
     Invisible {
-        /// `path` or `address`.
+        /// The text that contains the character: `path` or `address`.
         place: &'static str,
         /// The name of the character, for example `a line break`.
         character: String,
@@ -54,10 +54,10 @@ pub enum OpenError {
     /// The address names several servers.
     #[error("the address names several servers, which is not supported: name the primary, or a name that leads to it")]
     SeveralServers,
-    /// The address has a parameter that has no effect here.
+    /// The address has a parameter that the storage does not know.
     #[error("the address has an unknown parameter{}", parameter_hint(.name.as_deref(), *.similar))]
     Parameter {
-        /// The name of the parameter. `None` if the text may be something else, such as a password.
+        /// The name of the parameter. `None` if the text may be no name, but for example a part of a password.
         name: Option<String>,
         /// A known parameter with a similar name.
         similar: Option<&'static str>,
@@ -76,7 +76,8 @@ pub enum OpenError {
     /// The database does not answer, or it refuses this user.
     #[error("the database can't be opened: {0}")]
     Unreachable(String),
-    /// A connection pooler gives the server's sessions to other clients in between.
+    /// The address leads to a connection pooler that gives a session of the server to another client after each
+    /// transaction or statement.
     #[error("a connection pooler in transaction mode or statement mode is not supported: use its session mode")]
     Pooler,
     /// The server is a standby. Its data may be old, and it refuses writes.
@@ -114,7 +115,7 @@ pub enum OpenError {
         found: i64,
         /// The newest version that this release knows.
         known: i64,
-        /// The first release that knows the version, as the database says it.
+        /// The first release that knows the version `found`. The database contains the name of this release.
         since: Option<String>,
     },
     /// The tables could not be created or changed.
@@ -138,7 +139,7 @@ impl OpenError {
         })
     }
 
-    /// Returns an error if the text contains a character that nobody sees. `place` says what the text is.
+    /// Returns an error if the text contains an invisible character. `place` is `path` or `address`.
     pub(super) fn if_invisible(text: &str, place: &'static str) -> Result<(), Self> {
         match text.chars().find(|c| is_invisible(*c)) {
             Some(c) => Err(Self::Invisible { place, character: name_of(c) }),
@@ -153,7 +154,7 @@ impl From<Error> for OpenError {
     }
 }
 
-/// Returns whether a character is a control character, or one that changes the text without being seen.
+/// Returns whether a character is a control character, or an invisible character that changes the text.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{a0}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}' | '\u{feff}')

@@ -14,8 +14,8 @@ use crate::storage::SqlStorage;
 /// The table that records which versions of the schema were applied. The name is not sqlx's default, because the
 /// database may belong to a platform that has migrations of its own.
 const TABLE: &str = "tiktok_shop_migrations";
-/// The name of a version in [`TABLE`] ends with these words and a release, so that an earlier release can say which
-/// release the database needs.
+/// In [`TABLE`], the name of each version of the schema ends with these words and a release. So an earlier release can
+/// say which release the database needs.
 const SINCE: &str = ", since release ";
 
 /// A version of the schema.
@@ -136,7 +136,7 @@ enum Schema {
     Current,
 }
 
-/// Checks the tables of a database, and creates or changes them if `mode` says so.
+/// Checks the tables of a database, and creates or changes them if `mode` allows it.
 pub(super) async fn prepare<C: SchemaConnection>(
     connection: &mut C,
     mode: OpenMode,
@@ -144,8 +144,8 @@ pub(super) async fn prepare<C: SchemaConnection>(
     if matches!(read(connection).await?, Schema::Current) {
         return Ok(SchemaChange::None);
     }
-    // Another process may be creating or changing the tables at this moment. It holds this lock until it has finished.
-    // For SQLite, the caller already holds a lock.
+    // Another process may be creating or changing the tables at this moment. That process holds this lock until it has
+    // finished. For SQLite, the caller already holds a lock.
     connection.lock().await.map_err(unreadable)?;
     let prepared = prepare_locked(connection, mode).await;
     let unlocked = connection.unlock().await.map_err(unreadable);
@@ -168,7 +168,7 @@ async fn prepare_locked<C: SchemaConnection>(connection: &mut C, mode: OpenMode)
     Ok(change)
 }
 
-/// Reads which versions were applied. Writes nothing, and needs no right except to read.
+/// Reads which versions were applied. Writes nothing, and needs only the right to read.
 async fn read<C: SchemaConnection>(connection: &mut C) -> Result<Schema, OpenError> {
     if !connection.has_table().await? {
         return Ok(Schema::Absent);
@@ -204,7 +204,7 @@ fn is_release(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte))
 }
 
-/// Converts the error of an attempt to read the applied versions, or to lock them.
+/// Converts the error of an attempt to read the applied versions, or to take the lock.
 #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list")]
 fn unreadable(error: MigrateError) -> OpenError {
     match error {
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(events.into_iter().map(|event| event.event).collect::<Vec<_>>(), [earlier, next]);
     }
 
-    /// Opens a database with the tables of the first version in each mode. Only `Migrate` changes the tables.
+    /// Checks that only the mode `Migrate` changes the tables, if a database has the tables of the first version.
     async fn check_upgrade(open: impl AsyncFn(OpenMode) -> Result<SqlStorage, OpenError>) {
         for mode in [OpenMode::Existing, OpenMode::Create, OpenMode::Existing] {
             let error = open(mode).await.unwrap_err();

@@ -1,21 +1,22 @@
-//! What opening a database may create or change, and what it has changed.
+//! Defines the modes in which a database is opened, and the changes that opening can make to its tables.
 
-/// What opening a database may create or change. Only [`Migrate`](Self::Migrate) changes tables that exist, so that no
-/// host changes the tables of a running fleet by accident.
+/// The mode in which a database is opened: it says what may be created or changed. Only [`Migrate`](Self::Migrate)
+/// changes tables that exist, so that no host changes the tables of a running fleet by accident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
     /// Opens a database that has the tables of this release. Creates and changes nothing. Use this mode in a host.
     Existing,
-    /// Opens a database as [`Existing`](Self::Existing) does. Creates the database file in a folder that exists, and
-    /// the tables, if there are none. Tables of an earlier release stay as they are, and opening fails.
+    /// Opens a database as [`Existing`](Self::Existing) does. Creates the database file if it does not exist, but not
+    /// its folder. Creates the tables if there are none. Tables of an earlier release stay as they are, and opening
+    /// fails.
     Create,
     /// Creates what is missing as [`Create`](Self::Create) does, and changes tables of an earlier release to those of
-    /// this release. Several processes may do this at the same time: one of them changes the tables, and the others
-    /// wait.
+    /// this release. Several processes may open a database in this mode at the same time: one process changes the
+    /// tables, and the other processes wait.
     Migrate,
 }
 
-/// What opening a database has done to its tables.
+/// The change that opening a database has made to its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaChange {
     /// The database had the tables of this release.

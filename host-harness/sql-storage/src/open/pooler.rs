@@ -1,8 +1,9 @@
 //! Finds out whether a connection pooler shares the server's sessions between its clients.
 //!
-//! The storage makes settings and prepares statements that are valid for one session. In session mode, a pooler keeps
-//! one session for each client. In transaction mode and in statement mode, a pooler gives a session to another client
-//! after each transaction or statement. Then a client would use settings and statements of another client.
+//! The storage changes settings and prepares statements. These settings and statements are valid only for one session.
+//! In session mode, a pooler keeps one session for each client. In transaction mode and in statement mode, a pooler
+//! gives a session to another client after each transaction or statement. So a client would use the settings and
+//! statements of another client.
 
 use std::time::Duration;
 
@@ -15,11 +16,12 @@ use crate::pool::postgres::Refusal;
 
 const PROCESS: &str = "SELECT pg_backend_pid()";
 
-/// Checks that `first` keeps its session while another client is connected. A busy pooler may escape this check,
-/// because it may give the two clients two sessions by chance.
+/// Checks that `first` keeps its session while another client is connected. This check may miss a pooler that is busy,
+/// because such a pooler may give the two clients two different sessions by chance.
 ///
 /// # Errors
-/// The pooler shares sessions, or the server refuses the second connection for another reason than its number.
+/// The pooler shares sessions, or the second connection fails for another reason than the server's maximum number of
+/// connections.
 pub(super) async fn check(
     first: &mut PgConnection,
     connect: &PgConnectOptions,
@@ -43,7 +45,7 @@ pub(super) async fn check(
         Ok(Ok(true)) => Ok(()),
         Ok(Ok(false)) => Err(OpenError::Pooler),
         Ok(Err(error)) => match Refusal::from(error) {
-            // There is no place for a second connection, so this can't be checked.
+            // The server has no connection left for the second client, so the check is not possible.
             Refusal::Full(_) => Ok(()),
             Refusal::Later(error) | Refusal::Final(error) => Err(OpenError::of_storage(error)),
         },

@@ -19,19 +19,19 @@ use crate::storage::SqlStorage;
 
 /// The deadline of a storage function is the time limit of one statement plus this reserve for the network.
 const NETWORK_RESERVE: Duration = Duration::from_millis(500);
-/// The pause between two attempts to open the first connection, if the server has none left or is starting.
+/// The pause between two attempts to open the first connection, if the server has no connection left or is starting.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl SqlStorage {
     /// Opens the PostgreSQL database at this address: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. The tables are in
-    /// the first schema of the search path that contains them. New tables are created in the first schema of the
-    /// search path, with names that begin with `tiktok_shop_`. `mode` says what may be created or changed.
+    /// the first schema of the search path that contains them. New tables are created in the first schema of the search
+    /// path, with names that begin with `tiktok_shop_`. `mode` says whether tables may be created or changed.
     ///
     /// A server that is reached by a Unix socket, by `localhost` or by a loopback address needs no TLS. Every other
     /// server must prove its name over TLS: the connector uses `sslmode=verify-full`, and refuses an address with a
     /// weaker mode. `sslrootcert=FILE` names a certificate authority of your own. If the network is protected in
     /// another way, append `unverified-server=allowed`. The parameter `sslmode` of the address then decides how TLS is
-    /// used. `pool-size=N` in the address has the same effect as [`PostgresOptions::connections`].
+    /// used. `pool-size=N` in the address overrides [`PostgresOptions::connections`].
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -50,8 +50,8 @@ impl SqlStorage {
         }
         pooler::check(&mut first, &connect, options.connect / 4).await?;
         let pool = PostgresPool::new(connect, options);
-        // A change of the tables may take longer than a statement of a call. So the time limits are set later, unless
-        // nothing may be changed.
+        // A change of the tables may take longer than the time limits. So if `mode` allows such a change, the time
+        // limits are set only after the change.
         if mode == OpenMode::Existing {
             set_up(&pool, &mut first).await?;
         }

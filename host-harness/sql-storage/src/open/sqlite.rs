@@ -37,9 +37,9 @@ const SETTINGS: &str =
 const ENCODED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
 
 impl SqlStorage {
-    /// Opens the SQLite database in this file. `mode` says what may be created or changed. A new file is readable and
-    /// writable only for this user, and its folder must exist. Other processes of this machine may use the file at the
-    /// same time. The file must not be on a network file system.
+    /// Opens the SQLite database in this file. `mode` says what may be created or changed. If this function creates the
+    /// file, only the user of this process can read and write it. The folder of the file must exist. Other processes of
+    /// this machine may use the file at the same time. The file must not be on a network file system.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -47,8 +47,8 @@ impl SqlStorage {
         Self::sqlite_by_clock(path, mode, Arc::new(BootClock::read().map_err(OpenError::Boot)?)).await
     }
 
-    /// Checks the path of an SQLite file, without looking at the file. A path with a control character or another
-    /// invisible character is a slip, and so is SQLite's own name of a database in memory.
+    /// Checks the path of an SQLite file, without looking at the file. Refuses a path that contains a control character
+    /// or another invisible character. Also refuses `:memory:`, SQLite's name for a database in memory.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -72,7 +72,7 @@ impl SqlStorage {
         Self::sqlite_with_settings(path, mode, clock, SETTINGS).await
     }
 
-    /// Opens the database. Every connection executes `settings` before it is used.
+    /// Opens the database. Every connection executes the SQL in `settings` before the storage uses this connection.
     async fn sqlite_with_settings(
         path: impl AsRef<Path>,
         mode: OpenMode,
@@ -146,7 +146,8 @@ impl SqlStorage {
     }
 }
 
-/// Creates an empty private file if there is none and `mode` allows it.
+/// Creates an empty file if there is no file at this path and `mode` allows it. Only the user of this process can read
+/// and write the new file.
 fn create_if_allowed(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
     SqlStorage::check_path(path)?;
     if private_file::check(path)? {

@@ -1,15 +1,16 @@
 //! The pool of connections to a PostgreSQL server. If the server refuses more connections, the calls share those that
 //! are open.
 //!
-//! sqlx's own pool decides for each call whether the call opens a connection. A call that has begun to open one keeps
-//! trying until its time is over, although other connections become free meanwhile. So if a role has fewer connections
-//! than the pool may open, such calls fail. In this pool, a call that the server refuses returns to the queue, and the
-//! pool opens no more connections for a while.
+//! sqlx's own pool decides for each call whether the call opens a connection. A call that has begun to open a
+//! connection keeps trying until its time is over, although other connections become free meanwhile. So if the server
+//! allows a role fewer connections than the pool may open, such calls fail. In this pool, a call whose connection is
+//! refused returns to the queue, and the pool opens no more connections for a while.
 //!
 //! A call owns a permit for as long as it uses a connection. Calls get permits in the order in which they asked. If the
-//! server refuses a connection while others are open, the permit of the refused call is withheld for
-//! [`REFUSAL_PAUSE`]. Therefore there are then as many permits as connections. A permit is only withheld if there are
-//! open connections, and each of these has a permit. So one permit always remains.
+//! server refuses to open a connection for a call while other connections are open, the pool withholds the permit of
+//! this call for [`REFUSAL_PAUSE`]. So the number of permits falls to the number of open connections. The pool never
+//! withholds the last permit: it withholds a permit only while a connection is open, and for every open
+//! connection there is one permit.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -31,14 +32,15 @@ const MAX_IDLE: Duration = Duration::from_secs(600);
 /// A connection that is 30 minutes old is closed. New connections then reach a server that has moved to another
 /// machine.
 const MAX_AGE: Duration = Duration::from_secs(1_800);
-/// How often the pool looks for connections that were idle for too long.
+/// The time between two searches of the pool for connections that were idle for too long.
 const IDLE_CHECK: Duration = Duration::from_secs(60);
-/// After the server has refused a connection, the pool waits for this time before it asks for this connection again.
+/// The time for which the pool withholds the permit of a call after the server has refused a connection for the call.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two attempts to reach a server to which no connection is open.
+/// The first pause and the longest pause between two attempts of a call to open a connection. A call pauses if the
+/// server is starting or is a standby, or if the server has no connection left and no connection of the pool is open.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(800)];
 
-/// A pool. A clone uses the same connections.
+/// A pool of PostgreSQL connections. A clone uses the same connections.
 #[derive(Clone)]
 pub(crate) struct PostgresPool(Arc<Shared>);
 
@@ -144,12 +146,12 @@ impl PostgresPool {
         Self(shared)
     }
 
-    /// Sets the time limits of a connection.
+    /// Sets the time limits of a connection, and checks that the server is not a standby.
     pub(crate) async fn set_up(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
         self.0.set_up(connection).await
     }
 
-    /// Adds a connection that was set up. The next call uses it.
+    /// Adds an open connection to the pool, after `set_up` has prepared it. The next call uses this connection.
     pub(crate) fn add(&self, connection: PgConnection) {
         let open = self.0.opened(connection);
         self.0.lock_idle().push(open);
@@ -158,17 +160,18 @@ impl PostgresPool {
     /// Borrows a connection. Waits if all connections are in use.
     ///
     /// # Errors
-    /// The server refuses this user, or no connection became free in time.
+    /// The server has refused a connection and will refuse the next attempt, too, or the call got none in time.
     pub(crate) async fn lend(&self) -> Result<Lent, StorageError> {
         let shared = &self.0;
         let lent = timeout(shared.options.connect, shared.find()).await;
         lent.unwrap_or_else(|_| Err(shared.too_late()))
     }
 
-    /// Waits for the running calls, and closes every connection.
+    /// Closes every connection. Returns after the running calls have ended and all connections are closed.
     pub(crate) async fn close(&self) {
         let idle = {
-            // The lock is held, so that no call gives a connection back after the idle connections were taken.
+            // `give_back` checks under the same lock whether the pool is closed. So after this block, no call adds a
+            // connection to the list of idle connections.
             let mut idle = self.0.lock_idle();
             self.0.permits.close();
             std::mem::take(&mut *idle)
@@ -221,7 +224,7 @@ impl Shared {
         }
     }
 
-    /// Returns the idle connection that was used last. Closes connections that are too old.
+    /// Returns the idle connection that was used last. Closes connections that are too old or were idle for too long.
     fn pop_idle(&self) -> Option<Open> {
         let mut idle = self.lock_idle();
         let now = Instant::now();
@@ -229,14 +232,15 @@ impl Shared {
         idle.pop()
     }
 
-    /// Checks that the server answers on this connection. A connection can be dead without any sign. With this check, a
-    /// call gets a working connection, and a dead connection does not keep its place in the pool.
+    /// Tells whether the server answers on this connection. A connection can be dead although no error was reported.
+    /// Because of this check, a call gets a working connection, and the pool drops a dead connection.
     async fn answers(&self, open: &mut Open) -> bool {
         matches!(timeout(self.options.connect / 4, open.connection.ping()).await, Ok(Ok(())))
     }
 
-    /// Opens a connection. If other connections are open, gives up after a quarter of the time that a call has. A
-    /// connection pooler that has no connection to the server left accepts a client and lets the client wait.
+    /// Opens a connection. If other connections are open, the attempt may last only a quarter of the time for which a
+    /// call may wait. The reason is connection poolers: if a pooler has used up its connections to the server, it
+    /// accepts a new client but lets the client wait.
     async fn open(&self) -> Result<Open, Refusal> {
         let opening = async {
             let mut connection = self.connect.connect().await?;
@@ -256,11 +260,11 @@ impl Shared {
         Open { connection, opened_at: now, used_at: now, _counted: Counted::new(&self.open) }
     }
 
-    /// Sets the time limits of a new connection. Also ensures that a commit is on the disk when it succeeds. A stronger
-    /// setting of the server stays as it is.
+    /// Sets the time limits of a new connection. If `synchronous_commit` is `off` or `local`, sets it to `on`, so that
+    /// a commit is on the disk when it succeeds. Any other value of `synchronous_commit` stays as it is.
     ///
     /// # Errors
-    /// The server does not answer, or it has become a standby since the storage was opened. A standby's data may be old.
+    /// The server does not answer, or it is a standby. The data of a standby may be old.
     async fn set_up(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
         let statement = self.options.statement.as_millis();
         let settings = format!(
@@ -277,7 +281,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes a permit away for a while, so that the next calls wait for an open connection.
+    /// Removes a permit for [`REFUSAL_PAUSE`], so that the next calls wait until an open connection is free.
     fn withhold(self: &Arc<Self>, permit: OwnedSemaphorePermit) {
         permit.forget();
         let pool = Arc::downgrade(self);
@@ -304,7 +308,7 @@ impl Shared {
     }
 }
 
-/// Closes connections that were idle for too long, until the pool is dropped.
+/// Closes connections that were idle for too long. Runs until the pool is dropped.
 async fn close_idle(pool: Weak<Shared>) {
     loop {
         sleep(IDLE_CHECK).await;

@@ -3,7 +3,7 @@
 //! A text of this table replaces PostgreSQL's own text, which may quote a name, a value or a statement. The codes are
 //! those of PostgreSQL's appendix "Error Codes" (2026-11-29).
 
-/// The meaning of each code that an operator can do something about: the code, what happened, and what to do.
+/// Each entry has an error code, what happened, and what an operator can do about it.
 const MEANINGS: [(&str, &str, &str); 33] = [
     ("08001", "the server is not reached", "check the host, the port and the network"),
     ("08003", "the connection is closed", "run the same command again"),

@@ -60,7 +60,7 @@ fn database_error(error: &dyn DatabaseError) -> StorageError {
     if POSTGRES_REFUSED.contains(&class) { StorageError::Refused(text) } else { StorageError::Unavailable(text) }
 }
 
-/// Returns the SQLSTATE of an error that PostgreSQL has answered. `None` for every other error.
+/// Returns the SQLSTATE of an error that PostgreSQL has sent. Returns `None` for every other error.
 pub(crate) fn postgres_code(error: &Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code).filter(|code| code.len() == 5)
 }

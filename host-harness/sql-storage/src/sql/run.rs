@@ -13,20 +13,20 @@ use super::statement::{Statement, Value};
 use crate::pool::Pool;
 use crate::pool::transaction::Transaction;
 
-/// What a statement that writes has done.
+/// The effect of a statement that writes.
 pub(crate) enum Written {
-    /// It changed this number of database rows.
+    /// The statement changed this number of database rows.
     Rows(u64),
-    /// It would have broken a foreign key, so it changed nothing. The error says so.
+    /// The statement would have broken a foreign key, so it changed nothing. The error describes this failure.
     ForeignKeyBroken(StorageError),
 }
 
-/// A place where a statement runs.
+/// A pool or a transaction that runs statements.
 pub(crate) trait Run: Send + Sized {
     /// Returns all database rows of the result.
     fn fetch_all(self, statement: Statement) -> impl Future<Output = Result<Vec<AnyRow>, StorageError>> + Send;
 
-    /// Returns the first database row of the result.
+    /// Returns the first database row of the result, or `None` if the result is empty.
     fn fetch_optional(self, statement: Statement) -> impl Future<Output = Result<Option<AnyRow>, StorageError>> + Send;
 
     /// Runs a statement that writes.

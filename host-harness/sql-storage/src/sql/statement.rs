@@ -217,9 +217,9 @@ pub(crate) async fn execute(on: impl Run, statement: Statement) -> Result<bool, 
     Ok(execute_count(on, statement).await? > 0)
 }
 
-/// Runs a statement that writes, and returns whether it changed a database row. A write that breaks a foreign key has
-/// changed nothing. Such a write refers to a data key that another writer has just removed, or it removes a data key to
-/// which another writer has just added a reference.
+/// Runs a statement that writes, and returns whether it changed a database row. If the write would break a foreign key,
+/// it changes nothing, and this function returns false. Such a write refers to a data key that another writer has just
+/// removed, or it removes a data key to which another writer has just added a reference.
 pub(crate) async fn execute_if_references_hold(on: impl Run, statement: Statement) -> Result<bool, StorageError> {
     match on.execute(statement).await? {
         Written::Rows(rows) => Ok(rows > 0),

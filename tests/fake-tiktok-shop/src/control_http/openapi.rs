@@ -1,11 +1,12 @@
 //! The OpenAPI document of the control interface. `openapi.json` is written by hand, and tests compare it with the
-//! routes, the switches and the answers. The description of the interface and its page come from this document.
+//! routes, the switches and the answers. From this document, the fake takes the description that `/_control` returns
+//! and the page that documents the interface.
 
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// The text of the document.
+/// The text of `openapi.json`.
 pub(crate) const TEXT: &str = include_str!("../../openapi.json");
 
 static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
@@ -33,13 +34,13 @@ static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
     groups
 });
 
-/// The operations about one subject.
+/// The operations of the document that have the same tag.
 pub(crate) struct Group {
     pub tag: String,
     pub operations: Vec<Operation>,
 }
 
-/// The description of one operation, for people.
+/// An operation of the interface, described for people.
 pub(crate) struct Operation {
     pub method: String,
     pub path: String,
@@ -49,7 +50,7 @@ pub(crate) struct Operation {
     pub body: Option<String>,
 }
 
-/// Returns the operations by subject, in the order of the document.
+/// Returns the operations, grouped by tag. The groups are in the order of the document's tags.
 pub(crate) fn groups() -> &'static [Group] {
     &GROUPS
 }

@@ -9,16 +9,16 @@ use crate::issued::{Issued, IssuedSecret, IssuedToken, SecretKind};
 use crate::seller::{Seller, Shop};
 use crate::switches::Switches;
 
-/// The highest number of access tokens and of refresh tokens in one [`GrantReport`].
+/// The maximum number of access tokens in one [`GrantReport`], and also the maximum number of refresh tokens.
 const SHOWN_TOKENS: usize = 5;
 
 /// The state of one grant and of its newest tokens. It contains no token and no cipher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GrantReport {
-    /// The app.
+    /// The service id of the app.
     pub service_id: String,
-    /// The seller.
+    /// The id of the seller.
     pub seller: String,
     /// The seller's `open_id` for the app.
     pub open_id: String,
@@ -42,9 +42,9 @@ pub struct GrantReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrantState {
-    /// The seller has consented, and the authorization lasts.
+    /// The seller has consented, and the authorization has not ended.
     InForce,
-    /// The time of the authorization is over.
+    /// The authorization has ended.
     Ended,
     /// The seller has removed the app, or TikTok Shop has revoked the grant.
     Removed,
@@ -66,17 +66,17 @@ pub struct GrantedShop {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TokenReport {
-    /// A number by which the token can be told from others. A later token has a higher number.
+    /// A number that identifies the token. A later token has a higher number.
     pub number: u64,
     /// The time of issue, in Unix seconds of the fake's clock.
     pub issued_at: u64,
     /// The time when the token expires, in Unix seconds of the fake's clock.
     pub expires_at: u64,
-    /// How the fake would answer the token now.
+    /// Whether the fake would accept the token now.
     pub verdict: TokenVerdict,
 }
 
-/// How the fake would answer a token now, at the present time and with the present switches.
+/// Whether the fake would accept a token at the present time and with the present switches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenVerdict {

@@ -25,7 +25,7 @@ use crate::webhook::WebhookFate;
 
 const DAY: u64 = 86_400;
 
-/// Carries a form out and shows the page from which it was sent, with the result.
+/// Carries a form out, then sends the browser back to the page with the form. That page shows the result.
 pub(super) async fn carry_out(
     State(control): State<Control>,
     Path(action): Path<String>,

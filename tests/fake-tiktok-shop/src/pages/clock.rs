@@ -6,7 +6,7 @@ use super::form::{Forms, Look, field, submit};
 use crate::clock::Utc;
 use crate::marketplace::Marketplace;
 
-/// The steps by which a button moves the clock: label and seconds.
+/// The label of each button that moves the clock, and the number of seconds by which the button moves it.
 const STEPS: [(&str, &str); 5] =
     [("+1 minute", "60"), ("+1 hour", "3600"), ("+1 day", "86400"), ("+7 days", "604800"), ("+30 days", "2592000")];
 

@@ -17,7 +17,7 @@ pub(super) enum Look {
     Plain,
     /// The main button of a form.
     Primary,
-    /// A button that takes something away from the app.
+    /// The button of an action that removes, ends, revokes, closes or deletes something.
     Danger,
 }
 
@@ -36,7 +36,8 @@ impl Forms {
         Self { token: marketplace.pages.token.clone(), tab }
     }
 
-    /// Returns a form that is sent to an action. `hidden` are names and values that the user does not see.
+    /// Returns a form that the browser sends to this action. `hidden` contains names and values that the browser also
+    /// sends, but that the user does not see.
     pub(super) fn form(&self, action: &str, hidden: &[(&str, &str)], content: &Markup) -> Markup {
         html! {
             form method="post" action={ "/_pages/do/" (action) } {
@@ -48,7 +49,7 @@ impl Forms {
         }
     }
 
-    /// Returns a form that has only a button.
+    /// Returns a form that consists of one button.
     pub(super) fn button(&self, action: &str, hidden: &[(&str, &str)], look: Look, label: &str) -> Markup {
         self.form(action, hidden, &submit(look, label))
     }

@@ -16,9 +16,9 @@ use crate::request_log::RequestRecord;
 /// The highest number of requests on the page.
 const SHOWN: usize = 200;
 
-/// Which requests the page shows.
+/// Decides which requests the page shows.
 struct Filter {
-    /// A part of the path, the fault or the host.
+    /// A text that the path, the host, the method or the fault of a request must contain.
     text: String,
     outcome: Outcome,
 }

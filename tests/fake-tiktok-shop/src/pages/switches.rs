@@ -75,7 +75,7 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
 fn choice(forms: &Forms, switch: &Explanation, present: &Value, changed: bool) -> Markup {
     let mut values: Vec<Value> = serde_json::from_str(&format!("[{}]", switch.values)).unwrap_or_default();
     if !values.contains(present) {
-        // A value with another number of seconds than in the list.
+        // The present value has another number of seconds than the values in the list.
         values.push(present.clone());
     }
     html! {
@@ -98,7 +98,7 @@ fn choice(forms: &Forms, switch: &Explanation, present: &Value, changed: bool) -
     }
 }
 
-/// Returns a value as words: `honoured-for-seconds: 60`.
+/// Returns a value as text, for example `honoured-for-seconds: 60`.
 fn label(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -68,7 +68,7 @@ impl Browser {
             let text = "the pages of the fake were not tried in a browser: on Debian, apt-get install chromium \
                         chromium-driver";
             assert!(variable("CI").is_none_or(|ci| ci != "true"), "CI must try everything, but {text}");
-            // Not `eprintln!`: the test harness shows that output only if the test fails.
+            // `eprintln!` is not used, because the test harness shows its output only if the test fails.
             let _closed = writeln!(io::stderr(), "{text}");
             return None;
         };
@@ -87,7 +87,7 @@ impl Browser {
                 break port.trim_end_matches('.').parse::<u16>().unwrap();
             }
         };
-        // Whatever chromedriver prints later must not fill the pipe.
+        // This task reads what chromedriver prints later. Otherwise the pipe could become full.
         tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
         let mut browser = Self {
             driver: SocketAddr::from(([127, 0, 0, 1], port)),
@@ -95,7 +95,8 @@ impl Browser {
             _process: process,
             _profile: profile,
         };
-        // Root may run Chromium only without its sandbox. The pages come from the fake alone.
+        // The user root can run Chromium only without its sandbox. The sandbox is not needed, because all pages come
+        // from the fake.
         let arguments = [
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
@@ -154,8 +155,8 @@ impl Browser {
         self.in_session("POST", "/actions", json!({ "actions": [keyboard] })).await;
     }
 
-    /// Presses Tab until the element with the focus has this text, label or value. With `card`, the element must be in
-    /// a card with this heading.
+    /// Presses Tab until the element with the focus has this label or text. If `card` is given, the element must also
+    /// be in the card with this heading.
     pub(crate) async fn tab_to(&self, name: &str, card: Option<&str>) {
         let mut passed = Vec::new();
         for _ in 0..300 {
@@ -177,7 +178,7 @@ impl Browser {
         panic!("Tab does not reach {name:?} in {card:?}, only {passed:?}");
     }
 
-    /// Writes a picture of the whole page, if the variable `TIKTOK_SHOP_TEST_PICTURES` names a folder.
+    /// If the variable `TIKTOK_SHOP_TEST_PICTURES` names a folder, writes a picture of the whole page there.
     pub(crate) async fn picture(&self, name: &str) {
         let Some(folder) = variable("TIKTOK_SHOP_TEST_PICTURES") else { return };
         let command = json!({
@@ -189,7 +190,7 @@ impl Browser {
         std::fs::write(Path::new(&folder).join(format!("{name}.png")), bytes).unwrap();
     }
 
-    /// Lets pages see that the user prefers dark colours.
+    /// Makes the browser tell the pages that the user prefers dark colours.
     pub(crate) async fn prefer_dark(&self) {
         let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
         let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": dark });
@@ -215,7 +216,7 @@ impl Browser {
     }
 }
 
-/// Ends the session. Otherwise Chromium would go on when chromedriver is killed, also after a failed test.
+/// Ends the session, also after a failed test. Otherwise Chromium would continue to run after chromedriver is killed.
 impl Drop for Browser {
     fn drop(&mut self) {
         let Ok(mut stream) = BlockingStream::connect(self.driver) else { return };
@@ -233,7 +234,7 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-/// Returns the path of a program of this machine.
+/// Searches the folders in `PATH` for a program, and returns its path.
 fn program(name: &str) -> Option<PathBuf> {
     env::split_paths(&variable("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
 }

@@ -20,7 +20,7 @@ const PAGES: [(&str, &str); 9] = [
     ("problem", "/open/authorize?service_id=1"),
 ];
 
-/// The highest page that a phone shows while everything is folded, in CSS pixels.
+/// The maximum height of a page on a phone while everything on the page is folded, in CSS pixels.
 const MAX_HEIGHT: u64 = 6_000;
 
 #[tokio::test]

@@ -26,7 +26,7 @@ impl Stage {
         format!("http://{}{path}", self.fake.address())
     }
 
-    /// Exchanges a code for tokens, and panics if the fake refuses it.
+    /// Exchanges a code for tokens. Panics if the fake refuses the code.
     pub(crate) async fn exchange(&self, code: &str) {
         let App { app_key, app_secret, .. } = &self.app;
         let target = format!(
@@ -52,7 +52,7 @@ impl Stage {
     }
 }
 
-/// Returns a parameter of a query.
+/// Returns the value of the parameter `name` in a query.
 pub(crate) fn parameter(query: &str, name: &str) -> String {
     let found = form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == name);
     found.unwrap_or_else(|| panic!("no {name} in {query}")).1.into_owned()

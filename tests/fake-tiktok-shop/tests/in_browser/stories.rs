@@ -116,8 +116,8 @@ async fn a_webhook_is_sent_and_repeated_by_keyboard_and_the_receiver_gets_it_sig
     assert_eq!(id(&first), id(&second));
 }
 
-/// Starts a platform's receiver of webhooks. Returns its address, and a channel with the signature and the body of each
-/// webhook.
+/// Starts a receiver of webhooks, as a platform has one. Returns its address, and a channel that yields the signature
+/// and the body of each webhook that arrives.
 async fn receiver() -> (String, mpsc::UnboundedReceiver<(String, Bytes)>) {
     type Webhooks = mpsc::UnboundedSender<(String, Bytes)>;
 

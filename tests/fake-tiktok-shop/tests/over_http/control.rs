@@ -8,7 +8,7 @@ use crate::client::{API_HOST, START, TOKEN_HOST, World, parameter, send};
 #[tokio::test]
 async fn the_description_names_every_operation_and_switch() {
     let world = World::new();
-    // The operations on the webhook 1 need one.
+    // Some operations in this test act on webhook 1, so this webhook must exist.
     world.control.queue_webhook(&world.app.service_id, 1, None, json!({})).unwrap();
     let description = world.local("GET", "/_control", "").await.json();
     assert_eq!(description["operations"].as_array().unwrap().len(), 32);

@@ -13,7 +13,7 @@ async fn document(world: &World) -> Value {
     reply.json()
 }
 
-/// Returns a fake in which every example of the document can be carried out.
+/// Returns a fake that can carry out every example request of the document.
 async fn busy() -> World {
     let world = World::new();
     let (access_token, refresh_token) = world.connect("one-shop").await;
@@ -45,7 +45,7 @@ async fn every_documented_operation_answers_its_example_as_documented() {
             let target = path.replace("{seller}", "one-shop").replace("{shop}", "7490000000000000001");
             let target = target.replace("{number}", "1");
             let body = operation.pointer("/requestBody/content/application~1json/example");
-            // No receiver listens on port 1.
+            // The test replaces the receiver's port by port 1, on which no receiver listens.
             let body = body.map(Value::to_string).unwrap_or_default().replace("127.0.0.1:3000", "127.0.0.1:1");
             let reply = world.local(&method.to_uppercase(), &target, &body).await;
             assert_eq!(reply.status, 200, "{method} {path}: {}", reply.body);

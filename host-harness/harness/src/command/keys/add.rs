@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
 
-/// Append a new host key to the key file; it wraps nothing before keys promote
+/// Append a new host key to the key file; the key wraps nothing before keys promote
 #[derive(Args)]
 #[command(after_help = "\
 This is the first of four steps that change the host key: keys add, keys promote, keys rotate, keys
@@ -40,7 +40,8 @@ pub(crate) struct Add {
 struct Line {
     added: HostKeyId,
     current: HostKeyId,
-    /// The host keys that wrap no data key, apart from the current one. The last one is the added one.
+    /// The host keys that wrap no data key, without the current host key. The last entry is the host key that was
+    /// added.
     unused: Vec<HostKeyId>,
 }
 

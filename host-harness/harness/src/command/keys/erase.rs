@@ -42,7 +42,7 @@ pub(crate) struct Erase {
     #[arg(long)]
     yes: bool,
 
-    /// Succeed if nothing is stored of the tenant
+    /// Succeed even if nothing of the tenant is stored
     #[arg(long)]
     allow_absent: bool,
 
@@ -77,7 +77,8 @@ impl Erase {
             })?
         };
         let Erased { keys, connections, others } = erased;
-        // If this database had no data key under the tenant's key in the service, the key may belong to another database.
+        // If the tenant's key in the service wrapped no data key of this database, that key may belong to another
+        // database. So the command does not destroy that key.
         let destruction = match opened.keys.service() {
             Some(service) if !has_key_in_service => Destruction::NotAllowed {
                 key: service.key_path(tenant),

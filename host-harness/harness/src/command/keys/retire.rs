@@ -34,7 +34,7 @@ pub(crate) struct Retire {
     #[arg(value_name = "ID")]
     host_key: HostKeyId,
 
-    /// Succeed if there is no host key with this name
+    /// Succeed even if there is no host key with this name
     #[arg(long)]
     allow_absent: bool,
 

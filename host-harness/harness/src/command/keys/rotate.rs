@@ -62,7 +62,7 @@ pub(crate) struct Rotate {
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
     wait: u64,
 
-    /// Draw and use a new host key; only if no other machine has the key file
+    /// Draw and use a new host key; safe only if no other machine has the key file
     #[arg(long)]
     single_machine: bool,
 
@@ -85,7 +85,7 @@ struct Line {
     unopened: u64,
     /// The host keys that this command removed from the key file.
     retired: Vec<HostKeyId>,
-    /// The host keys that wrap no data key, apart from the current one.
+    /// The host keys that wrap no data key, without the current host key.
     unused: Vec<HostKeyId>,
 }
 
@@ -124,7 +124,7 @@ impl Rotate {
                 wait.as_secs()
             )),
         });
-        // Each record is sealed again by one write, so a rotation can end between any two steps.
+        // Each record is sealed again in a single write, so a signal may end the rotation between any two steps.
         let Some(rotated) = report.stop.run_until_cancelled(rotating).await else {
             return Err(Failure::Stopped("the rotation is unfinished; run keys rotate to finish it".to_owned()));
         };
@@ -155,7 +155,7 @@ impl Rotate {
         for earlier in &retired {
             report.line(&format!("host key {earlier} is retired"));
         }
-        // After --retire, only the current host key is left.
+        // If `--retire` has removed host keys, only the current host key is left, and the command prints no next step.
         if retired.is_empty() {
             let earlier: Vec<_> = unused.iter().filter(|id| !unused_before.contains(id)).cloned().collect();
             let tenant = before.keys.first().map_or(&opened.tenant, |key| &key.tenant);
@@ -197,14 +197,15 @@ fn print_rotated(rotated: Rotated, service: Option<&KeyService>, report: &mut Re
     }
 }
 
-/// Returns whether a rotation has changed or found anything that was not under the current host key already.
+/// Returns true if a rotation changed anything, or if it found records that it could not open.
 fn has_changed(rotated: Rotated) -> bool {
     let Rotated { tenants, .. } = rotated;
     rotated != Rotated { tenants, ..Rotated::default() }
 }
 
-/// Returns what to do next. `tenant` is an example of a tenant. `earlier` are the host keys that wrapped data keys before this rotation and wrap none any
-/// more. `unused` are all host keys that wrap none, apart from the current one.
+/// Returns what the user should do next. `tenant` is a tenant for the examples in the text. `earlier` contains the host
+/// keys that wrapped data keys before this rotation and wrap no data key now. `unused` contains all host keys that wrap
+/// no data key, except the current host key.
 fn next_steps(
     keys: &HostKeySource,
     tenant: &TenantId,

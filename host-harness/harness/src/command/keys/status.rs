@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::{AllTenants, HostKeySource, StorageArgs};
 
-/// Count the records under each host key and data key, and say if a rotation is needed
+/// Count the records of each host key and data key, and say if a rotation is needed
 #[derive(Args)]
 #[command(after_help = "\
 The last column of the first table says what a host key is here: the current one, which wraps new
@@ -45,7 +45,7 @@ pub(crate) struct Status {
 struct StatusLine<'a> {
     current: &'a str,
     rotation_needed: bool,
-    /// The host keys that wrap stored data keys but are not here.
+    /// The host keys that wrap stored data keys but that this program does not have.
     missing: Vec<&'a str>,
     host_keys: Vec<HostKeyLine<'a>>,
     keys: Vec<DataKeyLine<'a>>,
@@ -102,7 +102,7 @@ impl Status {
     }
 }
 
-/// Prints the data keys of a database whose host keys are missing, and returns why they are missing.
+/// Prints the stored data keys although this program has no host keys. Returns an error with the reason `why`.
 fn without_host_keys(keys: &[TenantKeyStatus], why: &str, report: &mut Report) -> Result<(), Failure> {
     let mut uses: BTreeMap<_, (u64, u64)> = BTreeMap::new();
     for key in keys {
@@ -128,7 +128,8 @@ fn without_host_keys(keys: &[TenantKeyStatus], why: &str, report: &mut Report) -
     Err(Failure::Unavailable(why.to_owned()))
 }
 
-/// Returns the number of data keys and of records for each host key. `own` are the host keys that can be used.
+/// Returns, for each host key, the number of data keys that it wraps and the number of records that are sealed with
+/// these data keys. `own` contains the host keys that can unwrap data keys now.
 fn uses<'a>(
     status: &'a KeyStatus,
     own: &'a [HostKeyId],
@@ -136,7 +137,7 @@ fn uses<'a>(
 ) -> BTreeMap<Option<&'a HostKeyId>, (u64, u64)> {
     let mut uses = status.by_host_key();
     if service.is_some() {
-        uses.remove(&Some(&status.current)); // This id names the keys of all tenants together.
+        uses.remove(&Some(&status.current)); // With a key service, this id stands for the keys of all tenants.
     }
     for id in own {
         uses.entry(Some(id)).or_default();
@@ -144,7 +145,7 @@ fn uses<'a>(
     uses
 }
 
-/// Prints the status as JSON. `own` are the host keys that can be used.
+/// Prints the status as JSON. `own` contains the host keys that can unwrap data keys now.
 fn print_json(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService>, report: &mut Report) {
     let uses = uses(status, own, service);
     let host_keys = uses.iter().map(|(id, &(data_keys, records))| HostKeyLine {
@@ -163,7 +164,7 @@ fn print_json(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService
     });
 }
 
-/// Prints the status as tables. `own` are the host keys that can be used.
+/// Prints the status as tables. `own` contains the host keys that can unwrap data keys now.
 fn print_text(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService>, report: &mut Report) {
     let KeyStatus { current, keys } = status;
     let uses = uses(status, own, service);

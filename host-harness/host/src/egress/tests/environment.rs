@@ -1,4 +1,4 @@
-//! Tests that the HTTP client reads no proxy from the environment. Only an embedder can set one.
+//! Tests that the HTTP client reads no proxy from the environment. Only an embedder can set a proxy.
 
 use std::process::{Command, Stdio};
 

@@ -1,8 +1,8 @@
 //! Tests a whole connection through a real forward proxy: Debian's tinyproxy. The shipped component connects, refreshes
 //! and calls, and the fake TikTok Shop answers over real TLS under TikTok Shop's two names.
 //!
-//! The names do not lead to the fake, so tinyproxy hands each tunnel on to a second proxy. This one is a part of the
-//! test. It ends TLS with a certificate for the two names, and connects to the fake.
+//! The two names do not resolve to the fake. So tinyproxy forwards each tunnel to a second proxy, which is a part of
+//! the test. The second proxy terminates TLS with a certificate for the two names, and connects to the fake.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -36,12 +36,12 @@ const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
 const PASSWORD: &str = "s3cret-of-the-proxy";
 const BOTH: &str = "^auth\\.tiktok-shops\\.com$\n^open-api\\.tiktokglobalshop\\.com$\n";
 
-/// A process that ends when this value is dropped, also if the test fails.
+/// A process that is killed when this value is dropped, even if the test fails.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if the process has already ended.
+        // `kill` and `wait` fail only if the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -57,9 +57,9 @@ struct Tinyproxy {
 
 impl Tinyproxy {
     /// Starts a proxy that asks for the user `connector` and [`PASSWORD`]. It allows the names that match a line of
-    /// `filter`, and hands tunnels on to `upstream`. Returns `None` if this machine has no tinyproxy.
+    /// `filter`, and forwards tunnels to the proxy `upstream`. Returns `None` if this machine has no tinyproxy.
     fn start(upstream: SocketAddr, filter: &str) -> Option<Self> {
-        // Another program may take the port before tinyproxy does.
+        // Another program may take the port before tinyproxy does, so the start is tried several times.
         for _ in 0..20 {
             let port = free_port();
             let folder = tempfile::tempdir().unwrap();
@@ -119,7 +119,7 @@ fn not_tried(error: &io::Error) {
     let _closed = writeln!(io::stderr(), "{text}");
 }
 
-/// Returns the targets for which the proxy was asked, according to its log.
+/// Returns the request lines that the proxy has received, according to its log.
 fn targets(log: &str) -> Vec<&str> {
     let lines = log.lines().filter(|line| line.contains("Request (file descriptor"));
     lines.map(|line| line.split_once("): ").unwrap().1).collect()
@@ -128,7 +128,7 @@ fn targets(log: &str) -> Vec<&str> {
 /// A fake TikTok Shop behind TLS, and the storage of the hosts that use it.
 struct World {
     fake: Control,
-    /// The second proxy.
+    /// The address of the second proxy.
     upstream: SocketAddr,
     root: Root,
     storage: Arc<dyn HostStorage>,
@@ -165,7 +165,8 @@ impl World {
         }
     }
 
-    /// Builds a host as an embedder does. Then gives it the same client with the test's certificate authority.
+    /// Builds a host as an embedder does. Then replaces its client by the same client that trusts the test's
+    /// certificate authority.
     fn host(&self, proxy: Proxy) -> ConnectorHost {
         let app = self.fake.apps().remove(0);
         let app = AppCredentials {
@@ -197,14 +198,15 @@ impl World {
         host
     }
 
-    /// In the role of a seller, allows a consent. Returns the query of the callback.
+    /// Allows a consent, in the role of a seller. Returns the query of the callback.
     fn callback(&self) -> String {
         let service = self.fake.apps().remove(0).service_id;
         self.fake.consent(&service, "one-shop", Some(STATE), Decision::Allow).unwrap()
     }
 }
 
-/// Reads a request for a tunnel, opens the tunnel, ends TLS in it, and copies the bytes to and from the fake.
+/// Serves one client of the second proxy: reads a request for a tunnel, opens the tunnel, terminates TLS in the tunnel,
+/// and copies the bytes to and from the fake.
 async fn hand_on(mut stream: TcpStream, acceptor: TlsAcceptor, fake: SocketAddr) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -267,7 +269,8 @@ async fn a_whole_connection_lives_behind_a_real_proxy() {
     }
 }
 
-/// After each failure nothing was sent: the same callback, with its code and state, connects at the end.
+/// The failed calls send nothing to TikTok Shop. So the same callback, with its code and state, still connects at the
+/// end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_proxy_that_refuses_or_is_away_costs_nothing() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! Tests requests through a forward proxy that a test scripts: a proxy that opens tunnels, one that refuses, and
-//! proxies that hang, speak rubbish or break off.
+//! Tests requests through forward proxies that the tests script: proxies that open tunnels, refuse, do not answer, send
+//! something other than HTTP, or close the connection early.
 
 use std::sync::Mutex;
 
@@ -29,7 +29,8 @@ enum Then {
     Tunnel(SocketAddr),
 }
 
-/// A proxy on loopback. It records the heads of requests, and the bytes that follow each head outside a tunnel.
+/// A proxy on loopback. It records the head of each request. If it opens no tunnel, it also records the bytes that
+/// follow the head.
 struct ScriptedProxy {
     address: SocketAddr,
     heads: mpsc::UnboundedReceiver<String>,
@@ -131,12 +132,12 @@ pub(super) fn client_through(proxy: Proxy, resolver: Arc<dyn Resolver>, roots: R
     Client::with_connector(connector, deadlines, RESPONSE_BYTES)
 }
 
-/// Creates a client as an embedder gets it.
+/// Creates a client with this proxy, in the same way as for an embedder.
 fn production_client(proxy: &str) -> Client {
     client(EgressPolicy::production().proxy(proxy.parse().unwrap()).resolver(Arc::new(Recorder::default())))
 }
 
-/// Sends a request that must fail at the proxy. Returns the error code for the guest, and what the proxy did.
+/// Sends a request that must fail at the proxy. Returns the error code for the guest, and the failure of the proxy.
 async fn proxy_failure(client: &Client) -> (String, ProxyFailure) {
     let sent = client.send(Authority::Auth, get(TOKEN_URL), RequestOptions::default()).await;
     let SendError { code, proxy } = sent.unwrap_err();
@@ -168,7 +169,7 @@ async fn the_proxy_is_asked_for_the_two_names_and_tls_ends_behind_it() {
         let (auth, api) = ("auth.tiktok-shops.com".to_owned(), "open-api.tiktokglobalshop.com".to_owned());
         let expected = [(0, auth.clone()), (0, auth.clone()), (1, api), (0, auth)];
         assert_eq!(requests, expected.map(|(connection, host)| (connection, version, host)));
-        // Only the name of the proxy is resolved, and its address is private.
+        // Only the name of the proxy is resolved. The host accepts its address, although the address is not public.
         assert_eq!(*resolver.0.lock().unwrap(), [PROXY_NAME; 2]);
     }
 }
@@ -183,7 +184,7 @@ async fn credentials_go_to_the_proxy_and_not_further() {
     let address = address.credentials("connector", &password).unwrap();
     let client = client_through(address.clone(), Arc::new(Scripted(None)), root.trusted());
     assert_eq!(body_of(send(&client).await).await, "{}");
-    // Computed with Python's base64.
+    // The expected value was computed with Python's base64.
     let coded = "Basic Y29ubmVjdG9yOnMzY3JldC1vZi10aGUtcHJveHk=";
     let head = proxy.heads.recv().await.unwrap();
     assert!(head.contains(&format!("\r\nproxy-authorization: {coded}\r\n")), "{head}");
@@ -218,7 +219,7 @@ async fn a_request_that_the_first_check_denies_does_not_reach_the_proxy() {
     assert!(proxy.heads.try_recv().is_err());
 }
 
-/// Nothing is sent to TikTok Shop in any of these cases, and the code tells the guest so.
+/// In all these cases, nothing is sent to TikTok Shop, and the error code tells the guest that nothing was sent.
 #[tokio::test]
 async fn every_answer_that_opens_no_tunnel_has_a_reason_of_its_own() {
     let unavailable = "DestinationUnavailable";
@@ -319,7 +320,7 @@ async fn a_tunnel_in_which_nobody_answers_ends_at_the_deadline() {
     assert!(is_only_a_handshake(&proxy.rest.recv().await.unwrap()));
 }
 
-/// A proxy that inspects TLS shows a certificate of its own authority.
+/// A proxy that inspects TLS presents a certificate that its own authority has issued.
 #[tokio::test]
 async fn a_proxy_that_opens_tls_gets_nothing() {
     let root = Root::new();
@@ -358,7 +359,7 @@ async fn a_proxy_can_be_reached_over_tls_with_its_own_authority() {
     assert!(proxy.heads.recv().await.unwrap().starts_with("CONNECT auth."));
     assert!(proxy.heads.try_recv().is_err(), "a proxy that does not prove its name is not asked");
 
-    // The authority of the proxy proves nothing about TikTok Shop.
+    // The host trusts the proxy's certificate authority only for TLS to the proxy, and not for TLS to TikTok Shop.
     let forged = TlsServer::start(root_of_proxy.issue(&valid()), &["h2"], rustls::ALL_VERSIONS).await;
     let intercepting = ScriptedProxy::start_over_tls(Then::Tunnel(forged.address), acceptor()).await;
     let address = format!("https://{PROXY_NAME}:{}", intercepting.address.port()).parse::<Proxy>().unwrap();

@@ -1,5 +1,5 @@
-//! Tests of the order in which waiting calls get a place. The tests poll the calls by hand. So they know which calls
-//! have a place, and the tests need neither an async runtime nor a clock.
+//! Tests the order in which waiting calls get a place. The tests poll the calls by hand, so they know which calls have
+//! a place, and they need neither an async runtime nor a clock.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

@@ -63,12 +63,12 @@ async fn a_tenant_of_which_nothing_is_stored_is_told_and_gets_no_event() {
 
     let erased = ring.erase_existing(&tenant("t")).await.unwrap();
     assert_eq!(erased, Some(Erased { keys: 1, connections: CONNECTIONS as u64, others: 0 }));
-    // The event of the erasure, and its digest, are still stored.
+    // The event of the first erasure and the digest of this event are still stored.
     let again = ring.erase_existing(&tenant("t")).await.unwrap();
     assert_eq!(again, Some(Erased { others: 2, ..Erased::default() }));
     assert_eq!(storage.events(&tenant("t"), None, 99).await.unwrap().len(), 1);
 
-    // A tenant exists, too, if only a webhook is remembered for it.
+    // A tenant also counts as existing if only the digest of a webhook is stored for it.
     let (begun, webhook) = (tenant("begun"), WebhookDigest::new([1; 32]));
     storage.remember_webhook(&begun, &webhook).await.unwrap();
     let erased = ring.erase_existing(&begun).await.unwrap();

@@ -44,7 +44,7 @@ fn a_text_without_valid_keys_is_refused_with_the_position_and_without_the_key() 
             "character 67 is U+200B, which no host key contains and which may be invisible; remove it",
         ),
         (format!("{long}:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
-        // A wrong separator makes no key a part of an id.
+        // If an entry has a wrong separator, the entry is refused, so that no key becomes a part of an id.
         (format!("a:{KEY};b:{KEY}"), "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
         (format!("a={KEY}:{KEY}"), "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
         (format!("{KEY}:{KEY}"), "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),

@@ -63,7 +63,8 @@ async fn a_wrapped_key_unwraps_only_for_its_own_tenant_and_its_own_id() {
     assert_eq!(**keyring(&storage, &keys).open_token(&t, &k, &r, &sealed).await.unwrap(), *b"record");
 }
 
-/// A key service that counts how often it unwraps, fails while `down` is set, and knows no key while `lost` is set.
+/// A key service that counts how often it unwraps a data key. It fails while `down` is set. It knows no host key while
+/// `lost` is set.
 struct Service {
     keys: HostKeys,
     down: AtomicBool,
@@ -202,7 +203,8 @@ async fn a_call_that_has_begun_in_an_outage_can_still_seal_its_new_tokens() {
     ring.seal_token(&t, &key("c", "a"), &r, b"new tokens").await.unwrap();
 }
 
-/// While a refresh awaits TikTok, another call of the same tenant asks the provider, which has lost the host key.
+/// This test stands for a refresh that waits for TikTok's answer. Meanwhile, another call of the same tenant asks the
+/// provider to unwrap the data key, but the provider has lost the host key.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_has_begun_before_the_host_key_was_lost_can_still_seal_its_new_tokens() {
     let (storage, t, k, r) = (memory(), tenant("t"), key("c", "a"), revision("r"));
@@ -239,8 +241,8 @@ async fn a_call_that_has_begun_before_the_host_key_was_lost_can_still_seal_its_n
     ring.open_token(&t, &k, &r, &sealed).await.unwrap();
 }
 
-/// A refresh opens a value while the storage is unavailable, without a question to the provider. Then its own save is
-/// the first that asks the provider.
+/// This test stands for a refresh that opens a value without asking the provider, because the storage is unavailable.
+/// Later the save of the same refresh asks the provider, which has lost the host key.
 #[tokio::test(start_paused = true)]
 async fn a_save_that_learns_itself_that_the_host_key_was_lost_still_succeeds() {
     let (storage, t, k, r) = (memory(), tenant("t"), key("c", "a"), revision("r"));

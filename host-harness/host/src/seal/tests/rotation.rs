@@ -128,8 +128,8 @@ async fn a_rotation_without_the_earlier_host_key_changes_nothing() {
     assert_eq!(ring.data_keys().await.unwrap(), before);
 }
 
-/// Two hosts have copies of one key file. The new host key is rolled out step by step. After each step, both hosts open
-/// everything that the other one has sealed, also for a tenant that is new in this step.
+/// Two hosts have copies of one key file. The new host key is rolled out step by step. After each step, both hosts can
+/// open everything that either host has sealed, also for a tenant that is new in this step.
 #[tokio::test]
 async fn hosts_with_copies_of_a_key_file_open_everything_in_each_step_of_a_roll_out() {
     let folder = tempfile::tempdir().unwrap();

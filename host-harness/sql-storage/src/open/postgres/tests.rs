@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::*;
 
-/// Returns the answer of a connection of the storage to `sql`.
+/// Runs `sql` on a connection of the storage. Returns the first column of the answer.
 async fn answer(storage: &SqlStorage, sql: &str) -> String {
     let Pool::Postgres(pool) = &storage.writers else { panic!("not PostgreSQL") };
     let mut lent = pool.lend().await.unwrap();

@@ -34,9 +34,9 @@ async fn every_connection_commits_to_the_disk_and_checks_foreign_keys() {
     }
 }
 
-/// SQLite usually reads an index in its order, even if the statement does not ask for an order. With
-/// `reverse_unordered_selects`, SQLite reads backwards if the statement does not ask for an order. The pool may replace
-/// its connections during the test, so every new connection gets this setting.
+/// SQLite usually returns rows in the order of an index, even if the statement does not ask for an order. With the
+/// setting `reverse_unordered_selects`, SQLite returns the rows of such a statement in the opposite order. The pool may
+/// replace its connections during the test, so every new connection gets this setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_contract_is_kept_if_lists_without_an_order_are_reversed() {
     let folder = tempfile::tempdir().unwrap();
