@@ -1,5 +1,5 @@
-//! Measures how fast the shipped component runs in the reference host. The host is compiled with the same profile as
-//! for tests.
+//! Measures how fast the shipped component runs in the reference host. `cargo xtask bench` compiles the host
+//! with the profile of production.
 
 mod fairness;
 mod platform;

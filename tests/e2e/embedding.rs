@@ -29,7 +29,8 @@ async fn embed(
     let host = ConnectorHost::builder()
         .component(Component::File(component.into()))
         .storage(Arc::new(SqlStorage::sqlite(folder.join("connections.sqlite"), OpenMode::Create).await?))
-        // In production, make this file once and back it up: KeyFile::create, then KeyFile::open. It seals all tokens.
+        // In production, call KeyFile::create once and back up the file. Then every host calls KeyFile::open. The file
+        // protects all tokens.
         .keys(Arc::new(KeyFile::open_or_create(folder.join("host-keys"))?))
         .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), app)))
         .egress(egress)

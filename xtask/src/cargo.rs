@@ -48,7 +48,7 @@ impl Optimisation {
     }
 }
 
-/// Builds the executable of this name in the dev profile and returns its path.
+/// Builds the executable of this name and returns its path.
 ///
 /// Passes `--workspace` to cargo although only one executable is built. Otherwise dependencies would have fewer
 /// features than in other builds of the workspace, and would be compiled a second time.

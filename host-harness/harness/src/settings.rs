@@ -181,16 +181,15 @@ impl KeyArgs {
     pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
         let Self { key_file, file_access, config, fake } = self;
         let config = read_config(config, file_access)?;
-        if config.key_service.is_some() {
-            return Err(Failure::Malformed(
-                "the configuration file names a key service, which makes the host keys itself; no key file is needed"
-                    .to_owned(),
-            ));
-        }
-        let settings = KeySettings { option: key_file, configured: config.key_file, service: None, fake };
+        let service = KeyServiceTable::open_if_configured(config.key_service, fake)?;
+        let settings = KeySettings { option: key_file, configured: config.key_file, service, fake };
         match KeyPlace::find(settings)? {
             KeyPlace::Named(path) | KeyPlace::Default(path) => Ok(KeyFile::create(path)?),
-            KeyPlace::Environment(_) | KeyPlace::Service { .. } => Err(Failure::Malformed(format!(
+            KeyPlace::Service { .. } => Err(Failure::Malformed(
+                "the configuration file names a key service, which makes the host keys itself; no key file is needed"
+                    .to_owned(),
+            )),
+            KeyPlace::Environment(_) => Err(Failure::Malformed(format!(
                 "the host keys come from {HOST_KEYS}; unset it to make a key file, or keep the keys there"
             ))),
         }
@@ -299,6 +298,11 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
 }
 
 impl<T: TenantArgs> HostArgs<T> {
+    /// Returns whether the options or the variable name a fake.
+    pub(crate) const fn names_fake(&self) -> bool {
+        self.storage.keys.fake.is_some()
+    }
+
     /// Opens the storage and builds a host with the component, for a command that seals or opens values. Never creates
     /// a database.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {

@@ -93,7 +93,8 @@ impl Client {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(attempt_timeout));
+        // A connection that is not there after this time was certainly not used, so even a login may be repeated.
+        tcp.set_connect_timeout(Some(attempt_timeout / 2));
         let https =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
@@ -218,6 +219,8 @@ fn refusal(status: StatusCode, body: &[u8], request: &ApiRequest<'_>) -> Service
         404 if says("no handler for route") => ServiceError::NoMount(mount(request.path)),
         404 if asks_for_key(request) && has_no_errors(body) => ServiceError::NoKey,
         404 if why.is_empty() => ServiceError::Malformed(NOT_FOUND),
+        // The key is already deleted. This is the answer to a deletion that was repeated because its answer was lost.
+        400 if says("could not delete key; not found") || says("no existing key named") => ServiceError::NoKey,
         400 | 404 if says("encryption key not found") => ServiceError::NoKey,
         400 if says("message authentication failed") || says("invalid ciphertext") => ServiceError::WrongKey,
         400 if says("disallowed by policy (too old)") => ServiceError::TooOld,

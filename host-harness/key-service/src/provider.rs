@@ -252,9 +252,16 @@ impl KeyProvider for KeyService {
         inner.within_deadline(Some(host_key), inner.decrypt(&name, ciphertext, context)).await
     }
 
-    async fn destroy(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
+    async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
         let (inner, name) = (&*self.inner, self.inner.prefix.key(tenant));
         let path = self.key_path(tenant);
+        if !wrapped_by.iter().any(|id| name.version_of(id).is_some()) {
+            let next = format!(
+                "this database has no data key under {path}; if no other database needs it, an administrator of the key \
+                 service can run: bao write {path}/config deletion_allowed=true, then bao delete {path}"
+            );
+            return Ok(Destruction::NotAllowed { key: path, next });
+        }
         let deletion = async {
             match inner.delete(&name).await {
                 Err(ServiceError::Denied { .. }) => {
@@ -269,6 +276,10 @@ impl KeyProvider for KeyService {
             }
         };
         inner.within_deadline(None, deletion).await
+    }
+
+    fn has_key_per_tenant(&self) -> bool {
+        true
     }
 }
 

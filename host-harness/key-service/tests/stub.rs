@@ -99,7 +99,7 @@ async fn an_answer_of_a_load_balancer_does_not_mean_that_a_key_is_missing_or_des
     let not_found = format!("the key service at {address} {not_found}");
     assert_eq!(why(keys.unwrap(&tenant, &wrapped, b"context").await.unwrap_err()), not_found);
     assert_eq!(why(keys.current_for(&tenant).await.unwrap_err()), not_found);
-    assert_eq!(why(keys.destroy(&tenant).await.unwrap_err()), not_found);
+    assert_eq!(why(keys.destroy(&tenant, std::slice::from_ref(&wrapped.host_key)).await.unwrap_err()), not_found);
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,7 +78,8 @@ impl Marketplace {
     }
 
     pub(crate) fn add_shop(&mut self, seller: &str, shop: Shop) -> Result<(), ControlError> {
-        if self.sellers.iter().flat_map(|seller| &seller.shops).any(|other| other.id == shop.id) {
+        let closed = self.closed_shops.iter().map(|(_, shop)| shop);
+        if self.sellers.iter().flat_map(|seller| &seller.shops).chain(closed).any(|other| other.id == shop.id) {
             return Err(ControlError::ShopExists(shop.id));
         }
         self.seller_mut(seller)?.shops.push(shop);
@@ -118,11 +119,12 @@ impl Marketplace {
 
     /// Opens a closed shop again. The shop is now the last of the seller's shops.
     pub(crate) fn reopen_shop(&mut self, seller: &str, shop_id: &str) -> Result<(), ControlError> {
-        self.seller(seller)?;
         let position = self.closed_shops.iter().position(|(owner, shop)| owner == seller && shop.id == shop_id);
         let position = position.ok_or_else(|| ControlError::UnknownShop(shop_id.to_owned()))?;
+        self.seller(seller)?;
         let (_, shop) = self.closed_shops.remove(position);
-        self.add_shop(seller, shop)
+        self.seller_mut(seller)?.shops.push(shop);
+        Ok(())
     }
 
     /// Returns the state of every grant, in the order of apps and sellers.

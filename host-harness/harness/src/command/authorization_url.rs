@@ -84,12 +84,12 @@ struct Line<'a> {
 impl AuthorizationUrl {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { customer, shops, consent_as, settings } = self;
-        let OpenedHost { host, opened, fake } = settings.open_or_create(Creation::Default, report).await?;
-        if consent_as.is_some() && fake.is_none() {
+        if consent_as.is_some() && !settings.names_fake() {
             return Err(Failure::Malformed(
                 "--consent-as needs --fake, because the seller is one of a fake".to_owned(),
             ));
         }
+        let OpenedHost { host, opened, fake } = settings.open_or_create(Creation::Default, report).await?;
         let consent = host.begin_consent(&opened.tenant, &customer, &browser_session()?, shops.into()).await?;
         let url = consent.url.expose();
         if let (Some(fake), Some(seller)) = (fake, consent_as) {

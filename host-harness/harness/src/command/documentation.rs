@@ -99,7 +99,7 @@ so a mistyped name neither begins a new tenant nor shows an empty list. `keys er
 app is configured at all, the tenant `default` is known without an app.
 
 The app in the environment variables belongs to the tenant in `TIKTOK_SHOP_TENANT`, or to the tenant of the command if this variable is not
-set. `sweep`, `keys init`, `keys status`, `keys rotate`, `keys retire` and `contract` have no option `--tenant`, because they work with all
+set. `sweep`, `keys init`, `keys status`, `keys add`, `keys promote`, `keys rotate`, `keys retire`, `migrate` and `contract` have no option `--tenant`, because they work with all
 tenants. They do not use `TIKTOK_SHOP_TENANT` for anything but the app.
 
 ### Files that the program refuses

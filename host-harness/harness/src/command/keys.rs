@@ -135,7 +135,7 @@ fn unused(status: &KeyStatus, keys: &HostKeySource) -> Result<Vec<HostKeyId>, Fa
 
 /// Returns the status of all data keys. Fails if a host key is missing, or if the key of that name unwraps nothing. A
 /// command calls this function before it changes the key file.
-async fn check_host_keys(keyring: &Keyring, keys: &HostKeySource) -> Result<KeyStatus, Failure> {
+async fn check_changeable(keyring: &Keyring, keys: &HostKeySource) -> Result<KeyStatus, Failure> {
     let status = keyring.status().await?;
     refuse_missing(&status, keys)?;
     keyring.check_data_keys().await?;

@@ -142,11 +142,6 @@ impl HostKeySource {
         }
     }
 
-    /// Returns true if the key service has wrapped this data key.
-    pub(crate) fn wraps(&self, key: &TenantKeyStatus) -> bool {
-        self.service().zip(key.host_key.as_ref()).is_some_and(|(service, id)| service.owns(id))
-    }
-
     /// Returns true if host keys are missing, so that [`ids`](Self::ids) may not return all host keys.
     pub(crate) fn misses_keys(&self) -> bool {
         match self {
@@ -237,7 +232,11 @@ impl KeyProvider for RecordingErrors {
         self.keys.unwrap(tenant, wrapped, context).await.inspect_err(|error| self.last_error.record(error))
     }
 
-    async fn destroy(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
-        self.keys.destroy(tenant).await.inspect_err(|error| self.last_error.record(error))
+    async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
+        self.keys.destroy(tenant, wrapped_by).await.inspect_err(|error| self.last_error.record(error))
+    }
+
+    fn has_key_per_tenant(&self) -> bool {
+        self.keys.has_key_per_tenant()
     }
 }

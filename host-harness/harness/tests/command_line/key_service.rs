@@ -165,7 +165,7 @@ fn keys_are_rotated_in_the_service_and_erased_there() {
     };
     let Run { status, stdout, .. } = erase();
     let next =
-        "    next    this database had no data key under transit/keys/tiktok-shop-fake.acme; if no other database ";
+        "    next    this database has no data key under transit/keys/tiktok-shop-fake.acme; if no other database ";
     assert!(status == Some(1) && stdout.contains(next), "{stdout}");
     service.connect("acme");
     let Run { status, stdout, .. } = erase();

@@ -39,7 +39,7 @@ impl Keyring {
     /// storage's own files that it can't clean, such as PostgreSQL's log and free pages. Anybody who has such a copy
     /// and the host key can open the values in the copy. To make the erasure final, [`rotate`](Self::rotate) to another
     /// host key, [`retire`](Self::retire) the earlier host keys, and destroy all copies of the earlier host keys. If
-    /// the provider has a host key for each tenant, call [`destroy_host_key`](Self::destroy_host_key) instead.
+    /// the provider has a host key for each tenant, call [`destroy_host_key`](Self::destroy_host_key) before.
     ///
     /// The event is written even if nothing is stored for the tenant. [`erase_existing`](Self::erase_existing) writes
     /// no event in this case.
@@ -109,14 +109,17 @@ impl Keyring {
         }
     }
 
-    /// Destroys the host key of a tenant, if the provider has a host key for each tenant. Call this function after
-    /// [`erase`](Self::erase). Then the erasure is final in every copy and backup of the database.
+    /// Destroys the host key of a tenant, if the provider has a host key for each tenant, and if the host key wraps a
+    /// data key of this database. Call this function before [`erase`](Self::erase), because the erasure deletes the data
+    /// keys. After both, the erasure is final in every copy and backup of the database.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the destruction.
     pub async fn destroy_host_key(&self, tenant: &TenantId) -> Result<Destruction, RotationError> {
+        let keys = self.storage().tenant_keys(tenant).await?;
+        let wrapped_by: Vec<_> = keys.into_iter().filter_map(|key| Some(key.wrapped?.host_key)).collect();
         self.forget_keys(tenant);
-        Ok(self.provider().destroy(tenant).await?)
+        Ok(self.provider().destroy(tenant, &wrapped_by).await?)
     }
 
     /// Erases the tenant's keys. Returns all keys of the tenant, including the keys that were already erased.

@@ -1,11 +1,9 @@
 //! Checks at the start of a program whether the host keys fit the storage: whether they open the stored data keys.
 
-use std::collections::BTreeMap;
-
 use super::keyring::{Keyring, wrapping_context};
 use super::provider::KeyError;
 use crate::id::{HostKeyId, KeyId, TenantId};
-use crate::storage::{StorageError, TenantKey, WrappedKey};
+use crate::storage::{StorageError, TenantKey};
 
 /// The number of data keys that the check reads at a time, when it reads the data keys of all tenants.
 const PAGE: usize = 20;
@@ -48,14 +46,11 @@ impl HostKeyCheck {
     }
 }
 
-/// For each host key, the newest data key that it wraps.
-type Samples = BTreeMap<HostKeyId, (TenantId, KeyId, WrappedKey)>;
-
 impl Keyring {
     /// Checks whether the host keys open the stored data keys. Call this function at the start of a host, before its
     /// first call.
     ///
-    /// The check unwraps one data key for each host key that it finds. First it reads the data keys of `tenants`, which
+    /// The check unwraps data keys until each host key that it finds has opened one. First it reads the data keys of `tenants`, which
     /// costs one read of the storage for each tenant. Pass the tenant that is about to be used, or some tenants of the
     /// fleet. Only if none of these tenants has a data key, the check reads the data keys of all tenants in pages of 20
     /// data keys, until it finds a data key that opens. So with the right host keys it reads one page, even if there
@@ -72,7 +67,7 @@ impl Keyring {
             let keys = self.storage().tenant_keys(tenant).await?;
             self.check_keys(keys.into_iter().map(|key| (tenant.clone(), key)), &mut check).await;
         }
-        if !check.found_no_data_key() {
+        if !check.found_no_data_key() || self.provider().has_key_per_tenant() {
             return Ok(check);
         }
         let mut last: Option<(TenantId, KeyId)> = None;
@@ -88,26 +83,28 @@ impl Keyring {
         }
     }
 
-    /// For each host key that `check` does not contain yet, unwraps one of the given data keys that this host key
-    /// wraps.
+    /// Unwraps these data keys, until each host key has opened one. One damaged data key says nothing about its host key,
+    /// so further data keys of the host key are tried.
     async fn check_keys(&self, keys: impl Iterator<Item = (TenantId, TenantKey)>, check: &mut HostKeyCheck) {
-        let mut samples = Samples::new();
         for (tenant, TenantKey { id, wrapped }) in keys {
-            if let Some(wrapped) = wrapped {
-                samples.insert(wrapped.host_key.clone(), (tenant, id, wrapped));
-            }
-        }
-        for (host_key, (tenant, id, wrapped)) in samples {
-            let is_known =
-                check.usable.contains(&host_key) || check.unusable.iter().any(|(known, _)| *known == host_key);
-            if is_known {
+            let Some(wrapped) = wrapped else { continue };
+            let host_key = wrapped.host_key.clone();
+            let known = check.unusable.iter().position(|(known, _)| *known == host_key);
+            let is_unknown = known.is_some_and(|at| matches!(check.unusable.get(at), Some((_, KeyError::Unknown(_)))));
+            if check.usable.contains(&host_key) || is_unknown {
                 continue;
             }
             if check.unavailable().is_some() {
                 return;
             }
             match self.provider().unwrap(&tenant, &wrapped, &wrapping_context(&tenant, &id)).await {
-                Ok(_) => check.usable.push(host_key),
+                Ok(_) => {
+                    if let Some(at) = known {
+                        check.unusable.remove(at);
+                    }
+                    check.usable.push(host_key);
+                }
+                Err(_) if known.is_some() => {}
                 Err(error) => check.unusable.push((host_key, error)),
             }
         }
@@ -126,7 +123,7 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::randomness::SystemRandomness;
     use crate::seal::{DataKey, HostKeys, KeyProvider};
-    use crate::storage::{HostStorage, MemoryStorage};
+    use crate::storage::{HostStorage, MemoryStorage, WrappedKey};
 
     fn host_keys(ids: &[&str]) -> Arc<HostKeys> {
         let key = |id: &&str| (id.parse().unwrap(), DataKey::new([u8::try_from(id.len()).unwrap(); 32]));
@@ -181,6 +178,18 @@ mod tests {
         let missing = check(&["old"], &[]).await.unusable;
         let newer: HostKeyId = "newer".parse().unwrap();
         assert_eq!(missing, [(newer.clone(), KeyError::Unknown(newer))]);
+    }
+
+    #[tokio::test]
+    async fn one_damaged_data_key_does_not_make_its_host_key_unusable() {
+        let storage = storage(&[("two", "old")]).await;
+        let damaged = WrappedKey { host_key: "old".parse().unwrap(), bytes: b"damaged".to_vec() };
+        let damaged = TenantKey { id: "damaged".parse().unwrap(), wrapped: Some(damaged) };
+        assert!(storage.add_key(&"one".parse().unwrap(), None, &damaged).await.unwrap());
+        for tenants in [vec![], vec!["one".parse().unwrap(), "two".parse().unwrap()]] {
+            let check = keyring(&storage, &["old"]).check_host_keys(&tenants).await.unwrap();
+            assert_eq!((ids(&check.usable), check.unusable), (vec!["old"], vec![]), "{tenants:?}");
+        }
     }
 
     #[tokio::test]

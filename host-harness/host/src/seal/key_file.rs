@@ -162,7 +162,8 @@ impl KeyFile {
     /// Before you call this function, every machine must have the key. Otherwise a machine that lacks the key can't
     /// open what other machines seal. The function knows only this file, so it can't check the other machines.
     ///
-    /// # Errors See [`KeyFileError`]. After [`NoSuchKey`](KeyFileError::NoSuchKey) and
+    /// # Errors
+    /// See [`KeyFileError`]. After [`NoSuchKey`](KeyFileError::NoSuchKey) and
     /// [`AlreadyCurrent`](KeyFileError::AlreadyCurrent), the file is unchanged.
     pub fn promote(&self, id: &HostKeyId) -> Result<(), KeyFileError> {
         let _lock = private_file::lock(&self.path)?;
@@ -195,12 +196,14 @@ impl KeyFile {
         Ok(true)
     }
 
-    /// Adds a removed key again. It becomes the last key of the file.
+    /// Adds a removed key again. It becomes the last key of the file. Changes nothing if the file has the key.
     pub(super) fn restore(&self, id: &HostKeyId, key: &DataKey) -> Result<(), KeyFileError> {
         let _lock = private_file::lock(&self.path)?;
         let keys = self.keys()?;
-        self.replace(&(lines(&keys) + &line(id, key)))?;
-        Ok(())
+        if keys.ids().any(|known| known == id) {
+            return Ok(());
+        }
+        self.replace(&(lines(&keys) + &line(id, key)))
     }
 
     /// Replaces the text of the file. If a group can read the file, the file keeps its owner, group and mode.

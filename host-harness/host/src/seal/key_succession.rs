@@ -54,8 +54,12 @@ impl KeyProvider for KeySuccession {
         }
     }
 
-    async fn destroy(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
-        self.current.destroy(tenant).await
+    async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
+        self.current.destroy(tenant, wrapped_by).await
+    }
+
+    fn has_key_per_tenant(&self) -> bool {
+        self.current.has_key_per_tenant()
     }
 }
 

@@ -81,10 +81,11 @@ struct UnwrappedKey {
 
 /// The purpose for which a key is needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
+pub(super) enum Use {
     /// A call begins, or a value is opened.
     Open,
-    /// A value is sealed. The call has already opened a value, or has checked the tenant's keys at its beginning.
+    /// A value is sealed, or the record is opened that has won against a write. The call has already opened a value, or
+    /// has checked the tenant's keys at its beginning.
     Seal,
 }
 
@@ -209,7 +210,19 @@ impl Keyring {
         revision: &Revision,
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, StorageError> {
-        self.open(&Place { tenant, key, purpose: Purpose::Token, revision }, sealed).await
+        self.open_token_for(Use::Open, tenant, key, revision, sealed).await
+    }
+
+    /// Opens a token record as [`open_token`](Self::open_token) does, for this use.
+    pub(super) async fn open_token_for(
+        &self,
+        purpose: Use,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        revision: &Revision,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, StorageError> {
+        self.open(purpose, &Place { tenant, key, purpose: Purpose::Token, revision }, sealed).await
     }
 
     /// Moves the ciphers out of a row's shops and seals them. The caller must write the row with this revision.
@@ -237,10 +250,21 @@ impl Keyring {
     ///
     /// # Errors
     /// See [`open_token`](Self::open_token).
-    pub async fn open_row(&self, tenant: &TenantId, revision: &Revision, mut row: Row) -> Result<Row, StorageError> {
+    pub async fn open_row(&self, tenant: &TenantId, revision: &Revision, row: Row) -> Result<Row, StorageError> {
+        self.open_row_for(Use::Open, tenant, revision, row).await
+    }
+
+    /// Opens the ciphers of a row as [`open_row`](Self::open_row) does, for this use.
+    pub(super) async fn open_row_for(
+        &self,
+        purpose: Use,
+        tenant: &TenantId,
+        revision: &Revision,
+        mut row: Row,
+    ) -> Result<Row, StorageError> {
         let Some(sealed) = row.ciphers.take() else { return Ok(row) };
         let place = Place { tenant, key: &row.connection.key, purpose: Purpose::Ciphers, revision };
-        let text = self.open(&place, &sealed).await?;
+        let text = self.open(purpose, &place, &sealed).await?;
         let mut ciphers: BTreeMap<String, String> =
             serde_json::from_slice(&text).map_err(|_| does_not_open(sealed.key()))?;
         for shop in &mut row.connection.shops {
@@ -255,8 +279,13 @@ impl Keyring {
         Ok(Sealed::new(id, bytes))
     }
 
-    pub(super) async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, StorageError> {
-        let key = self.opening_key(place.tenant, sealed.key()).await?;
+    pub(super) async fn open(
+        &self,
+        purpose: Use,
+        place: &Place<'_>,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, StorageError> {
+        let key = self.opening_key(purpose, place.tenant, sealed.key()).await?;
         decrypt(&key, &place.associated_data(sealed.key()), sealed.bytes()).ok_or_else(|| does_not_open(sealed.key()))
     }
 
@@ -284,13 +313,18 @@ impl Keyring {
 
     /// Returns the tenant's key with this id. Uses a cached key for [`MAX_CACHE_AGE`], and longer while the storage is
     /// unavailable, but never longer than [`MAX_UNWRAPPED_AGE`].
-    pub(super) async fn opening_key(&self, tenant: &TenantId, id: &KeyId) -> Result<Arc<DataKey>, StorageError> {
+    pub(super) async fn opening_key(
+        &self,
+        purpose: Use,
+        tenant: &TenantId,
+        id: &KeyId,
+    ) -> Result<Arc<DataKey>, StorageError> {
         let (confirmed, cached) = match self.lock().get(tenant) {
             Some(known) => {
                 let key = known.unwrapped.get(id);
                 let is_fresh = known.read_at.elapsed() < MAX_CACHE_AGE;
-                let confirmed = key.filter(|_| is_fresh).and_then(|key| key.confirmed(Use::Open));
-                (confirmed, key.and_then(|key| key.in_outage(Use::Open)))
+                let confirmed = key.filter(|_| is_fresh).and_then(|key| key.confirmed(purpose));
+                (confirmed, key.and_then(|key| key.in_outage(purpose)))
             }
             None => (None, None),
         };
@@ -304,7 +338,7 @@ impl Keyring {
         };
         let gone = |why| StorageError::Refused(format!("key-unavailable({id}): {why}"));
         match keys.iter().find(|key| key.id == *id) {
-            Some(key) if key.wrapped.is_some() => self.unwrap_key(tenant, key).await,
+            Some(key) if key.wrapped.is_some() => self.unwrap_for(purpose, tenant, key).await,
             Some(_) => Err(gone("the tenant's key of that name has been erased")),
             None => Err(gone("the tenant has no key of that name")),
         }
@@ -318,7 +352,8 @@ impl Keyring {
             cache.values_mut().for_each(CachedKeys::drop_expired);
         }
         if cache.len() >= MAX_CACHED_TENANTS && !cache.contains_key(tenant) {
-            cache.clear();
+            // Calls that have begun need their keys for their saves, and an outage of the provider needs all of them.
+            cache.retain(|_, known| known.read_at.elapsed() < MAX_CACHE_AGE + SEALING_GRACE);
         }
         let known = cache.entry(tenant.clone()).or_insert_with(|| CachedKeys {
             read_at: Instant::now(),

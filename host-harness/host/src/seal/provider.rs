@@ -50,11 +50,20 @@ pub trait KeyProvider: Send + Sync {
     /// Destroys the host key of this tenant, if the provider has a host key for each tenant and may destroy it.
     /// Afterwards nobody can unwrap a data key of the tenant, not even in a copy or a backup of the database.
     ///
+    /// `wrapped_by` has the ids of the host keys that wrap the tenant's data keys in this database. If none of them is
+    /// the tenant's key of this provider, the key may belong to another database, and the provider must keep it.
+    ///
     /// # Errors
     /// See [`KeyError`]. If the call is repeated after an error, it finishes the destruction.
-    async fn destroy(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
-        let _same_key_for_every_tenant = tenant;
+    async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
+        let _ = (tenant, wrapped_by);
         Ok(Destruction::NotPossible)
+    }
+
+    /// Returns true if each tenant has a host key of its own. Then the key of one tenant says nothing about the keys of
+    /// the others.
+    fn has_key_per_tenant(&self) -> bool {
+        false
     }
 }
 
@@ -63,7 +72,8 @@ pub trait KeyProvider: Send + Sync {
 pub enum Destruction {
     /// The provider has no host key of this tenant any more.
     Destroyed,
-    /// The provider may not destroy the host key. Somebody else must do it.
+    /// The provider may not destroy the host key, or must keep it because it may belong to another database. Somebody
+    /// else must decide.
     NotAllowed {
         /// The host key, by the name that its administrator uses.
         key: String,

@@ -27,7 +27,10 @@ impl Keyring {
             return Err(RotationError::NoSuchKey(host_key.clone()));
         };
         self.check_unused(host_key).await?;
-        file.remove(host_key)?;
+        if !file.remove(host_key)? {
+            // Somebody has promoted or removed the key since it was read.
+            return Err(RotationError::Current(host_key.clone()));
+        }
         // A host that read the file of host keys before the removal may still have wrapped a new data key with the
         // removed host key.
         let retired = async {
@@ -44,7 +47,7 @@ impl Keyring {
     /// Writes the event of a retirement for each tenant that has data keys.
     async fn record_retirement(&self, host_key: &HostKeyId) -> Result<(), RotationError> {
         let once = OnceDigest::of(&format!("host-key-retired/{host_key}"));
-        let tenants: BTreeSet<_> = self.status().await?.keys.into_iter().map(|key| key.tenant).collect();
+        let tenants: BTreeSet<_> = self.data_keys().await?.into_iter().map(|key| key.tenant).collect();
         for tenant in &tenants {
             let kind = EventKind::HostKeyRetired { host_key: host_key.clone() };
             let event = self.event(kind, Cause::KeyRetirement);
@@ -55,10 +58,11 @@ impl Keyring {
 
     /// Checks that a host key wraps no data key.
     async fn check_unused(&self, host_key: &HostKeyId) -> Result<(), RotationError> {
-        let status = self.status().await?;
-        match status.by_host_key().get(&Some(host_key)) {
-            None | Some((0, _)) => Ok(()),
-            Some(&(keys, records)) => Err(RotationError::InUse { key: host_key.clone(), keys, records }),
+        let uses = self.data_keys().await?;
+        let uses = uses.iter().filter(|key| key.host_key.as_ref() == Some(host_key));
+        match uses.fold((0, 0), |(keys, records), key| (keys + 1, records + key.records)) {
+            (0, _) => Ok(()),
+            (keys, records) => Err(RotationError::InUse { key: host_key.clone(), keys, records }),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 
-use super::keyring::{Keyring, wrapping_context};
+use super::keyring::{Keyring, Use, wrapping_context};
 use super::place::Place;
 use super::rotation_error::RotationError;
 use crate::connection::ConnectionKey;
@@ -86,7 +86,7 @@ impl Keyring {
         mut on_step: impl FnMut(RotationStep),
     ) -> Result<Rotated, RotationError> {
         let mut rotated = Rotated::default();
-        let tenants: BTreeSet<_> = self.status().await?.keys.into_iter().map(|key| key.tenant).collect();
+        let tenants: BTreeSet<_> = self.data_keys().await?.into_iter().map(|key| key.tenant).collect();
         let mut earlier_keys = Vec::new();
         let mut first_error = None;
         for tenant in &tenants {
@@ -94,6 +94,7 @@ impl Keyring {
             match self.rotate_tenant(tenant, &mut rotated, &mut on_step).await {
                 Ok(keys) => earlier_keys.extend(keys.into_iter().map(|key| (tenant, key))),
                 Err(error) => {
+                    tracing::warn!(%tenant, %error, "a tenant is not rotated");
                     first_error.get_or_insert(error);
                 }
             }
@@ -189,11 +190,10 @@ impl Keyring {
             let page = self.storage().sealed_under(tenant, &key.id, from, PAGE).await?;
             for record in &page {
                 on_step(RotationStep::Record);
-                match self.reseal(tenant, record).await {
-                    Ok(done) => rotated.resealed += u64::from(done),
-                    // The record can't be decrypted. It stays as it is, because somebody may be able to repair it.
-                    Err(StorageError::Refused(_)) => unopened += 1,
-                    Err(error) => return Err(error.into()),
+                match self.reseal(tenant, record).await? {
+                    Resealed::Yes => rotated.resealed += 1,
+                    Resealed::WrittenMeanwhile => {}
+                    Resealed::NotOpened => unopened += 1,
                 }
             }
             let Some(last) = page.into_iter().next_back() else { return Ok(unopened) };
@@ -228,12 +228,26 @@ impl Keyring {
         Err(RotationError::Busy(key.id.clone()))
     }
 
-    /// Seals one record again. Returns `false` if another host has written the record since it was listed.
-    async fn reseal(&self, tenant: &TenantId, record: &SealedRecord) -> Result<bool, StorageError> {
+    /// Seals one record again.
+    async fn reseal(&self, tenant: &TenantId, record: &SealedRecord) -> Result<Resealed, StorageError> {
         let SealedRecord { key, purpose, revision, sealed } = record;
         let place = Place { tenant, key, purpose: *purpose, revision };
-        let clear = self.open(&place, sealed).await?;
+        let clear = match self.open(Use::Open, &place, sealed).await {
+            Ok(clear) => clear,
+            // The record can't be decrypted. It stays as it is, because somebody may be able to repair it.
+            Err(StorageError::Refused(_)) => return Ok(Resealed::NotOpened),
+            Err(error) => return Err(error),
+        };
         let resealed = self.seal(&place, &clear).await?;
-        self.storage().reseal(tenant, record, &resealed).await
+        let is_done = self.storage().reseal(tenant, record, &resealed).await?;
+        Ok(if is_done { Resealed::Yes } else { Resealed::WrittenMeanwhile })
     }
+}
+
+/// What happened to a record that should be sealed again.
+enum Resealed {
+    Yes,
+    /// Another host has written the record since it was listed.
+    WrittenMeanwhile,
+    NotOpened,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::keyring::Keyring;
+use super::keyring::{Keyring, Use};
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::events::NewEvent;
 use crate::id::{CustomerId, Revision, TenantId};
@@ -80,7 +80,7 @@ impl SealedStorage {
         key: &ConnectionKey,
     ) -> Result<Option<OpenToken>, StorageError> {
         let entry = self.storage.load_token(tenant, key).await?;
-        self.open_token(tenant, key, entry).await
+        self.open_token(Use::Open, tenant, key, entry).await
     }
 
     pub(crate) async fn swap_token(
@@ -102,8 +102,13 @@ impl SealedStorage {
             };
             attempts += 1;
             match self.storage.swap_token(tenant, key, expected, sealed.as_ref()).await {
-                Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => self.keyring.forget_keys(tenant),
-                Ok(Swapped::Stale(entry)) => return Ok(Swapped::Stale(self.open_token(tenant, key, entry).await?)),
+                Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => {
+                    // Drops only the keys that are gone, so that the save need not ask for the others again.
+                    self.keyring.load_keys(tenant).await?;
+                }
+                Ok(Swapped::Stale(entry)) => {
+                    return Ok(Swapped::Stale(self.open_token(Use::Seal, tenant, key, entry).await?));
+                }
                 Ok(Swapped::Done) => return Ok(Swapped::Done),
                 Err(error) => return Err(error),
             }
@@ -117,7 +122,7 @@ impl SealedStorage {
     ) -> Result<Vec<RowEntry>, StorageError> {
         let mut rows = Vec::new();
         for entry in self.storage.list_rows(tenant, customer).await? {
-            rows.push(self.open_row(tenant, entry).await?);
+            rows.push(self.open_row(Use::Open, tenant, entry).await?);
         }
         Ok(rows)
     }
@@ -157,7 +162,7 @@ impl SealedStorage {
     /// Opens a row. If its ciphers can't be decrypted now, returns the row without ciphers.
     async fn open_row_if_possible(&self, tenant: &TenantId, entry: RowEntry) -> RowEntry {
         let mut without = entry.clone();
-        match self.open_row(tenant, entry).await {
+        match self.open_row(Use::Open, tenant, entry).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "a connection is read without the ciphers of its shops");
@@ -176,7 +181,7 @@ impl SealedStorage {
             Some(entry) if self.missing_key == MissingKey::LeavesOut => {
                 Ok(Some(self.open_row_if_possible(tenant, entry).await))
             }
-            Some(entry) => Ok(Some(self.open_row(tenant, entry).await?)),
+            Some(entry) => Ok(Some(self.open_row(Use::Open, tenant, entry).await?)),
             None => Ok(None),
         }
     }
@@ -200,12 +205,15 @@ impl SealedStorage {
             };
             attempts += 1;
             match self.storage.swap_row(tenant, key, expected, sealed.as_ref(), events).await {
-                Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => self.keyring.forget_keys(tenant),
+                Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => {
+                    // Drops only the keys that are gone, so that the save need not ask for the others again.
+                    self.keyring.load_keys(tenant).await?;
+                }
                 Ok(Swapped::Stale(Some(entry))) if self.missing_key == MissingKey::LeavesOut => {
                     return Ok(Swapped::Stale(Some(self.open_row_if_possible(tenant, entry).await)));
                 }
                 Ok(Swapped::Stale(Some(entry))) => {
-                    return Ok(Swapped::Stale(Some(self.open_row(tenant, entry).await?)));
+                    return Ok(Swapped::Stale(Some(self.open_row(Use::Seal, tenant, entry).await?)));
                 }
                 Ok(other) => return Ok(other),
                 Err(error) => return Err(error),
@@ -215,24 +223,25 @@ impl SealedStorage {
 
     async fn open_token(
         &self,
+        purpose: Use,
         tenant: &TenantId,
         key: &ConnectionKey,
         entry: Option<TokenEntry>,
     ) -> Result<Option<OpenToken>, StorageError> {
         let Some(TokenEntry { revision, value, age }) = entry else { return Ok(None) };
         if self.missing_key == MissingKey::LeavesOut
-            && let Err(error) = self.keyring.opening_key(tenant, value.key()).await
+            && let Err(error) = self.keyring.opening_key(purpose, tenant, value.key()).await
         {
             tracing::warn!(%error, "a token record is read without its value");
             return Ok(Some(OpenToken { revision, value: Zeroizing::default(), age }));
         }
-        let value = self.keyring.open_token(tenant, key, &revision, &value).await?;
+        let value = self.keyring.open_token_for(purpose, tenant, key, &revision, &value).await?;
         Ok(Some(OpenToken { revision, value, age }))
     }
 
-    async fn open_row(&self, tenant: &TenantId, entry: RowEntry) -> Result<RowEntry, StorageError> {
+    async fn open_row(&self, purpose: Use, tenant: &TenantId, entry: RowEntry) -> Result<RowEntry, StorageError> {
         let RowEntry { revision, row } = entry;
-        let row = self.keyring.open_row(tenant, &revision, row).await?;
+        let row = self.keyring.open_row_for(purpose, tenant, &revision, row).await?;
         Ok(RowEntry { revision, row })
     }
 }

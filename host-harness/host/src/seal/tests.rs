@@ -78,7 +78,7 @@ async fn a_value_opens_only_at_its_own_place() {
     assert_does_not_open(ring.open_token(&t, &key("ca", "a"), &r, &at_boundary).await);
     assert_does_not_open(ring.open_token(&t, &k, &revision("r2"), &sealed).await);
     let other_purpose = Place { tenant: &t, key: &k, purpose: Purpose::Ciphers, revision: &r };
-    assert_does_not_open(ring.open(&other_purpose, &sealed).await);
+    assert_does_not_open(ring.open(crate::seal::keyring::Use::Open, &other_purpose, &sealed).await);
     let mut row = Row::new(Connection::new(key("c", "a")));
     row.ciphers = Some(sealed.clone());
     assert_does_not_open(ring.open_row(&t, &r, row).await);

@@ -106,6 +106,9 @@ impl Lent {
     }
 }
 
+/// How pgbouncer says that it has no more connections to give (`max_client_conn`, `max_user_client_connections`).
+const POOLER_LIMITS: [&str; 2] = ["no more connections allowed", "client connections exceeded"];
+
 /// Why a server gave no connection, and whether another attempt makes sense.
 pub(crate) enum Refusal {
     /// The server, a role or a connection pooler has no more connections to give.
@@ -121,9 +124,12 @@ impl From<Error> for Refusal {
         let code = postgres_code(&error).map(String::from);
         let is_starting = code.as_deref() == Some("57P03")
             || matches!(&error, Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused);
+        let message = error.to_string();
         let error = storage_error(error);
         match code.as_deref() {
             Some("53300") => Self::Full(error),
+            // pgbouncer has no code of its own for its limits.
+            Some("08P01") if POOLER_LIMITS.iter().any(|limit| message.contains(limit)) => Self::Full(error),
             _ if is_starting => Self::Later(error),
             _ => Self::Final(error),
         }
@@ -199,6 +205,9 @@ impl Shared {
                 if self.answers(&mut open).await {
                     return Ok(Lent { open, pool: Arc::clone(self), permit });
                 }
+                // The server or the network has probably failed, so the other idle connections are dead as well. To ask
+                // each of them would take all the time that the call has.
+                self.lock_idle().clear();
             }
             let refusal = match self.open().await {
                 Ok(open) => {

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 
-use super::{Instead, NEEDS, check_host_keys, key_file, unused};
+use super::{Instead, NEEDS, check_changeable, key_file, unused};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
@@ -55,7 +55,7 @@ impl Add {
             service: "rotate the keys there, then run keys rotate",
         };
         let file = key_file(&opened.keys, &instead)?;
-        let status = check_host_keys(&opened.keyring(), &opened.keys).await?;
+        let status = check_changeable(&opened.keyring(), &opened.keys).await?;
         let added = file.add()?;
         let unused = unused(&status, &opened.keys)?;
         for earlier in unused.iter().filter(|id| **id != added) {

@@ -3,7 +3,7 @@
 use anstyle::Style;
 use clap::Args;
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::{Destruction, Erased, TenantKeyStatus};
+use tiktok_shop_host::seal::{Destruction, Erased};
 
 use super::NEEDS;
 use crate::failure::Failure;
@@ -67,8 +67,8 @@ impl Erase {
                 "tenant {tenant}: {keys} with {records} would be lost forever; confirm with --yes"
             )));
         }
-        let is_own = |key: &TenantKeyStatus| key.tenant == *tenant && opened.keys.wraps(key);
-        let has_key_in_service = keyring.data_keys().await?.iter().any(is_own);
+        // The erasure deletes the data keys, which say whether the key in the service belongs to this database.
+        let destruction = keyring.destroy_host_key(tenant).await?;
         let erased = if allow_absent {
             keyring.erase(tenant).await?
         } else {
@@ -78,30 +78,18 @@ impl Erase {
         };
         let Erased { keys, connections, others } = erased;
         // If the tenant's key in the service wrapped no data key of this database, that key may belong to another
-        // database. So the command does not destroy that key.
-        let destruction = match opened.keys.service() {
-            Some(service) if !has_key_in_service => Destruction::NotAllowed {
-                key: service.key_path(tenant),
-                next: format!(
-                    "this database had no data key under {0}; if no other database needs it, an administrator of the key \
-                     service can run: bao write {0}/config deletion_allowed=true, then bao delete {0}",
-                    service.key_path(tenant)
-                ),
-            },
-            _ => keyring.destroy_host_key(tenant).await?,
-        };
         if matches!(destruction, Destruction::NotAllowed { .. }) {
             report.set_refused();
         }
         // Any host key of this program may wrap a data key of the tenant in an older copy of the database.
-        let host_keys = opened.keys.ids()?;
+        let mut open_with = older_copies_open_with(&destruction, &opened.keys.ids()?);
         if report.is_json() {
             let mut line = serde_json::json!({
                 "tenant": tenant.as_str(),
                 "keys": keys,
                 "connections": connections,
                 "others": others,
-                "older_copies_open_with": older_copies_open_with(&destruction, &host_keys),
+                "older_copies_open_with": open_with,
             });
             let in_service = match &destruction {
                 Destruction::Destroyed => Some("deleted"),
@@ -110,6 +98,9 @@ impl Erase {
             };
             if let (Some(line), Some(in_service)) = (line.as_object_mut(), in_service) {
                 line.insert("key_in_service".to_owned(), in_service.into());
+            }
+            if let (Some(line), true) = (line.as_object_mut(), opened.keys.misses_keys()) {
+                line.insert("host_keys_missing".to_owned(), true.into());
             }
             report.json(&line);
             return Ok(());
@@ -120,7 +111,6 @@ impl Erase {
             count(others, "other entry", "other entries"),
         );
         report.line(&format!("tenant {tenant}: erased {keys}, {connections} and {others}"));
-        let mut open_with = older_copies_open_with(&destruction, &host_keys);
         if opened.keys.misses_keys() {
             open_with.push("that is not here".to_owned());
         }

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 
-use super::{Instead, NEEDS, check_host_keys, key_file};
+use super::{Instead, NEEDS, check_changeable, key_file};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
@@ -59,7 +59,7 @@ impl Promote {
         if !opened.keys.ids()?.contains(&host_key) {
             return Err(Failure::Absent(format!("there is no host key {host_key} here; keys add adds a new one")));
         }
-        let status = check_host_keys(&opened.keyring(), &opened.keys).await?;
+        let status = check_changeable(&opened.keyring(), &opened.keys).await?;
         file.promote(&host_key)?;
         let earlier = status.current;
         if report.is_json() {

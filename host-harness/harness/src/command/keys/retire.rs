@@ -5,10 +5,10 @@ use clap::Args;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::RotationError;
 
-use super::{Instead, check_host_keys, key_file};
+use super::{Instead, NEEDS, check_changeable, key_file};
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{AllTenants, HOST_KEYS, Needs, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
 
 /// Remove a host key from the key file, if the host key no longer wraps a data key
 #[derive(Args)]
@@ -45,14 +45,14 @@ pub(crate) struct Retire {
 impl Retire {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { host_key, allow_absent, settings } = self;
-        let opened = settings.open_for(Needs::EVERYTHING, report).await?;
+        let opened = settings.open_for(NEEDS, report).await?;
         let instead = Instead {
             environment: &format!("if keys status counts no data key under {host_key}, remove it from {HOST_KEYS}"),
             service: "to retire earlier versions, raise min_decryption_version there",
         };
         let file = key_file(&opened.keys, &instead)?;
         let keyring = opened.keyring();
-        check_host_keys(&keyring, &opened.keys).await?;
+        check_changeable(&keyring, &opened.keys).await?;
         let is_retired = match keyring.retire(file, &host_key).await {
             Ok(()) => true,
             Err(RotationError::NoSuchKey(_)) if allow_absent => false,

@@ -9,7 +9,7 @@ use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
 use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::KeyService;
 
-use super::{Instead, NEEDS, check_host_keys, key_file, unused};
+use super::{Instead, NEEDS, check_changeable, key_file, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, Needs, StorageArgs};
@@ -94,23 +94,19 @@ impl Rotate {
         let Self { wait, single_machine, retire, settings } = self;
         let needs = if single_machine { NEEDS } else { Needs::EVERYTHING };
         let opened = settings.open_for(needs, report).await?;
-        if let HostKeySource::Missing(why) = &opened.keys {
-            return Err(Failure::Unavailable(why.clone()));
-        }
         let keyring = opened.keyring();
         let file = if single_machine {
             let instead = Instead {
                 environment: "run keys rotate without --single-machine",
                 service: "rotate the keys there, then run keys rotate without --single-machine",
             };
-            Some(key_file(&opened.keys, &instead)?)
+            let file = key_file(&opened.keys, &instead)?;
+            check_changeable(&keyring, &opened.keys).await?;
+            file.promote(&file.add()?)?;
+            Some(file)
         } else {
             None
         };
-        if let Some(file) = file {
-            check_host_keys(&keyring, &opened.keys).await?;
-            file.promote(&file.add()?)?;
-        }
         let before = keyring.status().await?;
         let current = before.current.clone();
         let unused_before = unused(&before, &opened.keys)?;
