@@ -95,6 +95,7 @@ mod build_error;
 mod builder;
 pub mod call;
 pub mod clock;
+pub mod compiled_cache;
 mod component;
 pub mod connect;
 pub mod connection;

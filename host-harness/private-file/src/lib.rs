@@ -142,15 +142,32 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError>
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn read_with_access(path: &Path, limit: u64, access: Access) -> Result<Option<String>, PrivateFileError> {
-    let Some(file) = open(path, User::current(), |path, file, found| access.judge(path, file, found))? else {
-        return Ok(None);
-    };
-    let mut text = String::new();
-    file.take(limit + 1).read_to_string(&mut text).map_err(failed(path))?;
-    if text.len() as u64 > limit {
+    let judge = |path: &Path, file: &File, found: &Metadata| access.judge(path, file, found);
+    let Some(bytes) = read_judged(path, limit, judge)? else { return Ok(None) };
+    let invalid = |error| failed(path)(io::Error::new(io::ErrorKind::InvalidData, error));
+    String::from_utf8(bytes).map(Some).map_err(|error| invalid(error.utf8_error()))
+}
+
+/// Returns the bytes of a private file of at most `limit` bytes. `None` if the file does not exist.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateFileError> {
+    read_judged(path, limit, |path, _, found| judge_private(path, found))
+}
+
+fn read_judged(
+    path: &Path,
+    limit: u64,
+    judge: impl Fn(&Path, &File, &Metadata) -> Result<(), PrivateFileError>,
+) -> Result<Option<Vec<u8>>, PrivateFileError> {
+    let Some(file) = open(path, User::current(), judge)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed(path))?;
+    if bytes.len() as u64 > limit {
         return Err(PrivateFileError::TooLong { path: path.to_owned(), limit });
     }
-    Ok(Some(text))
+    Ok(Some(bytes))
 }
 
 /// Opens a file that other users may read, but that they can neither change nor replace.
@@ -247,8 +264,8 @@ pub fn touch(path: &Path) -> Result<(), PrivateFileError> {
 ///
 /// # Errors
 /// See [`PrivateFileError`].
-pub fn create(path: &Path, text: &str) -> Result<bool, PrivateFileError> {
-    place(path, text, None, |draft| match rename_without_replacing(draft, path) {
+pub fn create(path: &Path, content: impl AsRef<[u8]>) -> Result<bool, PrivateFileError> {
+    place(path, content.as_ref(), None, |draft| match rename_without_replacing(draft, path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
@@ -256,12 +273,12 @@ pub fn create(path: &Path, text: &str) -> Result<bool, PrivateFileError> {
 }
 
 /// Writes a private file, and creates private folders above it. Replaces an existing file. A reader sees the whole old
-/// text or the whole new text.
+/// content or the whole new content.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
-pub fn replace(path: &Path, text: &str) -> Result<(), PrivateFileError> {
-    place(path, text, None, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), PrivateFileError> {
+    place(path, content.as_ref(), None, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
 }
 
 /// Replaces a file as [`replace`] does. But if a group can read the existing file, and `access` allows that, the new
@@ -279,7 +296,7 @@ pub fn replace_with_access(path: &Path, text: &str, access: Access) -> Result<()
         // link.
         return Err(PrivateFileError::Shared { path: path.to_owned(), why: MOUNTED, mode: found.mode() & 0o777 });
     }
-    place(path, text, shared.as_ref(), |draft| fs::rename(draft, path).map(|()| true)).map(drop)
+    place(path, text.as_bytes(), shared.as_ref(), |draft| fs::rename(draft, path).map(|()| true)).map(drop)
 }
 
 const MOUNTED: &str = "it is on a read-only mount; change the original file, and mount it again";
@@ -295,12 +312,12 @@ fn share(draft: &File, found: &Metadata) -> io::Result<()> {
     })
 }
 
-/// Writes the text to a temporary file (draft) beside `path`, and calls `put` to give the draft the name `path`. `put`
+/// Writes the content to a temporary file (draft) beside `path`, and calls `put` to give the draft the name `path`. `put`
 /// returns whether it gave the draft this name. Without `shared`, the draft is private. Otherwise the draft gets the
 /// owner, group and mode of `shared`.
 fn place(
     path: &Path,
-    text: &str,
+    content: &[u8],
     shared: Option<&Metadata>,
     put: impl FnOnce(&Path) -> io::Result<bool>,
 ) -> Result<bool, PrivateFileError> {
@@ -312,7 +329,7 @@ fn place(
     name.push(format!(".{}.new", hex::encode(random)));
     let draft = path.with_file_name(name);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed(&draft))?;
-    let written = file.write_all(text.as_bytes());
+    let written = file.write_all(content);
     let shared = written.and_then(|()| shared.map_or(Ok(()), |found| share(&file, found)));
     let placed = shared.and_then(|()| file.sync_all()).and_then(|()| put(&draft));
     // If `put` has renamed the draft, there is nothing left to remove, and the error is ignored.
@@ -428,7 +445,7 @@ mod tests {
         replace(&path, "first").unwrap();
         if User::current().id != 0 {
             let of_root = fs::metadata("/").unwrap();
-            let error = place(&path, "second", Some(&of_root), |_| Ok(true)).unwrap_err().to_string();
+            let error = place(&path, b"second", Some(&of_root), |_| Ok(true)).unwrap_err().to_string();
             assert!(error.contains(": cannot keep its owner (id 0), group (id 0)"), "{error}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
             assert_eq!(read(&path, 5).unwrap().as_deref(), Some("first"));

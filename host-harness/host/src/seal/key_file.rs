@@ -121,7 +121,7 @@ impl KeyFile {
     /// Creates the file with one new key, if the file does not exist. Returns true if it has created the file.
     fn write_first(&self) -> Result<bool, KeyFileError> {
         let keys = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
-        Ok(private_file::create(&self.path, &lines(&keys))?)
+        Ok(private_file::create(&self.path, lines(&keys))?)
     }
 
     /// Returns the path of the file.
