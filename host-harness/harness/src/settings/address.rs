@@ -210,8 +210,14 @@ mod tests {
     #[test]
     fn the_address_of_a_server_is_checked_when_it_is_read() {
         for (text, expected) in [
-            ("postgres://u:CANARY@localhost/d?poolsize=3", "the address has an unknown parameter poolsize (similar: pool-size)"),
-            ("postgres://u:CANARY@localhost/d?pool-size=0", "the value of the parameter pool-size in the address is wrong"),
+            (
+                "postgres://u:CANARY@localhost/d?poolsize=3",
+                "the address has an unknown parameter poolsize (similar: pool-size)",
+            ),
+            (
+                "postgres://u:CANARY@localhost/d?pool-size=0",
+                "the value of the parameter pool-size in the address is wrong",
+            ),
             ("postgres://u:CANARY@localhost/d#CANARY", "the address contains a #: write %23 in its place"),
         ] {
             assert_eq!(Address::parse(text).err().as_deref(), Some(expected));

@@ -147,7 +147,8 @@ impl KeyServiceTable {
         if fake.is_some() {
             options.prefix.push_str("-fake");
         }
-        let malformed = |error: SetupError| Failure::Malformed(format!("configuration {}: key-service: {error}", file.display()));
+        let malformed =
+            |error: SetupError| Failure::Malformed(format!("configuration {}: key-service: {error}", file.display()));
         KeyService::new(options).map_err(malformed)
     }
 }
