@@ -66,8 +66,8 @@ impl Connect {
             Failure::Malformed(format!("{what}; expected only the address to which the browser was sent back"))
         })?;
         let query = query(&line)?;
-        // The state in a callback was stored when the consent began, so its database exists. Only an install from the App
-        // Store begins with this command.
+        // The state in a callback was stored when the consent began, so its database exists. Only an install from
+        // TikTok's App Store begins with this command.
         let creation = if self.app_store.is_some() { Creation::Default } else { Creation::Nothing };
         let OpenedHost { host, opened, .. } = self.settings.open_or_create(creation, report).await?;
         let connection = match self.app_store {

@@ -1,11 +1,11 @@
-//! The environment variables of the program: which there are, which characters and values each may have, and how each is
-//! read. A variable that is set but empty is an error, and so is every other variable that begins with `TIKTOK_SHOP_`: it
-//! is probably mistyped, and would have no effect.
+//! The environment variables of the program: which there are, which values each may have, and how each is read. A
+//! variable that is set but empty is an error. So is every other variable that begins with `TIKTOK_SHOP_`: it is
+//! probably mistyped, and would have no effect.
 //!
 //! Clap reads the variables that belong to an option. This module reads the variables of secrets, and of settings that
 //! belong to a secret. If clap read these variables, it would also accept each of them as an option, and every user of
-//! the machine can read the arguments of a process. [`check`] checks all variables before the command runs, also those that
-//! clap reads: clap would name the option in its error, although the user gave the variable.
+//! the machine can read the arguments of a process. [`check`] checks all variables before the command runs, also those
+//! that clap reads: clap would name the option in its error, although the user gave the variable.
 
 use std::env::{VarError, var, var_os, vars_os};
 use std::path::Path;
@@ -140,7 +140,8 @@ pub(crate) fn check() -> Result<(), Failure> {
     let Some(unknown) = names.filter(|name| is_unknown(name)).min() else { return Ok(()) };
     let meant = similar(&unknown).map(|meant| format!("{meant} was probably meant, so ")).unwrap_or_default();
     Err(Failure::Malformed(format!(
-        "{unknown}: there is no such setting; {meant}rename or unset this variable; docs/command-line.md lists the settings"
+        "{unknown}: there is no such setting; {meant}rename or unset this variable; docs/command-line.md lists all \
+         settings"
     )))
 }
 

@@ -21,8 +21,8 @@ use crate::output::Report;
 pub(crate) enum KeyNeed {
     /// The command seals or opens values. Host keys must be here and fit the database.
     Required,
-    /// The command changes the key file. It checks the host keys itself, so that its errors can say what to do. It never
-    /// creates a first key.
+    /// The command changes the key file. It checks the host keys itself, so that its errors can say what to do. It
+    /// never creates a first key.
     KeyFile,
     /// The command works without host keys, because it opens nothing.
     None,

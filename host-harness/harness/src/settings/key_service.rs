@@ -42,8 +42,8 @@ enum TableCredentials {
 }
 
 impl KeyServiceTable {
-    /// Parses the table of this configuration file. A relative path starts at the folder of the file. An error names the
-    /// table by `place` and quotes no value.
+    /// Parses the table of this configuration file. A relative path starts at the folder of the file. An error names
+    /// the table by `place` and quotes no value.
     pub(super) fn parse(table: &Table, place: &str, file: &Path) -> Result<Self, String> {
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let cleaned = |name: &str, rule| -> Result<Option<String>, String> {

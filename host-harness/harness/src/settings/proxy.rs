@@ -61,8 +61,8 @@ impl NamedProxy {
         }
     }
 
-    /// Returns the proxy for a command that sends no request. If the command did send one, the proxy would still be used,
-    /// and its certificate would be refused.
+    /// Returns the proxy for a command that sends no request. If the command did send one, the proxy would still be
+    /// used, and its certificate would be refused.
     pub(crate) fn without_authorities(self) -> Proxy {
         self.proxy
     }

@@ -189,8 +189,8 @@ pub(super) fn parse(address: &str) -> Result<Parsed, OpenError> {
     Ok(Parsed { driver: driver.extra_float_digits(None), pool_size, named })
 }
 
-/// Returns the parts of a connection that an address sets, each by the name of its usual parameter. `parameters` are the
-/// parameters of the address.
+/// Returns the parts of a connection that an address sets, each by the name of its usual parameter. `parameters` are
+/// the parameters of the address.
 fn named_parts(options: &AnyConnectOptions, parameters: &[(String, String)]) -> Vec<&'static str> {
     let url = &options.database_url;
     let of_authority = [
@@ -218,8 +218,9 @@ fn named_parts(options: &AnyConnectOptions, parameters: &[(String, String)]) -> 
     of_authority.into_iter().filter_map(|(name, is_named)| is_named.then_some(name)).chain(of_parameters).collect()
 }
 
-/// Gives each part of a connection that the address does not set its default value. Otherwise, the driver would take the
-/// part from an environment variable of PostgreSQL's own library, or the password from that library's password file.
+/// Gives each part of a connection that the address does not set its default value. Otherwise, the driver would take
+/// the part from an environment variable of PostgreSQL's own library, or the password from that library's password
+/// file.
 fn with_defaults(mut driver: PgConnectOptions, named: &[&str]) -> PgConnectOptions {
     let is_missing = |part: &str| !named.contains(&part);
     if is_missing("port") {
@@ -436,8 +437,8 @@ mod tests {
         };
         let text = |name: &str, parameter: &str| {
             Some(format!(
-                "{name} is set and would change how the database is reached, which only its address decides: unset this \
-                 variable, and write its value into the address as {parameter}"
+                "{name} is set and would change how the database is reached, which only its address decides: unset \
+                 this variable, and write its value into the address as {parameter}"
             ))
         };
         for (name, parameter, value) in [

@@ -33,9 +33,9 @@ impl SqlStorage {
     /// another way, append `unverified-server=allowed`. The parameter `sslmode` of the address then decides how TLS is
     /// used. `pool-size=N` in the address overrides [`PostgresOptions::connections`].
     ///
-    /// Only the address decides how the database is reached. The environment variables of PostgreSQL's own library, such
-    /// as `PGPASSWORD` and `PGSSLMODE`, and its password file have no effect. If one of these variables is set and the
-    /// driver can't be kept from using it, opening fails with [`OpenError::Variable`].
+    /// Only the address decides how the database is reached. The environment variables of PostgreSQL's own library,
+    /// such as `PGPASSWORD` and `PGSSLMODE`, and its password file have no effect. If one of these variables is set and
+    /// the driver can't be kept from using it, opening fails with [`OpenError::Variable`].
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -86,8 +86,8 @@ async fn first_connection(connect: &PgConnectOptions, limit: Duration) -> Result
             Ok(Err(error)) => error,
             Err(_) => {
                 return Err(OpenError::Unreachable(format!(
-                    "the server at {server} does not answer in time: check the host and the port in the address, and the \
-                     network"
+                    "the server at {server} does not answer in time: check the network, and the host and the port in \
+                     the address"
                 )));
             }
         };

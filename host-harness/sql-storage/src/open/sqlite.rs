@@ -97,7 +97,7 @@ impl SqlStorage {
         let dialect = Dialect::Sqlite(clock);
         let schema_change = {
             let mut connection = AnyConnection::connect_with(&options).await.map_err(failed)?;
-            // The settings, the lock and the log write files. A file that is not the connector's database stays as it is.
+            // The lock and the settings write files. A file that is not a database of the connector stays as it is.
             let has_tables = connection.has_table().await.map_err(failed)?;
             if !has_tables && mode == OpenMode::Existing {
                 return Err(OpenError::NotOfConnector(path.clone()));
