@@ -93,8 +93,8 @@ fn a_variable_that_is_no_setting_is_an_error() {
         for command in ["list-connections customer-7", "sign"] {
             let unknown = with(stage.command(command), name, "CANARY");
             let expected = format!(
-                "{name}: there is no such setting; {meant}rename or unset this variable; docs/command-line.md lists all \
-                 settings"
+                "{name}: there is no such setting; {meant}rename or unset this variable; docs/command-line.md lists \
+                 all settings"
             );
             assert_eq!(stage.error(unknown, "{}"), (Some(2), expected));
         }

@@ -159,7 +159,8 @@ fn a_file_that_is_no_database_of_the_connector_stays_as_it_is() {
     assert_eq!(migrated, format!("created the tables, schema version {schema}\n"));
 }
 
-/// Only the address decides how the server is reached. PostgreSQL's own programs also read variables and a password file.
+/// Only the address decides how the server is reached. PostgreSQL's own programs also read variables and a password
+/// file.
 #[test]
 fn the_variables_and_the_password_file_of_postgresql_do_not_act() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
@@ -191,8 +192,8 @@ fn the_variables_and_the_password_file_of_postgresql_do_not_act() {
         [("PGOPTIONS", "options"), ("PGSSLCERT", "sslcert"), ("PGSSLKEY", "sslkey"), ("PGSSLROOTCERT", "sslrootcert")]
     {
         let expected = format!(
-            "storage: {name} is set and would change how the database is reached, which only its address decides: unset \
-             this variable, and write its value into the address as {parameter}"
+            "storage: {name} is set and would change how the database is reached, which only its address decides: \
+             unset this variable, and write its value into the address as {parameter}"
         );
         assert_eq!(stage.error(with("events", &[(name, "x")]), ""), (Some(2), expected));
     }

@@ -118,8 +118,8 @@ fn a_component_that_is_not_the_pinned_one_is_refused() {
     let inspected = stage.json(&format!("inspect {}", xtask::component().unwrap().display()), "").remove(0);
     let (right, wrong) = (inspected["sha256"].as_str().unwrap(), "0".repeat(64));
     let refused = format!(
-        "component {}: not the pinned component: its SHA-256 is {right}, and the pinned SHA-256 is {wrong}; give the host the pinned \
-         component, or pin this one",
+        "component {}: not the pinned component: its SHA-256 is {right}, and the pinned SHA-256 is {wrong}; give \
+         the host the pinned component, or pin this one",
         xtask::component().unwrap().display()
     );
     assert_refused(&stage, &format!("--component-sha256 {wrong}"), 3, &refused);
@@ -274,8 +274,8 @@ fn a_database_that_can_t_be_opened_is_refused() {
 
     let mut unreachable = stage.command("refresh customer-7");
     unreachable.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:1/db");
-    let expected = "storage: the database can't be opened: no connection to 127.0.0.1:1: Connection refused (os error 111): \
-                    check that the server runs, and correct the host and the port in the address";
+    let expected = "storage: the database can't be opened: no connection to 127.0.0.1:1: Connection refused (os \
+                    error 111): check that the server runs, and correct the host and the port in the address";
     assert_eq!(stage.error(unreachable, ""), (Some(3), expected.to_owned()));
     let mut unverified = stage.command("refresh customer-7");
     unverified.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@db.example/db?sslmode=require");
