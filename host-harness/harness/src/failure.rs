@@ -140,7 +140,8 @@ impl From<OpenError> for Failure {
             | OpenError::SeveralServers
             | OpenError::Unsupported(_)
             | OpenError::Unverified
-            | OpenError::Value(_) => Self::Malformed(format!("storage: {error}")),
+            | OpenError::Value(_)
+            | OpenError::Variable { .. } => Self::Malformed(format!("storage: {error}")),
             other => Self::Unavailable(format!("storage: {other}")),
         }
     }

@@ -159,7 +159,12 @@ async fn only_an_authority_of_the_file_may_sign_the_certificate() {
     let refused = "can't be reached: invalid peer certificate: UnknownIssuer";
     assert_eq!(why(error), format!("the key service at localhost:{port} {refused}"));
 
-    fs::write(&file, "no certificate").unwrap();
-    let empty = SetupError::CaFile { path: file, why: "it contains no certificate in PEM".to_owned() };
-    assert_eq!(KeyService::new(trusting).unwrap_err(), empty);
+    for (content, why) in [
+        ("no certificate".to_owned(), "it contains no certificate in PEM"),
+        (" ".repeat((1 << 20) + 1), "longer than 1048576 bytes"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let expected = SetupError::CaFile { path: file.clone(), why: why.to_owned() };
+        assert_eq!(KeyService::new(trusting.clone()).unwrap_err(), expected);
+    }
 }

@@ -195,6 +195,20 @@ pub fn open_regular(path: &Path) -> Result<File, PrivateFileError> {
     judge_kind(path, &found).map(|()| file)
 }
 
+/// Returns the bytes of a regular file of at most `limit` bytes, even if other users can change it. So the caller must
+/// check the content.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, PrivateFileError> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed(path))?;
+    if bytes.len() as u64 > limit {
+        return Err(PrivateFileError::TooLong { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
 /// Opens a file for reading. Then checks the open file, and the folders and links on the way to it. Returns `None` if
 /// the file does not exist.
 fn open(
@@ -599,6 +613,18 @@ mod tests {
             assert_eq!(open_unwritable(&path).unwrap_err().to_string(), expected);
             open_regular(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn a_file_that_others_may_change_is_read_up_to_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authorities");
+        fs::write(&path, "12345").unwrap();
+        chmod(&path, 0o666);
+        assert_eq!(read_regular(&path, 5).unwrap(), b"12345");
+        let too_long = format!("{}: longer than 4 bytes", path.display());
+        assert_eq!(read_regular(&path, 4).unwrap_err().to_string(), too_long);
+        assert!(matches!(read_regular(Path::new("/dev/zero"), 4), Err(PrivateFileError::NotAFile(_))));
     }
 
     /// A pipe that nobody writes to would block a reader forever. On macOS, rustix can't make a pipe with a name.

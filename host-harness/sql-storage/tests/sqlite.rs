@@ -186,6 +186,9 @@ async fn an_empty_file_gets_its_tables_only_from_create_and_migrate() {
     let path = folder.path().join("empty.db");
     std::fs::write(&path, "").unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    assert!(matches!(open_error(&path, OpenMode::Existing).await, OpenError::NoTables));
+    let error = open_error(&path, OpenMode::Existing).await;
+    assert!(matches!(&error, OpenError::NotOfConnector(found) if *found == path.canonicalize().unwrap()), "{error}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0, "reading writes nothing");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no lock and no log is made");
     assert_eq!(SqlStorage::sqlite(&path, OpenMode::Create).await.unwrap().schema_change(), SchemaChange::Created);
 }

@@ -23,9 +23,12 @@ use crate::failure::Failure;
 use crate::output::{Report, count};
 use crate::settings::{HOST_KEYS, HostKeySource, KeyNeed, Needs, TenantNeed};
 
-/// The needs of the `keys` commands that check the host keys themselves, so that their errors can say what to do. These
-/// commands also accept a tenant whose app is no longer configured.
+/// The needs of the `keys` commands that work without host keys. These commands also accept a tenant whose app is no
+/// longer configured.
 const NEEDS: Needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
+
+/// The needs of the `keys` commands that change the key file.
+const NEEDS_KEY_FILE: Needs = Needs { keys: KeyNeed::KeyFile, tenant: TenantNeed::Any };
 
 /// Manage the keys that seal tokens and ciphers
 #[derive(Args)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use etcetera::app_strategy::Xdg;
 use etcetera::{AppStrategy as _, AppStrategyArgs};
 
+use super::environment::check_folders;
 use crate::failure::Failure;
 
 /// Returns the path of the configuration file.
@@ -41,6 +42,7 @@ pub(crate) fn browser_session_file() -> Result<PathBuf, Failure> {
 }
 
 fn folders() -> Result<Xdg, Failure> {
+    check_folders()?;
     Xdg::new(AppStrategyArgs { app_name: "tiktok-shop-harness".to_owned(), ..AppStrategyArgs::default() })
         .map_err(|_| Failure::Malformed("the home folder is unknown; set HOME".to_owned()))
 }

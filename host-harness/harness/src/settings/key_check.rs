@@ -11,7 +11,7 @@ use tiktok_shop_host::{HostKeyId, TenantId};
 
 use super::address::Address;
 use super::fake::FakeAddress;
-use super::keys::{FoundKeys, HostKeySource};
+use super::keys::{EarlierKeys, FoundKeys, HostKeySource};
 use super::tenant::TenantScope;
 use crate::failure::Failure;
 use crate::output::Report;
@@ -21,6 +21,9 @@ use crate::output::Report;
 pub(crate) enum KeyNeed {
     /// The command seals or opens values. Host keys must be here and fit the database.
     Required,
+    /// The command changes the key file. It checks the host keys itself, so that its errors can say what to do. It
+    /// never creates a first key.
+    KeyFile,
     /// The command works without host keys, because it opens nothing.
     None,
 }
@@ -71,6 +74,11 @@ pub(crate) fn prepare(
     need: KeyNeed,
     report: &Report,
 ) -> Result<Prepared, Failure> {
+    // A command that changes the key file of the data folder first needs its database, so it may ask for the key file
+    // after the database is opened.
+    let is_deferred = need == KeyNeed::KeyFile
+        && matches!(found, FoundKeys::DefaultFileMissing(_))
+        && matches!(database, DatabaseOrigin::Default | DatabaseOrigin::Fake);
     let missing = match (found, database) {
         (FoundKeys::Default(_), DatabaseOrigin::Server) => {
             "host keys: with PostgreSQL, host keys must be named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with \
@@ -115,16 +123,16 @@ pub(crate) fn prepare(
             );
             if need == KeyNeed::None {
                 report.note(&text);
-                let earlier = Some(Box::new(HostKeySource::Missing(text)));
+                let earlier = Some(EarlierKeys::Missing(text));
                 return Ok(Prepared::Here(HostKeySource::Service { service, earlier }));
             }
             text
         }
     };
-    if need == KeyNeed::Required {
-        return Err(Failure::Unavailable(missing));
+    if need == KeyNeed::None || is_deferred {
+        return Ok(Prepared::Here(HostKeySource::Missing(missing)));
     }
-    Ok(Prepared::Here(HostKeySource::Missing(missing)))
+    Err(Failure::Unavailable(missing))
 }
 
 impl Prepared {

@@ -82,16 +82,84 @@ fn a_variable_that_is_set_but_empty_is_an_error_in_every_command() {
 }
 
 #[test]
-fn a_variable_with_almost_the_name_of_a_setting_is_an_error() {
+fn a_variable_that_is_no_setting_is_an_error() {
     let stage = Stage::new();
-    let mistyped = with(stage.command("list-connections c"), "TIKTOK_SHOP_HOSTKEYS", "CANARY");
-    let expected = "TIKTOK_SHOP_HOSTKEYS: there is no such setting; TIKTOK_SHOP_HOST_KEYS was probably meant, so rename \
-                    or unset this variable";
-    assert_eq!(stage.error(mistyped, ""), (Some(2), expected.to_owned()));
-    // The platform may have variables of its own with this prefix.
     stage.ok("migrate", "");
-    let foreign = with(stage.command("list-connections c"), "TIKTOK_SHOP_REGION", "");
-    assert_eq!(stage.run(foreign, "").status, Some(0));
+    for (name, meant) in [
+        ("TIKTOK_SHOP_HOSTKEYS", "TIKTOK_SHOP_HOST_KEYS was probably meant, so "),
+        ("TIKTOK_SHOP_DATABASE", ""),
+        ("TIKTOK_SHOP_REGION", ""),
+    ] {
+        for command in ["list-connections customer-7", "sign"] {
+            let unknown = with(stage.command(command), name, "CANARY");
+            let expected = format!(
+                "{name}: there is no such setting; {meant}rename or unset this variable; docs/command-line.md lists \
+                 all settings"
+            );
+            assert_eq!(stage.error(unknown, "{}"), (Some(2), expected));
+        }
+    }
+    // The variables of this project's tests, and those that Kubernetes sets for a service with such a name.
+    let mut listed = stage.command("list-connections customer-7");
+    listed.env("TIKTOK_SHOP_TEST_POSTGRES", "x").env("TIKTOK_SHOP_CONNECTOR_SERVICE_HOST", "10.0.0.1");
+    let Run { status, stderr, .. } = stage.run(listed, "");
+    assert_eq!((status, &*stderr), (Some(0), ""));
+}
+
+#[test]
+fn a_wrong_value_of_a_variable_is_told_under_the_name_of_the_variable() {
+    let stage = Stage::new();
+    let no_server = "not the address of a PostgreSQL database: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, and \
+                     encode the characters : / ? # [ ] @ % in the user and the password, for example @ as %40";
+    for (name, value, expected) in [
+        ("TIKTOK_SHOP_STORAGE", "mysql://CANARY", "not sqlite:PATH, postgres://… or memory:"),
+        ("TIKTOK_SHOP_STORAGE", "postgres://u:CANARY@localhost:port/d", no_server),
+        ("TIKTOK_SHOP_CONTRACT_STORAGE", "CANARY", "not sqlite:PATH, postgres://… or memory:"),
+        ("TIKTOK_SHOP_HOST_KEYS", "CANARY", "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
+        ("TIKTOK_SHOP_FILE_ACCESS", "CANARY", "not one of owner, group, mounted"),
+        ("TIKTOK_SHOP_FAKE", "CANARY", "not http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT"),
+        ("TIKTOK_SHOP_COMPONENT_SHA256", "CANARY", "not a SHA-256 of 64 hexadecimal digits"),
+    ] {
+        for command in ["list-connections customer-7", "sweep", "keys init"] {
+            let refused = stage.error(with(stage.command(command), name, value), "");
+            assert_eq!(refused, (Some(2), format!("{name}: {expected}")), "{command}");
+        }
+    }
+    // The same mistake in an option or in the configuration file is told under that name.
+    let option = stage.error(stage.command("sweep --storage mysql://CANARY"), "");
+    let expected = "--storage <ADDRESS>: not sqlite:PATH, postgres://… or memory:; see --help";
+    assert_eq!(option, (Some(2), expected.to_owned()));
+    let config = write(stage.home().join("c.toml"), "storage = \"postgres://u:CANARY@localhost/d#\"\n", 0o600);
+    let in_file = stage.error(stage.command(&format!("sweep --config {}", config.display())), "");
+    let expected =
+        format!("configuration {}: storage: the address contains a #: write %23 in its place", config.display());
+    assert_eq!(in_file, (Some(2), expected));
+
+    // The error about two sources of host keys names the one that was used.
+    let keys = host_key("a");
+    let by_option = with(stage.command("sweep --key-file=k"), "TIKTOK_SHOP_HOST_KEYS", &keys);
+    let expected = "TIKTOK_SHOP_HOST_KEYS and --key-file are both given; use only one";
+    assert_eq!(stage.error(by_option, ""), (Some(2), expected.to_owned()));
+    let by_variable = with(with(stage.command("sweep"), "TIKTOK_SHOP_HOST_KEYS", &keys), "TIKTOK_SHOP_KEY_FILE", "k");
+    let expected = "TIKTOK_SHOP_HOST_KEYS and TIKTOK_SHOP_KEY_FILE are both given; use only one";
+    assert_eq!(stage.error(by_variable, ""), (Some(2), expected.to_owned()));
+}
+
+#[test]
+fn a_relative_path_of_the_users_folders_is_an_error() {
+    let stage = Stage::new();
+    for (name, value) in
+        [("HOME", "relative"), ("HOME", ""), ("XDG_DATA_HOME", "./data"), ("XDG_CONFIG_HOME", "config")]
+    {
+        let expected = format!("{name}: not an absolute path; give the variable a path that begins with /");
+        let refused = stage.error(with(stage.command("authorization-url customer-7"), name, value), "");
+        assert_eq!(refused, (Some(2), expected));
+    }
+    assert_eq!(fs::read_dir(stage.home()).unwrap().count(), 0, "nothing was created");
+    // An empty XDG variable counts as not set.
+    let begun = run(with(stage.command("authorization-url customer-7"), "XDG_DATA_HOME", ""), "");
+    assert_eq!(begun.status, Some(0));
+    assert!(stage.data("fake-connections.sqlite").exists());
 }
 
 #[test]
@@ -109,7 +177,16 @@ fn no_command_makes_a_host_key_if_a_database_or_a_key_file_is_named() {
                          database with keys init";
     let unnamed = "host keys: none are named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with --key-file; keys init \
                    makes one for an empty database";
-    for command in ["authorization-url customer-7", "refresh customer-7", "sweep", "keys rotate", "keys retire k"] {
+    for command in [
+        "authorization-url customer-7",
+        "refresh customer-7",
+        "sweep",
+        "keys add",
+        "keys promote k",
+        "keys rotate",
+        "keys rotate --single-machine",
+        "keys retire k",
+    ] {
         let plain = || stage.command_without_a_fake(command);
         for (refused, expected) in [
             (stage.command_without_a_fake(&format!("{command} --storage {database}")), &*missing_default),

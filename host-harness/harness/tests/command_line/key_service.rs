@@ -320,7 +320,8 @@ fn a_mistake_in_the_settings_of_the_service_is_an_error_and_quotes_no_value() {
         (
             "auth = 'token'\naddress = 'http://CANARY'".to_owned(),
             "t",
-            "key-service: address: http is only allowed on loopback, because anybody on the way could read the keys"
+            "config.toml: key-service: address: http is only allowed on loopback, because anybody on the way could \
+             read the keys"
                 .to_owned(),
         ),
         (

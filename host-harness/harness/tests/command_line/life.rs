@@ -125,6 +125,7 @@ fn webhooks(stage: &Stage, account: &str) {
 #[test]
 fn a_consent_is_finished_once_and_only_by_the_user_who_began_it() {
     let stage = Stage::new();
+    stage.ok("migrate", "");
     let connect_error = |input: &str| {
         let (status, line) = stage.error(stage.command("connect"), input);
         (status, line.split(". Next: ").next().unwrap().to_owned())

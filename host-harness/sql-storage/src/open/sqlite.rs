@@ -13,7 +13,7 @@ use tiktok_shop_private_file as private_file;
 use tiktok_shop_private_file::PrivateFileError;
 
 use super::error::OpenError;
-use super::migrations::prepare;
+use super::migrations::{SchemaConnection as _, prepare};
 use super::mode::OpenMode;
 use crate::clock::{BootClock, MachineClock};
 use crate::pool::Pool;
@@ -90,19 +90,25 @@ impl SqlStorage {
         // The driver's address can't express a relative path or the step `..`, so the path is made canonical.
         let path = path.canonicalize().map_err(|source| PrivateFileError::Io { path: path.to_owned(), source })?;
         let text = path.to_str().ok_or_else(|| OpenError::Path(path.clone()))?;
+        let failed = |error| OpenError::of_sqlite(error, &path);
         let address = format!("sqlite://{}?mode=rw", utf8_percent_encode(text, ENCODED_IN_PATH));
         let options =
             AnyConnectOptions::from_str(&address).map_err(OpenError::unreachable)?.disable_statement_logging();
         let dialect = Dialect::Sqlite(clock);
         let schema_change = {
+            let mut connection = AnyConnection::connect_with(&options).await.map_err(failed)?;
+            // The lock and the settings write files. A file that is not a database of the connector stays as it is.
+            let has_tables = connection.has_table().await.map_err(failed)?;
+            if !has_tables && mode == OpenMode::Existing {
+                return Err(OpenError::NotOfConnector(path.clone()));
+            }
             // SQLite's own lock does not cover all the steps of a migration. This file lock lets only one process at a
             // time migrate the database.
             let to_lock = path.clone();
             let lock = tokio::task::spawn_blocking(move || private_file::lock(&to_lock)).await;
             let _lock = lock.map_err(|error| OpenError::Unreachable(error.to_string()))??;
-            let mut connection = AnyConnection::connect_with(&options).await.map_err(OpenError::unreachable)?;
-            connection.execute(settings).await.map_err(OpenError::unreachable)?;
-            prepare(&mut connection, mode).await?
+            connection.execute(settings).await.map_err(failed)?;
+            prepare(&mut connection, mode).await.map_err(|error| error.naming(&path))?
         };
         let pool = |max_connections: u32| {
             AnyPoolOptions::new()

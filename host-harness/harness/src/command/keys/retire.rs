@@ -5,7 +5,7 @@ use clap::Args;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::RotationError;
 
-use super::{Instead, NEEDS, check_changeable, key_file};
+use super::{Instead, NEEDS_KEY_FILE, check_changeable, key_file};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
@@ -45,7 +45,7 @@ pub(crate) struct Retire {
 impl Retire {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { host_key, allow_absent, settings } = self;
-        let opened = settings.open_for(NEEDS, report).await?;
+        let opened = settings.open_for(NEEDS_KEY_FILE, report).await?;
         let instead = Instead {
             environment: &format!("if keys status counts no data key under {host_key}, remove it from {HOST_KEYS}"),
             service: "to retire earlier versions, raise min_decryption_version there",
