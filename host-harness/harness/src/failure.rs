@@ -41,7 +41,7 @@ pub(crate) const STATUSES: [(u8, &str); 18] = [
     (INTERRUPTED, "Ctrl-C was pressed while the command finished its running calls, so it stopped at once"),
 ];
 
-const REFUSED: u8 = 1;
+pub(crate) const REFUSED: u8 = 1;
 pub(crate) const MALFORMED: u8 = 2;
 const UNAVAILABLE: u8 = 3;
 const CONSENT: u8 = 4;
@@ -279,7 +279,7 @@ impl ErrorReport {
     }
 
     /// If the storage failed, adds the error of a host key to `detail`, unless `detail` already contains this error.
-    pub(crate) fn with_key_error(mut self, key_error: Option<String>) -> Self {
+    fn with_key_error(mut self, key_error: Option<String>) -> Self {
         if let Some(why) = key_error.filter(|why| self.status == STORAGE_FAILED && !self.detail.contains(why)) {
             self.detail = format!("{}: {why}", self.detail.trim_end_matches('.'));
         }
@@ -309,6 +309,13 @@ impl ErrorReport {
 const RESTORE: &str = "restore the storage or its keys, then run the same command again";
 
 impl Failure {
+    /// Returns what the program prints about this failure. `key_error` is the latest error of the host keys of the
+    /// tenant whose call failed. Only the connector shortens its errors, so `key_error` is added to no other error.
+    pub(crate) fn report_with_key_error(&self, key_error: Option<String>) -> ErrorReport {
+        let is_shortened = matches!(self, Self::Consent(ConsentError::Call(CallError::Connector(_))));
+        self.report().with_key_error(key_error.filter(|_| is_shortened))
+    }
+
     /// Returns what the program prints about this failure.
     pub(crate) fn report(&self) -> ErrorReport {
         match self {

@@ -259,7 +259,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             };
             check_fit(&storage, &keys, CheckedTenants { tenants: &checked, scope: T::SCOPE }, report).await?;
         }
-        let key_provider = keys.recording_provider(report.last_key_error.clone());
+        let key_provider = keys.recording_provider(report.last_key_errors.clone());
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);

@@ -156,7 +156,7 @@ fn print(due: &Due, outcome: &SweepOutcome, report: &mut Report) {
         }
         SweepOutcome::Ended(error) => ("ended", None, Some(ended(error))),
         SweepOutcome::Failed(error) => {
-            let error = report.error_report(&error.clone().into());
+            let error = report.error_report(&error.clone().into(), &due.tenant);
             (error.case, None, Some(error.line()))
         }
     };
