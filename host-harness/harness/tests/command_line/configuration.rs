@@ -340,9 +340,21 @@ fn a_command_that_works_with_all_tenants_has_no_option_for_a_tenant() {
         let (status, line) = stage.error(stage.command(&format!("{command} --tenant us")), "");
         assert!(status == Some(2) && line.starts_with("unknown option --tenant"), "{command}: {line}");
     }
-    // A tenant variable that is set for all commands of a container does not disturb the commands for all tenants.
+    // Nobody may believe that the variable limits these commands to the tenant.
     stage.ok("migrate", "");
-    assert_eq!(stage.run(with(stage.command("sweep"), "TIKTOK_SHOP_TENANT", "us"), "").status, Some(0));
+    for command in ["sweep", "keys status", "keys add", "keys promote k", "keys rotate", "keys retire k"] {
+        let refused = stage.error(with(stage.command(command), "TIKTOK_SHOP_TENANT", "us"), "");
+        let why = "TIKTOK_SHOP_TENANT names tenant us, but this command works with all tenants; unset the variable";
+        assert_eq!(refused, (Some(2), why.to_owned()), "{command}");
+    }
+    // A container that contains the app of one tenant has the variable for all its commands.
+    let app = stage.app();
+    let mut sweep = with(stage.command("sweep"), "TIKTOK_SHOP_TENANT", "us");
+    sweep.env("TIKTOK_SHOP_APP_KEY", app.app_key).env("TIKTOK_SHOP_APP_SECRET", app.app_secret);
+    let Run { status, stderr, .. } = stage.run(sweep, "");
+    let note = "note: this command works with all tenants; TIKTOK_SHOP_TENANT only says that the app of \
+                TIKTOK_SHOP_APP_KEY belongs to tenant us\n";
+    assert!(status == Some(0) && stderr.starts_with(note), "{stderr}");
 }
 
 #[test]
