@@ -109,9 +109,11 @@ impl From<KeyFileError> for Failure {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what to do")]
     fn from(error: KeyFileError) -> Self {
         let advice = match &error {
-            KeyFileError::NoSuchKey(_) => return Self::Absent(error.to_string()),
-            KeyFileError::AlreadyCurrent(_) => return Self::Refused(error.to_string()),
-            KeyFileError::Exists(_) => return Self::Refused(format!("host keys: {error}")),
+            KeyFileError::NoSuchKey(_) => return Self::Absent(format!("{error}{SEE_STATUS}")),
+            KeyFileError::AlreadyCurrent(_) => return Self::Refused(format!("{error}; the next step is keys rotate")),
+            KeyFileError::Exists(_) => {
+                return Self::Refused(format!("host keys: {error}; keys add appends a host key to it"));
+            }
             KeyFileError::File(error) => access_advice(error),
             KeyFileError::Missing(_) => "; put the file there, or make a new one for an empty database with keys init",
             _ => "",
@@ -119,6 +121,9 @@ impl From<KeyFileError> for Failure {
         Self::Unavailable(format!("host keys: {error}{advice}"))
     }
 }
+
+/// The part of an error message that says where the names of the host keys are.
+const SEE_STATUS: &str = "; keys status shows the host keys";
 
 /// Returns the part of an error message that points to `--file-access`, the option for files that a container mounts.
 /// Returns an empty text if this option does not help.
@@ -159,7 +164,9 @@ impl From<RotationError> for Failure {
             RotationError::Storage(error) => Self::Storage(error),
             RotationError::Key(error) => Self::Storage(error.into()),
             RotationError::KeyFile(error) => error.into(),
-            RotationError::NoSuchKey(_) => Self::Absent(error.to_string()),
+            RotationError::NoSuchKey(_) => Self::Absent(format!("{error}{SEE_STATUS}")),
+            RotationError::Current(_) => Self::Refused(format!("{error}, with keys promote and keys rotate")),
+            RotationError::InUse { .. } => Self::Refused(format!("{error}, with keys rotate")),
             other => Self::Refused(other.to_string()),
         }
     }

@@ -149,7 +149,10 @@ fn keys_init_makes_a_private_key_file_once() {
     assert!(!stdout.contains(text.trim().rsplit(':').next().unwrap()), "the key itself is not printed");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
-    let exists = format!("host keys: {}: the file exists already, and stays as it is", path.display());
+    let exists = format!(
+        "host keys: {}: the file exists already, and stays as it is; keys add appends a host key to it",
+        path.display()
+    );
     assert_eq!(stage.error(init(""), ""), (Some(1), exists));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     let elsewhere =
@@ -213,6 +216,15 @@ fn a_lost_key_file_is_not_replaced_and_connections_can_be_listed_and_ended_witho
     let Run { status, stdout, stderr } = stage.run(stage.command("keys status"), "");
     assert_eq!(status, Some(3), "{stderr}");
     assert!(stdout.contains(&format!("{id}  1          4        missing\n")), "{stdout}");
+    let advice =
+        format!("\n\nhost key {id} is missing; put it into the key file or the environment to open its 1 data key\n");
+    assert!(stdout.ends_with(&advice), "{stdout}");
+    let Run { stdout, .. } = stage.run(stage.command("keys status --json"), "");
+    let shown: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
+    let expected = (&json!(null), &json!(null), &json!([id]));
+    assert_eq!((&shown["current"], &shown["rotation_needed"], &shown["missing"]), expected, "{shown}");
+    let host_key = json!({ "host_key": id, "data_keys": 1, "records": 4, "here": false });
+    assert_eq!((&shown["host_keys"], &shown["keys"][0]["records"]), (&json!([host_key]), &json!(4)), "{shown}");
 
     assert_eq!(stage.ok("disconnect customer-7", ""), "customer-7 is disconnected\n");
     let (status, _) = stage.error(stage.command("disconnect customer-8 --revoke"), "");
