@@ -2,6 +2,7 @@
 //! object.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 use tiktok_shop_connector_core::error::Cause;
@@ -115,11 +116,20 @@ impl From<KeyFileError> for Failure {
                 return Self::Refused(format!("host keys: {error}; keys add appends a host key to it"));
             }
             KeyFileError::File(error) => access_advice(error),
-            KeyFileError::Missing(_) => "; put the file there, or make a new one for an empty database with keys init",
+            KeyFileError::Missing(path) => return Self::Unavailable(missing_key_file(path)),
             _ => "",
         };
         Self::Unavailable(format!("host keys: {error}{advice}"))
     }
+}
+
+/// Returns the text of the error for a key file that a setting names and that does not exist.
+pub(crate) fn missing_key_file(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "host keys: {path}: there is no such file; put the file there, or make a new one for an empty database with keys \
+         init"
+    )
 }
 
 /// The part of an error message that says where the names of the host keys are.

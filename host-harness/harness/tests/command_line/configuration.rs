@@ -101,8 +101,8 @@ fn no_command_makes_a_host_key_if_a_database_or_a_key_file_is_named() {
     let server = "postgres://user@127.0.0.1:1/db".to_owned();
     let config = write(stage.home().join("c.toml"), format!("storage = \"{database}\"\n"), 0o600);
     let missing_default = format!(
-        "host keys: {}: there is no such file, and no other host keys are named; name them with TIKTOK_SHOP_HOST_KEYS or \
-         --key-file, or make a file for an empty database with keys init",
+        "host keys: {}: there is no such file, and no other host keys are named: set TIKTOK_SHOP_HOST_KEYS, or \
+         name a key file with --key-file; keys init makes one for an empty database",
         stage.data("host-keys").display()
     );
     let missing_named = "host keys: none: there is no such file; put the file there, or make a new one for an empty \

@@ -230,8 +230,9 @@ fn a_connection_that_is_held_back_says_why_and_what_helps() {
     }
     let printed = stage.ok("refresh customer-7", "");
     let why = "backing-off: ";
-    let latest = "The latest failure: rate-limited: ";
-    assert!(printed.contains(why) && printed.contains(latest), "{printed}");
+    let latest = "Z: rate-limited: ";
+    assert!(printed.contains(why) && printed.contains("\n    failed  2026-") && printed.contains(latest), "{printed}");
+    assert_eq!(printed.matches("rate-limited: ").count(), 1, "the failure is printed once: {printed}");
     assert!(printed.contains("if the fake was restarted, it has forgotten this connection"), "{printed}");
     // When the access token has expired, commands fail with the same explanation.
     stage.advance(DAY);
