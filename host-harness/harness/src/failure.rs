@@ -127,8 +127,8 @@ impl From<KeyFileError> for Failure {
 pub(crate) fn missing_key_file(path: &Path) -> String {
     let path = path.display();
     format!(
-        "host keys: {path}: there is no such file; put the file there, or make a new one for an empty database with keys \
-         init"
+        "host keys: {path}: there is no such file; put the file there, or make a new one for an empty database with \
+         keys init"
     )
 }
 

@@ -63,6 +63,9 @@ impl LinkShops {
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
         let connection = host.link_shops(&opened.tenant, &customer, account.as_ref(), &shops).await?;
         print_connection(&connection, opened.now(), report);
+        if connection.shops.iter().all(|shop| !shop.linked) {
+            return Ok(());
+        }
         let usable = match host.list_shops(&opened.tenant, &customer).await {
             Ok(usable) => usable,
             Err(error) => {

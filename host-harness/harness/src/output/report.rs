@@ -181,8 +181,8 @@ impl Report {
         self.status = OVERDUE;
     }
 
-    /// Sets the exit status that means a refusal. If the command fails afterwards, the program ends with the exit status of the failure
-    /// instead.
+    /// Sets the exit status that means a refusal. If the command fails afterwards, the program ends with the exit
+    /// status of the failure instead.
     pub(crate) fn set_refused(&mut self) {
         self.status = REFUSED;
     }

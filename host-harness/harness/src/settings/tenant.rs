@@ -85,8 +85,8 @@ impl NamedTenants {
         Ok(Self { tenant, is_named, of_environment, default })
     }
 
-    /// Checks the variable [`TENANT`] for a command that works with all tenants. If the environment contains an app, the
-    /// variable says whose app it is, and a note says that the command is not limited to this tenant.
+    /// Checks the variable [`TENANT`] for a command that works with all tenants. If the environment contains an app,
+    /// the variable says whose app it is, and a note says that the command is not limited to this tenant.
     ///
     /// # Errors
     /// The environment contains no app, so the variable does nothing. The user probably expects that it limits the

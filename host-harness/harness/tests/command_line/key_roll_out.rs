@@ -92,7 +92,8 @@ fn copies_of_a_key_file_get_a_new_host_key_step_by_step_and_every_machine_works_
     ]);
     assert_eq!(printed, expected);
     let refused = format!(
-        "host key {first} is the current one: promote another host key and rotate first, with keys promote and keys rotate"
+        "host key {first} is the current one: promote another host key and rotate first, with keys promote and keys \
+         rotate"
     );
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), refused));
     assert_eq!(ids(&stage), [first.clone(), second.clone()], "keys rotate draws no host key");

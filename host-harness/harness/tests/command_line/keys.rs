@@ -28,7 +28,8 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
     assert_eq!(status["missing"], json!([]));
 
     let refused = format!(
-        "host key {first} is the current one: promote another host key and rotate first, with keys promote and keys rotate"
+        "host key {first} is the current one: promote another host key and rotate first, with keys promote and keys \
+         rotate"
     );
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), refused));
     let printed = stage.ok("keys rotate --single-machine --wait 0", "");
