@@ -169,7 +169,7 @@ pub(crate) struct OpenedStorage {
     component_sha256: Option<ComponentDigest>,
     /// The forward proxy through which TikTok Shop is reached.
     proxy: Option<Proxy>,
-    /// Who runs the command. `None` if neither the options nor the environment name anybody.
+    /// Who runs the command: the actor of the option or the variable, or else the user of this machine.
     actor: Option<Actor>,
     /// Why the command is run.
     reason: Option<StatedReason>,
@@ -242,6 +242,9 @@ impl<T: TenantArgs> StorageArgs<T> {
         let Self { storage, tenant, keys, actor, reason } = self;
         let KeyArgs { key_file, file_access, config, fake } = keys;
         let tenants = NamedTenants::find(tenant.named())?;
+        if T::SCOPE == TenantScope::All {
+            tenants.check_for_all(report)?;
+        }
         let config = read_config(config, file_access)?;
         let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
         let proxy = match (config.proxy.with_environment()?, requests, fake) {
@@ -279,7 +282,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             };
             check_fit(&storage, &keys, CheckedTenants { tenants: &checked, scope: T::SCOPE }, report).await?;
         }
-        let key_provider = keys.recording_provider(report.last_key_error.clone());
+        let key_provider = keys.recording_provider(report.last_key_errors.clone());
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);

@@ -23,6 +23,12 @@ use rustix::io::Errno;
 pub use self::access::{Access, UnknownAccess};
 use self::user::User;
 
+/// Returns the effective user id of this process.
+#[must_use]
+pub fn user_id() -> u32 {
+    User::current().id
+}
+
 /// The maximum number of attempts to open a file that other processes replace at the same time.
 const MAX_ATTEMPTS: usize = 16;
 

@@ -1,14 +1,17 @@
 //! `disconnect`: ends connections.
 
+use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
+use tiktok_shop_host::connection::Connection;
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, SharedConnection};
+use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::output::{Answer, BAD, ConnectionLine, FailureLine, GOOD, Report, confirm, count, note, print_connection};
-use crate::settings::{HostArgs, Needs, OpenedHost};
+use crate::settings::{HostArgs, Needs, OpenedHost, OpenedStorage};
 
 /// End a customer's connections, or remove one shop from them
 #[derive(Args)]
@@ -46,7 +49,8 @@ The command deletes the tokens first, and then the rest of the connection. Witho
 sends nothing to TikTok Shop, and the seller can still remove the app in Seller Center. With
 --revoke, it asks TikTok Shop before it deletes anything. Other customers of the tenant who have the
 same shops then lose them too. So the command first says whom it concerns, and asks on a terminal.
-If the customer, account or shop is not there, the command changes nothing and ends with status 5.
+If the customer, account or shop is not there, the command ends with status 5: it asks and changes
+nothing.
 Without --revoke and --shop, the command needs no host keys, so that connections can be ended after
 the host keys are lost.
 
@@ -71,8 +75,8 @@ struct Line<'a> {
     customer: &'a str,
     /// Whether the customer had such a connection or shop before the command was run.
     found: bool,
-    /// The connections that continue.
-    remaining: Vec<ConnectionLine<'a>>,
+    /// The connections that continue. `None` if they could not be read after the connections had ended.
+    remaining: Option<Vec<ConnectionLine<'a>>>,
     not_revoked: Vec<NotRevokedLine<'a>>,
     /// The connections of other customers that have the same shops and lose them, too. `None` without `--revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,27 +112,34 @@ impl Disconnect {
             RemoteGrant::Revoke => host.shared_connections(&opened.tenant, &customer, &target).await?,
             RemoteGrant::Keep => Vec::new(),
         };
-        if revoke && !yes {
-            ask_to_revoke(&shared, &report.stop).await?;
-        }
-        report.check_stop()?;
-        // An interrupted `connect` may have stored tokens without a row. `list_connections` does not return such a
-        // connection, but its tokens must be deleted. So this function does not search for the connection first. The
-        // result of `disconnect` says what was found.
-        let ended = host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?;
+        let must_ask = revoke && !yes;
+        let ended = if must_ask && !is_stored(&opened, &customer, &target).await? {
+            // A connection that begins after this check must not be revoked without a question, so nothing is called.
+            Disconnected { found: Vec::new(), remaining: Vec::new(), not_revoked: Vec::new() }
+        } else {
+            if must_ask {
+                ask_to_revoke(&shared, &report.stop).await?;
+            }
+            report.check_stop()?;
+            host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?
+        };
         let Disconnected { found, not_revoked, .. } = ended;
         if found.is_empty() && !allow_absent {
             return Err(Failure::Absent(absent(&customer, &target)));
         }
-        let remaining = host.list_connections(&opened.tenant, &customer).await?;
         if !not_revoked.is_empty() {
             report.set_refused();
         }
+        // The connections have ended. So if the others can't be read, the command still reports what it has done.
+        let (remaining, failure) = match host.list_connections(&opened.tenant, &customer).await {
+            Ok(remaining) => (Some(remaining), None),
+            Err(error) => (None, Some(error)),
+        };
         if report.is_json() {
             report.json(&Line {
                 customer: customer.as_str(),
                 found: !found.is_empty(),
-                remaining: remaining.iter().map(ConnectionLine::from).collect(),
+                remaining: remaining.as_ref().map(|remaining| remaining.iter().map(ConnectionLine::from).collect()),
                 not_revoked: not_revoked
                     .iter()
                     .map(|NotRevoked { account, shop, failure }| NotRevokedLine {
@@ -139,26 +150,59 @@ impl Disconnect {
                     .collect(),
                 shared: revoke.then(|| shared.iter().map(SharedLine::from).collect()),
             });
-            return Ok(());
+        } else {
+            let (style, text) = summary(&customer, !found.is_empty(), remaining.as_deref());
+            report.styled(style, &text);
+            for connection in remaining.iter().flatten() {
+                print_connection(connection, opened.now(), report);
+            }
+            for NotRevoked { account, shop, failure } in &not_revoked {
+                let shop = shop.as_ref().map_or_else(|| "all shops".to_owned(), |shop| format!("shop {shop}"));
+                let text = format!("TikTok Shop still grants {shop} of account {account}: {failure}");
+                report.detail("access", BAD, &text);
+            }
+            for connection in &shared {
+                report.detail("shared", BAD, &described(connection));
+            }
         }
-        let continuing = match remaining.len() {
-            0 => String::new(),
-            number => format!("; {}", count(number as u64, "connection continues", "connections continue")),
-        };
-        match (found.is_empty(), remaining.is_empty()) {
-            (true, _) => report.styled(BAD, &format!("{customer}: nothing to disconnect{continuing}")),
-            (false, true) => report.styled(GOOD, &format!("{customer} is disconnected")),
-            (false, false) => report.styled(GOOD, &format!("{customer}: disconnected{continuing}")),
+        report.flush();
+        failure.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+}
+
+/// Returns whether a connection is stored that `target` names. An interrupted `connect` may have stored tokens without
+/// a row, and they count as a connection, because `disconnect` deletes them.
+async fn is_stored(
+    opened: &OpenedStorage,
+    customer: &CustomerId,
+    target: &DisconnectTarget,
+) -> Result<bool, StorageError> {
+    let OpenedStorage { storage, tenant, .. } = opened;
+    let rows = storage.list_rows(tenant, customer).await?;
+    let account = match target {
+        DisconnectTarget::Shop(id) => {
+            let has_shop = |connection: &Connection| connection.shops.iter().any(|shop| shop.id == *id);
+            return Ok(rows.iter().any(|entry| has_shop(&entry.row.connection)));
         }
-        remaining.iter().for_each(|connection| print_connection(connection, opened.now(), report));
-        for NotRevoked { account, shop, failure } in &not_revoked {
-            let shop = shop.as_ref().map_or_else(|| "all shops".to_owned(), |shop| format!("shop {shop}"));
-            report.detail("access", BAD, &format!("TikTok Shop still grants {shop} of account {account}: {failure}"));
-        }
-        for connection in &shared {
-            report.detail("shared", BAD, &described(connection));
-        }
-        Ok(())
+        DisconnectTarget::All(account) => account.as_ref(),
+    };
+    let is_meant = |found: &AccountId| account.is_none_or(|account| account == found);
+    let has_tokens = storage.accounts(tenant, customer).await?.iter().any(is_meant);
+    Ok(has_tokens || rows.iter().any(|entry| is_meant(&entry.row.connection.key.account)))
+}
+
+/// Returns a line that says what has ended and how many connections continue, with its style. `remaining` is `None` if
+/// the connections that continue could not be read.
+fn summary(customer: &CustomerId, found: bool, remaining: Option<&[Connection]>) -> (Style, String) {
+    let continuing = match remaining {
+        None => "; the connections that continue can't be read".to_owned(),
+        Some([]) => String::new(),
+        Some(some) => format!("; {}", count(some.len() as u64, "connection continues", "connections continue")),
+    };
+    match (found, remaining) {
+        (false, _) => (BAD, format!("{customer}: nothing to disconnect{continuing}")),
+        (true, Some([])) => (GOOD, format!("{customer} is disconnected")),
+        (true, _) => (GOOD, format!("{customer}: disconnected{continuing}")),
     }
 }
 

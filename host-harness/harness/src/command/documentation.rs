@@ -55,7 +55,7 @@ A mistake is an error, never a quiet loss:
 | SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |
 | configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |
 | a fake in place of TikTok Shop: `http://127.0.0.1:PORT` | `--fake` | `TIKTOK_SHOP_FAKE` | |
-| who runs the command, for events and logs; default the name of the user of this machine | `--actor` | `TIKTOK_SHOP_ACTOR` | |
+| who runs the command, for events and logs; default the user of this machine: `USER`, `LOGNAME` or `USERNAME`, else the user id, such as `uid:1000` | `--actor` | `TIKTOK_SHOP_ACTOR` | |
 | why the command is run, for events | `--reason` | | |
 | app key of the tenant | | `TIKTOK_SHOP_APP_KEY` | `tenants.NAME.app-key` |
 | app secret | | `TIKTOK_SHOP_APP_SECRET` | `tenants.NAME.app-secret` |
@@ -104,8 +104,10 @@ so a mistyped name neither begins a new tenant nor shows an empty list. `keys er
 app is configured at all, the tenant `default` is known without an app.
 
 The app in the environment variables belongs to the tenant in `TIKTOK_SHOP_TENANT`, or to the tenant of the command if this variable is not
-set. `sweep`, `keys init`, `keys status`, `keys add`, `keys promote`, `keys rotate`, `keys retire`, `migrate` and `contract` have no option `--tenant`, because they work with all
-tenants. They do not use `TIKTOK_SHOP_TENANT` for anything but the app.
+set. `sweep`, `keys init`, `keys status`, `keys add`, `keys promote`, `keys rotate`, `keys retire`, `migrate` and `contract` have no option
+`--tenant`, because they work with all tenants. `TIKTOK_SHOP_TENANT` does not limit them either. If it is set, `sweep` and these `keys`
+commands, except `keys init`, say in a note that they work with all tenants. If the environment contains no app, they end with status 2
+instead, because the variable would do nothing. `keys init`, `migrate` and `contract` use no tenant.
 
 ### Files that the program refuses
 

@@ -30,10 +30,11 @@ pub(crate) struct SweepConnections {
 
 const AFTER_HELP: &str = "\
 A platform should sweep every few minutes. The sweep covers all tenants, and takes their apps from
-the configuration file. So there is no option --tenant, and TIKTOK_SHOP_TENANT only names the tenant
-whose app is in the environment. The command prints a line for each due connection that was not
-refreshed, and at the end a summary. With --json, it also prints a line for each refreshed
-connection. The words in the lines and in the summary:
+the configuration file. So there is no option --tenant. TIKTOK_SHOP_TENANT only names the tenant
+whose app is in the environment, and a note says so; without such an app, the variable is an error.
+The command prints a line for each due connection that was not refreshed, and at the end a summary.
+With --json, it also prints a line for each refreshed connection. The words in the lines and in the
+summary:
 
   failed       the refresh failed, for example because the tenant has no app
   held         another process is refreshing the connection, or a process was killed while it did;
@@ -156,7 +157,7 @@ fn print(due: &Due, outcome: &SweepOutcome, report: &mut Report) {
         }
         SweepOutcome::Ended(error) => ("ended", None, Some(ended(error))),
         SweepOutcome::Failed(error) => {
-            let error = report.error_report(&error.clone().into());
+            let error = report.error_report(&error.clone().into(), &due.tenant);
             (error.case, None, Some(error.line()))
         }
     };

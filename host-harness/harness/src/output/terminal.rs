@@ -6,9 +6,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 use tokio_util::sync::CancellationToken;
 
+use crate::failure::Failure;
+use crate::input;
+
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
+/// The maximum length of an answer to a question.
+const MAX_ANSWER_BYTES: u64 = 1024;
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Returns the text in one line. Escapes replace the characters that move a terminal's cursor or change the direction
@@ -55,20 +60,12 @@ pub(crate) async fn confirm(question: &str, stop: &CancellationToken) -> Answer 
         return Answer::NobodyToAsk;
     }
     ask(question);
-    // A separate thread reads the answer, and the program never joins this thread. So a signal can end the program
-    // while the thread waits for the answer.
-    let (answered, answer) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let _length_or_error = io::stdin().read_line(&mut line);
-        let _nobody_waits = answered.send(line);
-    });
-    let line = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Answer::Stopped,
-        line = answer => line.unwrap_or_default(),
-    };
-    if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Answer::Yes } else { Answer::No }
+    match input::standard_input(stop, |stdin| input::line(stdin, MAX_ANSWER_BYTES)).await {
+        Ok(line) if matches!(line.to_ascii_lowercase().as_str(), "y" | "yes") => Answer::Yes,
+        Err(Failure::Stopped(_)) => Answer::Stopped,
+        // An answer that can't be read is no consent.
+        Ok(_) | Err(_) => Answer::No,
+    }
 }
 
 /// Writes a note to standard error.

@@ -16,7 +16,7 @@ use tiktok_shop_host::egress::Proxy;
 use tiktok_shop_host::events::Actor;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::{ComponentDigest, TenantId};
-use tiktok_shop_private_file::Access;
+use tiktok_shop_private_file::{self as private_file, Access};
 
 use super::address::Address;
 use super::configured_text::{InvalidText, Rule, cleaned};
@@ -112,10 +112,12 @@ const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"];
 /// The variables in which systems put the name of the user: first Unix, then Windows.
 const USER: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
 
-/// Returns the user of this machine as an actor. `None` if no variable has a name that an actor can have. The name is
-/// not verified: the user can set these variables, and can also name any actor with an option.
+/// Returns the user of this machine as an actor. If no variable has a name that an actor can have, as in a container or
+/// in a job of cron, returns the id of the user of this process, for example `uid:1000`. The name is not verified: the
+/// user can set these variables, and can also name any actor with an option.
 pub(super) fn user() -> Option<Actor> {
-    USER.iter().find_map(|name| read(name).ok().flatten()?.parse().ok())
+    let named = USER.iter().find_map(|name| read(name).ok().flatten()?.parse().ok());
+    named.or_else(|| format!("uid:{}", private_file::user_id()).parse().ok())
 }
 
 /// Checks every variable of the program, also those that the command does not use.

@@ -13,8 +13,12 @@ use super::address::Address;
 use super::fake::FakeAddress;
 use super::keys::{EarlierKeys, FoundKeys, HostKeySource};
 use super::tenant::TenantScope;
-use crate::failure::Failure;
+use crate::failure::{Failure, missing_key_file};
 use crate::output::Report;
+
+/// The part of an error message that says how to name host keys.
+const NAME_THEM: &str =
+    "set TIKTOK_SHOP_HOST_KEYS, or name a key file with --key-file; keys init makes one for an empty database";
 
 /// Whether a command needs host keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +85,7 @@ pub(crate) fn prepare(
         && matches!(database, DatabaseOrigin::Default | DatabaseOrigin::Fake);
     let missing = match (found, database) {
         (FoundKeys::Default(_), DatabaseOrigin::Server) => {
-            "host keys: with PostgreSQL, host keys must be named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with \
-             --key-file; keys init makes one for an empty database"
-                .to_owned()
+            format!("host keys: with PostgreSQL, host keys must be named: {NAME_THEM}")
         }
         (FoundKeys::Named(keys) | FoundKeys::Default(keys), _) => return Ok(Prepared::Here(keys)),
         (FoundKeys::DefaultFileMissing(_), DatabaseOrigin::Memory) => {
@@ -96,21 +98,14 @@ pub(crate) fn prepare(
             return Ok(Prepared::FirstRun(path));
         }
         (FoundKeys::DefaultFileMissing(_), DatabaseOrigin::Server) => {
-            "host keys: none are named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with --key-file; keys init makes \
-             one for an empty database"
-                .to_owned()
+            format!("host keys: none are named: {NAME_THEM}")
         }
         (FoundKeys::DefaultFileMissing(path), _) => format!(
-            "host keys: {}: there is no such file, and no other host keys are named; name them with \
-             TIKTOK_SHOP_HOST_KEYS or --key-file, or make a file for an empty database with keys init",
+            "host keys: {}: there is no such file, and no other host keys are named: {NAME_THEM}",
             path.display()
         ),
         (FoundKeys::NamedFileMissing(path), _) => {
-            let text = format!(
-                "host keys: {}: there is no such file; put the file there, or make a new one for an empty database with \
-                 keys init",
-                path.display()
-            );
+            let text = missing_key_file(&path);
             if need == KeyNeed::None {
                 report.note(&text);
             }
@@ -118,7 +113,7 @@ pub(crate) fn prepare(
         }
         (FoundKeys::EarlierFileMissing { service, path }, _) => {
             let text = format!(
-                "host keys: {}: no such key file; with a key service, a key file only opens earlier data",
+                "host keys: {}: there is no such file; with a key service, a key file only opens earlier data",
                 path.display()
             );
             if need == KeyNeed::None {

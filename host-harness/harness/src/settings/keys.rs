@@ -17,7 +17,7 @@ use super::environment::{HOST_KEYS, KEY_FILE, given_by, variable};
 use super::fake::FakeAddress;
 use super::folders::{fake_key_file, key_file};
 use crate::failure::Failure;
-use crate::output::LastKeyError;
+use crate::output::LastKeyErrors;
 
 /// The source of the host keys.
 #[derive(Debug, Clone)]
@@ -204,10 +204,10 @@ impl HostKeySource {
         }
     }
 
-    /// Returns a provider of these keys that records each of its errors in `last_error`. This is necessary because the
-    /// component shortens the error of a call. It drops long words, such as the name of a key.
-    pub(crate) fn recording_provider(&self, last_error: LastKeyError) -> Arc<dyn KeyProvider> {
-        Arc::new(RecordingErrors { keys: self.provider(), last_error })
+    /// Returns a provider of these keys that records in `last_errors` each error that concerns a tenant. This is
+    /// necessary because the component shortens the error of a call. It drops long words, such as the name of a key.
+    pub(crate) fn recording_provider(&self, last_errors: LastKeyErrors) -> Arc<dyn KeyProvider> {
+        Arc::new(RecordingErrors { keys: self.provider(), last_errors })
     }
 }
 
@@ -239,29 +239,29 @@ impl KeyProvider for NoHostKeys {
 
 struct RecordingErrors {
     keys: Arc<dyn KeyProvider>,
-    last_error: LastKeyError,
+    last_errors: LastKeyErrors,
 }
 
 #[async_trait]
 impl KeyProvider for RecordingErrors {
     async fn current(&self) -> Result<HostKeyId, KeyError> {
-        self.keys.current().await.inspect_err(|error| self.last_error.record(error))
+        self.keys.current().await
     }
 
     async fn current_for(&self, tenant: &TenantId) -> Result<HostKeyId, KeyError> {
-        self.keys.current_for(tenant).await.inspect_err(|error| self.last_error.record(error))
+        self.keys.current_for(tenant).await.inspect_err(|error| self.last_errors.record(tenant, error))
     }
 
     async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
-        self.keys.wrap(tenant, key, context).await.inspect_err(|error| self.last_error.record(error))
+        self.keys.wrap(tenant, key, context).await.inspect_err(|error| self.last_errors.record(tenant, error))
     }
 
     async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
-        self.keys.unwrap(tenant, wrapped, context).await.inspect_err(|error| self.last_error.record(error))
+        self.keys.unwrap(tenant, wrapped, context).await.inspect_err(|error| self.last_errors.record(tenant, error))
     }
 
     async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
-        self.keys.destroy(tenant, wrapped_by).await.inspect_err(|error| self.last_error.record(error))
+        self.keys.destroy(tenant, wrapped_by).await.inspect_err(|error| self.last_errors.record(tenant, error))
     }
 
     fn has_key_per_tenant(&self) -> bool {

@@ -169,8 +169,8 @@ fn no_command_makes_a_host_key_if_a_database_or_a_key_file_is_named() {
     let server = "postgres://user@127.0.0.1:1/db".to_owned();
     let config = write(stage.home().join("c.toml"), format!("storage = \"{database}\"\n"), 0o600);
     let missing_default = format!(
-        "host keys: {}: there is no such file, and no other host keys are named; name them with TIKTOK_SHOP_HOST_KEYS or \
-         --key-file, or make a file for an empty database with keys init",
+        "host keys: {}: there is no such file, and no other host keys are named: set TIKTOK_SHOP_HOST_KEYS, or \
+         name a key file with --key-file; keys init makes one for an empty database",
         stage.data("host-keys").display()
     );
     let missing_named = "host keys: none: there is no such file; put the file there, or make a new one for an empty \
@@ -226,7 +226,10 @@ fn keys_init_makes_a_private_key_file_once() {
     assert!(!stdout.contains(text.trim().rsplit(':').next().unwrap()), "the key itself is not printed");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
-    let exists = format!("host keys: {}: the file exists already, and stays as it is", path.display());
+    let exists = format!(
+        "host keys: {}: the file exists already, and stays as it is; keys add appends a host key to it",
+        path.display()
+    );
     assert_eq!(stage.error(init(""), ""), (Some(1), exists));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     let elsewhere =
@@ -290,6 +293,15 @@ fn a_lost_key_file_is_not_replaced_and_connections_can_be_listed_and_ended_witho
     let Run { status, stdout, stderr } = stage.run(stage.command("keys status"), "");
     assert_eq!(status, Some(3), "{stderr}");
     assert!(stdout.contains(&format!("{id}  1          4        missing\n")), "{stdout}");
+    let advice =
+        format!("\n\nhost key {id} is missing; put it into the key file or the environment to open its 1 data key\n");
+    assert!(stdout.ends_with(&advice), "{stdout}");
+    let Run { stdout, .. } = stage.run(stage.command("keys status --json"), "");
+    let shown: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
+    let expected = (&json!(null), &json!(null), &json!([id]));
+    assert_eq!((&shown["current"], &shown["rotation_needed"], &shown["missing"]), expected, "{shown}");
+    let host_key = json!({ "host_key": id, "data_keys": 1, "records": 4, "here": false });
+    assert_eq!((&shown["host_keys"], &shown["keys"][0]["records"]), (&json!([host_key]), &json!(4)), "{shown}");
 
     assert_eq!(stage.ok("disconnect customer-7", ""), "customer-7 is disconnected\n");
     let (status, _) = stage.error(stage.command("disconnect customer-8 --revoke"), "");
@@ -417,9 +429,21 @@ fn a_command_that_works_with_all_tenants_has_no_option_for_a_tenant() {
         let (status, line) = stage.error(stage.command(&format!("{command} --tenant us")), "");
         assert!(status == Some(2) && line.starts_with("unknown option --tenant"), "{command}: {line}");
     }
-    // A tenant variable that is set for all commands of a container does not disturb the commands for all tenants.
+    // Nobody may believe that the variable limits these commands to the tenant.
     stage.ok("migrate", "");
-    assert_eq!(stage.run(with(stage.command("sweep"), "TIKTOK_SHOP_TENANT", "us"), "").status, Some(0));
+    for command in ["sweep", "keys status", "keys add", "keys promote k", "keys rotate", "keys retire k"] {
+        let refused = stage.error(with(stage.command(command), "TIKTOK_SHOP_TENANT", "us"), "");
+        let why = "TIKTOK_SHOP_TENANT names tenant us, but this command works with all tenants; unset the variable";
+        assert_eq!(refused, (Some(2), why.to_owned()), "{command}");
+    }
+    // A container that contains the app of one tenant has the variable for all its commands.
+    let app = stage.app();
+    let mut sweep = with(stage.command("sweep"), "TIKTOK_SHOP_TENANT", "us");
+    sweep.env("TIKTOK_SHOP_APP_KEY", app.app_key).env("TIKTOK_SHOP_APP_SECRET", app.app_secret);
+    let Run { status, stderr, .. } = stage.run(sweep, "");
+    let note = "note: this command works with all tenants; TIKTOK_SHOP_TENANT only says that the app of \
+                TIKTOK_SHOP_APP_KEY belongs to tenant us\n";
+    assert!(status == Some(0) && stderr.starts_with(note), "{stderr}");
 }
 
 #[test]

@@ -126,6 +126,9 @@ fn an_error_is_an_object() {
     let retired = error("keys retire host-0000000000000000", "");
     assert_eq!(
         retired,
-        json!({ "status": 5, "case": "absent", "detail": "there is no host key host-0000000000000000" })
+        json!({
+            "status": 5, "case": "absent",
+            "detail": "there is no host key host-0000000000000000; keys status shows the host keys",
+        })
     );
 }

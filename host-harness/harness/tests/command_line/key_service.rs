@@ -274,7 +274,7 @@ fn a_database_moves_from_a_key_file_to_the_service() {
     service.ok("refresh customer-7 --force", "");
 
     service.configure(&format!("key-file = 'nowhere'\n{table}"));
-    let missing = "/nowhere: no such key file; with a key service, a key file only opens earlier data";
+    let missing = "/nowhere: there is no such file; with a key service, a key file only opens earlier data";
     let (status, line) = service.error("refresh customer-7 --force");
     assert!(status == Some(3) && line.ends_with(missing), "{line}");
     // `keys status` opens no sealed value. So it succeeds, and reports the missing key file on standard error.

@@ -24,7 +24,7 @@ With a key service, raise min_decryption_version of the keys there instead, as d
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness keys retire host-0000000000000000
-  error: there is no host key host-0000000000000000
+  error: there is no host key host-0000000000000000; keys status shows the host keys
 
 Exit status: 0 if the key was removed; 1 if the key is in use or is the current host key, and then
 the key stays; 2 if the host keys come from the environment or a key service; 5 if there is no key
