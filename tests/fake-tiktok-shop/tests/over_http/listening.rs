@@ -50,6 +50,31 @@ async fn on_loopback_a_fake_does_not_answer_under_other_addresses() {
 }
 
 #[tokio::test]
+async fn every_printed_link_answers_at_the_address_on_which_the_fake_listens() {
+    for listen in ["127.0.0.1", "127.0.0.2", "0.0.0.0"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
+            .args(["--json", "--listen", listen])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let line = BufReader::new(program.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
+        let announcement: Value = serde_json::from_str(&line).unwrap();
+        let reached = if listen == "0.0.0.0" { "127.0.0.1" } else { listen };
+        for link in ["/start_page", "/control", "/apps/0/consent", "/apps/1/consent"] {
+            let link = announcement.pointer(link).unwrap().as_str().unwrap();
+            let (authority, path) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
+            let address: SocketAddr = authority.parse().unwrap();
+            assert_eq!(address.ip().to_string(), reached, "{link}");
+            let reply = send(address, "GET", authority, &format!("/{path}"), &[], "").await;
+            assert_eq!(reply.status, 200, "{link}");
+        }
+        program.kill().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_program_warns_if_it_listens_beyond_loopback_and_prints_links_with_its_name() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
         .args(["--json", "--listen", "0.0.0.0", "--host-name", "localhost:8080"])
