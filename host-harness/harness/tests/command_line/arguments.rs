@@ -99,7 +99,7 @@ fn a_wrong_argument_is_described_in_one_line() {
 #[test]
 fn a_password_in_an_argument_is_refused_and_not_repeated() {
     let stage = Stage::new();
-    let commands = [["events", "--storage"].as_slice(), &["keys", "status", "--storage"], &["contract"]];
+    let commands: [&[&str]; 3] = [&["events", "--storage"], &["keys", "status", "--storage"], &["contract"]];
     // The driver decodes each part of an address, so an encoded password is a password, too.
     let addresses = [
         "postgres://user:CANARY@127.0.0.1:1/db",
@@ -108,7 +108,7 @@ fn a_password_in_an_argument_is_refused_and_not_repeated() {
         "postgres://127.0.0.1:1/pass%77ord=CANARY",
     ];
     for (arguments, address) in commands.iter().flat_map(|command| addresses.map(|address| (command, address))) {
-        let (status, line) = stage.error(stage.with(&[arguments, [address].as_slice()].concat()), "");
+        let (status, line) = stage.error(stage.with(&[*arguments, &[address]].concat()), "");
         assert_eq!(status, Some(2), "{line}");
         let expected = "an argument must not contain a password, because other users can read it; put the address into \
                         TIKTOK_SHOP_STORAGE, for contract into TIKTOK_SHOP_CONTRACT_STORAGE, or into the configuration file";
