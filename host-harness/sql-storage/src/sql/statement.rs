@@ -17,7 +17,7 @@ pub(crate) const MAX_VALUES: usize = 1_000;
 
 /// A statement and the values that have been bound so far.
 pub(crate) struct Statement {
-    pub(super) sql: String,
+    pub(crate) sql: String,
     pub(super) values: Vec<Value>,
 }
 
