@@ -17,7 +17,7 @@ use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ShopId, TenantId};
 
 use crate::sql::dialect::Dialect;
-use crate::sql::statement::{BindValues as _, Statement, statement};
+use crate::sql::statement::{Statement, statement};
 
 /// Returns a statement with the common table expression `page`. This expression selects the columns `customer` and
 /// `account` of one page, in the order of the list. `rest` is the SQL text that follows the expression.
@@ -147,12 +147,12 @@ mod tests {
         }
     }
 
-    /// Fills the tables with 20 000 connections of the tenant `t`. With fewer connections, PostgreSQL may rightly read a
-    /// whole table.
+    /// Fills the tables with 20 000 connections of the tenant `t`. If there were few connections, PostgreSQL could read
+    /// a whole table faster than an index.
     const FILL: &str = "\
         INSERT INTO tiktok_shop_tenant_keys (tenant, id, number) VALUES ('t', 'k', 1); \
-        INSERT INTO tiktok_shop_tokens (tenant, customer, account, revision, refresh_due_at, sealed_by, sealed, written_at) \
-        SELECT 't', 'c' || n, 'a' || n, 'r', n, 'k', '', now() FROM generate_series(1, 20000) n; \
+        INSERT INTO tiktok_shop_tokens (tenant, customer, account, revision, refresh_due_at, sealed_by, sealed, \
+        written_at) SELECT 't', 'c' || n, 'a' || n, 'r', n, 'k', '', now() FROM generate_series(1, 20000) n; \
         INSERT INTO tiktok_shop_connections (tenant, customer, account, revision, token_lineage, token_generation, \
         seller_name, seller_base_region, granted_scopes, shop_policy, status, ends_at, connected_at, granted_at, \
         refreshed_at) SELECT 't', 'c' || n, 'a' || n, 'r', '', 0, 's' || n, '', '[]', 'all', \
