@@ -193,9 +193,9 @@ pub(crate) async fn fetch_all(on: impl Run, statement: Statement) -> Result<Vec<
     on.fetch_all(statement).await
 }
 
-/// Runs a statement and returns the first database row of its result. `None` if the result is empty.
+/// Runs a statement whose result has at most one database row, and returns this row.
 pub(crate) async fn fetch_optional(on: impl Run, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
-    on.fetch_optional(statement).await
+    Ok(fetch_all(on, statement).await?.into_iter().next())
 }
 
 /// Runs a statement that writes, and returns the number of database rows that it changed.
