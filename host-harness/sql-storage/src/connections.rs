@@ -22,8 +22,7 @@ use self::shops::{PlacedShop, insert_shops, placed, read_shop};
 use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
 use crate::sql::statement::{
-    BindValues as _, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, numbered,
-    statement,
+    connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, numbered, statement,
 };
 use crate::storage::SqlStorage;
 use crate::swap::Condition;
