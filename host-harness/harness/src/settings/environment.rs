@@ -47,13 +47,16 @@ pub(crate) const ACTOR: &str = "TIKTOK_SHOP_ACTOR";
 pub(crate) const COMPONENT: &str = "TIKTOK_SHOP_COMPONENT";
 pub(crate) const COMPONENT_SHA256: &str = "TIKTOK_SHOP_COMPONENT_SHA256";
 
+/// Checks the value of a variable, and says what is wrong with it.
+type Check = fn(&str) -> Result<(), String>;
+
 /// A variable of the program.
 struct Variable {
     name: &'static str,
     /// The characters that its value may have.
     rule: Rule,
     /// Checks its value. `None` if every value without wrong characters can be used.
-    check: Option<fn(&str) -> Result<(), String>>,
+    check: Option<Check>,
 }
 
 /// Every variable of the program. The program knows no other variable that begins with [`PREFIX`].
@@ -83,7 +86,7 @@ const fn any(name: &'static str, rule: Rule) -> Variable {
     Variable { name, rule, check: None }
 }
 
-const fn checked(name: &'static str, rule: Rule, check: fn(&str) -> Result<(), String>) -> Variable {
+const fn checked(name: &'static str, rule: Rule, check: Check) -> Variable {
     Variable { name, rule, check: Some(check) }
 }
 
