@@ -159,7 +159,6 @@ impl From<RotationError> for Failure {
             RotationError::Storage(error) => Self::Storage(error),
             RotationError::Key(error) => Self::Storage(error.into()),
             RotationError::KeyFile(error) => error.into(),
-            RotationError::NoSuchKey(_) => Self::Absent(error.to_string()),
             other => Self::Refused(other.to_string()),
         }
     }

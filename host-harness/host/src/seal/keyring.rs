@@ -349,11 +349,9 @@ impl Keyring {
             (Err(StorageError::Unavailable(_)), Some(key)) => return Ok(key),
             (Err(error), _) => return Err(error),
         };
-        let gone = |why| StorageError::Refused(format!("key-unavailable({id}): {why}"));
         match keys.iter().find(|key| key.id == *id) {
-            Some(key) if key.wrapped.is_some() => self.unwrap_for(purpose, tenant, key).await,
-            Some(_) => Err(gone("the tenant's key of that name has been erased")),
-            None => Err(gone("the tenant has no key of that name")),
+            Some(key) => self.unwrap_for(purpose, tenant, key).await,
+            None => Err(DataKeyGone::Absent(id.clone()).into()),
         }
     }
 
@@ -412,8 +410,7 @@ impl Keyring {
         if let Some(key) = confirmed {
             return Ok(key);
         }
-        let gone = || StorageError::Refused(format!("key-unavailable({}): it has been erased", key.id));
-        let wrapped = key.wrapped.as_ref().ok_or_else(gone)?;
+        let wrapped = key.wrapped.as_ref().ok_or_else(|| DataKeyGone::Erased(key.id.clone()))?;
         match (self.ask_to_unwrap(tenant, &key.id, wrapped).await, cached) {
             (Ok(key), _) => Ok(key),
             (Err(KeyError::Unavailable { .. }), Some(cached)) => {
@@ -506,6 +503,21 @@ impl Keyring {
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keyring").finish_non_exhaustive()
+    }
+}
+
+/// Why a tenant's data key can't be used although the storage has answered. [`KeyError`] says the same of a host key.
+#[derive(Debug, thiserror::Error)]
+enum DataKeyGone {
+    #[error("key-unavailable({0}): the tenant has no key of that name")]
+    Absent(KeyId),
+    #[error("key-unavailable({0}): the tenant's key of that name has been erased")]
+    Erased(KeyId),
+}
+
+impl From<DataKeyGone> for StorageError {
+    fn from(gone: DataKeyGone) -> Self {
+        Self::Refused(gone.to_string())
     }
 }
 

@@ -279,6 +279,50 @@ async fn a_provider_after_another_unwraps_what_the_other_one_wrapped_and_wraps_w
     assert_eq!(earlier.unwrap(&t, &new, b"context").await.unwrap_err(), KeyError::Unknown(new.host_key.clone()));
 }
 
+/// A provider that only answers `destroy`.
+struct Destroys(Destruction);
+
+#[async_trait]
+impl KeyProvider for Destroys {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        Err(KeyError::Unavailable { key: None, why: "not asked in this test".to_owned() })
+    }
+
+    async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+        Err(KeyError::Unavailable { key: None, why: "not asked in this test".to_owned() })
+    }
+
+    async fn unwrap(&self, _: &TenantId, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        Err(KeyError::Unknown(wrapped.host_key.clone()))
+    }
+
+    async fn destroy(&self, _: &TenantId, _: &[HostKeyId]) -> Result<Destruction, KeyError> {
+        Ok(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_host_key_counts_as_destroyed_only_if_no_provider_of_a_succession_keeps_one() {
+    use Destruction::{Destroyed, NotPossible};
+
+    let kept = |key: &str| Destruction::NotAllowed { key: key.to_owned(), next: format!("delete {key}") };
+    let both = Destruction::NotAllowed { key: "a or b".to_owned(), next: "delete a; delete b".to_owned() };
+    for (current, earlier, expected) in [
+        (Destroyed, NotPossible, Destroyed),
+        (Destroyed, Destroyed, Destroyed),
+        (NotPossible, Destroyed, Destroyed),
+        (NotPossible, NotPossible, NotPossible),
+        (Destroyed, kept("b"), kept("b")),
+        (NotPossible, kept("b"), kept("b")),
+        (kept("a"), Destroyed, kept("a")),
+        (kept("a"), NotPossible, kept("a")),
+        (kept("a"), kept("b"), both),
+    ] {
+        let providers = KeySuccession::new(Arc::new(Destroys(current.clone())), Arc::new(Destroys(earlier.clone())));
+        assert_eq!(providers.destroy(&tenant("t"), &[]).await.unwrap(), expected, "{current:?} {earlier:?}");
+    }
+}
+
 /// More than the 60 s for which a cached key is used before the host reads the tenant's keys again.
 const PAST_CACHE_AGE: Duration = Duration::from_secs(61);
 
