@@ -294,8 +294,8 @@ impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
     }
 }
 
-/// Returns whether the renewal of the connection's tokens is certainly due at `now`. The connector decides this from the
-/// times in the row.
+/// Returns whether the renewal of the connection's tokens is certainly due at `now`. The connector decides this from
+/// the times in the row.
 fn is_overdue(connection: &Connection, now: UnixSeconds) -> bool {
     let core = |at: UnixSeconds| CoreSeconds::new(at.0);
     let expiry = connection.access_expires_at.map_or(Expiry::Unknown, |end| Expiry::At(core(end)));

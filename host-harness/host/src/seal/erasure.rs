@@ -110,13 +110,13 @@ impl Keyring {
     }
 
     /// Destroys the host key of a tenant, if the provider has a host key for each tenant, and if the host key wraps a
-    /// data key of this database. Call this function before [`erase`](Self::erase), because the erasure deletes the data
-    /// keys. After both, the erasure is final in every copy and backup of the database.
+    /// data key of this database. Call this function before [`erase`](Self::erase), because the erasure deletes the
+    /// data keys. After both, the erasure is final in every copy and backup of the database.
     ///
     /// Another host may add a data key during this function, for example because a seller finishes a consent. Then the
-    /// provider may have kept its host key, because no data key named it yet, or may have made a new one. So the function
-    /// looks at the data keys again after the destruction, and repeats the destruction if it finds a new one. If a
-    /// seller finishes a consent later, the tenant begins again with a new host key.
+    /// provider may have kept its host key, because no data key named it yet, or may have made a new one. So the
+    /// function looks at the data keys again after the destruction, and repeats the destruction if it finds a new one.
+    /// If a seller finishes a consent later, the tenant begins again with a new host key.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the destruction.

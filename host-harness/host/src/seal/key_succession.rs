@@ -54,8 +54,9 @@ impl KeyProvider for KeySuccession {
         }
     }
 
-    /// Destroys the tenant's host key in both providers, because older copies of the database contain data keys that the
-    /// host key of the earlier provider wraps. If a provider has the same host keys for all tenants, it destroys none.
+    /// Destroys the tenant's host key in both providers, because older copies of the database contain data keys that
+    /// the host key of the earlier provider wraps. If a provider has the same host keys for all tenants, it destroys
+    /// none.
     async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
         use Destruction::{Destroyed, NotAllowed, NotPossible};
 

@@ -20,8 +20,9 @@ use crate::randomness::Randomness;
 use crate::secret::Secret;
 use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey, WrappedKey};
 
-/// How long a call may begin with cached keys, and how long a cached key may be used to decrypt values. After this time,
-/// the host reads the tenant's keys again, to notice an erasure or a new key. [`Keyring::GRACE`] includes this time.
+/// How long a call may begin with cached keys, and how long a cached key may be used to decrypt values. After this
+/// time, the host reads the tenant's keys again, to notice an erasure or a new key. [`Keyring::GRACE`] includes this
+/// time.
 pub(super) const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
 /// How long an unwrapped key is used before the host asks the provider again whether it still unwraps the key. So the
 /// host notices if a host key was deleted in a key service, or if the host may no longer use the host key.
@@ -114,8 +115,8 @@ impl Use {
 }
 
 impl CachedKeys {
-    /// Returns whether a use may rely on the list of keys without reading it again. A call that has begun seals with the
-    /// key that it has, so that its save does not need one more read. [`Keyring::GRACE`] is long enough for this.
+    /// Returns whether a use may rely on the list of keys without reading it again. A call that has begun seals with
+    /// the key that it has, so that its save does not need one more read. [`Keyring::GRACE`] is long enough for this.
     fn is_fresh(&self, purpose: Use) -> bool {
         purpose == Use::Seal || self.read_at.elapsed() < MAX_CACHE_AGE
     }
@@ -296,8 +297,9 @@ impl Keyring {
     }
 
     /// Returns the tenant's newest key. Adds a key if the tenant has no key or if its newest key is erased. A call that
-    /// begins reads the keys again after [`MAX_CACHE_AGE`], unless the storage is unavailable. Another host may have removed or erased a cached key. The storage then answers the write with [`StorageError::KeyGone`],
-    /// and the caller must seal the value again.
+    /// begins reads the keys again after [`MAX_CACHE_AGE`], unless the storage is unavailable. Another host may have
+    /// removed or erased a cached key. The storage then answers the write with [`StorageError::KeyGone`], and the
+    /// caller must seal the value again.
     async fn sealing_key(&self, tenant: &TenantId, purpose: Use) -> Result<(KeyId, Arc<DataKey>), StorageError> {
         let (is_fresh, cached) = match self.lock().get(tenant) {
             Some(known) => (known.is_fresh(purpose), known.newest(purpose)),

@@ -92,8 +92,8 @@ impl SealedStorage {
     /// Returns this storage for one call that only lists or deletes connections of one tenant. If the tenant's keys are
     /// not available, reads from the returned storage leave the sealed values out. The call asks for each key at most
     /// once. `timeout` is the time for one read or save. The call waits for a key for nine tenths of this time, so that
-    /// time for the storage is left. The nine tenths are longer than a [key service](super::KeyProvider) needs to report
-    /// that it is unavailable, and after such a report the keyring still uses a cached key.
+    /// time for the storage is left. The nine tenths are longer than a [key service](super::KeyProvider) needs to
+    /// report that it is unavailable, and after such a report the keyring still uses a cached key.
     pub(crate) fn leaving_out_missing_keys(mut self, timeout: Duration) -> Self {
         let (no_answer, refused) = (AtomicBool::new(false), Mutex::default());
         self.missing_key = MissingKey::LeavesOut(Arc::new(LeftOut { wait: timeout / 10 * 9, no_answer, refused }));

@@ -166,8 +166,8 @@ async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     assert_eq!(storage.load_row(&t, &key("bare", "a")).await, Ok(None));
 }
 
-/// A provider that has a host key for each tenant. It destroys the host key only if a data key of the database names it.
-/// Just before the first destruction, another host adds a data key.
+/// A provider that has a host key for each tenant. It destroys the host key only if a data key of the database names
+/// it. Just before the first destruction, another host adds a data key.
 struct ConsentBeforeDestruction {
     keys: HostKeys,
     storage: Arc<MemoryStorage>,
