@@ -28,6 +28,34 @@ pub enum DisconnectTarget {
     Shop(String),
 }
 
+/// A [`DisconnectTarget`] as texts, so that a host can ask what a disconnect of the target means without a copy of its
+/// ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetText<'a> {
+    /// An account with all its shops. `None` means every account of the customer.
+    All(Option<&'a str>),
+    /// One shop, given by its id.
+    Shop(&'a str),
+}
+
+impl<'a> TargetText<'a> {
+    /// Returns whether the target names a connection to this account that contains these shops.
+    #[must_use]
+    pub fn names(self, account: &str, shops: impl IntoIterator<Item = &'a str>) -> bool {
+        match self {
+            Self::All(only) => only.is_none_or(|only| only == account),
+            Self::Shop(id) => shops.into_iter().any(|shop| shop == id),
+        }
+    }
+
+    /// Returns whether a revocation of the target asks TikTok to revoke this stored shop of this account. Every other
+    /// customer whose connection contains the shop loses it, too.
+    #[must_use]
+    pub fn revokes(self, account: &str, shop: &'a str, standing: ShopStanding) -> bool {
+        self.names(account, [shop]) && standing.can_be_revoked()
+    }
+}
+
 /// Whether to ask TikTok to revoke the shops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteGrant {
@@ -245,7 +273,7 @@ impl Revocation {
         seen: &Seen,
         listed: &Listed,
     ) -> ShopGrant {
-        if shop.standing == ShopStanding::NoLongerGranted {
+        if !shop.standing.can_be_revoked() {
             return ShopGrant::Revoked;
         }
         let key = &row.connection.key;
@@ -276,7 +304,7 @@ impl Revocation {
     /// Reads TikTok's list of shops if the connection is alive, and if `shops` is empty or contains a shop without a
     /// cipher. A shop that TikTok no longer grants needs no cipher.
     async fn list_for(&self, effects: &impl Effects, row: &Row, shops: &[Shop], seen: &Seen) -> Listed {
-        let lacks = |shop: &Shop| shop.standing != ShopStanding::NoLongerGranted && shop.listed.cipher.is_none();
+        let lacks = |shop: &Shop| shop.standing.can_be_revoked() && shop.listed.cipher.is_none();
         if row.connection.dead().is_some() || !(shops.is_empty() || shops.iter().any(lacks)) {
             return Listed::NotNeeded;
         }
@@ -408,4 +436,31 @@ fn without_cipher() -> Error {
 
 fn without_cipher_because(cause: Cause) -> Error {
     Error::new(Cause::RevocationNotTried).with_note(&format!("the list of shops could not be read: {}", cause.code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_revokes_its_own_shops_that_tiktok_still_grants() {
+        use ShopStanding::{Granted, Inactive, NoLongerGranted, Unconfirmed};
+
+        for (target, account, shop, expected) in [
+            (TargetText::All(None), "a", "1", true),
+            (TargetText::All(Some("a")), "a", "1", true),
+            (TargetText::All(Some("a")), "b", "1", false),
+            (TargetText::Shop("1"), "a", "1", true),
+            (TargetText::Shop("1"), "b", "1", true),
+            (TargetText::Shop("1"), "a", "2", false),
+        ] {
+            for standing in [Granted, Inactive, Unconfirmed] {
+                assert_eq!(target.revokes(account, shop, standing), expected, "{target:?} {account} {shop}");
+            }
+            assert!(!target.revokes(account, shop, NoLongerGranted), "{target:?} {account} {shop}");
+        }
+        assert!(TargetText::Shop("2").names("a", ["1", "2"]));
+        assert!(!TargetText::Shop("3").names("a", ["1", "2"]));
+        assert!(TargetText::All(Some("a")).names("a", []), "an account without shops is named, too");
+    }
 }

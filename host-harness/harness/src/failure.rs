@@ -175,7 +175,6 @@ impl From<RotationError> for Failure {
             RotationError::Storage(error) => Self::Storage(error),
             RotationError::Key(error) => Self::Storage(error.into()),
             RotationError::KeyFile(error) => error.into(),
-            RotationError::NoSuchKey(_) => Self::Absent(format!("{error}{SEE_STATUS}")),
             RotationError::Current(_) => Self::Refused(format!("{error}, with keys promote and keys rotate")),
             RotationError::InUse { .. } => Self::Refused(format!("{error}, with keys rotate")),
             other => Self::Refused(other.to_string()),

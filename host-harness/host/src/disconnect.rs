@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::FutureExt as _;
+use tiktok_shop_connector_core::operation::disconnect::TargetText;
 
-use crate::connection::{Connection, ConnectionKey, ShopStanding};
+use crate::connection::{Connection, ConnectionKey};
 use crate::error::{CallError, Failure};
 use crate::events::Cause;
 use crate::guest::{CallLog, Found, Operation, Scope, Secrets};
@@ -20,6 +21,16 @@ pub enum DisconnectTarget {
     /// One shop, in every connection of the customer that contains it. A connection that loses its last linked shop
     /// ends.
     Shop(ShopId),
+}
+
+impl DisconnectTarget {
+    /// Returns the target as the connector sees it. The connector decides which connections and shops the target means.
+    fn in_core(&self) -> TargetText<'_> {
+        match self {
+            Self::All(account) => TargetText::All(account.as_ref().map(AccountId::as_str)),
+            Self::Shop(shop) => TargetText::Shop(shop.as_str()),
+        }
+    }
 }
 
 /// Whether `disconnect` asks TikTok to withdraw the app's access to the shops.
@@ -85,12 +96,11 @@ impl ConnectorHost {
         let mut shared: BTreeMap<ConnectionKey, Vec<ShopId>> = BTreeMap::new();
         for entry in run_within(timeout, storage.list_rows(tenant, customer)).await? {
             let Connection { key, shops, .. } = entry.row.connection;
-            if matches!(target, DisconnectTarget::All(Some(account)) if *account != key.account) {
-                continue;
-            }
-            let is_meant = |shop: &ShopId| !matches!(target, DisconnectTarget::Shop(id) if id != shop);
-            let granted = shops.into_iter().filter(|shop| shop.standing != ShopStanding::NoLongerGranted);
-            for shop in granted.map(|shop| shop.id).filter(is_meant) {
+            for shop in shops {
+                if !target.in_core().revokes(key.account.as_str(), shop.id.as_str(), shop.standing.in_core()) {
+                    continue;
+                }
+                let shop = shop.id;
                 for owner in run_within(timeout, storage.owners(tenant, &shop)).await? {
                     let shops = if owner.customer == *customer { continue } else { shared.entry(owner).or_default() };
                     if !shops.contains(&shop) {
@@ -136,10 +146,8 @@ impl ConnectorHost {
                 async move { guest.call_disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
             });
         let ended = disconnecting.await?;
-        let found = found.connections(|key, shops| match &meant {
-            DisconnectTarget::All(account) => account.as_ref().is_none_or(|account| *account == key.account),
-            DisconnectTarget::Shop(shop) => shops.contains(shop),
-        });
+        let found = found
+            .connections(|key, shops| meant.in_core().names(key.account.as_str(), shops.iter().map(ShopId::as_str)));
         Ok(Disconnected { found, ..ended })
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
-use tiktok_shop_connector_core::token::{Expiry, MAX_BACK_OFF, latest_due_at};
+use tiktok_shop_connector_core::token::{self, Expiry, MAX_BACK_OFF};
 
 pub use self::outcome::{AccessTokenState, PassedOver, PassedOverReason, SweepOutcome, Swept};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
@@ -294,12 +294,12 @@ impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
     }
 }
 
-/// Returns whether the renewal of the connection's tokens is certainly due at `now`. The row does not contain the exact
-/// due time, so the latest possible due time decides.
+/// Returns whether the renewal of the connection's tokens is certainly due at `now`. The connector decides this from
+/// the times in the row.
 fn is_overdue(connection: &Connection, now: UnixSeconds) -> bool {
     let core = |at: UnixSeconds| CoreSeconds::new(at.0);
     let expiry = connection.access_expires_at.map_or(Expiry::Unknown, |end| Expiry::At(core(end)));
-    core(now) >= latest_due_at(expiry, core(connection.refreshed_at))
+    token::is_overdue(expiry, core(connection.refreshed_at), core(now))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ const MAX_ATTEMPTS: u32 = 3;
 /// so that the hosts of a fleet do not repeat their requests at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The error text for an answer with status 404 that does not say that a key is missing.
-const NOT_FOUND: &str = "HTTP 404, but not as for a missing key; check the address and the load balancer";
+const NOT_FOUND: &str = "HTTP 404, but not as for a missing key";
 
 /// Whether a request may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +155,10 @@ impl Client {
     }
 
     fn build(&self, request: &ApiRequest<'_>) -> Result<Request<Full<Bytes>>, ServiceError> {
-        let malformed = |_| ServiceError::Malformed("the request has a path or a token that HTTP does not allow");
+        let malformed = |_| {
+            let why = "its mount, or the token, has a character that HTTP does not allow; correct it in the settings";
+            ServiceError::Unsendable(why)
+        };
         let uri = self.address.of(request.path).map_err(malformed)?;
         let mut built = Request::builder().method(&request.method).uri(uri).header(REQUEST, "true");
         if let Some(token) = request.token {
@@ -169,7 +172,7 @@ impl Client {
         let body = match request.body {
             Some(body) => {
                 built = built.header(CONTENT_TYPE, "application/json");
-                let text = serde_json::to_vec(body).map_err(|_| ServiceError::Malformed("the request is not JSON"))?;
+                let text = serde_json::to_vec(body).map_err(|_| ServiceError::Unsendable("the request is not JSON"))?;
                 // The bytes are zeroed when they are dropped, after the request was sent.
                 Bytes::from_owner(Zeroizing::new(text))
             }
@@ -361,12 +364,31 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_token_that_http_does_not_allow_is_the_fault_of_the_settings_and_not_of_an_answer() {
+        let address = Address::parse("http://127.0.0.1:9").unwrap();
+        let client = Client::new(address, None, None, Duration::from_secs(3)).unwrap();
+        let token = Secret::from("s.CANARY\n");
+        let request = ApiRequest {
+            method: Method::GET,
+            path: "auth/token/lookup-self",
+            token: Some(&token),
+            body: None,
+            repeat: Repeat::Always,
+            asker: "the token",
+        };
+        let error = client.send(&request).await.unwrap_err().to_string();
+        let expected = "can't be asked: its mount, or the token, has a character that HTTP does not allow; correct it \
+                        in the settings";
+        assert_eq!(error, expected);
+    }
+
     #[test]
     fn an_error_repeats_no_secret_of_the_request() {
         for text in ["you sent s.CANARY-token", "bad plaintext CANARY-plaintext"] {
             let shown = refused(400, text).to_string();
             assert!(!shown.contains("CANARY"), "{shown}");
-            assert!(shown.ends_with("because it contains a part of the request"), "{shown}");
+            assert!(shown.contains("because it contains a part of the request; "), "{shown}");
         }
     }
 }

@@ -275,7 +275,7 @@ impl KeyProvider for KeyService {
                 Err(error) => Err(error),
             }
         };
-        inner.within_deadline(None, deletion).await
+        inner.within_deadline(name.as_str().parse().ok().as_ref(), deletion).await
     }
 
     fn has_key_per_tenant(&self) -> bool {

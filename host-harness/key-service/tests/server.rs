@@ -226,7 +226,9 @@ async fn each_state_of_the_service_has_its_own_error_and_nothing_is_lost_meanwhi
     assert_eq!(keys.unwrap(&t, &wrapped, CONTEXT).await.unwrap().expose(), &[7; 32]);
 
     server.stop();
-    assert_eq!(why(&keys).await, format!("{service} can't be reached: Connection refused (os error 111)"));
+    let away =
+        "can't be reached: Connection refused (os error 111); check the address, the network and the certificate";
+    assert_eq!(why(&keys).await, format!("{service} {away}"));
     server.start_again();
     assert_eq!(keys.unwrap(&t, &wrapped, CONTEXT).await.unwrap().expose(), &[7; 32]);
 }

@@ -29,6 +29,8 @@ use tokio_rustls::TlsAcceptor;
 
 const LOOKED_UP: &str = r#"{"data":{"ttl":0,"renewable":false}}"#;
 
+const FAILED: &str = "failed with HTTP 500: internal error; the log of the service says more";
+
 fn options(address: String) -> Options {
     Options::new(address, Auth::Token("s.CANARY".into()))
 }
@@ -64,7 +66,7 @@ async fn a_request_that_changes_nothing_is_repeated_after_a_transient_failure() 
 
     let (address, paths) = stub(vec![500; 9], LOOKED_UP).await;
     let error = KeyService::new(options(format!("http://{address}"))).unwrap().current().await.unwrap_err();
-    assert_eq!(why(error), format!("the key service at {address} failed with HTTP 500: internal error"));
+    assert_eq!(why(error), format!("the key service at {address} {FAILED}"));
     assert_eq!(paths.lock().unwrap().len(), 3);
 }
 
@@ -73,8 +75,21 @@ async fn a_login_that_was_sent_is_not_repeated() {
     let (address, paths) = stub(vec![500; 9], "").await;
     let auth = Auth::AppRole { mount: "approle".into(), role_id: "r".into(), secret_id: "CANARY".into() };
     let error = KeyService::new(Options::new(format!("http://{address}"), auth)).unwrap().current().await.unwrap_err();
-    assert_eq!(why(error), format!("the key service at {address} failed with HTTP 500: internal error"));
+    assert_eq!(why(error), format!("the key service at {address} {FAILED}"));
     assert_eq!(*paths.lock().unwrap(), ["/v1/auth/approle/login"]);
+}
+
+/// A service that has no authentication at the configured mount.
+#[tokio::test]
+async fn a_login_at_a_wrong_mount_names_the_mount() {
+    let answer = || async { (StatusCode::NOT_FOUND, r#"{"errors":["no handler for route \"auth/nowhere/login\""]}"#) };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    let auth = Auth::AppRole { mount: "nowhere".into(), role_id: "r".into(), secret_id: "CANARY".into() };
+    let error = KeyService::new(Options::new(format!("http://{address}"), auth)).unwrap().current().await.unwrap_err();
+    let no_mount = "has no authentication at auth/nowhere; enable it there or correct auth-mount";
+    assert_eq!(why(error), format!("the key service at {address} {no_mount}"));
 }
 
 /// The server of this test stands for a load balancer that has no route to the key service.
@@ -112,9 +127,10 @@ async fn a_server_that_never_answers_fails_at_the_deadline() {
             open.push(stream);
         }
     });
+    let late = "did not answer in time; check the network and the load of the service";
     let started = Instant::now();
     let error = KeyService::new(options(format!("http://{address}"))).unwrap().current().await.unwrap_err();
-    assert_eq!(why(error), format!("the key service at {address} did not answer in time"));
+    assert_eq!(why(error), format!("the key service at {address} {late}"));
     assert_eq!(started.elapsed().as_secs(), 8);
 }
 
@@ -156,7 +172,8 @@ async fn only_an_authority_of_the_file_may_sign_the_certificate() {
     KeyService::new(trusting.clone()).unwrap().current().await.unwrap();
 
     let error = KeyService::new(options(address)).unwrap().current().await.unwrap_err();
-    let refused = "can't be reached: invalid peer certificate: UnknownIssuer";
+    let refused = "can't be reached: invalid peer certificate: UnknownIssuer; check the address, the network and the \
+                   certificate";
     assert_eq!(why(error), format!("the key service at localhost:{port} {refused}"));
 
     for (content, why) in [

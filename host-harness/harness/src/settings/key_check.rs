@@ -192,7 +192,9 @@ pub(crate) struct CheckedTenants<'a> {
 }
 
 /// Checks whether the host keys open the stored data keys of the given tenants. If none of these tenants has a data
-/// key, checks the data keys of all tenants. If there is a key service, asks it.
+/// key, checks the data keys of all tenants. If there is a key service, asks it. A command that works with all tenants
+/// begins with the given tenants, and reads on until a data key opens, so that the broken key of one tenant does not
+/// stop the command for the others.
 ///
 /// # Errors
 /// Data keys are stored, and the host keys here open none of them. Or the command works with one tenant, and the host
@@ -206,7 +208,10 @@ pub(crate) async fn check_fit(
 ) -> Result<(), Failure> {
     // The provider that records errors is not used, because an error of this check belongs to no call.
     let keyring = Keyring::new(Arc::clone(storage), keys.provider(), Arc::new(SystemRandomness));
-    let check = keyring.check_host_keys(tenants).await?;
+    let check = match scope {
+        TenantScope::One => keyring.check_host_keys(tenants).await?,
+        TenantScope::All => keyring.check_host_keys_of_all(tenants).await?,
+    };
     let HostKeyCheck { usable: _, unusable } = &check;
     if unusable.is_empty() {
         return Ok(());

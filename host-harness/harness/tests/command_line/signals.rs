@@ -124,7 +124,7 @@ fn a_rotation_that_gets_a_signal_stops_and_is_finished_later() {
         let mut rotate = stage.command("keys rotate --single-machine");
         let mut child = rotate.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let note = read_line(&mut child);
-        assert!(note.starts_with("note: waiting 120 s for running calls; "), "{note}");
+        assert!(note.starts_with("note: waiting 180 s for running calls; "), "{note}");
         send(signal, &child);
         let ended = child.wait_with_output().unwrap();
         assert_eq!((ended.status.code(), ended.stdout), (Some(7), Vec::new()), "{signal}");

@@ -56,7 +56,7 @@ impl Imports {
         let (token_save, row_save) = (SaveBudget::new(timeout), SaveBudget::new(timeout));
         let (last_row, unsettled_row) = (None, None);
         let storage = match scope.keys {
-            KeyUse::Optional => storage.leaving_out_missing_keys(),
+            KeyUse::Optional => storage.leaving_out_missing_keys(timeout),
             KeyUse::First | KeyUse::WhenNeeded => storage,
         };
         Self {
@@ -169,13 +169,7 @@ impl Imports {
     async fn list_rows(&self, customer: String) -> Result<Vec<RowEntry>, StorageError> {
         let customer = self.customer(customer)?;
         let tenant = &self.scope.tenant;
-        let rows = async {
-            match self.scope.keys {
-                KeyUse::Optional => self.storage.list_rows_without_keys(tenant, &customer).await,
-                KeyUse::First | KeyUse::WhenNeeded => self.storage.list_rows(tenant, &customer).await,
-            }
-        };
-        let rows = run_within(self.timeout, rows).await?;
+        let rows = run_within(self.timeout, self.storage.list_rows(tenant, &customer)).await?;
         self.secrets.learn_rows(&rows);
         if let Some(found) = &self.scope.found {
             rows.iter().for_each(|entry| found.row(entry));

@@ -53,7 +53,7 @@ pub enum KeyFileError {
         /// The reason why the keys are invalid.
         source: InvalidHostKeys,
     },
-    /// The file contains no key with this id, so this key can't become the current key.
+    /// The file contains no key with this id, so this key can't become the current key, and can't be retired.
     #[error("there is no host key {0}")]
     NoSuchKey(HostKeyId),
     /// The key with this id is already the current key.

@@ -3,7 +3,7 @@
 use anstyle::Style;
 use clap::Args;
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::RotationError;
+use tiktok_shop_host::seal::{KeyFileError, RotationError};
 
 use super::{Instead, NEEDS_KEY_FILE, check_changeable, key_file};
 use crate::failure::Failure;
@@ -55,7 +55,7 @@ impl Retire {
         check_changeable(&keyring, &opened.keys).await?;
         let is_retired = match keyring.retire(file, &host_key).await {
             Ok(()) => true,
-            Err(RotationError::NoSuchKey(_)) if allow_absent => false,
+            Err(RotationError::KeyFile(KeyFileError::NoSuchKey(_))) if allow_absent => false,
             Err(error) => return Err(error.into()),
         };
         if report.is_json() {

@@ -2,6 +2,7 @@
 //! time.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -11,10 +12,14 @@ use crate::clock::ManualClock;
 use crate::connection::{Connection, Shop, ShopStanding, UnixSeconds};
 use crate::credentials::StaticCredentials;
 use crate::events::{Cause, EventKind, Origin};
+use crate::id::{HostKeyId, TenantId};
 use crate::randomness::SystemRandomness;
 use crate::refresh::RefreshMode;
-use crate::seal::{HostKeys, Keyring};
-use crate::storage::{Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage};
+use crate::seal::{DataKey, HostKeys, KeyError, KeyProvider, Keyring};
+use crate::secret::Secret;
+use crate::storage::{
+    Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage, WrappedKey,
+};
 
 const SAVE: Duration = Duration::from_secs(10);
 const NOW: Duration = Duration::from_secs(1_767_225_600);
@@ -38,10 +43,14 @@ fn origin() -> Origin {
 }
 
 fn imports_in(scope: Scope, storage: Arc<dyn HostStorage>) -> Imports {
+    imports_with(scope, sealed(storage))
+}
+
+fn imports_with(scope: Scope, storage: SealedStorage) -> Imports {
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
     let credentials = GuestCredentials { fetched: None, provider: Arc::new(StaticCredentials::new()) };
-    Imports::new(scope, sealed(storage), credentials, clock, revisions, SAVE, Secrets::default())
+    Imports::new(scope, storage, credentials, clock, revisions, SAVE, Secrets::default())
 }
 
 /// Returns a storage that seals (encrypts) every value before it writes the value to `storage`. All sealed storages of
@@ -123,6 +132,68 @@ async fn the_guest_gets_what_the_host_has_fetched_and_later_questions_reach_the_
             assert_eq!(format!("{answer:?}"), format!("{:?}", reply(Err::<(), _>(expected))));
         }
     }
+}
+
+/// A key service that never answers. It counts how often it is asked to unwrap a data key.
+#[derive(Default)]
+struct NeverAnswers(AtomicUsize);
+
+#[async_trait]
+impl KeyProvider for NeverAnswers {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        std::future::pending().await
+    }
+
+    async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+        std::future::pending().await
+    }
+
+    async fn unwrap(&self, _: &TenantId, _: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+}
+
+/// Makes the accesses of a `disconnect` of a customer with four accounts: list the rows, look at each record, delete
+/// each record, delete each row.
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_of_several_accounts_waits_once_for_a_key_service_that_never_answers() {
+    let storage: Arc<dyn HostStorage> = Arc::new(memory());
+    let (tenant, customer): (TenantId, CustomerId) = ("acme".parse().unwrap(), "mine".parse().unwrap());
+    let stored = sealed(Arc::clone(&storage));
+    let accounts = ["a", "b", "c", "d"];
+    for account in accounts {
+        let key = ConnectionKey { customer: customer.clone(), account: account.parse().unwrap() };
+        let revision: Revision = format!("r-{account}").parse().unwrap();
+        let record = OpenWrite { value: b"record".to_vec().into(), refresh_due_at: None };
+        let next = Next { revision: revision.clone(), value: record };
+        stored.swap_token(&tenant, &key, None, Some(&next)).await.unwrap();
+        let mut shop = Shop::new("1".parse().unwrap(), key.account.clone());
+        shop.cipher = Some(Secret::from("cipher"));
+        let mut row = Row::new(Connection::new(key.clone()));
+        row.connection.shops = vec![shop];
+        stored.swap_row(&tenant, &key, None, Some(&Next { revision, value: row }), &[]).await.unwrap();
+    }
+    let service = Arc::new(NeverAnswers::default());
+    let keyring = Keyring::new(Arc::clone(&storage), Arc::clone(&service) as _, Arc::new(SystemRandomness));
+    let keyless = SealedStorage::new(Arc::clone(&storage), Arc::new(keyring));
+    let mut imports = imports_with(Scope::for_deletion(&tenant, &customer, origin()), keyless);
+
+    let began = Instant::now();
+    assert_eq!(imports.list_rows("mine".to_owned()).await.unwrap().len(), 4);
+    for account in accounts {
+        let key = || types::ConnectionKey { customer: "mine".to_owned(), account: account.to_owned() };
+        let seen = imports.swap_token(key(), None, None).await.unwrap();
+        let token_storage::SwapOutcome::Stale(Some(entry)) = seen else { panic!("{account}") };
+        let deleted = imports.swap_token(key(), Some(entry.revision), None).await.unwrap();
+        assert!(matches!(deleted, token_storage::SwapOutcome::Deleted), "{account}: {deleted:?}");
+        let row = imports.load_row(key()).await.unwrap().unwrap();
+        let deleted = imports.swap_row(key(), Some(row.revision.into()), None).await.unwrap();
+        assert!(matches!(deleted, connection_storage::SwapOutcome::Deleted), "{account}: {deleted:?}");
+    }
+    assert_eq!(storage.accounts(&tenant, &customer).await, Ok(vec![]));
+    assert_eq!(storage.list_rows(&tenant, &customer).await, Ok(vec![]));
+    assert_eq!((service.0.load(Ordering::SeqCst), began.elapsed().as_secs()), (1, 9));
 }
 
 #[tokio::test]
