@@ -113,7 +113,8 @@ impl OnceDigest {
     }
 
     /// Draws the digest of an event that may happen any number of times. If the host repeats a write whose answer was
-    /// lost, it uses the same digest again, so the event is appended only once.
+    /// lost, it uses the same digest again, so the event is appended only once. The storage keeps one digest for each
+    /// such event, so the number of digests grows with the number of events.
     ///
     /// # Errors
     /// The source of randomness failed.
