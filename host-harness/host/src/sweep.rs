@@ -50,8 +50,8 @@ impl Sweep {
     }
 }
 
-/// Why a sweep ended early. The storage could not list the due connections or the authorizations that end, or could not
-/// look up or store an expiry notice. Refreshes that had begun were finished.
+/// Why a sweep ended early. The storage could not list the due connections or the authorizations that end, could not read
+/// the rows of connections, or could not look up or store an expiry notice. Refreshes that had begun were finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the sweep ended early: {source}")]
 pub struct SweepError {
@@ -191,24 +191,16 @@ impl ConnectorHost {
                             }
                             List::DueLater if course.is_new(&listed.due) => {
                                 let due = listed.due.clone();
-                                let refreshing = self.clone().refresh_if_overdue(now, listed.due);
-                                running.push(ended(due, tokio::spawn(refreshing)));
+                                running.push(ended(due, tokio::spawn(self.clone().refresh_overdue(listed.due))));
                             }
                             List::Due | List::DueLater => {}
                         }
                     }
-                    None => {
-                        match run_within(self.storage_timeout(), self.storage().due(by, course.last.as_ref(), PAGE))
-                            .await
-                        {
-                            Ok(page) if page.is_empty() => listed_all = Some(Ok(())),
-                            Ok(page) => {
-                                let predecessor = std::mem::replace(&mut course.last, page.last().cloned());
-                                waiting = self.in_random_order(predecessor, page).into_iter();
-                            }
-                            Err(source) => listed_all = Some(Err(source)),
-                        }
-                    }
+                    None => match self.load_page(list, by, course).await {
+                        Ok(None) => listed_all = Some(Ok(())),
+                        Ok(Some(page)) => waiting = page.into_iter(),
+                        Err(source) => listed_all = Some(Err(source)),
+                    },
                 }
             }
             let next = if course.swept.stopped {
@@ -242,6 +234,42 @@ impl ConnectorHost {
         listed_all.unwrap_or(Ok(()))
     }
 
+    /// Loads the next page of a list, in random order. `None` means that the list has ended. Leaves out the connections
+    /// of the list `DueLater` that are not overdue.
+    async fn load_page<E: FnMut(&Due, &SweepOutcome)>(
+        &self,
+        list: List,
+        by: UnixSeconds,
+        course: &mut Course<E>,
+    ) -> Result<Option<Vec<Listed>>, StorageError> {
+        let page = run_within(self.storage_timeout(), self.storage().due(by, course.last.as_ref(), PAGE)).await?;
+        if page.is_empty() {
+            return Ok(None);
+        }
+        let predecessor = std::mem::replace(&mut course.last, page.last().cloned());
+        let page = match list {
+            List::Due => page,
+            List::DueLater => {
+                let new: Vec<_> = page.into_iter().filter(|due| course.is_new(due)).collect();
+                self.overdue(new, course.sweep.now).await?
+            }
+        };
+        Ok(Some(self.in_random_order(predecessor, page)))
+    }
+
+    /// Returns the overdue connections among these. Reads all their rows with one call, because most connections of a
+    /// page are not overdue.
+    async fn overdue(&self, page: Vec<Due>, now: UnixSeconds) -> Result<Vec<Due>, StorageError> {
+        if page.is_empty() {
+            return Ok(page);
+        }
+        let rows = run_within(self.storage_timeout(), self.storage().load_rows(&page)).await?;
+        let mut rows = rows.into_iter();
+        // If there is no row, the connector decides whether to refresh, because it checks the token record.
+        let is_overdue = |_: &Due| rows.next().flatten().is_none_or(|entry| is_overdue(&entry.row.connection, now));
+        Ok(page.into_iter().filter(is_overdue).collect())
+    }
+
     /// Refreshes a connection if it is still due. The outcome is `None` if it is no longer due.
     async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> Option<SweepOutcome> {
         let Listed { predecessor, due } = listed;
@@ -255,16 +283,9 @@ impl ConnectorHost {
         Some(self.refresh_listed(&due).await)
     }
 
-    /// Refreshes a connection of the list `DueLater` if it is overdue. Usually the connector answers that another call
-    /// has claimed the refresh token, or that a pause has not ended. In these cases the connector sends nothing to
-    /// TikTok. The outcome is `None` if the connection is not overdue.
-    async fn refresh_if_overdue(self, now: UnixSeconds, due: Due) -> Option<SweepOutcome> {
-        let row = run_within(self.storage_timeout(), self.storage().load_row(&due.tenant, &due.key)).await;
-        // If the storage fails or has no row, the connector decides whether to refresh, because it checks the token
-        // record.
-        if row.is_ok_and(|row| row.is_some_and(|row| !is_overdue(&row.row.connection, now))) {
-            return None;
-        }
+    /// Refreshes an overdue connection of the list `DueLater`. Usually the connector answers that another call has
+    /// claimed the refresh token, or that a pause has not ended. In these cases the connector sends nothing to TikTok.
+    async fn refresh_overdue(self, due: Due) -> Option<SweepOutcome> {
         Some(self.refresh_listed(&due).await.with_next_attempt(due.at))
     }
 

@@ -1,20 +1,23 @@
 //! Tests that a sweep waits for a random time before it starts, so that the hosts of a fleet do not sweep at the same
 //! moment, and that a refresh that panics does not stop the sweep.
 
+use std::collections::BTreeMap;
 use std::future::{pending, ready};
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tiktok_shop_host::clock::{Clock, ManualClock};
-use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::randomness::Randomness;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::{
-    KeyStorage as _, MemoryStorage, Next, Sealed, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
+    Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
+    Passage, Row, Sealed, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
 };
 use tiktok_shop_host::sweep::{Sweep, SweepOutcome, Swept};
 use tiktok_shop_host::{CallError, Component, ConnectorHost, KeyId, TenantId};
@@ -99,6 +102,43 @@ async fn storage_with_due(customers: &[&str]) -> MemoryStorage {
         storage.swap_token(&tenant, &key, None, Some(&next)).await.unwrap();
     }
     storage
+}
+
+/// Counts the accesses to the storage by method.
+#[derive(Default)]
+struct Counts(Mutex<BTreeMap<&'static str, usize>>);
+
+#[async_trait]
+impl Interceptor for Counts {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        *self.0.lock().unwrap().entry(access.method()).or_default() += 1;
+        Passage::Forward
+    }
+}
+
+/// The three connections are due in the second after the sweep. Their rows say that they are not overdue, so the sweep
+/// has nothing to do for them.
+#[tokio::test]
+async fn a_sweep_reads_the_rows_of_a_page_with_one_call() {
+    let customers = ["customer-1", "customer-2", "customer-3"];
+    let memory = storage_with_due(&customers).await;
+    for customer in customers {
+        let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
+        let next = Next { revision: "r".parse().unwrap(), value: Row::new(Connection::new(key.clone())) };
+        memory.swap_row(&"t".parse().unwrap(), &key, None, Some(&next), &[]).await.unwrap();
+    }
+    let counts = Arc::new(Counts::default());
+    let host = ConnectorHost::builder()
+        .component(Component::Bytes(guest::component("plugin", Body::Trap)))
+        .storage(Arc::new(Intercepted::new(Arc::new(memory), Arc::clone(&counts) as Arc<_>)))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
+        .credentials(Arc::new(StaticCredentials::new()))
+        .build()
+        .unwrap();
+    let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(0), NonZeroUsize::MIN) };
+    assert_eq!(host.sweep(sweep, pending(), |_, _| ()).await.unwrap(), Swept::default());
+    // The list of due connections is empty. The list of connections that become due later has one page.
+    assert_eq!(*counts.0.lock().unwrap(), BTreeMap::from([("due", 3), ("load_rows", 1), ("endings", 1)]));
 }
 
 #[tokio::test]
