@@ -50,8 +50,9 @@ impl Sweep {
     }
 }
 
-/// Why a sweep ended early. The storage could not list the due connections or the authorizations that end, could not read
-/// the rows of connections, or could not look up or store an expiry notice. Refreshes that had begun were finished.
+/// Why a sweep ended early. The storage could not list the due connections or the authorizations that end, could not
+/// read the rows of connections, or could not look up or store an expiry notice. Refreshes that had begun were
+/// finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the sweep ended early: {source}")]
 pub struct SweepError {

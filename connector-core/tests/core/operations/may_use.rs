@@ -36,8 +36,8 @@ fn statuses() -> Vec<(Status, TokenRecord)> {
     alive.into_iter().chain(dead).collect()
 }
 
-/// Returns a host with one connection in this status. `change` changes its only shop, which is granted and linked and has
-/// a cipher.
+/// Returns a host with one connection in this status. `change` changes its only shop, which is granted and linked and
+/// has a cipher.
 fn host_with(status: Status, record: &TokenRecord, change: impl FnOnce(&mut Shop)) -> ScriptedHost {
     let host = ScriptedHost::with_record(record);
     let mut row = row_of(&key(), record, &["1"]);

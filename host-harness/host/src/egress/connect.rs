@@ -76,8 +76,8 @@ impl Connector {
         }
     }
 
-    /// Connects to a server of TikTok Shop. Every step on the way has a deadline of its own: to connect to the server or
-    /// the proxy, TLS with the proxy, to open the tunnel, and TLS with TikTok Shop.
+    /// Connects to a server of TikTok Shop. Every step on the way has a deadline of its own: to connect to the server
+    /// or the proxy, TLS with the proxy, to open the tunnel, and TLS with TikTok Shop.
     async fn connect(&self, authority: Authority) -> Result<MaybeHttpsStream<RouteStream>, ConnectFailure> {
         let Deadlines { connect, tls, .. } = self.deadlines;
         if let Some(&address) = self.stand_ins.get(&authority) {

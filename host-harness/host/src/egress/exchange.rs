@@ -98,8 +98,8 @@ impl Client {
         let between_bytes = shorter(self.deadlines.between_bytes, options.between_bytes_timeout);
 
         let exchange = async {
-            // Nothing is sent before the whole body is read. So if the guest does not finish the body in time, the error
-            // says that nothing was sent.
+            // Nothing is sent before the whole body is read. So if the guest does not finish the body in time, the
+            // error says that nothing was sent.
             let read = timeout_at(connected_by, with_whole_body(request)).await;
             let request = read.map_err(|_late| Error::ConnectionTimeout)??;
             self.send_and_read_head(request, connected_by, first_byte, end).await
@@ -131,8 +131,8 @@ impl Client {
         Ok(with_decoded_body(response, self.response_bytes).await?)
     }
 
-    /// Sends the request and reads the head of the response. If there was no connection yet at `connected_by`, the error
-    /// says that nothing was sent. The time `first_byte` begins when there is a connection, because only then the
+    /// Sends the request and reads the head of the response. If there was no connection yet at `connected_by`, the
+    /// error says that nothing was sent. The time `first_byte` begins when there is a connection, because only then the
     /// request may be sent. `end` is the deadline of the whole request.
     async fn send_and_read_head(
         &self,

@@ -25,8 +25,8 @@ pub(crate) struct Program {
     pub(super) calls: Lane,
     pub(super) webhooks: Lane,
     /// The places in which webhooks ask for the credentials of tenants that are not known yet. Anybody can post a
-    /// webhook with an invented tenant. Because these webhooks have places of their own, they never hold up the webhooks
-    /// of a known tenant.
+    /// webhook with an invented tenant. Because these webhooks have places of their own, they never hold up the
+    /// webhooks of a known tenant.
     pub(super) webhooks_of_unknown_tenants: Turns,
     pub(super) known_tenants: KnownTenants,
     _ticker: Arc<Ticker>,

@@ -31,8 +31,8 @@ pub trait ConnectionStorage: Send + Sync {
     /// Returns the row of each of these connections, in the order of `connections`. `None` stands for a connection
     /// without a row. A sweep reads the rows of up to 500 connections with one call.
     ///
-    /// The default implementation calls [`load_row`](Self::load_row) for each connection. A storage on a database should
-    /// read all rows with one query instead.
+    /// The default implementation calls [`load_row`](Self::load_row) for each connection. A storage on a database
+    /// should read all rows with one query instead.
     ///
     /// # Errors
     /// See [`StorageError`].

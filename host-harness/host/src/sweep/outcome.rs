@@ -89,8 +89,8 @@ impl SweepOutcome {
 impl PassedOver {
     fn new(error: ConnectorError, now: UnixSeconds, access_token: AccessTokenState) -> Self {
         let (reason, pause) = if is_held(&error) {
-            // The connector names a pause of about one second, because the earlier refresh may end at any time. The claim
-            // was written before now, so it expires at most `CLAIM_LIFE` after now.
+            // The connector names a pause of about one second, because the earlier refresh may end at any time. The
+            // claim was written before now, so it expires at most `CLAIM_LIFE` after now.
             (PassedOverReason::Held, CLAIM_LIFE)
         } else {
             (PassedOverReason::BackingOff, error.retry_after().unwrap_or_default())
