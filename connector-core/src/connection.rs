@@ -44,6 +44,10 @@ impl ShopStanding {
 
 /// The facts that decide whether a customer may use a shop now. `call`, `list-shops` and `receive-webhook` all use this
 /// type for the decision. The host uses it for the events about lost and regained shops.
+///
+/// Whether a cipher is stored is no such fact. TikTok lists some shops without a cipher, and its documentation does not
+/// agree whether calls for local shops need one. So a call without a cipher is sent, and TikTok decides. If TikTok asks
+/// for the cipher, the row shows the failure `shop-cipher-missing`, and a refresh is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShopUse {
     /// Why the connection is dead; `None` if it is not dead.

@@ -10,12 +10,14 @@ use async_trait::async_trait;
 use fake_tiktok_shop::{DeauthorizeNotice, DeauthorizeShop, Decision, Fault, ReplacedRefreshToken};
 use futures::future::join;
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding};
-use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant, SharedConnection};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::{ConnectorHost, ShopId};
 use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
-use tiktok_shop_tests::{Access, DAY, DEAUTHORIZE, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
+use tiktok_shop_tests::{
+    Access, DAY, DEAUTHORIZE, Interceptor, Passage, SHOPS, Stage, customer_id, grant, refusal, tenant,
+};
 
 async fn disconnect(stage: &Stage, target: DisconnectTarget, remote: RemoteGrant) -> Disconnected {
     stage.host.disconnect(&tenant(0), &customer_id("alice"), target, remote).await.unwrap()
@@ -136,6 +138,55 @@ async fn the_connections_of_other_customers_that_lose_shops_are_told_before_a_re
     assert_eq!(shared(DisconnectTarget::All(Some("nope".parse().unwrap()))).await, []);
     assert_eq!(shared(DisconnectTarget::Shop(shops[1].clone())).await, [(bob.key, vec![shops[1].clone()])]);
     assert_eq!(shared(DisconnectTarget::Shop("7490000000000000001".parse().unwrap())).await, []);
+}
+
+/// The seller opens a shop after alice has connected. No row of alice contains this shop before the revocation.
+#[tokio::test]
+async fn a_shop_that_only_tiktoks_latest_list_contains_is_found_before_a_revocation_and_named_after_it() {
+    let stage = Stage::new();
+    let bob = stage.connect("bob", "cross-border").await.unwrap();
+    let shops: Vec<ShopId> = bob.shops.iter().map(|shop| shop.id.clone()).collect();
+    let new = stage.fake.remove_shop("cross-border", shops[4].as_str()).unwrap();
+    let key = stage.connect("alice", "cross-border").await.unwrap().key;
+    assert_eq!(stage.connection("alice").await.shops.len(), 4);
+    stage.fake.add_shop("cross-border", new).unwrap();
+    stage.clear_requests();
+
+    let (tenant, alice) = (tenant(0), customer_id("alice"));
+    let kept = stage.host.shared_connections(&tenant, &alice, &DisconnectTarget::Shop(shops[4].clone())).await;
+    assert_eq!((kept.unwrap(), stage.requests_to(SHOPS)), (Vec::new(), 0));
+    let shared = stage.host.shared_connections(&tenant, &alice, &DisconnectTarget::All(None)).await.unwrap();
+    assert_eq!(shared, [SharedConnection { key: bob.key, shops: shops.clone() }]);
+    assert_eq!(stage.requests_to(SHOPS), 1);
+
+    let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
+    let revoked: BTreeSet<_> = ended.revoked.iter().map(|revoked| revoked.shop.clone()).collect();
+    assert_eq!((revoked, failures(&ended)), (shops.into_iter().collect(), vec![]));
+    assert!(ended.revoked.iter().all(|revoked| revoked.account == key.account));
+    assert_eq!(stage.requests_to(DEAUTHORIZE), 5);
+}
+
+#[tokio::test]
+async fn a_revocation_names_exactly_the_shops_that_it_has_ended() {
+    let stage = Stage::new();
+    let shops: Vec<ShopId> =
+        stage.connect("alice", "cross-border").await.unwrap().shops.into_iter().map(|shop| shop.id).collect();
+    let revoked = |ended: &Disconnected| ended.revoked.iter().map(|revoked| revoked.shop.clone()).collect::<Vec<_>>();
+    // The customer only unlinks the first shop, and TikTok still grants it.
+    let ended = disconnect(&stage, DisconnectTarget::Shop(shops[0].clone()), RemoteGrant::Keep).await;
+    assert_eq!(revoked(&ended), []);
+    let ended = disconnect(&stage, DisconnectTarget::Shop(shops[1].clone()), RemoteGrant::Revoke).await;
+    assert_eq!(revoked(&ended), [shops[1].clone()]);
+    // TikTok has already revoked the second shop, and does not revoke the next one now.
+    let fault = "HTTP 503, HTML";
+    stage.fake.fault_next(DEAUTHORIZE, fault, Fault::named(fault).unwrap());
+    let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
+    let kept: Vec<_> = ended.not_revoked.iter().filter_map(|kept| kept.shop.clone()).collect();
+    assert_eq!(kept.len(), 1);
+    let mut expected: Vec<_> =
+        shops.iter().filter(|shop| **shop != shops[1] && !kept.contains(shop)).cloned().collect();
+    expected.sort();
+    assert_eq!(revoked(&ended), expected);
 }
 
 /// When the seller connects, TikTok's list of shops contains no ciphers. Later the list contains ciphers, but the

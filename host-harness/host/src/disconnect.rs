@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use futures::FutureExt as _;
 use tiktok_shop_connector_core::operation::disconnect::TargetText;
 
-use crate::connection::{Connection, ConnectionKey};
+use crate::connection::{Connection, ConnectionKey, ConnectionStatus, ShopStanding};
 use crate::error::{CallError, Failure};
 use crate::events::Cause;
 use crate::guest::{CallLog, Found, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
+use crate::refresh::RefreshMode;
 use crate::storage::{StorageError, run_within};
 
 /// The connections that `disconnect` ends.
@@ -43,6 +44,15 @@ pub enum RemoteGrant {
     Revoke,
 }
 
+/// A shop to which the app has lost its access.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RevokedShop {
+    /// The account of the shop.
+    pub account: AccountId,
+    /// The shop.
+    pub shop: ShopId,
+}
+
 /// A shop for which TikTok did not withdraw the access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotRevoked {
@@ -64,6 +74,10 @@ pub struct Disconnected {
     /// The connections that continue without the shop of [`DisconnectTarget::Shop`]. Empty after
     /// [`DisconnectTarget::All`].
     pub remaining: Vec<Connection>,
+    /// The shops that TikTok no longer grants because of this call, in byte order. Empty after [`RemoteGrant::Keep`].
+    /// The list contains the shops that were stored when the call began. So call
+    /// [`shared_connections`](ConnectorHost::shared_connections) before, which stores TikTok's latest list.
+    pub revoked: Vec<RevokedShop>,
     /// The shops for which TikTok did not withdraw the access. These shops are disconnected in the storage
     /// nevertheless.
     pub not_revoked: Vec<NotRevoked>,
@@ -81,8 +95,12 @@ pub struct SharedConnection {
 
 impl ConnectorHost {
     /// Returns which connections of the tenant's other customers lose shops if `disconnect` revokes this target. Show
-    /// this list to the person who must confirm the revocation. The connections are in byte order. The function reads
-    /// storage only, and it needs no keys. Connections that begin after the call are not in the list.
+    /// this list to the person who must confirm the revocation. The connections are in byte order. Connections that
+    /// begin after the call are not in the list.
+    ///
+    /// The end of an authorization takes away all shops that TikTok lists now, also shops that are not stored yet. So
+    /// for [`DisconnectTarget::All`] the function first makes a `refresh` of each connection that works, which stores
+    /// TikTok's list. If a list can't be read, the stored shops count, and the log has a warning.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -92,6 +110,9 @@ impl ConnectorHost {
         customer: &CustomerId,
         target: &DisconnectTarget,
     ) -> Result<Vec<SharedConnection>, StorageError> {
+        if let DisconnectTarget::All(account) = target {
+            self.read_shops_again(tenant, customer, account.as_ref()).await?;
+        }
         let (storage, timeout) = (self.storage(), self.storage_timeout());
         let mut shared: BTreeMap<ConnectionKey, Vec<ShopId>> = BTreeMap::new();
         for entry in run_within(timeout, storage.list_rows(tenant, customer)).await? {
@@ -110,6 +131,29 @@ impl ConnectorHost {
             }
         }
         Ok(shared.into_iter().map(|(key, shops)| SharedConnection { key, shops }).collect())
+    }
+
+    /// Stores TikTok's latest list of shops of the customer's account, or of all accounts of the customer. A connection
+    /// that does not work keeps its shops.
+    async fn read_shops_again(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        only: Option<&AccountId>,
+    ) -> Result<(), StorageError> {
+        for entry in run_within(self.storage_timeout(), self.storage().list_rows(tenant, customer)).await? {
+            let Connection { key, status, .. } = entry.row.connection;
+            let is_meant = only.is_none_or(|account| *account == key.account);
+            if !is_meant || matches!(status, ConnectionStatus::ReauthorizationRequired(_)) {
+                continue;
+            }
+            let origin = self.origin(Cause::Disconnect);
+            let refreshing = self.refresh_from(origin, tenant, customer, Some(&key.account), RefreshMode::WhenDue);
+            if let Err(error) = refreshing.await {
+                tracing::warn!(tenant = tenant.as_str(), %error, "the shops could not be read before a revocation");
+            }
+        }
+        Ok(())
     }
 
     /// Deletes connections from storage, whatever TikTok answers. For each connection, it deletes the tokens first, and
@@ -146,8 +190,31 @@ impl ConnectorHost {
                 async move { guest.call_disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
             });
         let ended = disconnecting.await?;
-        let found = found
-            .connections(|key, shops| meant.in_core().names(key.account.as_str(), shops.iter().map(ShopId::as_str)));
-        Ok(Disconnected { found, ..ended })
+        let found = found.connections(|key, shops| {
+            meant.in_core().names(key.account.as_str(), shops.keys().map(ShopId::as_str))
+        });
+        let revoked = match remote {
+            RemoteGrant::Keep => Vec::new(),
+            RemoteGrant::Revoke => revoked(&found, &meant, &ended.not_revoked),
+        };
+        Ok(Disconnected { found: found.into_keys().collect(), revoked, ..ended })
     }
+}
+
+/// Returns the shops that TikTok granted before the call and no longer grants.
+fn revoked(
+    found: &BTreeMap<ConnectionKey, BTreeMap<ShopId, ShopStanding>>,
+    target: &DisconnectTarget,
+    not_revoked: &[NotRevoked],
+) -> Vec<RevokedShop> {
+    let is_kept = |account: &AccountId, shop: &ShopId| {
+        let names = |kept: &NotRevoked| kept.account == *account && kept.shop.as_ref().is_none_or(|kept| kept == shop);
+        not_revoked.iter().any(names)
+    };
+    let shops = found.iter().flat_map(|(key, shops)| shops.iter().map(move |(shop, standing)| (key, shop, standing)));
+    let ended = shops.filter(|&(key, shop, standing)| {
+        let revokes = target.in_core().revokes(key.account.as_str(), shop.as_str(), standing.in_core());
+        revokes && !is_kept(&key.account, shop)
+    });
+    ended.map(|(key, shop, _)| RevokedShop { account: key.account.clone(), shop: shop.clone() }).collect()
 }

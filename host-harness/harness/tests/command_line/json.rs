@@ -85,8 +85,8 @@ fn every_command_prints_exactly_these_members() {
     let swept = [
         json!({ "tenant": "default", "customer": "customer-7", "account": account, "outcome": "refreshed" }),
         json!({
-            "refreshed": 1, "ended": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0, "notices": 0,
-            "stopped": false, "left": 0,
+            "refreshed": 1, "ended": 0, "no_longer_due": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0,
+            "notices": 0, "stopped": false, "left": 0,
         }),
     ];
     assert_eq!(stage.json("sweep", ""), swept);

@@ -113,8 +113,8 @@ fn each_member_of_an_app_comes_from_a_variable_or_from_the_file() {
     assert_eq!(
         swept[2],
         json!({
-            "refreshed": 2, "ended": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0, "notices": 0,
-            "stopped": false, "left": 0,
+            "refreshed": 2, "ended": 0, "no_longer_due": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0,
+            "notices": 0, "stopped": false, "left": 0,
         })
     );
 }

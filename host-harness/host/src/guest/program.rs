@@ -1,6 +1,7 @@
 //! Compiles and links the component, and limits how many calls run at the same time.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -13,6 +14,7 @@ use crate::build_error::BuildError;
 use crate::compiled_cache::CompiledCache;
 use crate::component::ComponentDigest;
 use crate::error::Plugin;
+use crate::id::TenantId;
 use crate::limits::Limits;
 
 /// A compiled and linked component, and the pool of its instances.
@@ -23,6 +25,11 @@ pub(crate) struct Program {
     pub(super) contract: ContractPre<CallState>,
     pub(super) calls: Lane,
     pub(super) webhooks: Lane,
+    /// The places in which webhooks ask for the credentials of tenants that are not known yet. Anybody can post a
+    /// webhook with an invented tenant. Because these webhooks have places of their own, they never hold up the
+    /// webhooks of a known tenant.
+    pub(super) webhooks_of_unknown_tenants: Turns,
+    pub(super) known_tenants: KnownTenants,
     _ticker: Arc<Ticker>,
 }
 
@@ -35,6 +42,23 @@ pub(super) struct Lane {
     pub(super) credentials: Turns,
     /// The places in which calls have an instance.
     pub(super) instances: Turns,
+}
+
+/// The tenants that certainly exist: the platform has made a call for the tenant and the provider had its credentials,
+/// or a webhook was signed with the tenant's secret. Nobody outside the platform can add a tenant.
+#[derive(Clone, Default)]
+pub(super) struct KnownTenants(Arc<RwLock<BTreeSet<TenantId>>>);
+
+impl KnownTenants {
+    pub(super) fn contains(&self, tenant: &TenantId) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(tenant)
+    }
+
+    pub(super) fn add(&self, tenant: &TenantId) {
+        if !self.contains(tenant) {
+            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+        }
+    }
 }
 
 impl Lane {
@@ -95,6 +119,8 @@ impl Program {
             contract,
             calls: Lane::new(limits, limits.concurrent_calls),
             webhooks: Lane::new(limits, limits.concurrent_webhooks),
+            webhooks_of_unknown_tenants: Turns::new(limits.share_of(limits.concurrent_webhooks), 1),
+            known_tenants: KnownTenants::default(),
             _ticker: Arc::new(ticker),
         })
     }

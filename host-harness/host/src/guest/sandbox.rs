@@ -85,7 +85,12 @@ impl Sandbox {
         let mut prepared = Prepared { credentials: None, wait: self.deadlines.queue };
         if scope.credentials == CredentialsUse::First {
             match self.fetch_credentials(&log, &scope, &mut prepared.wait).await {
-                Ok(fetched) => prepared.credentials = Some(fetched),
+                Ok(fetched) => {
+                    if fetched.is_ok() {
+                        self.program.known_tenants.add(&scope.tenant);
+                    }
+                    prepared.credentials = Some(fetched);
+                }
                 Err(error) => return log.end(Err(error)),
             }
         }
@@ -101,11 +106,18 @@ impl Sandbox {
         scope: &Scope,
         wait: &mut Duration,
     ) -> Result<FetchedCredentials, CallError> {
-        let place = self.turn(&self.lane(scope).credentials, &scope.tenant, wait).await?;
+        let is_known = !scope.is_webhook() || self.program.known_tenants.contains(&scope.tenant);
+        let turns = if is_known { &self.lane(scope).credentials } else { &self.program.webhooks_of_unknown_tenants };
+        let place = self.turn(turns, &scope.tenant, wait).await?;
         let fetching = fetch_credentials(&*self.credentials, &scope.tenant, self.deadlines.save);
         let fetched = fetching.instrument(log.span()).await;
         drop(place);
         Ok(fetched)
+    }
+
+    /// Remembers that this tenant exists, because a webhook was signed with its secret.
+    pub(crate) fn remember_tenant(&self, tenant: &TenantId) {
+        self.program.known_tenants.add(tenant);
     }
 
     /// Waits until it is the tenant's turn to take an instance, then runs `export` in a fresh instance. The call runs

@@ -279,3 +279,44 @@ async fn missing_credentials_end_a_webhook_as_they_end_a_call() {
     let error = webhook(&stage.host, "nobody", &signature(BODY)).await;
     assert_eq!(error.code(), "credentials-unavailable");
 }
+
+#[tokio::test(start_paused = true)]
+async fn webhooks_of_invented_tenants_hold_up_no_known_tenant() {
+    // The provider has no answer for an invented tenant.
+    let stage = stage(Body::Trap, &[("hooked", 2), ("called", 2)]);
+    let host = || stage.host.clone();
+    // A tenant is known after a webhook with a right signature, or after another call.
+    assert!(has_run(&at_once(webhook(&stage.host, "hooked", &signature(BODY))).await));
+    assert!(has_run(&at_once(url(&stage.host, "called")).await));
+    let invented = start((0..MANY).map(|number| {
+        let host = host();
+        async move { webhook(&host, &format!("invented-{number}"), &signature(BODY)).await }
+    }))
+    .await;
+    let asked = || (0..MANY).map(|number| stage.credentials.asked(&format!("invented-{number}"))).sum::<usize>();
+    assert_eq!(asked(), 1, "a quarter of the four places for webhooks");
+
+    for name in ["hooked", "called"] {
+        assert!(has_run(&at_once(webhook(&stage.host, name, &signature(BODY))).await), "{name}");
+    }
+    assert!(invented.iter().all(|webhook| !webhook.is_finished()));
+    assert_eq!(asked(), 1);
+    // A tenant that is not known yet waits with the invented tenants.
+    let host = host();
+    let _new = start(std::iter::once(async move { webhook(&host, "new", &signature(BODY)).await })).await;
+    assert_eq!(stage.credentials.asked("new"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_webhook_makes_no_tenant_known() {
+    let stage = stage(Body::Trap, &[("forged", 1)]);
+    let forged = signature(b"another body");
+    assert_eq!(at_once(webhook(&stage.host, "forged", &forged)).await.code(), "webhook-signature-invalid");
+    let _waiting = start(["invented", "forged"].into_iter().map(|name| {
+        let host = stage.host.clone();
+        async move { webhook(&host, name, &signature(BODY)).await }
+    }))
+    .await;
+    // The invented tenant has the only place for unknown tenants.
+    assert_eq!((stage.credentials.asked("invented"), stage.credentials.asked("forged")), (1, 1));
+}

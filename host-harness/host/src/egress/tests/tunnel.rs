@@ -27,6 +27,8 @@ enum Then {
     EndlessHead,
     /// Opens a tunnel to this address.
     Tunnel(SocketAddr),
+    /// Opens a tunnel to this address, 4 seconds after the request.
+    TunnelLate(SocketAddr),
 }
 
 /// A proxy on loopback. It records the head of each request. If it opens no tunnel, it also records the bytes that
@@ -60,7 +62,7 @@ impl ScriptedProxy {
                     // The result is ignored, because the client may break the connection off.
                     let _ = match acceptor {
                         None => serve_proxy(stream, then, head, after).await,
-                        Some(acceptor) => match acceptor.accept(stream).await {
+                        Some(acceptor) => match accept(acceptor, stream, then).await {
                             Ok(stream) => serve_proxy(stream, then, head, after).await,
                             Err(error) => Err(error),
                         },
@@ -74,6 +76,18 @@ impl ScriptedProxy {
     fn url(&self) -> String {
         format!("http://{}", self.address)
     }
+}
+
+/// Starts TLS with a client. [`Then::TunnelLate`] first waits for 4 seconds.
+async fn accept(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    then: Then,
+) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    if matches!(then, Then::TunnelLate(_)) {
+        tokio::time::sleep(4 * SECOND).await;
+    }
+    acceptor.accept(stream).await
 }
 
 async fn serve_proxy(
@@ -102,6 +116,11 @@ async fn serve_proxy(
             {}
         }
         Then::Tunnel(address) => {
+            stream.write_all(OPENED).await?;
+            copy_bidirectional(&mut stream, &mut TcpStream::connect(address).await?).await?;
+        }
+        Then::TunnelLate(address) => {
+            tokio::time::sleep(4 * SECOND).await;
             stream.write_all(OPENED).await?;
             copy_bidirectional(&mut stream, &mut TcpStream::connect(address).await?).await?;
         }
@@ -316,8 +335,63 @@ async fn a_tunnel_in_which_nobody_answers_ends_at_the_deadline() {
     let client = production_client(&proxy.url());
     let started = Instant::now();
     assert_eq!(proxy_failure(&client).await, ("DestinationUnavailable".to_owned(), ProxyFailure::TunnelBroken));
-    assert_eq!(started.elapsed().as_secs(), 15);
+    assert_eq!(started.elapsed().as_secs(), 5);
     assert!(is_only_a_handshake(&proxy.rest.recv().await.unwrap()));
+}
+
+/// Returns an acceptor for TLS with a proxy of the name [`PROXY_NAME`], and the address of a proxy at this port.
+fn tls_of_proxy(root: &Root) -> (TlsAcceptor, impl Fn(u16) -> Proxy) {
+    let acceptor = TlsAcceptor::from(root.issue(&named(&[PROXY_NAME])).server(&[], rustls::ALL_VERSIONS));
+    let pem = root.pem();
+    let at = move |port| {
+        let proxy = format!("https://{PROXY_NAME}:{port}").parse::<Proxy>().unwrap();
+        proxy.certificate_authorities(pem.as_bytes()).unwrap()
+    };
+    (acceptor, at)
+}
+
+/// The steps to a connection take 8 seconds here, longer than the guest's deadline for the first byte.
+#[tokio::test(start_paused = true)]
+async fn the_deadline_for_the_first_byte_begins_when_tls_with_tiktok_shop_is_there() {
+    let (root_of_proxy, root) = (Root::new(), Root::new());
+    let server = TlsServer::start(root.issue(&valid()), &["h2"], rustls::ALL_VERSIONS).await;
+    let (acceptor, at) = tls_of_proxy(&root_of_proxy);
+    let proxy = ScriptedProxy::start_over_tls(Then::TunnelLate(server.address), acceptor).await;
+    let client = || client_through(at(proxy.address.port()), Arc::new(Recorder::default()), root.trusted());
+
+    let started = Instant::now();
+    let options = RequestOptions { first_byte_timeout: Some(SECOND), ..RequestOptions::default() };
+    assert_eq!(body_of(fetch(&client(), TOKEN_URL, options).await).await, "{}");
+    assert_eq!(started.elapsed().as_secs(), 8);
+
+    // The guest's deadline for connecting covers all steps, and its error says that nothing was sent.
+    let started = Instant::now();
+    let options = RequestOptions { connect_timeout: Some(6 * SECOND), ..RequestOptions::default() };
+    let error = fetch(&client(), TOKEN_URL, options).await.unwrap_err();
+    assert_eq!((format!("{error:?}").as_str(), started.elapsed().as_secs()), ("ConnectionTimeout", 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_through_an_https_proxy_has_a_deadline_of_its_own() {
+    let (root_of_proxy, root) = (Root::new(), Root::new());
+    let hanging = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (acceptor, at) = tls_of_proxy(&root_of_proxy);
+    let silent = ScriptedProxy::start_over_tls(Then::Answer(b""), acceptor.clone()).await;
+    let opening = ScriptedProxy::start_over_tls(Then::Answer(OPENED), acceptor).await;
+    let late = ("ConnectionTimeout".to_owned(), ProxyFailure::AnswerTimeout);
+    for (port, expected) in [
+        // The proxy accepts the connection, and does not answer in the TLS handshake.
+        (hanging.local_addr().unwrap().port(), late.clone()),
+        // The proxy does not answer `CONNECT`.
+        (silent.address.port(), late),
+        // Nobody answers in the tunnel.
+        (opening.address.port(), ("DestinationUnavailable".to_owned(), ProxyFailure::TunnelBroken)),
+    ] {
+        let client = client_through(at(port), Arc::new(Recorder::default()), root.trusted());
+        let started = Instant::now();
+        assert_eq!(proxy_failure(&client).await, expected);
+        assert_eq!(started.elapsed().as_secs(), 5, "{expected:?}");
+    }
 }
 
 /// A proxy that inspects TLS presents a certificate that its own authority has issued.

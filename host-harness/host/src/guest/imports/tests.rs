@@ -424,12 +424,26 @@ async fn a_forced_refresh_writes_its_event_with_its_first_row() {
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
     let mut imports = forced_refresh(Arc::clone(&storage) as _);
+    imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
     assert!(matches!(lost, connection_storage::SwapOutcome::Stale(Some(_))), "{lost:?}");
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     imports.swap_row(key("mine"), Some(stored(second)), Some(row(3, ENDING))).await.unwrap();
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
     assert_eq!(kinds(&storage).await, [EventKind::Connected, EventKind::RefreshForced, ending]);
+}
+
+/// A forced refresh that claims no tokens sends nothing. It may still write a row, for example because the app key has
+/// changed.
+#[tokio::test]
+async fn a_forced_refresh_writes_its_event_only_after_it_has_claimed_the_tokens() {
+    let storage = Arc::new(memory());
+    let mut imports = forced_refresh(Arc::clone(&storage) as _);
+    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    assert_eq!(kinds(&storage).await, [EventKind::Connected]);
+    imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
+    imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, types::ConnectionStatus::Active))).await.unwrap();
+    assert_eq!(kinds(&storage).await, [EventKind::Connected, EventKind::RefreshForced]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -439,7 +453,9 @@ async fn a_forced_refresh_whose_answers_are_lost_writes_its_event_once() {
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
     // The answer to every swap is lost until the time for the write is over. Then the guest loads the row and writes it
     // again.
-    let mut imports = forced_refresh(slow(&memory, Instant::now() + 2 * SAVE));
+    let mut imports = forced_refresh(Arc::clone(&memory) as _);
+    imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
+    imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
     imports.storage = sealed(Arc::clone(&memory) as _);
