@@ -190,9 +190,8 @@ impl ConnectorHost {
                 async move { guest.call_disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
             });
         let ended = disconnecting.await?;
-        let found = found.connections(|key, shops| {
-            meant.in_core().names(key.account.as_str(), shops.keys().map(ShopId::as_str))
-        });
+        let found = found
+            .connections(|key, shops| meant.in_core().names(key.account.as_str(), shops.keys().map(ShopId::as_str)));
         let revoked = match remote {
             RemoteGrant::Keep => Vec::new(),
             RemoteGrant::Revoke => revoked(&found, &meant, &ended.not_revoked),

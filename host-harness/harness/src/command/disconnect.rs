@@ -4,7 +4,9 @@ use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::connection::Connection;
-use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, SharedConnection};
+use tiktok_shop_host::disconnect::{
+    DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, RevokedShop, SharedConnection,
+};
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 use tokio_util::sync::CancellationToken;
@@ -78,6 +80,9 @@ struct Line<'a> {
     /// The connections that continue. `None` if they could not be read after the connections had ended.
     remaining: Option<Vec<ConnectionLine<'a>>>,
     not_revoked: Vec<NotRevokedLine<'a>>,
+    /// The shops to which the app has lost its access. `None` without `--revoke`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<Vec<RevokedLine<'a>>>,
     /// The connections of other customers that have the same shops and lose them, too. `None` without `--revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<Vec<SharedLine<'a>>>,
@@ -89,6 +94,12 @@ struct NotRevokedLine<'a> {
     shop: Option<&'a str>,
     #[serde(flatten)]
     failure: FailureLine<'a>,
+}
+
+#[derive(Serialize)]
+struct RevokedLine<'a> {
+    account: &'a str,
+    shop: &'a str,
 }
 
 #[derive(Serialize)]
@@ -115,7 +126,7 @@ impl Disconnect {
         let must_ask = revoke && !yes;
         let ended = if must_ask && !is_stored(&opened, &customer, &target).await? {
             // A connection that begins after this check must not be revoked without a question, so nothing is called.
-            Disconnected { found: Vec::new(), remaining: Vec::new(), not_revoked: Vec::new() }
+            Disconnected { found: Vec::new(), remaining: Vec::new(), revoked: Vec::new(), not_revoked: Vec::new() }
         } else {
             if must_ask {
                 ask_to_revoke(&shared, &report.stop).await?;
@@ -123,7 +134,7 @@ impl Disconnect {
             report.check_stop()?;
             host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?
         };
-        let Disconnected { found, not_revoked, .. } = ended;
+        let Disconnected { found, revoked, not_revoked, .. } = ended;
         if found.is_empty() && !allow_absent {
             return Err(Failure::Absent(absent(&customer, &target)));
         }
@@ -148,6 +159,7 @@ impl Disconnect {
                         failure: failure.into(),
                     })
                     .collect(),
+                revoked: revoke.then(|| revoked.iter().map(RevokedLine::from).collect()),
                 shared: revoke.then(|| shared.iter().map(SharedLine::from).collect()),
             });
         } else {
@@ -155,6 +167,9 @@ impl Disconnect {
             report.styled(style, &text);
             for connection in remaining.iter().flatten() {
                 print_connection(connection, opened.now(), report);
+            }
+            for RevokedShop { account, shop } in &revoked {
+                report.detail("access", GOOD, &format!("the app has lost shop {shop} of account {account}"));
             }
             for NotRevoked { account, shop, failure } in &not_revoked {
                 let shop = shop.as_ref().map_or_else(|| "all shops".to_owned(), |shop| format!("shop {shop}"));
@@ -248,6 +263,12 @@ fn absent(customer: &CustomerId, target: &DisconnectTarget) -> String {
         DisconnectTarget::Shop(shop) => (format!("shop {shop}"), "shops"),
     };
     format!("{customer} has no {what}; list-connections {customer} shows the {look}")
+}
+
+impl<'a> From<&'a RevokedShop> for RevokedLine<'a> {
+    fn from(RevokedShop { account, shop }: &'a RevokedShop) -> Self {
+        Self { account: account.as_str(), shop: shop.as_str() }
+    }
 }
 
 impl<'a> From<&'a SharedConnection> for SharedLine<'a> {

@@ -49,6 +49,8 @@ fn a_revocation_says_whom_it_concerns_and_needs_a_confirmation() {
     let ended = stage.json("disconnect customer-7 --revoke --yes", "").remove(0);
     let shared = json!([{ "customer": "customer-8", "account": account, "shops": [SHOP] }]);
     assert_eq!((&ended["shared"], &ended["not_revoked"]), (&shared, &json!([])), "{ended}");
+    let revoked = ended["revoked"].as_array().unwrap();
+    assert_eq!(revoked.iter().map(|shop| &shop["shop"]).collect::<Vec<_>>(), [SHOP], "{ended}");
     let (status, line) = stage.error(stage.command("disconnect customer-9 --revoke"), "");
     assert_eq!((status, line.contains("and no other customer has the same shops; ")), (Some(2), true), "{line}");
 }
