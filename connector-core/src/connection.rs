@@ -308,7 +308,8 @@ impl RowUpdate {
 ///
 /// If the previous row has another lineage, nothing of it is kept, so no cipher of an earlier grant survives. If the
 /// previous row has the same lineage and a higher generation than the record, the new row keeps the facts about the
-/// grant from the previous row. In the row of a dead record, no shop has a cipher or the standing `Granted`.
+/// grant from the previous row. If the new row shows the connection as dead, no shop in it has a cipher or the standing
+/// `Granted`.
 ///
 /// # Errors
 /// Upstream: `too-many-shops` if a list adds a shop and the row would then have more than [`MAX_SHOPS`] shops.

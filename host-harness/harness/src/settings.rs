@@ -24,6 +24,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::{Clock, SystemClock};
+use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
 use tiktok_shop_host::egress::{EgressPolicy, Proxy};
@@ -365,6 +366,9 @@ impl<T: TenantArgs> HostArgs<T> {
         let mut builder = ConnectorHost::builder();
         if let Some(digest) = component_sha256.or(opened.component_sha256) {
             builder = builder.component_sha256(digest);
+        }
+        if let Some(folder) = folders::compiled_cache()? {
+            builder = builder.compiled_cache(CompiledCache::in_folder(folder));
         }
         let host = builder
             .component(Component::File(file.clone()))

@@ -25,6 +25,8 @@ use crate::randomness::{Randomness as _, SystemRandomness};
 const MAX_ENTRY: u64 = 64 << 20;
 /// The number of entries that a folder keeps. A new entry replaces the oldest one.
 const MAX_ENTRIES: usize = 8;
+/// The name of the file that contains the key.
+const KEY: &str = "key";
 /// The size of the key and of a keyed digest, in bytes.
 const DIGEST: usize = 32;
 
@@ -87,7 +89,7 @@ impl CompiledCache {
                 Ok(code) => {
                     let stored = private_file::replace(&path, [&keyed_digest(&key, &name, &code), &*code].concat());
                     stored.unwrap_or_else(|error| self.warn(&error));
-                    self.remove_oldest();
+                    self.remove_oldest(&path);
                 }
                 Err(error) => tracing::warn!(%error, "the compiled component can't be cached"),
             }
@@ -97,7 +99,7 @@ impl CompiledCache {
 
     /// Returns the key of this folder, and draws it if the folder has none.
     fn key(&self) -> Result<Zeroizing<[u8; DIGEST]>, PrivateFileError> {
-        let path = self.folder.join("key");
+        let path = self.folder.join(KEY);
         loop {
             let found = private_file::read_bytes(&path, MAX_ENTRY)?;
             if let Some(key) = found.map(Zeroizing::new) {
@@ -133,19 +135,21 @@ impl CompiledCache {
         component.inspect_err(|error| tracing::warn!(%error, "a cached component is compiled again")).ok()
     }
 
-    /// Keeps the newest entries, so that the folder does not grow with each new version of the component.
-    fn remove_oldest(&self) {
+    /// Keeps `newest` and the entries that were written last, so that the folder does not grow with each new version of
+    /// the component. Also removes what a process has left that was killed while it wrote an entry.
+    fn remove_oldest(&self, newest: &Path) {
         let Ok(files) = fs::read_dir(&self.folder) else { return };
-        let mut entries: Vec<(SystemTime, PathBuf)> = files
+        let mut others: Vec<(SystemTime, PathBuf)> = files
             .filter_map(|file| {
                 let path = file.ok()?.path();
-                let is_entry = path.extension().is_some_and(|extension| extension == "cwasm");
-                is_entry.then_some((fs::metadata(&path).ok()?.modified().ok()?, path))
+                let is_key = path.file_name().is_some_and(|name| name == KEY);
+                let is_other = !is_key && path != *newest;
+                is_other.then_some((fs::metadata(&path).ok()?.modified().ok()?, path))
             })
             .collect();
-        entries.sort();
-        let surplus = entries.len().saturating_sub(MAX_ENTRIES);
-        for (_, path) in entries.into_iter().take(surplus) {
+        others.sort();
+        let surplus = others.len().saturating_sub(MAX_ENTRIES - 1);
+        for (_, path) in others.into_iter().take(surplus) {
             // Another process may have removed the entry already.
             let _removed = fs::remove_file(path);
         }

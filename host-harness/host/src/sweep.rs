@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{Either, FutureExt as _, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
 use tiktok_shop_connector_core::token::{self, Expiry, MAX_BACK_OFF};
@@ -23,7 +23,7 @@ use crate::events::Cause;
 use crate::host::ConnectorHost;
 use crate::id::TenantId;
 use crate::refresh::RefreshMode;
-use crate::storage::{Due, StorageError, run_within};
+use crate::storage::{Due, RowEntry, StorageError, run_within};
 
 /// The settings of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,8 @@ struct Course<E> {
 /// The number of entries in one page of a list. A page of this size has enough entries for many concurrent calls, and
 /// needs little memory.
 const PAGE: usize = 500;
+/// The number of rows that one call of the storage reads. A storage that reads row by row has enough time for them.
+const ROWS_AT_ONCE: usize = 100;
 
 impl ConnectorHost {
     /// Refreshes every due connection once. Then reports the due connections that it can't refresh now: see
@@ -197,6 +199,8 @@ impl ConnectorHost {
                             List::Due | List::DueLater => {}
                         }
                     }
+                    // Pages may be read in which nothing has to be done, so the signal is also looked for here.
+                    None if stop.as_mut().now_or_never().is_some() => course.swept.stopped = true,
                     None => match self.load_page(list, by, course).await {
                         Ok(None) => listed_all = Some(Ok(())),
                         Ok(Some(page)) => waiting = page.into_iter(),
@@ -258,17 +262,38 @@ impl ConnectorHost {
         Ok(Some(self.in_random_order(predecessor, page)))
     }
 
-    /// Returns the overdue connections among these. Reads all their rows with one call, because most connections of a
-    /// page are not overdue.
+    /// Returns the connections of the page that are overdue or have no row. One call reads the rows of the whole page,
+    /// because a call for each row would cost more than the refreshes of the few overdue connections.
     async fn overdue(&self, page: Vec<Due>, now: UnixSeconds) -> Result<Vec<Due>, StorageError> {
         if page.is_empty() {
             return Ok(page);
         }
-        let rows = run_within(self.storage_timeout(), self.storage().load_rows(&page)).await?;
+        let mut rows = Vec::with_capacity(page.len());
+        for some in page.chunks(ROWS_AT_ONCE) {
+            rows.extend(self.rows_of(some).await?);
+        }
         let mut rows = rows.into_iter();
         // If there is no row, the connector decides whether to refresh, because it checks the token record.
         let is_overdue = |_: &Due| rows.next().flatten().is_none_or(|entry| is_overdue(&entry.row.connection, now));
         Ok(page.into_iter().filter(is_overdue).collect())
+    }
+
+    /// Returns the rows of these connections. A row that can't be read counts as missing, so that it does not hold up
+    /// the other connections: the refresh of its connection then fails with an error of its own.
+    async fn rows_of(&self, connections: &[Due]) -> Result<Vec<Option<RowEntry>>, StorageError> {
+        let timeout = self.storage_timeout();
+        let rows = run_within(timeout, self.storage().load_rows(connections)).await;
+        if !matches!(rows, Err(StorageError::Refused(_))) {
+            return rows;
+        }
+        let mut rows = Vec::with_capacity(connections.len());
+        for Due { tenant, key, .. } in connections {
+            match run_within(timeout, self.storage().load_row(tenant, key)).await {
+                Err(StorageError::Refused(_)) => rows.push(None),
+                row => rows.push(row?),
+            }
+        }
+        Ok(rows)
     }
 
     /// Refreshes a connection if it is still due. The outcome is `None` if it is no longer due.

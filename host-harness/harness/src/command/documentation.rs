@@ -37,7 +37,7 @@ A mistake is an error, never a quiet loss:
   (`TIKTOK_SHOP_…_SERVICE_HOST`, `…_PORT`).
 - An error about a value names the option, the variable, or the configuration file and its member that contains the value. The values of
   all variables are checked, also of those that the command does not use.
-- `HOME`, `XDG_CONFIG_HOME` and `XDG_DATA_HOME` must be absolute paths.
+- `HOME`, `XDG_CACHE_HOME`, `XDG_CONFIG_HOME` and `XDG_DATA_HOME` must be absolute paths.
 - White space and line breaks at the ends of a value are trimmed, because they come with copying or with a file. Anything else that nobody
   sees is refused: control characters, tabs and line breaks inside a value, zero-width characters, byte order marks. So are spaces and
   characters outside of ASCII in an app key, a secret, a link, a digest or the address of a fake. The error names the character and its
@@ -66,7 +66,8 @@ A mistake is an error, never a quiet loss:
 | database that `contract` checks | its argument, without a password | `TIKTOK_SHOP_CONTRACT_STORAGE` | |
 
 The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), the configuration folder
-`$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours
+`$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). The compiled component is cached in `$XDG_CACHE_HOME/tiktok-shop-harness/compiled`
+(`~/.cache/…`), so that only the first command compiles it. You may delete the cache at any time. The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours
 on, and `NO_COLOR=1` turns them off.
 
 ### Host keys

@@ -110,7 +110,7 @@ const OF_TESTS: [&str; 2] = ["TIKTOK_SHOP_TEST_", "TIKTOK_SHOP_SIMULATION_"];
 const MAX_TYPOS: usize = 2;
 
 /// The variables from which the default paths of the user's files are made.
-const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"];
+const FOLDERS: [&str; 4] = ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"];
 
 /// The variables in which systems put the name of the user: first Unix, then Windows.
 const USER: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];

@@ -41,6 +41,15 @@ pub(crate) fn browser_session_file() -> Result<PathBuf, Failure> {
     Ok(folders()?.in_data_dir("browser-session"))
 }
 
+/// Returns the folder in which the program caches the compiled component. `None` if the home folder is unknown.
+///
+/// # Errors
+/// A variable contains a relative path.
+pub(super) fn compiled_cache() -> Result<Option<PathBuf>, Failure> {
+    check_folders()?;
+    Ok(folders().ok().map(|folders| folders.in_cache_dir("compiled")))
+}
+
 fn folders() -> Result<Xdg, Failure> {
     check_folders()?;
     Xdg::new(AppStrategyArgs { app_name: "tiktok-shop-harness".to_owned(), ..AppStrategyArgs::default() })

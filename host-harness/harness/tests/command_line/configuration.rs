@@ -429,7 +429,7 @@ fn a_command_that_works_with_all_tenants_has_no_option_for_a_tenant() {
         let (status, line) = stage.error(stage.command(&format!("{command} --tenant us")), "");
         assert!(status == Some(2) && line.starts_with("unknown option --tenant"), "{command}: {line}");
     }
-    // Nobody may believe that the variable limits these commands to the tenant.
+    // A user could believe that TIKTOK_SHOP_TENANT limits such a command to one tenant. So the command refuses to run.
     stage.ok("migrate", "");
     for command in ["sweep", "keys status", "keys add", "keys promote k", "keys rotate", "keys retire k"] {
         let refused = stage.error(with(stage.command(command), "TIKTOK_SHOP_TENANT", "us"), "");

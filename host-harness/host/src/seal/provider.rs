@@ -122,7 +122,8 @@ pub struct HostKeys {
     randomness: Arc<dyn Randomness>,
 }
 
-/// The reason why a list of host keys is invalid. It contains the position of the wrong entry and never its text.
+/// The reason why a list of host keys is invalid. It names the wrong entry by its position or its id, and
+/// never contains a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHostKeys {
     /// The list is empty.

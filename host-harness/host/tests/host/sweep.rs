@@ -17,7 +17,7 @@ use tiktok_shop_host::randomness::Randomness;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::{
     Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
-    Passage, Row, Sealed, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
+    Passage, Row, Sealed, StorageError, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
 };
 use tiktok_shop_host::sweep::{Sweep, SweepOutcome, Swept};
 use tiktok_shop_host::{CallError, Component, ConnectorHost, KeyId, TenantId};
@@ -164,4 +164,48 @@ async fn a_refresh_that_panics_fails_only_its_own_connection() {
     assert_eq!((swept, aborted), (Swept { failed: 3, ..Swept::default() }, 1));
     seen.sort();
     assert_eq!(seen, customers);
+}
+
+/// Refuses every read that contains the row of `customer-2`, as a storage does that finds the row damaged.
+struct DamagedRow;
+
+#[async_trait]
+impl Interceptor for DamagedRow {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        match access {
+            Access::Read("load_rows") => {}
+            Access::LoadRow(_, key) if key.customer.as_str() == "customer-2" => {}
+            _ => return Passage::Forward,
+        }
+        Passage::Fail(StorageError::Refused("the row is damaged".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_holds_up_neither_other_connections_nor_the_notices() {
+    let customers = ["customer-1", "customer-2", "customer-3"];
+    let memory = storage_with_due(&customers).await;
+    for customer in customers {
+        let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
+        let mut connection = Connection::new(key.clone());
+        // The authorization ends in a week, so a notice is due. The access token has not ended.
+        connection.authorization_ends_at = Some(UnixSeconds(7 * 24 * 3600));
+        let next = Next { revision: "r".parse().unwrap(), value: Row::new(connection) };
+        memory.swap_row(&"t".parse().unwrap(), &key, None, Some(&next), &[]).await.unwrap();
+    }
+    let memory = Arc::new(memory);
+    let host = ConnectorHost::builder()
+        .component(Component::Bytes(guest::component("plugin", Body::Trap)))
+        .storage(Arc::new(Intercepted::new(Arc::clone(&memory) as Arc<_>, Arc::new(DamagedRow))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
+        .credentials(Arc::new(StaticCredentials::new()))
+        .build()
+        .unwrap();
+    let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(0), NonZeroUsize::MIN) };
+    let mut tried = Vec::new();
+    let swept = host.sweep(sweep, pending(), |due, _| tried.push(due.key.customer.as_str().to_owned())).await.unwrap();
+    assert_eq!((tried, swept.failed), (vec!["customer-2".to_owned()], 1));
+    let events = memory.events(&"t".parse().unwrap(), None, 10).await.unwrap();
+    let noticed: Vec<_> = events.iter().filter_map(|event| Some(event.event.key.as_ref()?.customer.as_str())).collect();
+    assert_eq!(noticed, customers);
 }
