@@ -13,6 +13,7 @@ use crate::endpoint::{business, deauthorize, shops};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
+use crate::record::DeadReason;
 use crate::secret::ShopCipher;
 use crate::time::{Moment, UnixSeconds};
 use alloc::format;
@@ -49,10 +50,11 @@ impl<'a> TargetText<'a> {
     }
 
     /// Returns whether a revocation of the target asks TikTok to revoke this stored shop of this account. Every other
-    /// customer whose connection contains the shop loses it, too.
+    /// customer whose connection contains the shop loses it, too. `dead` is the reason why the connection is dead. A
+    /// revocation sends nothing for a dead connection, so nobody loses its shops.
     #[must_use]
-    pub fn revokes(self, account: &str, shop: &'a str, standing: ShopStanding) -> bool {
-        self.names(account, [shop]) && standing.can_be_revoked()
+    pub fn revokes(self, account: &str, dead: Option<DeadReason>, shop: &'a str, standing: ShopStanding) -> bool {
+        self.names(account, [shop]) && dead.is_none() && standing.can_be_revoked()
     }
 }
 
@@ -263,8 +265,8 @@ impl Revocation {
         self.revoke(effects, row, shop, seen, &listed).await
     }
 
-    /// Asks TikTok to revoke one shop, unless TikTok has already said that the shop is no longer granted. Returns
-    /// whether TikTok still grants the shop.
+    /// Asks TikTok to revoke one shop, unless TikTok has already said that the shop is no longer granted, or the
+    /// connection is dead. Returns whether TikTok still grants the shop.
     async fn revoke(
         &mut self,
         effects: &impl Effects,
@@ -277,10 +279,11 @@ impl Revocation {
             return ShopGrant::Revoked;
         }
         let key = &row.connection.key;
-        let outcome = match cipher_of(row, shop, listed) {
-            CipherFound::Cipher(cipher) => self.request(effects, key, &row.lineage, cipher, seen).await,
-            CipherFound::NotListed => Ok(()),
-            CipherFound::Missing(error) => Err(error),
+        let outcome = match (row.connection.dead(), cipher_of(shop, listed)) {
+            (Some(reason), _) => Err(Error::new(reason.cause())),
+            (None, CipherFound::Cipher(cipher)) => self.request(effects, key, &row.lineage, cipher, seen).await,
+            (None, CipherFound::NotListed) => Ok(()),
+            (None, CipherFound::Missing(error)) => Err(error),
         };
         self.note(key, Some(&shop.listed.id), outcome)
     }
@@ -392,15 +395,12 @@ enum CipherFound {
 }
 
 /// Returns the cipher of a shop: from the row, or if the row has no cipher of the shop, from TikTok's list.
-fn cipher_of(row: &Row, shop: &Shop, listed: &Listed) -> CipherFound {
+fn cipher_of(shop: &Shop, listed: &Listed) -> CipherFound {
     if let Some(cipher) = &shop.listed.cipher {
         return CipherFound::Cipher(cipher.duplicate());
     }
     match listed {
-        // The row of a dead connection has no ciphers.
-        Listed::NotNeeded => {
-            CipherFound::Missing(row.connection.dead().map_or_else(without_cipher, |reason| Error::new(reason.cause())))
-        }
+        Listed::NotNeeded => CipherFound::Missing(without_cipher()),
         Listed::Failed(error) => CipherFound::Missing(error.clone()),
         Listed::Read(list) => match list.shops.iter().find(|listed| listed.id == shop.listed.id) {
             Some(listed) => match &listed.cipher {
@@ -444,6 +444,7 @@ mod tests {
 
     #[test]
     fn a_target_revokes_its_own_shops_that_tiktok_still_grants() {
+        use DeadReason::{AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown};
         use ShopStanding::{Granted, Inactive, NoLongerGranted, Unconfirmed};
 
         for (target, account, shop, expected) in [
@@ -455,9 +456,12 @@ mod tests {
             (TargetText::Shop("1"), "a", "2", false),
         ] {
             for standing in [Granted, Inactive, Unconfirmed] {
-                assert_eq!(target.revokes(account, shop, standing), expected, "{target:?} {account} {shop}");
+                assert_eq!(target.revokes(account, None, shop, standing), expected, "{target:?} {account} {shop}");
+                for dead in [AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown] {
+                    assert!(!target.revokes(account, Some(dead), shop, standing), "{target:?} {account} {shop}");
+                }
             }
-            assert!(!target.revokes(account, shop, NoLongerGranted), "{target:?} {account} {shop}");
+            assert!(!target.revokes(account, None, shop, NoLongerGranted), "{target:?} {account} {shop}");
         }
         assert!(TargetText::Shop("2").names("a", ["1", "2"]));
         assert!(!TargetText::Shop("3").names("a", ["1", "2"]));

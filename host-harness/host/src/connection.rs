@@ -96,11 +96,7 @@ impl Connection {
     /// [`ShopUse`] decides this here, in `call`, in `list_shops`, and in the search for the owners of a webhook.
     #[must_use]
     pub const fn allows(&self, shop: &Shop) -> bool {
-        let dead = match self.status.reason() {
-            Some(reason) => Some(reason.in_core()),
-            None => None,
-        };
-        ShopUse { dead, standing: shop.standing.in_core(), linked: shop.linked }.is_allowed()
+        ShopUse { dead: self.status.dead(), standing: shop.standing.in_core(), linked: shop.linked }.is_allowed()
     }
 }
 
@@ -311,6 +307,14 @@ impl ConnectionStatus {
         match self {
             Self::ReauthorizationRequired(reason) => Some(reason),
             Self::Active | Self::AuthorizationEnding(_) => None,
+        }
+    }
+
+    /// Returns the [`reason`](Self::reason) as the core sees it.
+    pub(crate) const fn dead(self) -> Option<DeadReason> {
+        match self.reason() {
+            Some(reason) => Some(reason.in_core()),
+            None => None,
         }
     }
 

@@ -1,17 +1,18 @@
 //! Ends connections, and asks TikTok to withdraw the app's access if the caller wants it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
 use futures::FutureExt as _;
 use tiktok_shop_connector_core::operation::disconnect::TargetText;
 
-use crate::connection::{Connection, ConnectionKey, ConnectionStatus, ShopStanding};
+use crate::connection::{Connection, ConnectionKey};
 use crate::error::{CallError, Failure};
 use crate::events::Cause;
-use crate::guest::{CallLog, Found, Operation, Scope, Secrets};
+use crate::guest::{CallLog, Found, FoundConnection, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
-use crate::refresh::RefreshMode;
+use crate::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use crate::storage::{StorageError, run_within};
 
 /// The connections that `disconnect` ends.
@@ -76,11 +77,24 @@ pub struct Disconnected {
     pub remaining: Vec<Connection>,
     /// The shops that TikTok no longer grants because of this call, in byte order. Empty after [`RemoteGrant::Keep`].
     /// The list contains the shops that were stored when the call began. So call
-    /// [`shared_connections`](ConnectorHost::shared_connections) before, which stores TikTok's latest list.
+    /// [`shared_connections`](ConnectorHost::shared_connections) before, which stores TikTok's latest list. The list
+    /// contains no shop of a connection that did not work when the call began, because nothing is sent to TikTok for
+    /// such a connection.
     pub revoked: Vec<RevokedShop>,
     /// The shops for which TikTok did not withdraw the access. These shops are disconnected in the storage
     /// nevertheless.
     pub not_revoked: Vec<NotRevoked>,
+}
+
+/// The result of [`shared_connections`](ConnectorHost::shared_connections).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SharedConnections {
+    /// The connections of other customers, in byte order.
+    pub connections: Vec<SharedConnection>,
+    /// The customer's accounts whose complete list of shops this call did not get from TikTok, in byte order. Of these
+    /// accounts, only the stored shops count, so `connections` may lack connections and shops. Show these accounts to
+    /// the person who must confirm the revocation.
+    pub shops_not_read: Vec<AccountId>,
 }
 
 /// A connection of another customer that has shops in common with the target of a
@@ -95,12 +109,17 @@ pub struct SharedConnection {
 
 impl ConnectorHost {
     /// Returns which connections of the tenant's other customers lose shops if `disconnect` revokes this target. Show
-    /// this list to the person who must confirm the revocation. The connections are in byte order. Connections that
-    /// begin after the call are not in the list.
+    /// the result to the person who must confirm the revocation. Connections that begin after the call are not in the
+    /// result.
     ///
     /// The end of an authorization takes away all shops that TikTok lists now, also shops that are not stored yet. So
-    /// for [`DisconnectTarget::All`] the function first makes a `refresh` of each connection that works, which stores
-    /// TikTok's list. If a list can't be read, the stored shops count, and the log has a warning.
+    /// for [`DisconnectTarget::All`] the function first makes a `refresh` of each connection that works, one after
+    /// another, which stores TikTok's list. A `refresh` may renew tokens. If TikTok's list was not read completely,
+    /// [`SharedConnections::shops_not_read`] contains the account, and the log has a warning.
+    ///
+    /// If `stop` completes, the function finishes the `refresh` that has begun, and begins no other. The accounts that
+    /// are left are then in `shops_not_read`. Do not drop the future to stop it, because a `refresh` that has begun
+    /// continues, and may have to save new tokens. To read all lists, pass [`std::future::pending()`].
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -109,16 +128,23 @@ impl ConnectorHost {
         tenant: &TenantId,
         customer: &CustomerId,
         target: &DisconnectTarget,
-    ) -> Result<Vec<SharedConnection>, StorageError> {
-        if let DisconnectTarget::All(account) = target {
-            self.read_shops_again(tenant, customer, account.as_ref()).await?;
-        }
+        stop: impl Future<Output = ()>,
+    ) -> Result<SharedConnections, StorageError> {
+        let mut not_read = match target {
+            DisconnectTarget::All(account) => self.read_shops_again(tenant, customer, account.as_ref(), stop).await?,
+            DisconnectTarget::Shop(_) => BTreeSet::new(),
+        };
         let (storage, timeout) = (self.storage(), self.storage_timeout());
         let mut shared: BTreeMap<ConnectionKey, Vec<ShopId>> = BTreeMap::new();
         for entry in run_within(timeout, storage.list_rows(tenant, customer)).await? {
-            let Connection { key, shops, .. } = entry.row.connection;
+            let Connection { key, status, shops, .. } = entry.row.connection;
+            if status.dead().is_some() {
+                // The refresh has found out that the connection does not work. A revocation takes nothing away then.
+                not_read.remove(&key.account);
+            }
             for shop in shops {
-                if !target.in_core().revokes(key.account.as_str(), shop.id.as_str(), shop.standing.in_core()) {
+                let (account, id, standing) = (key.account.as_str(), shop.id.as_str(), shop.standing.in_core());
+                if !target.in_core().revokes(account, status.dead(), id, standing) {
                     continue;
                 }
                 let shop = shop.id;
@@ -130,30 +156,59 @@ impl ConnectorHost {
                 }
             }
         }
-        Ok(shared.into_iter().map(|(key, shops)| SharedConnection { key, shops }).collect())
+        let connections = shared.into_iter().map(|(key, shops)| SharedConnection { key, shops }).collect();
+        Ok(SharedConnections { connections, shops_not_read: not_read.into_iter().collect() })
     }
 
-    /// Stores TikTok's latest list of shops of the customer's account, or of all accounts of the customer. A connection
-    /// that does not work keeps its shops.
+    /// Stores TikTok's latest list of shops of the customer's account, or of all accounts of the customer. Returns the
+    /// accounts whose complete list was not read. A connection that does not work keeps its shops, and is not returned.
     async fn read_shops_again(
         &self,
         tenant: &TenantId,
         customer: &CustomerId,
         only: Option<&AccountId>,
-    ) -> Result<(), StorageError> {
-        for entry in run_within(self.storage_timeout(), self.storage().list_rows(tenant, customer)).await? {
+        stop: impl Future<Output = ()>,
+    ) -> Result<BTreeSet<AccountId>, StorageError> {
+        let (storage, timeout) = (self.storage(), self.storage_timeout());
+        // An interrupted `connect` may have stored tokens without a row. Their account counts as well, because a
+        // revocation ends its authorization.
+        let accounts = run_within(timeout, storage.accounts(tenant, customer)).await?;
+        let mut accounts: BTreeSet<AccountId> = accounts.into_iter().collect();
+        accounts.retain(|account| only.is_none_or(|only| only == account));
+        for entry in run_within(timeout, storage.list_rows(tenant, customer)).await? {
             let Connection { key, status, .. } = entry.row.connection;
-            let is_meant = only.is_none_or(|account| *account == key.account);
-            if !is_meant || matches!(status, ConnectionStatus::ReauthorizationRequired(_)) {
-                continue;
-            }
-            let origin = self.origin(Cause::Disconnect);
-            let refreshing = self.refresh_from(origin, tenant, customer, Some(&key.account), RefreshMode::WhenDue);
-            if let Err(error) = refreshing.await {
-                tracing::warn!(tenant = tenant.as_str(), %error, "the shops could not be read before a revocation");
+            if status.dead().is_some() {
+                accounts.remove(&key.account);
             }
         }
-        Ok(())
+        let mut stop = pin!(stop);
+        let mut is_stopped = false;
+        let mut not_read = BTreeSet::new();
+        for account in accounts {
+            is_stopped = is_stopped || stop.as_mut().now_or_never().is_some();
+            if is_stopped || !self.has_read_shops(tenant, customer, &account).await {
+                not_read.insert(account);
+            }
+        }
+        Ok(not_read)
+    }
+
+    /// Makes a `refresh` of the connection to this account. Returns whether this `refresh` has read TikTok's complete
+    /// list of shops. If not, the log has a warning.
+    async fn has_read_shops(&self, tenant: &TenantId, customer: &CustomerId, account: &AccountId) -> bool {
+        let origin = self.origin(Cause::Disconnect);
+        let why = match self.refresh_from(origin, tenant, customer, Some(account), RefreshMode::WhenDue).await {
+            Ok(Refreshed { effect: RefreshEffect::NothingSent(error), .. }) => error.to_string(),
+            // If the seller is inactive, or if an entry of the list can't be read, the refresh succeeds. It then leaves
+            // a failure in the row.
+            Ok(Refreshed { connection, effect: RefreshEffect::Renewed | RefreshEffect::ShopsRead }) => {
+                let Some(past) = connection.last_failure else { return true };
+                past.failure.to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(tenant = tenant.as_str(), error = %why, "the shops could not be read before a revocation");
+        false
     }
 
     /// Deletes connections from storage, whatever TikTok answers. For each connection, it deletes the tokens first, and
@@ -190,8 +245,9 @@ impl ConnectorHost {
                 async move { guest.call_disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
             });
         let ended = disconnecting.await?;
-        let found = found
-            .connections(|key, shops| meant.in_core().names(key.account.as_str(), shops.keys().map(ShopId::as_str)));
+        let found = found.connections(|key, FoundConnection { shops, .. }| {
+            meant.in_core().names(key.account.as_str(), shops.keys().map(ShopId::as_str))
+        });
         let revoked = match remote {
             RemoteGrant::Keep => Vec::new(),
             RemoteGrant::Revoke => revoked(&found, &meant, &ended.not_revoked),
@@ -200,9 +256,9 @@ impl ConnectorHost {
     }
 }
 
-/// Returns the shops that TikTok granted before the call and no longer grants.
+/// Returns the shops that TikTok was asked to revoke and that TikTok no longer grants.
 fn revoked(
-    found: &BTreeMap<ConnectionKey, BTreeMap<ShopId, ShopStanding>>,
+    found: &BTreeMap<ConnectionKey, FoundConnection>,
     target: &DisconnectTarget,
     not_revoked: &[NotRevoked],
 ) -> Vec<RevokedShop> {
@@ -210,10 +266,14 @@ fn revoked(
         let names = |kept: &NotRevoked| kept.account == *account && kept.shop.as_ref().is_none_or(|kept| kept == shop);
         not_revoked.iter().any(names)
     };
-    let shops = found.iter().flat_map(|(key, shops)| shops.iter().map(move |(shop, standing)| (key, shop, standing)));
-    let ended = shops.filter(|&(key, shop, standing)| {
-        let revokes = target.in_core().revokes(key.account.as_str(), shop.as_str(), standing.in_core());
-        revokes && !is_kept(&key.account, shop)
-    });
-    ended.map(|(key, shop, _)| RevokedShop { account: key.account.clone(), shop: shop.clone() }).collect()
+    let mut revoked = Vec::new();
+    for (ConnectionKey { account, .. }, FoundConnection { dead, shops }) in found {
+        for (shop, standing) in shops {
+            let is_asked = target.in_core().revokes(account.as_str(), *dead, shop.as_str(), standing.in_core());
+            if is_asked && !is_kept(account, shop) {
+                revoked.push(RevokedShop { account: account.clone(), shop: shop.clone() });
+            }
+        }
+    }
+    revoked
 }

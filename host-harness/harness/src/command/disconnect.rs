@@ -5,14 +5,15 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::connection::Connection;
 use tiktok_shop_host::disconnect::{
-    DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, RevokedShop, SharedConnection,
+    DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, RevokedShop, SharedConnection, SharedConnections,
 };
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
-use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::output::{Answer, BAD, ConnectionLine, FailureLine, GOOD, Report, confirm, count, note, print_connection};
+use crate::output::{
+    Answer, BAD, ConnectionLine, FailureLine, GOOD, Report, can_ask, confirm, count, print_connection,
+};
 use crate::settings::{HostArgs, Needs, OpenedHost, OpenedStorage};
 
 /// End a customer's connections, or remove one shop from them
@@ -51,6 +52,9 @@ The command deletes the tokens first, and then the rest of the connection. Witho
 sends nothing to TikTok Shop, and the seller can still remove the app in Seller Center. With
 --revoke, it asks TikTok Shop before it deletes anything. Other customers of the tenant who have the
 same shops then lose them too. So the command first says whom it concerns, and asks on a terminal.
+To know these customers, the command first refreshes the connections, unless --shop is given: it
+renews tokens that are due, and reads TikTok Shop's lists of shops. If a list can't be read
+completely, a note says so, and --json shows the account in shops_not_read.
 If the customer, account or shop is not there, the command ends with status 5: it asks and changes
 nothing.
 Without --revoke and --shop, the command needs no host keys, so that connections can be ended after
@@ -68,9 +72,17 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   customer-7: nothing to disconnect
 
 Exit status: 0 if the connections have ended; 1 if they have ended here but TikTok Shop did not
-withdraw the access to a shop, or if the answer to the question was no; 2 if --revoke needs --yes;
-5 if there is nothing of that name; for others see tiktok-shop-harness --help. After any other
-status, run the same command with --allow-absent again to finish.";
+withdraw the access to a shop, or if the answer to the question was no; 2 if --revoke needs --yes,
+and then nothing was sent; 5 if there is nothing of that name; for others see tiktok-shop-harness
+--help. After any other status, run the same command with --allow-absent again to finish.";
+
+/// The error if `--revoke` has neither `--yes` nor a terminal. The command does not say whom the revocation concerns,
+/// because it has refreshed no connection.
+const NEEDS_YES: &str = "--revoke: TikTok Shop would withdraw the app's access, and other customers who have the same \
+                         shops would lose them, too; confirm with --yes";
+
+/// The beginning of the errors after which no connection has ended. Connections may have been refreshed.
+const NOTHING_ENDED: &str = "nothing was revoked or deleted";
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -86,6 +98,10 @@ struct Line<'a> {
     /// The connections of other customers that have the same shops and lose them, too. `None` without `--revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<Vec<SharedLine<'a>>>,
+    /// The accounts whose complete list of shops was not read. Because of these accounts, `shared` may lack connections
+    /// and shops. `None` without `--revoke`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shops_not_read: Option<Vec<&'a str>>,
 }
 
 #[derive(Serialize)]
@@ -119,20 +135,31 @@ impl Disconnect {
         let opens_nothing = matches!((&target, remote), (DisconnectTarget::All(_), RemoteGrant::Keep));
         let needs = if opens_nothing { Needs::NO_KEYS } else { Needs::EVERYTHING };
         let OpenedHost { host, opened, .. } = settings.open_for(needs, report).await?;
-        let shared = match remote {
-            RemoteGrant::Revoke => host.shared_connections(&opened.tenant, &customer, &target).await?,
-            RemoteGrant::Keep => Vec::new(),
-        };
         let must_ask = revoke && !yes;
-        let ended = if must_ask && !is_stored(&opened, &customer, &target).await? {
+        let (shared, ended) = if must_ask && !is_stored(&opened, &customer, &target).await? {
             // A connection that begins after this check must not be revoked without a question, so nothing is called.
-            Disconnected { found: Vec::new(), remaining: Vec::new(), revoked: Vec::new(), not_revoked: Vec::new() }
+            let nothing =
+                Disconnected { found: Vec::new(), remaining: Vec::new(), revoked: Vec::new(), not_revoked: Vec::new() };
+            (SharedConnections::default(), nothing)
         } else {
-            if must_ask {
-                ask_to_revoke(&shared, &report.stop).await?;
+            if must_ask && !can_ask() {
+                return Err(Failure::Malformed(NEEDS_YES.to_owned()));
             }
-            report.check_stop()?;
-            host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?
+            let shared = match remote {
+                RemoteGrant::Revoke => {
+                    let stop = report.stop.cancelled();
+                    host.shared_connections(&opened.tenant, &customer, &target, stop).await?
+                }
+                RemoteGrant::Keep => SharedConnections::default(),
+            };
+            check_stop(report)?;
+            note_unread(&shared.shops_not_read, report);
+            if must_ask {
+                ask_to_revoke(&shared.connections, report).await?;
+                check_stop(report)?;
+            }
+            let ended = host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?;
+            (shared, ended)
         };
         let Disconnected { found, revoked, not_revoked, .. } = ended;
         if found.is_empty() && !allow_absent {
@@ -160,7 +187,8 @@ impl Disconnect {
                     })
                     .collect(),
                 revoked: revoke.then(|| revoked.iter().map(RevokedLine::from).collect()),
-                shared: revoke.then(|| shared.iter().map(SharedLine::from).collect()),
+                shared: revoke.then(|| shared.connections.iter().map(SharedLine::from).collect()),
+                shops_not_read: revoke.then(|| shared.shops_not_read.iter().map(AccountId::as_str).collect()),
             });
         } else {
             let (style, text) = summary(&customer, !found.is_empty(), remaining.as_deref());
@@ -176,7 +204,7 @@ impl Disconnect {
                 let text = format!("TikTok Shop still grants {shop} of account {account}: {failure}");
                 report.detail("access", BAD, &text);
             }
-            for connection in &shared {
+            for connection in &shared.connections {
                 report.detail("shared", BAD, &described(connection));
             }
         }
@@ -221,29 +249,36 @@ fn summary(customer: &CustomerId, found: bool, remaining: Option<&[Connection]>)
     }
 }
 
-/// Prints which other customers would lose shops, and asks the user to confirm the revocation. Fails if the answer is
-/// no, if standard input is not a terminal, or if a signal asks the program to end before there is an answer.
-async fn ask_to_revoke(shared: &[SharedConnection], stop: &CancellationToken) -> Result<(), Failure> {
-    let others: Vec<_> = shared.iter().map(described).collect();
-    let question = "TikTok Shop will withdraw the app's access, and the seller gets an e-mail. Continue? [y/N]";
-    others.iter().for_each(|other| note(other));
-    match confirm(question, stop).await {
-        Answer::Yes => Ok(()),
-        Answer::No => Err(Failure::Refused("nothing was changed, because the answer was not yes".to_owned())),
-        Answer::Stopped => Err(Failure::Stopped("nothing was revoked or deleted".to_owned())),
-        Answer::NobodyToAsk => {
-            let concerned = match others.len() {
-                0 => "no other customer has the same shops".to_owned(),
-                number => {
-                    let connections = count(number as u64, "connection of another customer", "connections of others");
-                    format!("{connections} would lose shops, too")
-                }
-            };
-            Err(Failure::Malformed(format!(
-                "--revoke: TikTok Shop would withdraw the app's access, and {concerned}; confirm with --yes"
-            )))
-        }
+/// Prints a note for each account whose complete list of shops was not read.
+fn note_unread(accounts: &[AccountId], report: &Report) {
+    for account in accounts {
+        report.note(&format!(
+            "TikTok Shop's list of the shops of account {account} was not read completely, so other customers who lose \
+             shops may not be shown"
+        ));
     }
+}
+
+/// Prints which other customers would lose shops, and asks the user to confirm the revocation. Fails if the answer is
+/// no, or if a signal asks the program to end before there is an answer.
+async fn ask_to_revoke(shared: &[SharedConnection], report: &Report) -> Result<(), Failure> {
+    let question = "TikTok Shop will withdraw the app's access, and the seller gets an e-mail. Continue? [y/N]";
+    shared.iter().for_each(|connection| report.note(&described(connection)));
+    match confirm(question, &report.stop).await {
+        Answer::Yes => Ok(()),
+        Answer::No => Err(Failure::Refused(format!("{NOTHING_ENDED}, because the answer was not yes"))),
+        Answer::Stopped => Err(stopped()),
+    }
+}
+
+/// Returns an error if a signal has asked the program to end. [`Report::check_stop`] says that nothing was begun, but
+/// this command may have refreshed connections before.
+fn check_stop(report: &Report) -> Result<(), Failure> {
+    if report.stop.is_cancelled() { Err(stopped()) } else { Ok(()) }
+}
+
+fn stopped() -> Failure {
+    Failure::Stopped(format!("{NOTHING_ENDED}; run the same command again"))
 }
 
 /// Returns a sentence that says which shops another customer loses.

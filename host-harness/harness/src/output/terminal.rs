@@ -36,28 +36,31 @@ pub(crate) fn moves_a_terminal(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// Returns whether the user can answer a question: standard input is a terminal.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// Writes a question to standard error if standard input is a terminal.
 pub(crate) fn ask(question: &str) {
-    if io::stdin().is_terminal() {
+    if can_ask() {
         write_stderr(&format!("{question}\n"));
     }
 }
 
-/// The user's answer to a question, or why there is no answer.
+/// The user's answer to a question.
 pub(crate) enum Answer {
     Yes,
     No,
-    /// Standard input is not a terminal, so nobody was asked.
-    NobodyToAsk,
     /// A signal asked the program to end before there was an answer.
     Stopped,
 }
 
-/// Asks the user on the terminal for a confirmation. Only `y` and `yes` mean yes. After `stop` is cancelled, an answer
-/// is ignored.
+/// Asks the user on the terminal for a confirmation. Only `y` and `yes` mean yes. If standard input is not a terminal,
+/// nobody is asked, and the answer is no. After `stop` is cancelled, an answer is ignored.
 pub(crate) async fn confirm(question: &str, stop: &CancellationToken) -> Answer {
-    if !io::stdin().is_terminal() {
-        return Answer::NobodyToAsk;
+    if !can_ask() {
+        return Answer::No;
     }
     ask(question);
     match input::standard_input(stop, |stdin| input::line(stdin, MAX_ANSWER_BYTES)).await {
