@@ -150,8 +150,8 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError>
 pub fn read_with_access(path: &Path, limit: u64, access: Access) -> Result<Option<String>, PrivateFileError> {
     let judge = |path: &Path, file: &File, found: &Metadata| access.judge(path, file, found);
     let Some(bytes) = read_judged(path, limit, judge)? else { return Ok(None) };
-    let invalid = |error| failed(path)(io::Error::new(io::ErrorKind::InvalidData, error));
-    String::from_utf8(bytes).map(Some).map_err(|error| invalid(error.utf8_error()))
+    let invalid = |_| failed(path)(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"));
+    String::from_utf8(bytes).map(Some).map_err(invalid)
 }
 
 /// Returns the bytes of a private file of at most `limit` bytes. `None` if the file does not exist.

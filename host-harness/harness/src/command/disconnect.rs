@@ -64,6 +64,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness disconnect customer-7 --shop 7490000000000000001 --revoke --yes
   customer-7 is disconnected
+      access  the app has lost shop 7490000000000000001 of account …
 
   $ tiktok-shop-harness disconnect customer-7
   error: customer-7 is not connected; list-connections --tenant-wide shows who is

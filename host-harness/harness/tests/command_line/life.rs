@@ -58,7 +58,8 @@ fn a_connection_is_created_used_refreshed_and_ended() {
     assert_eq!(stage.ok("sweep", ""), "0 refreshed, 0 failed, notices: 0\n");
 
     let printed = stage.ok(&format!("disconnect customer-7 --shop {SHOP} --revoke --yes"), "");
-    assert_eq!(printed, "customer-7 is disconnected\n");
+    let lost = format!("    access  the app has lost shop {SHOP} of account {account}\n");
+    assert_eq!(printed, format!("customer-7 is disconnected\n{lost}"));
     assert_eq!(stage.ok("list-connections customer-7", ""), "");
     let repeated = stage.ok("disconnect customer-7 --allow-absent", "");
     assert_eq!(repeated, "customer-7: nothing to disconnect\n", "idempotent");

@@ -190,7 +190,7 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     let advice = "set TIKTOK_SHOP_APP_SECRET, or tenants.default.app-secret in the configuration file";
     assert_refused(&stage, &option, 2, &format!("tenant default: no app-secret; {advice}"));
     fs::write(&path, b"\xff\xfe").unwrap();
-    assert_refused(&stage, &option, 2, &format!("configuration {name}: stream did not contain valid UTF-8"));
+    assert_refused(&stage, &option, 2, &format!("configuration {name}: not UTF-8"));
     fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
     assert_refused(&stage, &option, 2, &format!("configuration {name}: longer than 1048576 bytes"));
     fs::write(&path, "").unwrap();

@@ -27,8 +27,36 @@ enum Then {
     EndlessHead,
     /// Opens a tunnel to this address.
     Tunnel(SocketAddr),
-    /// Opens a tunnel to this address, 4 seconds after the request.
+    /// Lets 4 seconds pass before TLS and 4 seconds after the request, then opens a tunnel to this address.
     TunnelLate(SocketAddr),
+    /// Answers nothing in the handshake of TLS, and lets a minute pass.
+    NoTls,
+    /// Sends these bytes, and lets a minute pass.
+    Silence(&'static [u8]),
+}
+
+/// Moves the paused clock on, second by second, and lets all tasks notice each second.
+async fn let_time_pass(seconds: u32) {
+    for _ in 0..seconds {
+        tokio::time::advance(SECOND).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Runs `work` while only [`let_time_pass`] moves the paused clock. Without this function the clock jumps to the next
+/// deadline as soon as every task waits for the network.
+async fn with_the_clock_in_hand<T>(work: impl Future<Output = T>) -> T {
+    let busy = async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        result = work => result,
+        () = busy => unreachable!("the loop has no end"),
+    }
 }
 
 /// A proxy on loopback. It records the head of each request. If it opens no tunnel, it also records the bytes that
@@ -84,8 +112,13 @@ async fn accept(
     stream: TcpStream,
     then: Then,
 ) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
-    if matches!(then, Then::TunnelLate(_)) {
-        tokio::time::sleep(4 * SECOND).await;
+    match then {
+        Then::TunnelLate(_) => let_time_pass(4).await,
+        Then::NoTls => {
+            stream.readable().await?;
+            let_time_pass(60).await;
+        }
+        _ => {}
     }
     acceptor.accept(stream).await
 }
@@ -120,9 +153,18 @@ async fn serve_proxy(
             copy_bidirectional(&mut stream, &mut TcpStream::connect(address).await?).await?;
         }
         Then::TunnelLate(address) => {
-            tokio::time::sleep(4 * SECOND).await;
+            let_time_pass(4).await;
             stream.write_all(OPENED).await?;
             copy_bidirectional(&mut stream, &mut TcpStream::connect(address).await?).await?;
+        }
+        Then::NoTls => {}
+        Then::Silence(bytes) => {
+            stream.write_all(bytes).await?;
+            // After the head of the tunnel, the client begins TLS in it. So it has read the head when a byte comes.
+            if !bytes.is_empty() {
+                stream.read_u8().await?;
+            }
+            let_time_pass(60).await;
         }
     }
     let mut rest = Vec::new();
@@ -361,35 +403,33 @@ async fn the_deadline_for_the_first_byte_begins_when_tls_with_tiktok_shop_is_the
 
     let started = Instant::now();
     let options = RequestOptions { first_byte_timeout: Some(SECOND), ..RequestOptions::default() };
-    assert_eq!(body_of(fetch(&client(), TOKEN_URL, options).await).await, "{}");
-    assert_eq!(started.elapsed().as_secs(), 8);
+    let body = with_the_clock_in_hand(async { body_of(fetch(&client(), TOKEN_URL, options).await).await }).await;
+    assert_eq!((body.as_str(), started.elapsed().as_secs()), ("{}", 8));
 
     // The guest's deadline for connecting covers all steps, and its error says that nothing was sent.
     let started = Instant::now();
     let options = RequestOptions { connect_timeout: Some(6 * SECOND), ..RequestOptions::default() };
-    let error = fetch(&client(), TOKEN_URL, options).await.unwrap_err();
+    let error = with_the_clock_in_hand(fetch(&client(), TOKEN_URL, options)).await.unwrap_err();
     assert_eq!((format!("{error:?}").as_str(), started.elapsed().as_secs()), ("ConnectionTimeout", 6));
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_step_through_an_https_proxy_has_a_deadline_of_its_own() {
     let (root_of_proxy, root) = (Root::new(), Root::new());
-    let hanging = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (acceptor, at) = tls_of_proxy(&root_of_proxy);
-    let silent = ScriptedProxy::start_over_tls(Then::Answer(b""), acceptor.clone()).await;
-    let opening = ScriptedProxy::start_over_tls(Then::Answer(OPENED), acceptor).await;
     let late = ("ConnectionTimeout".to_owned(), ProxyFailure::AnswerTimeout);
-    for (port, expected) in [
+    for (then, expected) in [
         // The proxy accepts the connection, and does not answer in the TLS handshake.
-        (hanging.local_addr().unwrap().port(), late.clone()),
+        (Then::NoTls, late.clone()),
         // The proxy does not answer `CONNECT`.
-        (silent.address.port(), late),
+        (Then::Silence(b""), late),
         // Nobody answers in the tunnel.
-        (opening.address.port(), ("DestinationUnavailable".to_owned(), ProxyFailure::TunnelBroken)),
+        (Then::Silence(OPENED), ("DestinationUnavailable".to_owned(), ProxyFailure::TunnelBroken)),
     ] {
-        let client = client_through(at(port), Arc::new(Recorder::default()), root.trusted());
+        let proxy = ScriptedProxy::start_over_tls(then, acceptor.clone()).await;
+        let client = client_through(at(proxy.address.port()), Arc::new(Recorder::default()), root.trusted());
         let started = Instant::now();
-        assert_eq!(proxy_failure(&client).await, expected);
+        assert_eq!(with_the_clock_in_hand(proxy_failure(&client)).await, expected);
         assert_eq!(started.elapsed().as_secs(), 5, "{expected:?}");
     }
 }
