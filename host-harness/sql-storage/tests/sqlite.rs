@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
 use tiktok_shop_host::storage::{
@@ -307,7 +307,7 @@ async fn a_host_that_finds_an_empty_file_waits_for_the_process_that_creates_the_
     let host = tokio::spawn(SqlStorage::sqlite(path.clone(), OpenMode::Existing));
     until_a_lock_is_waited_for().await;
     let copy = format!("VACUUM INTO '{}'", path.display());
-    connect(&complete).await.execute(AssertSqlSafe(copy)).await.unwrap();
+    connect(&complete).await.execute(sqlx::AssertSqlSafe(copy)).await.unwrap();
     drop(lock);
     assert_eq!(host.await.unwrap().unwrap().schema_change(), SchemaChange::None);
 }
