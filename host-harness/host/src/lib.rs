@@ -110,6 +110,7 @@ pub mod events;
 mod guest;
 mod host;
 mod id;
+mod known_tenants;
 pub mod limits;
 mod link_shops;
 mod list;

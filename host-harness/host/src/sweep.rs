@@ -251,6 +251,7 @@ impl ConnectorHost {
         if page.is_empty() {
             return Ok(None);
         }
+        page.iter().for_each(|due| self.sandbox.remember_tenant(&due.tenant));
         let predecessor = std::mem::replace(&mut course.last, page.last().cloned());
         let page = match list {
             List::Due => page,

@@ -398,3 +398,38 @@ async fn tenants_move_from_host_keys_in_memory_to_the_service() {
     assert_eq!(status.keys[0].host_key, Some(id("tiktok-shop.acme:v1")));
     keyring(&storage, connector(&server)).ensure_key(&t).await.unwrap();
 }
+
+/// The tenant `moved` has a data key that the earlier service wraps. The tenant `new` began after the move. This
+/// database has no data key of the tenant `shared`, but the earlier service has a key of it, for another database.
+#[tokio::test]
+async fn after_a_move_between_two_services_a_service_without_a_key_of_the_tenant_leaves_the_erasure_final() {
+    let (Some(earlier), Some(current)) = (server(), server()) else { return };
+    let mut options = Options::new(current.address(), Auth::Token(current.root_token().into()));
+    options.prefix = "new-shop".to_owned();
+    let service = KeyService::new(options).unwrap();
+    let eraser = earlier.create_token(&json!({ "policies": ["connector", "connector-erase"] }));
+    let both = KeySuccession::new(Arc::new(service), Arc::new(with_token(&earlier, &eraser)));
+
+    let (storage, [moved, new, shared]) = (storage(), ["moved", "new", "shared"].map(tenant));
+    keyring(&storage, connector(&earlier)).ensure_key(&moved).await.unwrap();
+    wrapped(&connector(&earlier), &shared).await;
+    let ring = keyring(&storage, both);
+    ring.ensure_key(&new).await.unwrap();
+    let status = |server: &Server, path: &str| server.request("GET", path, &Value::Null).0;
+    assert_eq!(status(&earlier, "transit/keys/tiktok-shop.moved"), 200);
+    assert_eq!(status(&current, "transit/keys/new-shop.new"), 200);
+    for tenant in [&moved, &new] {
+        assert_eq!(ring.destroy_host_key(tenant).await.unwrap(), Destruction::Destroyed, "{tenant}");
+        assert_eq!(status(&earlier, &format!("transit/keys/tiktok-shop.{tenant}")), 404);
+        assert_eq!(status(&current, &format!("transit/keys/new-shop.{tenant}")), 404);
+    }
+
+    let path = "transit/keys/tiktok-shop.shared";
+    let next = format!(
+        "this database has no data key under {path}; if no other database needs it, an administrator of the key \
+         service can run: bao write {path}/config deletion_allowed=true, then bao delete {path}"
+    );
+    let kept = Destruction::NotAllowed { key: path.to_owned(), next };
+    assert_eq!(ring.destroy_host_key(&shared).await.unwrap(), kept);
+    assert_eq!(status(&earlier, path), 200, "the key of the other database stays");
+}

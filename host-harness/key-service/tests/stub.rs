@@ -18,7 +18,7 @@ use axum::Router;
 use axum::http::{StatusCode, Uri};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use tiktok_shop_host::seal::{KeyError, KeyProvider as _};
+use tiktok_shop_host::seal::{Destruction, KeyError, KeyProvider as _};
 use tiktok_shop_host::storage::WrappedKey;
 use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::{Auth, KeyService, Options, SetupError};
@@ -115,6 +115,14 @@ async fn an_answer_of_a_load_balancer_does_not_mean_that_a_key_is_missing_or_des
     assert_eq!(why(keys.unwrap(&tenant, &wrapped, b"context").await.unwrap_err()), not_found);
     assert_eq!(why(keys.current_for(&tenant).await.unwrap_err()), not_found);
     assert_eq!(why(keys.destroy(&tenant, std::slice::from_ref(&wrapped.host_key)).await.unwrap_err()), not_found);
+    // No data key names the host key, so the host would not delete it. Somebody must look whether it is there.
+    let path = "transit/keys/tiktok-shop.acme";
+    let next = format!(
+        "this database has no data key under {path}; if no other database needs it, an administrator of the key \
+         service can run: bao write {path}/config deletion_allowed=true, then bao delete {path}"
+    );
+    let not_allowed = Destruction::NotAllowed { key: path.to_owned(), next };
+    assert_eq!(keys.destroy(&tenant, &[]).await.unwrap(), not_allowed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -370,13 +370,27 @@ fn place(
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn lock(path: &Path) -> Result<File, PrivateFileError> {
+    let lock_file = lock_file_of(path);
+    touch(&lock_file)?;
+    let missing = || failed(&lock_file)(io::Error::from(Errno::NOENT));
+    lock_existing(path)?.ok_or_else(missing)
+}
+
+/// Locks the path as [`lock`] does, but creates no lock file. Returns `None` if no process has ever locked the path.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn lock_existing(path: &Path) -> Result<Option<File>, PrivateFileError> {
+    let path = lock_file_of(path);
+    let file = open(&path, User::current(), |path, _, found| judge_private(path, found))?;
+    let Some(file) = file else { return Ok(None) };
+    file.lock().map(|()| Some(file)).map_err(failed(&path))
+}
+
+fn lock_file_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".lock");
-    let path = path.with_file_name(name);
-    touch(&path)?;
-    let missing = || failed(&path)(io::Error::from(Errno::NOENT));
-    let file = open(&path, User::current(), |path, _, found| judge_private(path, found))?.ok_or_else(missing)?;
-    file.lock().map(|()| file).map_err(failed(&path))
+    path.with_file_name(name)
 }
 
 /// Gives a file another name in the same file system. Fails if a file has this name already.
@@ -502,6 +516,17 @@ mod tests {
         ("read", |path| read(path, 5).map(drop)),
         ("touch", touch),
     ];
+
+    #[test]
+    fn only_lock_creates_the_lock_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        assert!(lock_existing(&path).unwrap().is_none());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(lock(&path).unwrap());
+        assert!(lock_existing(&path).unwrap().is_some());
+        assert!(folder.path().join("keys.lock").exists());
+    }
 
     #[test]
     fn a_file_in_a_folder_that_other_users_can_write_to_is_refused() {

@@ -1,7 +1,6 @@
 //! Compiles and links the component, and limits how many calls run at the same time.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -14,7 +13,6 @@ use crate::build_error::BuildError;
 use crate::compiled_cache::CompiledCache;
 use crate::component::ComponentDigest;
 use crate::error::Plugin;
-use crate::id::TenantId;
 use crate::limits::Limits;
 
 /// A compiled and linked component, and the pool of its instances.
@@ -29,7 +27,6 @@ pub(crate) struct Program {
     /// webhook with an invented tenant. Because these webhooks have places of their own, they never hold up the
     /// webhooks of a known tenant.
     pub(super) webhooks_of_unknown_tenants: Turns,
-    pub(super) known_tenants: KnownTenants,
     _ticker: Arc<Ticker>,
 }
 
@@ -42,23 +39,6 @@ pub(super) struct Lane {
     pub(super) credentials: Turns,
     /// The places in which calls have an instance.
     pub(super) instances: Turns,
-}
-
-/// The tenants that certainly exist: the platform has made a call for the tenant and the provider had its credentials,
-/// or a webhook was signed with the tenant's secret. Nobody outside the platform can add a tenant.
-#[derive(Clone, Default)]
-pub(super) struct KnownTenants(Arc<RwLock<BTreeSet<TenantId>>>);
-
-impl KnownTenants {
-    pub(super) fn contains(&self, tenant: &TenantId) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(tenant)
-    }
-
-    pub(super) fn add(&self, tenant: &TenantId) {
-        if !self.contains(tenant) {
-            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
-        }
-    }
 }
 
 impl Lane {
@@ -120,7 +100,6 @@ impl Program {
             calls: Lane::new(limits, limits.concurrent_calls),
             webhooks: Lane::new(limits, limits.concurrent_webhooks),
             webhooks_of_unknown_tenants: Turns::new(limits.share_of(limits.concurrent_webhooks), 1),
-            known_tenants: KnownTenants::default(),
             _ticker: Arc::new(ticker),
         })
     }

@@ -10,7 +10,8 @@ use crate::id::{HostKeyId, TenantId};
 use crate::storage::WrappedKey;
 
 /// Two providers of host keys. The current provider wraps new data keys. The earlier provider only unwraps the data
-/// keys whose host keys the current provider does not know.
+/// keys whose host keys the current provider does not know. So the two providers must not use the same id for two host
+/// keys: two key services need different prefixes.
 ///
 /// After [`Keyring::rotate`](super::Keyring::rotate), the current provider wraps every data key. Then the earlier
 /// provider is needed only for older copies of the database.

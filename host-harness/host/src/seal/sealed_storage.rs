@@ -12,6 +12,7 @@ use super::keyring::{Keyring, Use};
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::events::NewEvent;
 use crate::id::{CustomerId, KeyId, Revision, TenantId};
+use crate::known_tenants::KnownTenants;
 use crate::storage::{
     HostStorage, Next, Row, RowEntry, RowFilter, StorageError, Swapped, TokenEntry, TokenWrite, run_within,
 };
@@ -26,6 +27,7 @@ pub(crate) struct SealedStorage {
     storage: Arc<dyn HostStorage>,
     keyring: Arc<Keyring>,
     missing_key: MissingKey,
+    known_tenants: KnownTenants,
 }
 
 /// Says how a read treats a value whose key is not available now.
@@ -86,7 +88,7 @@ impl std::fmt::Debug for OpenToken {
 
 impl SealedStorage {
     pub(crate) fn new(storage: Arc<dyn HostStorage>, keyring: Arc<Keyring>) -> Self {
-        Self { storage, keyring, missing_key: MissingKey::Fails }
+        Self { storage, keyring, missing_key: MissingKey::Fails, known_tenants: KnownTenants::default() }
     }
 
     /// Returns this storage for one call that only lists or deletes connections of one tenant. If the tenant's keys are
@@ -107,6 +109,11 @@ impl SealedStorage {
 
     pub(crate) fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// Returns the tenants that this host knows. This storage adds the tenant of every record that it reads.
+    pub(crate) fn known_tenants(&self) -> &KnownTenants {
+        &self.known_tenants
     }
 
     pub(crate) async fn load_token(
@@ -243,6 +250,7 @@ impl SealedStorage {
         entry: Option<TokenEntry>,
     ) -> Result<Option<OpenToken>, StorageError> {
         let Some(TokenEntry { revision, value, age }) = entry else { return Ok(None) };
+        self.known_tenants.add(tenant);
         if !self.should_open(purpose, tenant, value.key()).await {
             return Ok(Some(OpenToken { revision, value: Zeroizing::default(), age }));
         }
@@ -261,6 +269,7 @@ impl SealedStorage {
     /// Opens a row. If the call can do without keys, and the ciphers of the row can't be opened now, returns the row
     /// without ciphers.
     async fn open_row(&self, purpose: Use, tenant: &TenantId, entry: RowEntry) -> Result<RowEntry, StorageError> {
+        self.known_tenants.add(tenant);
         let RowEntry { revision, mut row } = entry;
         let Some(sealed) = &row.ciphers else { return Ok(RowEntry { revision, row }) };
         if !self.should_open(purpose, tenant, sealed.key()).await {

@@ -43,6 +43,7 @@ impl ConnectorHost {
             if page.is_empty() {
                 return Ok(());
             }
+            page.iter().for_each(|ending| self.sandbox.remember_tenant(&ending.tenant));
             for ending in &page {
                 if stop.as_mut().now_or_never().is_some() {
                     swept.stopped = true;

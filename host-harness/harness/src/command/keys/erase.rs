@@ -77,6 +77,7 @@ impl Erase {
         };
         let Erased { keys, connections, others } = erased;
         // If the tenant's key in the service wrapped no data key of this database, that key may belong to another
+        // database, and somebody else must decide.
         if matches!(destruction, Destruction::NotAllowed { .. }) {
             report.set_refused();
         }

@@ -111,6 +111,22 @@ async fn saving_new_tokens_has_its_full_budget_after_the_claim_has_used_its_own(
     assert!(matches!(saved, Ok(token_storage::SwapOutcome::Stored(_))), "{saved:?}");
 }
 
+#[tokio::test]
+async fn a_tenant_is_known_once_a_call_has_read_one_of_its_records() {
+    let memory = Arc::new(memory());
+    let mut earlier = imports_over(Arc::clone(&memory) as _, Some("mine"));
+    let stored = earlier.swap_token(key("mine"), None, Some(write(1))).await;
+    assert!(matches!(stored, Ok(token_storage::SwapOutcome::Stored(_))), "{stored:?}");
+
+    let after_restart = imports_over(memory, Some("mine"));
+    let (tenant, known) = (&after_restart.scope.tenant, after_restart.storage.known_tenants());
+    let missing = types::ConnectionKey { account: "missing".to_owned(), ..key("mine") };
+    assert!(after_restart.load_token(missing).await.unwrap().is_none());
+    assert!(!known.contains(tenant));
+    assert!(after_restart.load_token(key("mine")).await.unwrap().is_some());
+    assert!(known.contains(tenant));
+}
+
 #[tokio::test(start_paused = true)]
 async fn repeated_swaps_of_a_guest_share_one_budget() {
     let started = Instant::now();
