@@ -118,7 +118,7 @@ async fn accept(
             stream.readable().await?;
             let_time_pass(60).await;
         }
-        _ => {}
+        Then::Answer(_) | Then::Close(_) | Then::EndlessHead | Then::Tunnel(_) | Then::Silence(_) => {}
     }
     acceptor.accept(stream).await
 }
