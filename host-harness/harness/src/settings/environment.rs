@@ -213,7 +213,7 @@ fn similar(name: &str) -> Option<&'static str> {
 pub(crate) enum VariableError {
     #[error("{0}: the variable is set but empty; unset it, or give it a value")]
     Empty(&'static str),
-    #[error("{0}: not UTF-8")]
+    #[error("{0}: not UTF-8; copy the value again")]
     NotUtf8(&'static str),
     #[error("{0}: {1}")]
     Invalid(&'static str, InvalidText),

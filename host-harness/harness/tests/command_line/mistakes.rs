@@ -6,8 +6,13 @@
 //! component has to be compiled, and a mistake can't change a connection. Other tests try what happens in a call.
 //!
 //! To add a mistake, add a line to a table below. To add a command, add it to [`COMMANDS`]. If the answers differ from
-//! `mistakes.txt`, the test writes all of them to another file, and its failure names this file. Compare the two files as
-//! an operator would: each answer must say what happened and what to do. Then copy the new file over `mistakes.txt`.
+//! `mistakes.txt`, the test writes all of them to another file, and its failure names this file. Compare the two files
+//! as an operator would: each answer must say what happened and what to do. Then copy the new file over
+//! `mistakes.txt`.
+//!
+//! In `mistakes.txt`, the line of a mistake contains its name, the commands that were tried, and the change. Then each
+//! answer follows: its exit status, what was written to standard error, and the commands that gave it. `no effect` means
+//! that the command answers as without the mistake.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -82,8 +87,8 @@ const COMMANDS: [(&str, Reads, &str); 29] = [
 ];
 
 /// Mistakes in the settings. Each line has a name, the commands that are tried with the mistake, and what is changed.
-/// The commands are a kind of command, `every` or a list of names. A change `NAME=VALUE` sets a variable, `!NAME` unsets a
-/// variable, `<NAME` gives an input, and everything else is an argument.
+/// The commands are a kind of command, `every` or a list of names. A change `NAME=VALUE` sets a variable, `!NAME` unsets
+/// a variable, `<NAME` gives an input, and everything else is an argument.
 const MISTAKES: &[(&str, &str, &str)] = &[
     // Every command checks every variable, so that a mistake is found before the variable is needed.
     ("unknown variable", "every", "TIKTOK_SHOP_DATABASE=CANARY"),
@@ -577,6 +582,8 @@ fn furnish(stage: &Stage) {
     stage.connect("customer-7", "one-shop");
     // The same connection, as if it were one of TikTok Shop.
     write(data.join("host-keys"), KEYS, 0o600);
+    // The file is complete only after SQLite has moved its log there.
+    execute_sqlite(&data.join("fake-connections.sqlite"), "PRAGMA wal_checkpoint(TRUNCATE)");
     let used = fs::read(data.join("fake-connections.sqlite")).unwrap();
     let database = |name: &str, sql: &str| {
         write(files.join(name), &used, 0o600);
@@ -1052,11 +1059,8 @@ fn every_command_answers_every_mistake_in_one_line_that_says_what_to_do() {
         for (outcome, labels) in outcomes {
             text += outcome;
             let is_only = outcomes.len() == 1 && heading.matches(" | ").count() == 2;
-            text += &if is_only {
-                "  all\n".to_owned()
-            } else {
-                labels.iter().map(|label| format!("  {label}\n")).collect()
-            };
+            let labels = if is_only { "all".to_owned() } else { labels.join(", ") };
+            text += &format!("  {labels}\n");
         }
     }
     let skipped = known.iter().filter(|(heading, _)| is_skipped(heading)).map(|(_, text)| *text);
