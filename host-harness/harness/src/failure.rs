@@ -107,7 +107,6 @@ impl From<PrivateFileError> for Failure {
 }
 
 impl From<KeyFileError> for Failure {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what to do")]
     fn from(error: KeyFileError) -> Self {
         let advice = match &error {
             KeyFileError::NoSuchKey(_) => return Self::Absent(format!("{error}{SEE_STATUS}")),

@@ -31,7 +31,7 @@ pub struct Launch {
     #[arg(long, value_name = "FILE")]
     pub sellers: Option<PathBuf>,
 
-    /// Where the browser goes after a consent [default: a page of the fake]
+    /// Where the browser goes after consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 

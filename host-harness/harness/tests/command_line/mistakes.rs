@@ -687,7 +687,8 @@ fn listing(folder: &Path, found: &mut BTreeMap<PathBuf, (u32, Vec<u8>)>) {
             listing(&path, found);
         }
         let name = path.to_string_lossy();
-        if !name.ends_with("-shm") && !(name.ends_with("-wal") && content.is_empty()) {
+        let is_empty_log = name.ends_with("-wal") && content.is_empty();
+        if !is_empty_log && !name.ends_with("-shm") {
             found.insert(path, (metadata.permissions().mode(), content));
         }
     }
