@@ -1,0 +1,57 @@
+//! The app of a call and its credentials. A consent and a webhook belong to an app that their caller may name. Every
+//! other call uses the app of the stored token record.
+
+use super::{host_error, no_credentials};
+use crate::credentials::{Credentials, check_apps, only_app};
+use crate::error::{Cause, Error};
+use crate::ports::{Effects, StorageError};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The credentials that a call has fetched. Each app is asked for at most once, even if the host has no credentials.
+#[derive(Default)]
+pub(super) struct Apps(Vec<(String, Result<Credentials, Error>)>);
+
+impl Apps {
+    /// Returns the credentials of the app with this key: the app of a token record.
+    pub(super) async fn of(&mut self, effects: &impl Effects, app_key: &str) -> Result<&Credentials, Error> {
+        if !self.0.iter().any(|(known, _)| known == app_key) {
+            self.0.push((app_key.into(), fetch(effects, app_key).await));
+        }
+        let fetched = self.0.iter().find(|(known, _)| known == app_key).map(|(_, fetched)| fetched);
+        fetched.map_or_else(|| Err(Error::new(Cause::Internal)), |fetched| fetched.as_ref().map_err(Error::clone))
+    }
+
+    /// Returns whether the call has the credentials of this app.
+    pub(super) fn has(&self, app_key: &str) -> bool {
+        self.0.iter().any(|(known, fetched)| known == app_key && fetched.is_ok())
+    }
+}
+
+/// Returns the credentials of the app that the caller has named. `None` means the tenant's only app.
+pub(super) async fn chosen(effects: &impl Effects, app: Option<String>) -> Result<Credentials, Error> {
+    match app {
+        Some(app_key) => fetch(effects, &app_key).await,
+        None => fetch(effects, only_app(all(effects).await?.iter().map(String::as_str))?).await,
+    }
+}
+
+/// Returns the keys of the tenant's apps.
+pub(super) async fn all(effects: &impl Effects) -> Result<Vec<String>, Error> {
+    let keys = effects.apps().await.map_err(no_credentials)?;
+    check_apps(keys.iter().map(String::as_str))?;
+    Ok(keys)
+}
+
+/// Fetches the credentials of one app.
+pub(super) async fn fetch(effects: &impl Effects, app_key: &str) -> Result<Credentials, Error> {
+    let app = effects.credentials(app_key).await.map_err(|error| match error {
+        StorageError::Unavailable(text) => host_error(Cause::CredentialsUnavailable, &text),
+        StorageError::Refused(text) => host_error(Cause::AppUnknown, &text),
+    })?;
+    // A token of one app must never be sent with the key of another app.
+    if app.app_key != app_key {
+        return Err(Error::new(Cause::AppUnknown).with_note("the host answered with the credentials of another app"));
+    }
+    Ok(app)
+}
