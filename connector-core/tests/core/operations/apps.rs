@@ -214,7 +214,7 @@ fn a_refresh_and_an_access_token_use_the_app_of_the_record() {
         pair_answer(2),
     ]);
     assert_eq!(outcome(&refresh_account(&host, &other_key().account)), "ok");
-    let token = run(access_token(&host, customer(), Some(key().account), 0)).ok().expect("a token");
+    let token = run(access_token(&host, customer(), Some(key().account), 0)).expect("a token");
     assert_eq!(token.token.expose(), "AT-2");
     assert_eq!(host.sent(), ["app-key-2: refresh RT-1", "app-key-2: shops AT-3", "refresh RT-1"]);
 }
@@ -249,7 +249,7 @@ fn a_host_that_answers_with_another_app_is_not_trusted() {
 fn each_connection_is_disconnected_with_its_own_app() {
     let gone = || Answer::json(200, &json!({"code": 0, "message": "success", "request_id": "req-1"}));
     let disconnected = |host: &ScriptedHost| {
-        run(disconnect(host, customer(), DisconnectTarget::All(None), RemoteGrant::Revoke)).ok().expect("an outcome")
+        run(disconnect(host, customer(), DisconnectTarget::All(None), RemoteGrant::Revoke)).expect("an outcome")
     };
     let host = under_both_apps(&fresh(), fresh()).answers([gone(), gone()]);
     assert!(disconnected(&host).not_revoked.is_empty());
@@ -278,13 +278,13 @@ fn an_event_concerns_only_the_connections_of_the_app_that_signed_it() {
         (Some(APP_KEY), APP_KEY, key()),
         (Some(OTHER_APP), OTHER_APP, theirs.clone()),
     ] {
-        let received = receive(&host, named, signer, 1).ok().expect("an event");
+        let received = receive(&host, named, signer, 1).expect("an event");
         assert_eq!(received.app, signer);
         let owners: Vec<_> = received.owners.iter().map(|owner| (owner.key.clone(), owner.may_use)).collect();
         assert_eq!(owners, [(owner, true)], "{named:?} {signer}");
     }
     // Only the connection of the app from which the seller has taken the shop is verified.
-    let received = receive(&host, None, OTHER_APP, 6).ok().expect("an event");
+    let received = receive(&host, None, OTHER_APP, 6).expect("an event");
     assert_eq!(received.effect, WebhookEffect::VerificationDue);
     let verified = |key: &ConnectionKey| host.find_record(key).unwrap().awaits_verification();
     assert_eq!((verified(&key()), verified(&theirs)), (false, true));
@@ -297,12 +297,12 @@ fn an_event_finds_its_owners_if_the_rows_name_no_app() {
     let mut row = host.row().unwrap();
     row.connection.app = None;
     host.put_row(&row);
-    let owners = |signer| receive(&host, None, signer, 1).ok().expect("an event").owners.len();
+    let owners = |signer| receive(&host, None, signer, 1).expect("an event").owners.len();
     assert_eq!((owners(APP_KEY), owners(OTHER_APP)), (1, 0));
     // If the record can't be read either, every app's event names the connection, but nobody may see the event.
     host.put_bytes(&key(), b"unreadable");
     let may_use = |signer| -> Vec<bool> {
-        receive(&host, None, signer, 1).ok().expect("an event").owners.iter().map(|owner| owner.may_use).collect()
+        receive(&host, None, signer, 1).expect("an event").owners.iter().map(|owner| owner.may_use).collect()
     };
     assert_eq!((may_use(APP_KEY), may_use(OTHER_APP)), (vec![false], vec![false]));
 }
@@ -339,7 +339,7 @@ fn a_secret_that_cannot_be_read_hides_no_webhook_of_another_app() {
 fn a_call_asks_for_the_credentials_of_each_app_once() {
     let host = under_both_apps(&expired(), fresh()).unreadable_app(APP_KEY).answers([success()]);
     let ended = run(disconnect(&host, customer(), DisconnectTarget::All(None), RemoteGrant::Revoke));
-    let codes: Vec<_> = ended.ok().expect("an outcome").not_revoked.iter().map(|left| left.error.cause).collect();
+    let codes: Vec<_> = ended.expect("an outcome").not_revoked.iter().map(|left| left.error.cause).collect();
     assert_eq!(codes, [Cause::CredentialsUnavailable]);
     assert_eq!(host.effects().iter().filter(|step| **step == Step::Credentials).count(), 2);
 }
