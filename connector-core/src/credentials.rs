@@ -55,10 +55,11 @@ pub fn only_app<'a>(keys: impl IntoIterator<Item = &'a str>) -> Result<&'a str, 
     }
 }
 
-/// Returns the keys of apps as a text.
-fn named(keys: &[&str]) -> String {
+/// Returns the keys of a tenant's apps as a text for a note.
+pub(crate) fn named(keys: &[impl AsRef<str>]) -> String {
     let mut text = String::from("apps: ");
     for (place, key) in keys.iter().enumerate() {
+        let key = key.as_ref();
         let separator = if place == 0 { "" } else { ", " };
         if text.len() + separator.len() + key.len() > MAX_NAMED_BYTES {
             return format!("{text} and {} others", keys.len() - place);

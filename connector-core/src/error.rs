@@ -212,6 +212,12 @@ impl Error {
         self
     }
 
+    /// Returns the note for support.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     /// Changes the cause and keeps the circumstances.
     #[must_use]
     pub fn with_cause(mut self, cause: Cause) -> Self {

@@ -234,9 +234,9 @@ impl Vault {
 
 #[async_trait]
 impl CredentialsProvider for Vault {
-    async fn current(&self, _only: &TenantId) -> Result<AppCredentials, CredentialsError> {
-        self.journal.import("app-credentials.current");
-        Ok(self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    async fn apps(&self, _only: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
+        self.journal.import("app-credentials.apps");
+        Ok(vec![self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone()])
     }
 }
 

@@ -2,7 +2,7 @@
 //! other call uses the app of the stored token record.
 
 use super::{host_error, no_credentials};
-use crate::credentials::{Credentials, check_apps, only_app};
+use crate::credentials::{Credentials, check_apps, named, only_app};
 use crate::error::{Cause, Error};
 use crate::ports::{Effects, StorageError};
 use alloc::string::String;
@@ -43,12 +43,22 @@ pub(super) async fn all(effects: &impl Effects) -> Result<Vec<String>, Error> {
     Ok(keys)
 }
 
+/// Returns the error for an app whose credentials the host has refused: the tenant has no apps at all, or other apps.
+async fn refused(effects: &impl Effects, app_key: &str, text: &str) -> Error {
+    match all(effects).await {
+        Ok(keys) if keys.iter().any(|key| key == app_key) => host_error(Cause::AppUnknown, text),
+        Ok(keys) => Error::new(Cause::AppUnknown).with_note(&named(&keys)),
+        Err(error) => error,
+    }
+}
+
 /// Fetches the credentials of one app.
 pub(super) async fn fetch(effects: &impl Effects, app_key: &str) -> Result<Credentials, Error> {
-    let app = effects.credentials(app_key).await.map_err(|error| match error {
-        StorageError::Unavailable(text) => host_error(Cause::CredentialsUnavailable, &text),
-        StorageError::Refused(text) => host_error(Cause::AppUnknown, &text),
-    })?;
+    let app = match effects.credentials(app_key).await {
+        Ok(app) => app,
+        Err(StorageError::Refused(text)) => return Err(refused(effects, app_key, &text).await),
+        Err(unavailable) => return Err(no_credentials(unavailable)),
+    };
     // A token of one app must never be sent with the key of another app.
     if app.app_key != app_key {
         return Err(Error::new(Cause::AppUnknown).with_note("the host answered with the credentials of another app"));

@@ -23,6 +23,7 @@ use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Remote
 use tiktok_shop_connector_core::operation::list_connections::list_connections;
 use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEffect, receive_webhook};
 use tiktok_shop_connector_core::operation::refresh::{RefreshMode, refresh};
+use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::record::{Lineage, ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::{AppSecret, State};
 use tiktok_shop_connector_core::signing::Webhook;
@@ -225,6 +226,7 @@ fn a_lost_app_ends_its_connections_without_a_request_and_keeps_the_others() {
     let before = stored_form(&host.find_record(&other_key()).unwrap());
     let refused = refresh_account(&host, &other_key().account).err().expect("an error");
     assert_eq!((refused.cause, refused.cause.action()), (Cause::AppUnknown, Action::Misconfigured));
+    assert_eq!(refused.note(), Some("apps: app-key-1"), "the apps that there are");
     assert_eq!(outcome(&get(&host, "2")), "app-unknown");
     let token = run(access_token(&host, customer(), Some(other_key().account), 0));
     assert_eq!(outcome(&token), "app-unknown");
@@ -235,6 +237,14 @@ fn a_lost_app_ends_its_connections_without_a_request_and_keeps_the_others() {
     assert_eq!(outcome(&refresh_account(&host, &key().account)), "ok");
     let listed = run(list_connections(&host, customer())).unwrap();
     assert_eq!(listed.iter().map(last_failure).collect::<Vec<_>>(), [None, Some("app-unknown")]);
+}
+
+#[test]
+fn a_tenant_without_apps_is_not_told_that_one_app_is_unknown() {
+    let host = under_both_apps(&expired(), expired()).without_credentials(StorageError::Refused("no tenant".into()));
+    assert_eq!(outcome(&refresh_account(&host, &key().account)), "credentials-refused");
+    assert_eq!(outcome(&connect_to(&host, Some(APP_KEY))), "credentials-refused");
+    assert_eq!(last_failure(&host.row().unwrap().connection), None, "it says nothing about the connection");
 }
 
 #[test]

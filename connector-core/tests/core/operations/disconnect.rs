@@ -244,7 +244,7 @@ fn nothing_is_reported_as_not_revoked_if_the_grant_is_gone() {
 fn a_revocation_that_cannot_be_requested_is_reported() {
     let why = StorageError::Refused("no key".into());
     let host = connected(&fresh()).without_credentials(why);
-    let expected = ["1: app-unknown", "2: app-unknown"];
+    let expected = ["1: credentials-refused", "2: credentials-refused"];
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected);
     assert_nothing_is_left(&host);
 

@@ -90,7 +90,7 @@ impl AuthorizationUrl {
             ));
         }
         let OpenedHost { host, opened, fake } = settings.open_or_create(Creation::Default, report).await?;
-        let consent = host.begin_consent(&opened.tenant, &customer, &browser_session()?, shops.into()).await?;
+        let consent = host.begin_consent(&opened.tenant, &customer, None, &browser_session()?, shops.into()).await?;
         let url = consent.url.expose();
         if let (Some(fake), Some(seller)) = (fake, consent_as) {
             let query = fake.allow(url, &seller).await?;

@@ -69,7 +69,7 @@ impl Connect {
         let connection = match self.app_store {
             Some(customer) => {
                 let shops = self.shops.unwrap_or(Shops::All).into();
-                host.finish_app_store_install(&opened.tenant, &customer, query, shops).await?
+                host.finish_app_store_install(&opened.tenant, &customer, None, query, shops).await?
             }
             None => host.finish_consent(&opened.tenant, &browser_session()?, query).await?,
         };

@@ -98,7 +98,7 @@ impl AcceptWebhook {
         let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
         let mut event = None;
         let reply = host
-            .accept_webhook(&opened.tenant, &self.authorization, body, |webhook| {
+            .accept_webhook(&opened.tenant, None, &self.authorization, body, |webhook| {
                 event = Some(webhook);
                 ready(Ok::<_, Infallible>(()))
             })

@@ -198,7 +198,7 @@ mod tests {
 
     fn error(action: Action, code: &str) -> ConnectorError {
         let failure = Failure { code: code.to_owned(), detail: String::new(), http_status: None, request_id: None };
-        ConnectorError { plugin: Plugin::new("tiktok-shop:connector@0.1.0"), action, failure, proxy_error: None }
+        ConnectorError { plugin: Plugin::new("tiktok-shop:connector@0.2.0"), action, failure, proxy_error: None }
     }
 
     fn refreshed(effect: RefreshEffect) -> Refreshed {
@@ -232,7 +232,7 @@ mod tests {
             Ok(refreshed(RefreshEffect::ShopsRead)),
             Err(CallError::Connector(revoked)),
             Err(CallError::Connector(wait(30, "tiktok-unavailable"))),
-            Err(CallError::Busy { plugin: Plugin::new("tiktok-shop:connector@0.1.0") }),
+            Err(CallError::Busy { plugin: Plugin::new("tiktok-shop:connector@0.2.0") }),
         ] {
             swept.count(&SweepOutcome::of(result, NOW));
         }

@@ -28,7 +28,7 @@ struct Version {
     sql: &'static str,
 }
 
-const SQLITE: [Version; 4] = [
+const SQLITE: [Version; 5] = [
     Version {
         number: 1,
         name: "storage",
@@ -48,8 +48,9 @@ const SQLITE: [Version; 4] = [
         since: "0.1.0",
         sql: include_str!("../../migrations/sqlite/0004_tenant_lists.sql"),
     },
+    Version { number: 5, name: "apps", since: "0.2.0", sql: include_str!("../../migrations/sqlite/0005_apps.sql") },
 ];
-const POSTGRES: [Version; 4] = [
+const POSTGRES: [Version; 5] = [
     Version {
         number: 1,
         name: "storage",
@@ -69,11 +70,12 @@ const POSTGRES: [Version; 4] = [
         since: "0.1.0",
         sql: include_str!("../../migrations/postgres/0004_tenant_lists.sql"),
     },
+    Version { number: 5, name: "apps", since: "0.2.0", sql: include_str!("../../migrations/postgres/0005_apps.sql") },
 ];
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 4;
+    pub const SCHEMA_VERSION: i64 = 5;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {
