@@ -56,7 +56,12 @@ async fn states_are_random_and_are_stored_as_digests() {
     // contains one of the states.
     let _queries = (allowed(&stage, &one), allowed(&stage, &two));
     let stored = String::from_utf8(stage.watch.written(Sink::Rows)).unwrap();
-    assert!(stored.contains("ConsentRecord { customer: CustomerId(\"alice\"), browser: [digest], "), "{stored}");
+    assert!(
+        stored.contains(
+            "ConsentRecord { customer: CustomerId(\"alice\"), app: Some(AppKey(\"6fakeapp00001\")), browser: [digest], "
+        ),
+        "{stored}"
+    );
 }
 
 #[tokio::test]
