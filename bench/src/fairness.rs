@@ -140,7 +140,7 @@ impl Fairness {
 
 async fn call_again_and_again(host: ConnectorHost, tenant: TenantId) {
     loop {
-        let _end_of_the_wait = host.authorization_url(&tenant, "state".into()).await;
+        let _end_of_the_wait = host.authorization_url(&tenant, None, "state".into()).await;
     }
 }
 
@@ -153,10 +153,10 @@ struct Uneven {
 
 #[async_trait]
 impl CredentialsProvider for Uneven {
-    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         if *tenant == self.slow {
             sleep(self.delay).await;
         }
-        Ok(self.app.clone())
+        Ok(vec![self.app.clone()])
     }
 }

@@ -65,7 +65,7 @@ impl Platform {
     /// Connects a customer. `query` is the query of a callback, as [`consent`] returns it.
     pub(crate) async fn connect(&self, customer: &CustomerId, query: String) -> Result<Connection> {
         let shops = ShopPolicy::All;
-        Ok(self.host.finish_app_store_install(&self.tenant, customer, query.into(), shops).await?)
+        Ok(self.host.finish_app_store_install(&self.tenant, customer, None, query.into(), shops).await?)
     }
 
     /// Loads and decrypts a connection, so that [`Template::copy`] can make copies of it.

@@ -120,7 +120,7 @@ impl Webhooks {
                 async move {
                     sleep_until(due).await;
                     let handle = async |_| Ok::<_, Infallible>(());
-                    let reply = host.accept_webhook(&tenant, &"0".repeat(64), body.to_vec(), handle).await;
+                    let reply = host.accept_webhook(&tenant, None, &"0".repeat(64), body.to_vec(), handle).await;
                     ensure!(matches!(reply, WebhookReply::Forged | WebhookReply::TooLarge), "forged: {reply:?}");
                     Ok(())
                 }
@@ -134,7 +134,7 @@ impl Webhooks {
                 async move {
                     sleep_until(due).await;
                     let handle = async |_| Ok::<_, Infallible>(());
-                    let reply = host.accept_webhook(&tenant, &authorization, body, handle).await;
+                    let reply = host.accept_webhook(&tenant, None, &authorization, body, handle).await;
                     let known = matches!(reply, WebhookReply::Handled | WebhookReply::Late);
                     ensure!(known, "a webhook ended in {reply:?}");
                     Ok((due.elapsed(), reply == WebhookReply::Handled))

@@ -185,6 +185,9 @@ impl PastFailure {
 pub struct Connection {
     /// The customer and the account.
     pub key: ConnectionKey,
+    /// The key of the app that the seller consented to. `None` in a row of an earlier version, until a call writes the
+    /// row again. The app in the token record decides which app a call uses.
+    pub app: Option<String>,
     /// The display name of the seller account.
     pub seller_name: String,
     /// The region of the seller account.
@@ -338,6 +341,7 @@ pub fn project(
     };
     let mut connection = Connection {
         key: key.clone(),
+        app: Some(record.app_key().to_string()),
         seller_name: record.profile().seller_name.clone(),
         base_region: record.profile().base_region.clone(),
         scopes: record.profile().scopes.clone(),

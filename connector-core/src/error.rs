@@ -78,13 +78,15 @@ macro_rules! causes {
 causes! {
     AccountChanged, "account-changed", Upstream, "TikTok answered a refresh with another account than the one that consented. The tokens are stored under the account that consented.";
     AccountIdInvalid, "account-id-invalid", InvalidRequest, "An account id has 1 to 256 bytes.";
+    AccountOfAnotherApp, "account-of-another-app", InvalidRequest, "The account is connected under another app of the tenant, and an account id belongs to one app. Disconnect the account before it consents to this app. Nothing was stored.";
     AccountRequired, "account-required", InvalidRequest, "The customer has several accounts. Name one.";
     AnswerCoded, "answer-coded", RetryAfter, "The answer is in a content coding, although the connector asked for none, and the host has not decoded it.";
     AnswerIncomplete, "answer-incomplete", RetryAfter, "The connection to TikTok broke or timed out before the answer was complete.";
     AnswerTooLarge, "answer-too-large", Upstream, "TikTok's answer is larger than this call accepts.";
     AnswerUnreadable, "answer-unreadable", RetryAfter, "The answer is not in the form of TikTok Shop's answers. It may be the page of a gateway.";
-    AppKeyChanged, "app-key-changed", Misconfigured, "The connection belongs to another app key than the configured one. Restore the key, or ask the seller to consent to the new app.";
     AppRejected, "app-rejected", Misconfigured, "TikTok does not accept the app key or the app secret. Compare both with Partner Center.";
+    AppRequired, "app-required", InvalidRequest, "The tenant has several apps. Name one of them.";
+    AppUnknown, "app-unknown", Misconfigured, "The tenant has no such app. Configure the app again, or ask the seller to consent to another app of the tenant.";
     AuthorizationCodeSpent, "authorization-code-spent", Reauthorize, "The authorization code is not valid any more: it was used before, is older than 30 minutes or belongs to another app. Or this call has used it, and its tokens could not be stored.";
     AuthorizationExpired, "authorization-expired", Reauthorize, "The seller's authorization has ended.";
     AuthorizationInactive, "authorization-inactive", Upstream, "TikTok reports the seller's authorization as inactive. The seller has to act; calling again does not help.";
@@ -94,11 +96,11 @@ causes! {
     BackingOff, "backing-off", RetryAfter, "The last attempts to renew the tokens failed, or the tokens were renewed a few minutes ago. The next attempt is not due yet.";
     CallMalformed, "call-malformed", InvalidRequest, "The path, query, body or content type of the request is malformed, so TikTok could read something else than was signed.";
     CallbackMalformed, "callback-malformed", InvalidRequest, "The callback's query is longer than 8192 bytes, repeats a parameter, or has neither a code nor an error.";
-    CallbackOfAnotherApp, "callback-of-another-app", InvalidRequest, "The callback names another app than the tenant's app. No request was sent.";
+    CallbackOfAnotherApp, "callback-of-another-app", InvalidRequest, "The callback names another app than the app of the consent. No request was sent.";
     ClockSkewed, "clock-skewed", Misconfigured, "The host's clock is wrong. TikTok accepts a time from 5 minutes in the past to 30 seconds in the future.";
     ConnectionRowNotSaved, "connection-row-not-saved", StorageFailed, "The tokens are stored, but the row of the connection is not. Call refresh when storage works again.";
     ConsentRefused, "consent-refused", Reauthorize, "The seller refused the consent.";
-    CredentialsRefused, "credentials-refused", Misconfigured, "The host has no usable app credentials for this tenant.";
+    CredentialsRefused, "credentials-refused", Misconfigured, "The host has no usable list of apps for this tenant.";
     CredentialsUnavailable, "credentials-unavailable", StorageFailed, "The host's app credentials could not be read.";
     CustomerIdInvalid, "customer-id-invalid", InvalidRequest, "A customer id has 1 to 256 bytes.";
     EgressDenied, "egress-denied", Misconfigured, "The host's egress refused the request. Allow GET, POST, PUT and DELETE over https to auth.tiktok-shops.com and open-api.tiktokglobalshop.com.";
@@ -143,7 +145,7 @@ causes! {
     UnrecognisedAnswerRepeated, "unrecognised-answer-repeated", Upstream, "TikTok answers again and again with a code that the connector does not know.";
     ValidityTooLong, "validity-too-long", InvalidRequest, "A caller may ask for a validity of at most 3600 seconds.";
     WebhookMalformed, "webhook-malformed", InvalidRequest, "The body of the webhook is larger than 1 MiB or is not an event.";
-    WebhookSignatureInvalid, "webhook-signature-invalid", InvalidRequest, "Neither the app's current secret nor its previous one signed the webhook. TikTok Shop did not send it, or its body was changed. Nothing was recorded.";
+    WebhookSignatureInvalid, "webhook-signature-invalid", InvalidRequest, "No current or previous secret of the tenant's apps signed the webhook. TikTok Shop did not send it, or its body was changed. Nothing was recorded.";
     WrongUserType, "wrong-user-type", Upstream, "The kind of user or shop that the token belongs to does not fit this request.";
 }
 
@@ -208,6 +210,12 @@ impl Error {
     pub fn with_note(mut self, note: &str) -> Self {
         self.note = Some(printable(note));
         self
+    }
+
+    /// Returns the note for support.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// Changes the cause and keeps the circumstances.

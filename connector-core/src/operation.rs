@@ -1,7 +1,7 @@
 //! The functions that the component exports, one file for each. Every function runs its [`Effects`] one after the
 //! other.
 //!
-//! The operations share these modules: `renewal` (plan, claim, request, save), `tokens` (loads and swaps of the
+//! The operations share these modules: `apps` (the app of a call and its credentials), `renewal` (plan, claim, request, save), `tokens` (loads and swaps of the
 //! record), `rows` (the order of row writes), `shop_sync` (reading the shops with a token that TikTok may refuse),
 //! `signed` (one exchange with TikTok's API server) and `valid_token` (a token that may be used now).
 
@@ -16,6 +16,7 @@ pub mod list_shops;
 pub mod receive_webhook;
 pub mod refresh;
 
+mod apps;
 mod renewal;
 mod rows;
 mod shop_sync;
@@ -23,16 +24,11 @@ mod signed;
 mod tokens;
 mod valid_token;
 
-use crate::credentials::Credentials;
 use crate::error::{Cause, Error, scrubbed};
-use crate::ports::{Effects, StorageError};
+use crate::ports::StorageError;
 
-async fn credentials(effects: &impl Effects) -> Result<Credentials, Error> {
-    effects.credentials().await.map_err(no_credentials)
-}
-
-/// Builds the error of a call that got no credentials. A host that checks a webhook itself before it makes a call also
-/// uses this function, so that its error is the same as the error of the call.
+/// Builds the error of a call that got no list of apps. A host that looks at the apps itself before it makes a call
+/// also uses this function, so that its error is the same as the error of the call.
 #[must_use]
 pub fn no_credentials(error: StorageError) -> Error {
     match error {

@@ -70,8 +70,11 @@ pub trait Effects {
     fn random_number(&self) -> u64 {
         u128::from_le_bytes(self.random()) as u64
     }
-    /// Fetches the credentials of the tenant's app. Each call fetches them at most once.
-    async fn credentials(&self) -> Result<Credentials, StorageError>;
+    /// Lists the keys of the tenant's apps.
+    async fn apps(&self) -> Result<Vec<String>, StorageError>;
+    /// Fetches the credentials of the app with this key. `Refused` means that the tenant has no such app. Each call
+    /// fetches the credentials of an app at most once.
+    async fn credentials(&self, app_key: &str) -> Result<Credentials, StorageError>;
     /// Sends a request and reads the complete answer.
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure>;
 

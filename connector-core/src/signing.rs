@@ -112,9 +112,11 @@ impl Webhook<'_> {
             let matches = self.signature(secret).as_bytes().ct_eq(self.authorization);
             !secret.expose().is_empty() && bool::from(matches)
         };
-        if signed(current) {
+        // Both secrets are tried in any case, so that the time does not show which secret signed.
+        let (current, previous) = (signed(current), previous.is_some_and(signed));
+        if current {
             Some(SignedWith::CurrentSecret)
-        } else if previous.is_some_and(signed) {
+        } else if previous {
             Some(SignedWith::PreviousSecret)
         } else {
             None

@@ -152,6 +152,7 @@ pub(crate) fn disconnected(ended: Disconnected) -> export::Disconnected {
 pub(crate) fn webhook(received: Received) -> export::Webhook {
     let owners = received.owners.iter();
     export::Webhook {
+        app: received.app,
         owners: owners
             .map(|owner| export::WebhookOwner { key: key_to_wit(&owner.key), may_use: owner.may_use })
             .collect(),
@@ -231,6 +232,7 @@ pub(crate) fn connection_to_wit(connection: &Connection) -> types::Connection {
     types::Connection {
         shops: connection.shops.iter().map(|shop| shop_to_wit(account, shop)).collect(),
         key: key_to_wit(&connection.key),
+        app: connection.app.clone(),
         seller_name: connection.seller_name.clone(),
         seller_base_region: connection.base_region.clone(),
         granted_scopes: connection.scopes.clone(),
@@ -256,6 +258,7 @@ pub(crate) fn connection_to_wit(connection: &Connection) -> types::Connection {
 fn connection_from_wit(connection: types::Connection) -> Result<Connection, StorageError> {
     Ok(Connection {
         key: key_from_wit(connection.key)?,
+        app: connection.app,
         seller_name: connection.seller_name,
         base_region: connection.seller_base_region,
         scopes: connection.granted_scopes,

@@ -31,8 +31,12 @@ impl Effects for Imports {
         (high << 64 | low).to_le_bytes()
     }
 
-    async fn credentials(&self) -> Result<Credentials, StorageError> {
-        app_credentials::current().map(convert::credentials).map_err(storage_error)
+    async fn apps(&self) -> Result<Vec<String>, StorageError> {
+        app_credentials::apps().map_err(storage_error)
+    }
+
+    async fn credentials(&self, app_key: &str) -> Result<Credentials, StorageError> {
+        app_credentials::of_app(app_key).map(convert::credentials).map_err(storage_error)
     }
 
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {

@@ -26,18 +26,19 @@ use tiktok_shop_connector_core::secret::State;
 struct Connector;
 
 impl export::Guest for Connector {
-    fn authorization_url(state: String) -> Result<String, types::Error> {
-        finish(operation::authorization_url::authorization_url(&Imports, State::new(state)), |url| url)
+    fn authorization_url(app: Option<String>, state: String) -> Result<String, types::Error> {
+        finish(operation::authorization_url::authorization_url(&Imports, app, State::new(state)), |url| url)
     }
 
     fn connect(
         customer: String,
+        app: Option<String>,
         grant: export::Grant,
         shops: types::ShopPolicy,
     ) -> Result<types::Connection, types::Error> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let operation =
-            operation::connect::connect(&Imports, customer, convert::grant(grant), convert::shop_policy(shops));
+            operation::connect::connect(&Imports, customer, app, convert::grant(grant), convert::shop_policy(shops));
         finish(operation, |connection| convert::connection_to_wit(&connection))
     }
 
@@ -105,8 +106,8 @@ impl export::Guest for Connector {
         finish(operation, convert::disconnected)
     }
 
-    fn receive_webhook(signature: String, body: Vec<u8>) -> Result<export::Webhook, types::Error> {
-        let operation = operation::receive_webhook::receive_webhook(&Imports, signature.as_bytes(), &body);
+    fn receive_webhook(app: Option<String>, signature: String, body: Vec<u8>) -> Result<export::Webhook, types::Error> {
+        let operation = operation::receive_webhook::receive_webhook(&Imports, app, signature.as_bytes(), &body);
         finish(operation, convert::webhook)
     }
 }

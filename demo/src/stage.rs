@@ -156,7 +156,7 @@ impl Stage {
     /// Returns the link that Partner Center shows for the app. The seller's browser opens this link. The host never
     /// opens it.
     pub(crate) fn authorization_link(&self) -> String {
-        authorization_link(&self.app)
+        self.app.authorization_link()
     }
 
     pub(crate) fn now(&self) -> UnixSeconds {
@@ -222,7 +222,7 @@ impl Vault {
                 app_key: app.app_key.clone(),
                 app_secret: app.app_secret.as_str().into(),
                 previous_app_secret: None,
-                authorization_link: Some(authorization_link(app)),
+                authorization_link: Some(app.authorization_link()),
             }),
         }
     }
@@ -234,12 +234,8 @@ impl Vault {
 
 #[async_trait]
 impl CredentialsProvider for Vault {
-    async fn current(&self, _only: &TenantId) -> Result<AppCredentials, CredentialsError> {
-        self.journal.import("app-credentials.current");
-        Ok(self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    async fn apps(&self, _only: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
+        self.journal.import("app-credentials.apps");
+        Ok(vec![self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone()])
     }
-}
-
-fn authorization_link(app: &App) -> String {
-    format!("https://services.tiktokshop.com/open/authorize?service_id={}", app.service_id)
 }

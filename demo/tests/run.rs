@@ -50,7 +50,7 @@ fn explain_shows_a_claim_before_the_refresh_and_a_save_directly_after() {
     let text = page.split_whitespace().collect::<Vec<_>>().join(" ");
     let refresh = "token-storage.load, token-storage.swap, GET /api/v2/token/refresh, token-storage.swap,";
     assert!(text.contains(refresh), "{page}");
-    assert!(text.contains("imports app-credentials.current, (put_state) requests none"), "{page}");
+    assert!(text.contains("imports app-credentials.apps, (put_state) requests none"), "{page}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tiktok_shop_tests::{Stage, app_credentials, refusal, tenant};
 #[tokio::test]
 async fn the_link_contains_the_state_and_nothing_is_sent() {
     let stage = Stage::new();
-    let link = stage.host.authorization_url(&tenant(0), "a b+c".into()).await.unwrap();
+    let link = stage.host.authorization_url(&tenant(0), None, "a b+c".into()).await.unwrap();
     let service = &stage.fake.apps()[0].service_id;
     let expected = format!("https://services.tiktokshop.com/open/authorize?service_id={service}&state=a%20b%2Bc");
     assert_eq!(link.expose(), expected);
@@ -19,7 +19,7 @@ async fn each_tenant_gets_the_link_of_its_own_app() {
     let stage = Stage::new();
     let apps = stage.fake.apps();
     for (at, app) in apps.iter().enumerate() {
-        let link = stage.host.authorization_url(&tenant(at), "s".into()).await.unwrap();
+        let link = stage.host.authorization_url(&tenant(at), None, "s".into()).await.unwrap();
         assert!(link.expose().contains(&app.service_id), "tenant {at}");
     }
 }
@@ -36,7 +36,7 @@ async fn a_missing_link_an_invalid_link_and_an_unknown_tenant_are_misconfigured(
     let host = stage.host_with(credentials);
     for (at, code) in [(0, "authorization-link-missing"), (1, "authorization-link-invalid"), (2, "credentials-refused")]
     {
-        let outcome = host.authorization_url(&tenant(at), "s".into()).await;
+        let outcome = host.authorization_url(&tenant(at), None, "s".into()).await;
         assert_eq!(refusal(outcome), ("misconfigured", code.to_owned()));
     }
 }
@@ -44,6 +44,6 @@ async fn a_missing_link_an_invalid_link_and_an_unknown_tenant_are_misconfigured(
 #[tokio::test]
 async fn an_empty_state_is_refused() {
     let stage = Stage::new();
-    let outcome = stage.host.authorization_url(&tenant(0), "".into()).await;
+    let outcome = stage.host.authorization_url(&tenant(0), None, "".into()).await;
     assert_eq!(refusal(outcome), ("invalid-request", "state-invalid".to_owned()));
 }

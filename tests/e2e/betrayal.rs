@@ -107,7 +107,7 @@ async fn no_error_contains_the_grant_of_its_call() {
     let betrayal = Betrayal::new().await;
     let code = "TTP_a-code-that-was-never-issued";
     let connect = async |grant| {
-        let outcome = betrayal.host.connect(&tenant(0), &customer_id("bob"), grant, ShopPolicy::All).await;
+        let outcome = betrayal.host.connect(&tenant(0), &customer_id("bob"), None, grant, ShopPolicy::All).await;
         let Err(CallError::Connector(error)) = outcome else { panic!("{outcome:?}") };
         error.failure().detail.clone()
     };

@@ -152,7 +152,7 @@ async fn the_text_null_is_never_exchanged_as_a_code() {
         (grant(&format!("state={STATE}")), "invalid-request", "callback-malformed"),
         (Grant::Code("null".into()), "reauthorize", "consent-refused"),
     ] {
-        let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant, ShopPolicy::All).await;
+        let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), None, grant, ShopPolicy::All).await;
         assert_eq!(refusal(outcome), (action, code.to_owned()));
     }
     assert_eq!(stage.fake.requests(), []);
@@ -189,12 +189,13 @@ async fn an_install_from_the_app_store_connects_only_without_a_state() {
     let stage = Stage::new();
     let install = |query: &str| Grant::Callback { query: query.into(), state: StateCheck::AppStoreInstall };
     let with_state = stage.callback("one-shop", Decision::Allow);
-    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), install(&with_state), ShopPolicy::All).await;
+    let outcome =
+        stage.host.connect(&tenant(0), &customer_id("alice"), None, install(&with_state), ShopPolicy::All).await;
     assert_eq!(refusal(outcome), ("invalid-request", "state-mismatch".to_owned()));
     assert_eq!(stage.fake.requests(), []);
 
     let without = stage.callback_of(0, "one-shop", None, Decision::Allow);
-    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), install(&without), ShopPolicy::All).await;
+    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), None, install(&without), ShopPolicy::All).await;
     assert_eq!(outcome.unwrap().shops.len(), 1);
 }
 
@@ -204,7 +205,7 @@ async fn a_code_that_the_host_took_from_the_callback_connects() {
     let query = stage.callback("one-shop", Decision::Allow);
     let code = query.strip_prefix("code=").and_then(|rest| rest.split('&').next()).unwrap();
     let outcome =
-        stage.host.connect(&tenant(0), &customer_id("alice"), Grant::Code(code.into()), ShopPolicy::All).await;
+        stage.host.connect(&tenant(0), &customer_id("alice"), None, Grant::Code(code.into()), ShopPolicy::All).await;
     assert_eq!(outcome.unwrap().shops.len(), 1);
 }
 
@@ -291,7 +292,7 @@ async fn a_wrong_app_secret_is_misconfigured_if_tiktok_reports_it() {
         wrong.app_secret = "0000000000000000000000000000000000000000".into();
         let host = stage.host_with(StaticCredentials::new().with(tenant(0), wrong));
         let query = stage.callback("one-shop", Decision::Allow);
-        let outcome = host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+        let outcome = host.connect(&tenant(0), &customer_id("alice"), None, grant(&query), ShopPolicy::All).await;
         assert_eq!(refusal(outcome), (expected.0, expected.1.to_owned()), "{answer:?}");
     }
 }

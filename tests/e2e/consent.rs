@@ -14,7 +14,7 @@ use tiktok_shop_tests::{Sink, Stage, TOKEN_GET, browser, customer_id, refusal, s
 /// Begins a consent for a customer, in the customer's own browser. Returns the state.
 async fn begin(stage: &Stage, customer: &str, shops: ShopPolicy) -> String {
     let consent =
-        stage.host.begin_consent(&tenant(0), &customer_id(customer), &browser(customer), shops).await.unwrap();
+        stage.host.begin_consent(&tenant(0), &customer_id(customer), None, &browser(customer), shops).await.unwrap();
     assert!(consent.url.expose().starts_with("https://services.tiktokshop.com/open/authorize?service_id="));
     state_of(&consent).to_owned()
 }
@@ -56,7 +56,12 @@ async fn states_are_random_and_are_stored_as_digests() {
     // contains one of the states.
     let _queries = (allowed(&stage, &one), allowed(&stage, &two));
     let stored = String::from_utf8(stage.watch.written(Sink::Rows)).unwrap();
-    assert!(stored.contains("ConsentRecord { customer: CustomerId(\"alice\"), browser: [digest], "), "{stored}");
+    assert!(
+        stored.contains(
+            "ConsentRecord { customer: CustomerId(\"alice\"), app: Some(AppKey(\"6fakeapp00001\")), browser: [digest], "
+        ),
+        "{stored}"
+    );
 }
 
 #[tokio::test]
@@ -219,7 +224,8 @@ async fn an_install_from_the_app_store_needs_no_state_and_does_not_use_the_state
     let state = begin(&stage, "alice", ShopPolicy::All).await;
     let (query, install) = (allowed(&stage, &state), stage.callback_of(0, "one-shop", None, Decision::Allow));
     let (ours, bob) = (tenant(0), customer_id("bob"));
-    let install_with = |query: &str| stage.host.finish_app_store_install(&ours, &bob, query.into(), ShopPolicy::All);
+    let install_with =
+        |query: &str| stage.host.finish_app_store_install(&ours, &bob, None, query.into(), ShopPolicy::All);
     assert_eq!(refusal(install_with(&query).await), ("invalid-request", "state-mismatch".to_owned()));
     assert_eq!(finish(&stage.host, "alice", &install).await, Err(ConsentError::StateMismatch));
     assert_eq!(stage.fake.requests(), []);
@@ -240,7 +246,7 @@ impl Randomness for NoRandomness {
 async fn without_randomness_no_consent_can_begin() {
     let stage = Stage::new();
     let host = stage.host_builder().randomness(Arc::new(NoRandomness)).build().unwrap();
-    let outcome = host.begin_consent(&tenant(0), &customer_id("alice"), &browser("alice"), ShopPolicy::All).await;
+    let outcome = host.begin_consent(&tenant(0), &customer_id("alice"), None, &browser("alice"), ShopPolicy::All).await;
     let plugin = stage.host.plugin().clone();
     assert_eq!(outcome, Err(ConsentError::Call(CallError::NoRandomness { plugin })));
 }
@@ -249,7 +255,7 @@ async fn without_randomness_no_consent_can_begin() {
 async fn the_texts_of_a_consent_and_its_errors_do_not_contain_the_state() {
     let stage = Stage::new();
     let (alice, all) = (customer_id("alice"), ShopPolicy::All);
-    let consent = stage.host.begin_consent(&tenant(0), &alice, &browser("alice"), all).await.unwrap();
+    let consent = stage.host.begin_consent(&tenant(0), &alice, None, &browser("alice"), all).await.unwrap();
     assert_eq!(format!("{consent:?}"), "Consent { url: [redacted] }");
     let query = Secret::from("code=c&state=a-state-nobody-knows");
     let error = stage.host.finish_consent(&tenant(0), &browser("alice"), query).await.unwrap_err();

@@ -72,7 +72,7 @@ async fn after_a_disconnect_no_file_of_sqlite_contains_a_token_record_or_a_ciphe
     let host = stage.host_builder().storage(Arc::clone(&storage)).build().unwrap();
     let (tenant, alice) = (tenant(0), customer_id("alice"));
     let consent = grant(&stage.callback("cross-border", Decision::Allow));
-    let key = host.connect(&tenant, &alice, consent, ShopPolicy::All).await.unwrap().key;
+    let key = host.connect(&tenant, &alice, None, consent, ShopPolicy::All).await.unwrap().key;
     let mut sealed = BTreeSet::new();
     for _ in 0..3 {
         host.refresh(&tenant, &alice, None, RefreshMode::Forced).await.unwrap();
@@ -491,7 +491,7 @@ impl Interceptor for ConsentFirst {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
         if matches!(access, Access::SwapToken(_, _, Some(_), None)) && !self.is_done.swap(true, Ordering::SeqCst) {
             let grant = grant(&self.query);
-            self.other.connect(&tenant(0), &customer_id("alice"), grant, ShopPolicy::All).await.unwrap();
+            self.other.connect(&tenant(0), &customer_id("alice"), None, grant, ShopPolicy::All).await.unwrap();
         }
         Passage::Forward
     }

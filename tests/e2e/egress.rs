@@ -53,7 +53,7 @@ async fn a_production_name_that_resolves_to_an_internal_address_is_denied() {
         let policy = EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>);
         let host = stage.host_builder().egress(policy).build().unwrap();
         let query = stage.callback("one-shop", Decision::Allow);
-        let outcome = host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+        let outcome = host.connect(&tenant(0), &customer_id("alice"), None, grant(&query), ShopPolicy::All).await;
         assert_eq!(refusal(outcome), ("misconfigured", "egress-denied".to_owned()), "{address}");
         assert_eq!(resolver.asked(), ["auth.tiktok-shops.com"]);
         assert_eq!(stage.fake.requests(), []);

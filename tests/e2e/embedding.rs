@@ -37,7 +37,7 @@ async fn embed(
         .build()?;
 
     let browser = BrowserSession::new(session_cookie.into()).ok_or("the cookie has fewer than 16 bytes")?;
-    let consent = host.begin_consent(&tenant, &customer, &browser, ShopPolicy::All).await?;
+    let consent = host.begin_consent(&tenant, &customer, None, &browser, ShopPolicy::All).await?;
     // Send the browser to this link. The seller consents there, and the browser returns to your callback with a query.
     let query = seller_consents(consent.url.expose()).await;
 

@@ -59,7 +59,7 @@ async fn kinds(stage: &Stage) -> Vec<EventKind> {
 async fn announce(stage: &Stage, host: &ConnectorHost, at: u64, occurred: u64) -> WebhookEffect {
     let body = ending_notice("7600000000000000007", at, occurred);
     let authorization = signature(stage, 0, &body);
-    host.receive_webhook(&tenant(0), &authorization, body.into()).await.unwrap().effect
+    host.receive_webhook(&tenant(0), None, &authorization, body.into()).await.unwrap().effect
 }
 
 async fn sweep(host: &ConnectorHost, now: u64) -> Swept {
@@ -299,7 +299,7 @@ async fn every_event_names_its_actor_its_call_and_its_reason() {
     let ben = ana.acting_as("ben".parse().unwrap()).because("case 4711".parse().unwrap());
     let connect = async |host: &ConnectorHost| {
         let query = stage.callback("several-regions", Decision::Allow);
-        host.connect(&ours, &alice, grant(&query), ShopPolicy::All).await.unwrap()
+        host.connect(&ours, &alice, None, grant(&query), ShopPolicy::All).await.unwrap()
     };
     connect(&ana).await;
     ana.link_shops(&ours, &alice, None, &shops(&[FR])).await.unwrap();
@@ -318,7 +318,7 @@ async fn every_event_names_its_actor_its_call_and_its_reason() {
     // announced end.
     let ends = UnixSeconds(BEGIN + 20 * DAY);
     let body = ending_notice("7600000000000000007", ends.0, BEGIN + 5).replace("7490000000000000001", FR);
-    stage.host.receive_webhook(&ours, &signature(&stage, 0, &body), body.into()).await.unwrap();
+    stage.host.receive_webhook(&ours, None, &signature(&stage, 0, &body), body.into()).await.unwrap();
     sweep(&ana, BEGIN).await;
     connect(&ana).await;
     ben.disconnect(&ours, &alice, DisconnectTarget::Shop(FR.parse().unwrap()), RemoteGrant::Keep).await.unwrap();

@@ -205,7 +205,7 @@ impl Scene {
     }
 
     async fn connect(&self, state: &str) -> Result<(), CallError> {
-        self.host.connect(&tenant(), &customer(), self.grant(state), ShopPolicy::All).await.map(drop)
+        self.host.connect(&tenant(), &customer(), None, self.grant(state), ShopPolicy::All).await.map(drop)
     }
 
     async fn refresh(&self) -> Result<(), CallError> {
@@ -258,7 +258,7 @@ const NOTHING: [&str; 0] = [];
 #[tokio::test]
 async fn a_successful_call_leaves_no_secret_in_the_guests_memory() {
     let scene = Scene::new();
-    let link = scene.host.authorization_url(&tenant(), STATE.into()).await.unwrap();
+    let link = scene.host.authorization_url(&tenant(), None, STATE.into()).await.unwrap();
     assert!(link.expose().ends_with(STATE));
     assert_eq!(scene.look().1, NOTHING, "authorization-url");
 

@@ -66,7 +66,7 @@ fn parts() -> ConnectorHostBuilder {
 /// Gives the guest an order and returns its answer. The order is passed as the argument of `authorization_url`, and the
 /// guest answers in place of the URL.
 pub(crate) async fn obey(host: &ConnectorHost, order: &str) -> Result<String, CallError> {
-    host.authorization_url(&tenant(0), order.into()).await.map(|answer| answer.expose().to_owned())
+    host.authorization_url(&tenant(0), None, order.into()).await.map(|answer| answer.expose().to_owned())
 }
 
 /// Returns the limit that ended the call. Panics if no limit ended it.

@@ -88,9 +88,9 @@ async fn a_guests_memory_is_reset_before_the_next_tenant_gets_the_same_slot_of_t
     let found = |outcome: &str| outcome.split_once(" in ").unwrap().0.parse::<usize>().unwrap();
 
     for round in 0..3 {
-        let left = host.authorization_url(&tenant(0), order("leave")).await.unwrap();
+        let left = host.authorization_url(&tenant(0), None, order("leave")).await.unwrap();
         assert!(found(left.expose()) > 100_000, "round {round}: the search must find the secret while it is there");
-        let looked = host.authorization_url(&tenant(1), order("look")).await.unwrap();
+        let looked = host.authorization_url(&tenant(1), None, order("look")).await.unwrap();
         let looked = looked.expose();
         let pages: usize = looked.trim_start_matches("0 in ").trim_end_matches(" pages").parse().unwrap();
         assert!(pages > 128, "round {round}: {looked} must include the pages that were filled before");

@@ -40,7 +40,7 @@ fn keyring(stage: &Stage, keys: &Arc<dyn KeyProvider>) -> Keyring {
 
 async fn connect(stage: &Stage, host: &ConnectorHost, customer: &str, seller: &str) -> Result<(), CallError> {
     let consent = grant(&stage.callback(seller, Decision::Allow));
-    host.connect(&tenant(0), &customer_id(customer), consent, ShopPolicy::All).await.map(drop)
+    host.connect(&tenant(0), &customer_id(customer), None, consent, ShopPolicy::All).await.map(drop)
 }
 
 /// Returns the action, the code and the detail of the connector's error. Panics if there is no such error.
@@ -277,7 +277,7 @@ async fn a_rotation_and_an_erasure_are_recorded_for_each_tenant_with_actor_and_r
     connect(&stage, &host(&stage, &old), "alice", "one-shop").await.unwrap();
     let kept = host(&stage, &old);
     let query = stage.callback_of(1, "one-shop", Some(STATE), Decision::Allow);
-    kept.connect(&tenant(1), &customer_id("alice"), grant(&query), ShopPolicy::All).await.unwrap();
+    kept.connect(&tenant(1), &customer_id("alice"), None, grant(&query), ShopPolicy::All).await.unwrap();
     stage.advance(60);
 
     let ring = |actor: &str| {

@@ -90,7 +90,7 @@ struct Gate {
 
 #[async_trait]
 impl CredentialsProvider for Gate {
-    async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, _: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         if self.times.fetch_add(1, Ordering::SeqCst) == 1 {
             self.asked.notify_one();
             self.go.notified().await;

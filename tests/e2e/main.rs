@@ -9,6 +9,7 @@
 )]
 
 mod access_token;
+mod apps;
 mod authorization_url;
 mod betrayal;
 mod call;

@@ -269,7 +269,7 @@ async fn a_consent_for_another_customer_that_ends_the_access_token_causes_one_re
 }
 
 #[tokio::test]
-async fn a_changed_app_key_sends_nothing() {
+async fn an_app_that_the_tenant_no_longer_has_sends_nothing() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     let seen = stage.fake.requests().len();
@@ -277,7 +277,7 @@ async fn a_changed_app_key_sends_nothing() {
     let host = stage.host_with(StaticCredentials::new().with(tenant(0), other));
     stage.advance(7 * DAY);
     let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await;
-    assert_eq!(refusal(outcome), ("misconfigured", "app-key-changed".to_owned()));
+    assert_eq!(refusal(outcome), ("misconfigured", "app-unknown".to_owned()));
     assert_eq!(stage.fake.requests().len(), seen);
     assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().status, ConnectionStatus::Active);
 }

@@ -16,7 +16,7 @@ const CUSTOMER: &str = "alice";
 /// Begins a consent for the customer, lets the seller allow it, and finishes it.
 async fn connect(stage: &Stage, seller: &str, policy: ShopPolicy) -> Connection {
     let browser = browser(CUSTOMER);
-    let consent = stage.host.begin_consent(&tenant(0), &customer_id(CUSTOMER), &browser, policy).await.unwrap();
+    let consent = stage.host.begin_consent(&tenant(0), &customer_id(CUSTOMER), None, &browser, policy).await.unwrap();
     let query = stage.callback_of(0, seller, Some(state_of(&consent)), Decision::Allow);
     stage.host.finish_consent(&tenant(0), &browser, query.into()).await.unwrap()
 }
@@ -87,7 +87,7 @@ async fn shop_man_whook_a_webhook_announces_the_end_of_the_authorization_and_a_c
         let signature = delivery.header("authorization").unwrap();
         let handle = async |_| Ok::<_, Infallible>(());
         let body = delivery.body.clone().into_bytes();
-        let reply = stage.host.accept_webhook(&tenant(0), signature, body, handle).await;
+        let reply = stage.host.accept_webhook(&tenant(0), None, signature, body, handle).await;
         assert_eq!(reply.status(), 200);
         stage.fake.webhook_answered(delivery.number, Some(reply.status())).unwrap();
     }

@@ -163,7 +163,7 @@ impl Operation {
         match self {
             Self::Connect | Self::Reconnect => {
                 let consent = grant(&stage.callback("one-shop", Decision::Allow));
-                host.connect(&tenant(0), customer, consent, ShopPolicy::All).await
+                host.connect(&tenant(0), customer, None, consent, ShopPolicy::All).await
             }
             Self::Refresh => Ok(host.refresh(&tenant(0), customer, None, RefreshMode::WhenDue).await?.connection),
         }

@@ -181,11 +181,11 @@ async fn while_the_storage_is_down_a_consent_is_neither_used_nor_exchanged() {
     let browser = browser("alice");
     let refused = StorageError::Refused("out of space".to_owned());
     storage.set(Fault::Everything);
-    let outcome = stage.host.begin_consent(&ours, &alice, &browser, ShopPolicy::All).await;
+    let outcome = stage.host.begin_consent(&ours, &alice, None, &browser, ShopPolicy::All).await;
     assert_eq!(outcome, Err(ConsentError::Storage(refused.clone())));
 
     storage.set(Fault::Nothing);
-    let consent = stage.host.begin_consent(&ours, &alice, &browser, ShopPolicy::All).await.unwrap();
+    let consent = stage.host.begin_consent(&ours, &alice, None, &browser, ShopPolicy::All).await.unwrap();
     let query = stage.callback_of(0, "one-shop", Some(state_of(&consent)), Decision::Allow);
     storage.set(Fault::Everything);
     let outcome = stage.host.finish_consent(&ours, &browser, query.as_str().into()).await;
@@ -208,7 +208,7 @@ async fn a_webhook_is_requested_again_until_the_storage_works() {
             assert!(may_be_handled);
             Ok::<_, Infallible>(())
         };
-        stage.host.accept_webhook(&tenant(0), &authorization, body.as_str().into(), handle).await
+        stage.host.accept_webhook(&tenant(0), None, &authorization, body.as_str().into(), handle).await
     };
     for fault in [Fault::Everything, Fault::RowWrites] {
         storage.set(fault);

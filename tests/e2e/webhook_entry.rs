@@ -42,7 +42,7 @@ impl Platform {
             self.handled.borrow_mut().push(webhook);
             Ok(())
         };
-        stage.host.accept_webhook(&tenant(0), authorization, body.into(), handle).await
+        stage.host.accept_webhook(&tenant(0), None, authorization, body.into(), handle).await
     }
 
     fn count(&self) -> usize {
@@ -63,7 +63,7 @@ async fn a_webhook_is_handled_once_with_its_owners() {
     let other = stage.another_host();
     let authorization = signature(&stage, 0, ORDER);
     let unreached = async |_| -> Result<(), Infallible> { panic!("handled twice") };
-    let reply = other.accept_webhook(&tenant(0), &authorization, ORDER.into(), unreached).await;
+    let reply = other.accept_webhook(&tenant(0), None, &authorization, ORDER.into(), unreached).await;
     assert_eq!((reply.status(), reply), (200, WebhookReply::Repeated));
 
     let handled = platform.handled.take();
@@ -79,7 +79,7 @@ async fn a_webhook_that_the_platform_could_not_handle_is_handled_at_its_next_del
     let stage = Stage::new();
     let authorization = signature(&stage, 0, ORDER);
     let fail = async |_| Err("the queue is full");
-    let reply = stage.host.accept_webhook(&tenant(0), &authorization, ORDER.into(), fail).await;
+    let reply = stage.host.accept_webhook(&tenant(0), None, &authorization, ORDER.into(), fail).await;
     assert_eq!((reply.status(), reply), (500, WebhookReply::NotHandled("the queue is full")));
 
     let platform = Platform::default();
@@ -168,7 +168,7 @@ async fn a_byte_that_is_not_utf_8_or_a_byte_order_mark_costs_no_removal() {
             seen = Some(webhook);
             std::future::ready(Ok::<_, Infallible>(()))
         };
-        let reply = stage.host.accept_webhook(&tenant(0), &signed, body.to_vec(), handle).await;
+        let reply = stage.host.accept_webhook(&tenant(0), None, &signed, body.to_vec(), handle).await;
         assert_eq!((reply.status(), reply), (200, WebhookReply::Handled));
         let webhook = seen.unwrap();
         assert_eq!((webhook.effect, webhook.owners.len()), (WebhookEffect::VerificationDue, 1));
@@ -188,7 +188,8 @@ async fn a_body_above_256_kib_is_refused() {
     assert_eq!(platform.count(), 1);
 
     let large = format!("{body} ");
-    let error = stage.host.receive_webhook(&tenant(0), &signature(&stage, 0, &large), large.into()).await.unwrap_err();
+    let error =
+        stage.host.receive_webhook(&tenant(0), None, &signature(&stage, 0, &large), large.into()).await.unwrap_err();
     let CallError::Connector(error) = error else { panic!("{error}") };
     assert_eq!(error.failure().code, "webhook-malformed");
     assert!(error.failure().detail.contains("262144 bytes"), "{error}");
@@ -235,7 +236,7 @@ async fn a_webhook_that_one_tenant_has_handled_is_new_to_another_tenant() {
     for at in [0, 1] {
         let authorization = signature(&stage, at, ORDER);
         let handle = async |_| Ok::<_, Infallible>(());
-        let reply = stage.host.accept_webhook(&tenant(at), &authorization, ORDER.into(), handle).await;
+        let reply = stage.host.accept_webhook(&tenant(at), None, &authorization, ORDER.into(), handle).await;
         assert_eq!(reply, WebhookReply::Handled, "tenant {at}");
     }
 }
@@ -254,7 +255,7 @@ async fn a_connection_shows_the_announced_end_before_the_platform_handles_the_we
         Ok::<_, Infallible>(())
     };
     let authorization = signature(&stage, 0, &body);
-    let reply = stage.host.accept_webhook(&tenant(0), &authorization, body.into(), handle).await;
+    let reply = stage.host.accept_webhook(&tenant(0), None, &authorization, body.into(), handle).await;
     assert_eq!(reply, WebhookReply::Handled);
 }
 
@@ -263,7 +264,7 @@ struct NoCredentials;
 
 #[async_trait]
 impl CredentialsProvider for NoCredentials {
-    async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, _: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         std::future::pending().await
     }
 }
@@ -274,7 +275,7 @@ async fn a_webhook_is_requested_again_if_the_answer_takes_longer_than_tiktok_wai
     let host = stage.host_builder().credentials(Arc::new(NoCredentials)).build().unwrap();
     let unreached = async |_| -> Result<(), Infallible> { panic!("handled") };
     let started = tokio::time::Instant::now();
-    let reply = host.accept_webhook(&tenant(0), &signature(&stage, 0, ORDER), ORDER.into(), unreached).await;
+    let reply = host.accept_webhook(&tenant(0), None, &signature(&stage, 0, ORDER), ORDER.into(), unreached).await;
     assert_eq!((reply.status(), reply), (503, WebhookReply::Late));
     assert_eq!(started.elapsed().as_secs(), 2, "two seconds of tokio's paused clock");
 }

@@ -19,7 +19,7 @@ async fn receive(stage: &Stage, delivery: &WebhookDelivery) -> Result<Webhook, C
 
 async fn receive_as(stage: &Stage, app: usize, delivery: &WebhookDelivery) -> Result<Webhook, CallError> {
     let signature = delivery.header("authorization").expect("a signature");
-    stage.host.receive_webhook(&tenant(app), signature, delivery.body.clone().into_bytes()).await
+    stage.host.receive_webhook(&tenant(app), None, signature, delivery.body.clone().into_bytes()).await
 }
 
 /// Receives all webhooks that are due, and answers TikTok with 200.
@@ -254,7 +254,7 @@ async fn a_signature_with_the_previous_app_secret_is_accepted() {
     let host = stage.host_with(StaticCredentials::new().with(tenant(0), rotated));
     let [delivery] = &stage.fake.webhooks_due()[..] else { panic!("one webhook") };
     let signature = delivery.header("authorization").unwrap();
-    let received = host.receive_webhook(&tenant(0), signature, delivery.body.clone().into_bytes()).await.unwrap();
+    let received = host.receive_webhook(&tenant(0), None, signature, delivery.body.clone().into_bytes()).await.unwrap();
     assert_eq!(received.effect, WebhookEffect::VerificationDue);
 }
 

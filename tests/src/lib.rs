@@ -135,10 +135,7 @@ pub fn app_credentials(app: &App) -> AppCredentials {
         app_key: app.app_key.clone(),
         app_secret: Secret::from(app.app_secret.as_str()),
         previous_app_secret: Some(secrets::previous_app_secret(app).into()),
-        authorization_link: Some(format!(
-            "https://services.tiktokshop.com/open/authorize?service_id={}",
-            app.service_id
-        )),
+        authorization_link: Some(app.authorization_link()),
     }
 }
 

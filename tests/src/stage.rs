@@ -174,7 +174,7 @@ impl Stage {
     /// # Errors
     /// As the host's `connect`.
     pub async fn connect_with(&self, customer: &str, query: &str, policy: ShopPolicy) -> Result<Connection, CallError> {
-        self.host.connect(&tenant(0), &customer_id(customer), grant(query), policy).await
+        self.host.connect(&tenant(0), &customer_id(customer), None, grant(query), policy).await
     }
 
     /// Lets a seller consent to the app with this index, and connects a customer of that app's tenant with the
@@ -184,7 +184,7 @@ impl Stage {
     /// As the host's `connect`.
     pub async fn connect_app(&self, app: usize, customer: &str, seller: &str) -> Result<Connection, CallError> {
         let query = self.callback_of(app, seller, Some(STATE), Decision::Allow);
-        self.host.connect(&tenant(app), &customer_id(customer), grant(&query), ShopPolicy::All).await
+        self.host.connect(&tenant(app), &customer_id(customer), None, grant(&query), ShopPolicy::All).await
     }
 
     /// Refreshes the only connection of a customer of the first tenant.

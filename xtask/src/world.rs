@@ -191,11 +191,11 @@ mod tests {
     /// The imports that the world allows. Every item is a capability of the component. Do not add an item only to make
     /// this test pass.
     const ALLOWED: [&str; 13] = [
-        "tiktok-shop:connector/app-credentials@0.1.0",
-        "tiktok-shop:connector/connection-storage@0.1.0",
-        "tiktok-shop:connector/storage-types@0.1.0",
-        "tiktok-shop:connector/token-storage@0.1.0",
-        "tiktok-shop:connector/types@0.1.0",
+        "tiktok-shop:connector/app-credentials@0.2.0",
+        "tiktok-shop:connector/connection-storage@0.2.0",
+        "tiktok-shop:connector/storage-types@0.2.0",
+        "tiktok-shop:connector/token-storage@0.2.0",
+        "tiktok-shop:connector/types@0.2.0",
         "wasi:clocks/monotonic-clock@0.2.2",
         "wasi:clocks/wall-clock@0.2.2",
         "wasi:http/outgoing-handler@0.2.2",
@@ -219,14 +219,14 @@ mod tests {
         assert_eq!(checked.imports.iter().map(Extern::id).collect::<Vec<_>>(), ALLOWED);
         assert_eq!(
             checked.exports.iter().map(Extern::id).collect::<Vec<_>>(),
-            ["tiktok-shop:connector/connector@0.1.0"]
+            ["tiktok-shop:connector/connector@0.2.0"]
         );
     }
 
     #[test]
     fn an_import_that_is_not_allowed_is_reported() {
         assert_eq!(
-            problems("import wasi:cli/environment@0.2.2; include tiktok-shop:connector/contract@0.1.0;"),
+            problems("import wasi:cli/environment@0.2.2; include tiktok-shop:connector/contract@0.2.0;"),
             ["it imports wasi:cli/environment@0.2.2, which is not allowed"]
         );
     }
@@ -235,14 +235,14 @@ mod tests {
     fn a_missing_export_is_reported() {
         assert_eq!(
             problems("import wasi:random/random@0.2.2;"),
-            ["it does not export tiktok-shop:connector/connector@0.1.0"]
+            ["it does not export tiktok-shop:connector/connector@0.2.0"]
         );
     }
 
     #[test]
     fn an_export_that_the_world_does_not_have_is_reported() {
         assert_eq!(
-            problems("include tiktok-shop:connector/contract@0.1.0; export wasi:random/random@0.2.2;"),
+            problems("include tiktok-shop:connector/contract@0.2.0; export wasi:random/random@0.2.2;"),
             ["it exports wasi:random/random@0.2.2, which the world does not have"]
         );
     }
@@ -252,7 +252,7 @@ mod tests {
         let (mut resolve, _) = plugin().unwrap();
         let later = "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; }";
         resolve.push_str("later.wit", later).unwrap();
-        let items = "import wasi:random/random@0.2.6; export tiktok-shop:connector/connector@0.1.0;";
+        let items = "import wasi:random/random@0.2.6; export tiktok-shop:connector/connector@0.2.0;";
         assert_eq!(
             problems_in(&mut resolve, items),
             ["it imports wasi:random/random@0.2.6, but only wasi:random/random@0.2.2 is allowed"]
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn a_function_of_another_type_does_not_fit() {
         let mut resolve = Resolve::default();
-        let other = "package tiktok-shop:connector@0.1.0; interface connector { refresh: func(); } \
+        let other = "package tiktok-shop:connector@0.2.0; interface connector { refresh: func(); } \
                      world plugin { export connector; }";
         let package = resolve.push_str("other.wit", other).unwrap();
         let world = resolve.select_world(&[package], None).unwrap();

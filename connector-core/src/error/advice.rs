@@ -29,6 +29,11 @@ impl Cause {
                 "The refresh worked. Its tokens are stored under the account that consented.",
             ),
             Self::AccountIdInvalid => ("Pass the account as `list-connections` names it.", NOTHING_SENT),
+            Self::AccountOfAnotherApp => (
+                "Let the customer connect an account of this app. If the account has moved to this app, disconnect it \
+                 first, and then let the customer connect again.",
+                "TikTok issued tokens, and they were not stored. The earlier connection of the account has not changed.",
+            ),
             Self::AccountRequired => {
                 ("Pass the account. `list-connections` names the accounts of the customer.", NOTHING_SENT)
             }
@@ -52,15 +57,16 @@ impl Cause {
                  from a firewall or proxy on the way, 404 from a wrong host.",
                 UNKNOWN,
             ),
-            Self::AppKeyChanged => (
-                "Configure the app key with which the customer connected, or let the customer connect to the new \
-                 app.",
-                NOTHING_SENT,
-            ),
             Self::AppRejected => (
                 "Compare the app key and the app secret with Partner Center, and check that the app is enabled. An app \
                  for the US and an app for the rest of the world have different keys.",
                 NOT_ACTED,
+            ),
+            Self::AppRequired => ("Pass the key of one of the apps that the detail names.", NOTHING_SENT),
+            Self::AppUnknown => (
+                "Configure the app under which the customer connected, or let the customer connect to another app. If \
+                 the caller named the app, correct the name.",
+                "Nothing was sent to TikTok. The tokens of the connection are kept.",
             ),
             Self::AuthorizationCodeSpent => (
                 "Send the seller through the authorization link again. If it happens at once and every time, a program \
@@ -108,7 +114,9 @@ impl Cause {
             Self::ConsentRefused => {
                 ("The seller refused. If they want to connect, offer the link again.", NOTHING_SENT)
             }
-            Self::CredentialsRefused => ("Configure an app key and an app secret for the tenant.", NOTHING_SENT),
+            Self::CredentialsRefused => {
+                ("Configure 1 to 16 apps for the tenant, each with an app key and an app secret.", NOTHING_SENT)
+            }
             Self::CredentialsUnavailable => {
                 ("Restore the place from which the host reads its secrets, then call again.", NOTHING_SENT)
             }
@@ -302,7 +310,7 @@ mod tests {
     use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
     use crate::endpoint::{shops, token};
     use crate::operation::access_token::MAX_VALIDITY_SECONDS;
-    use crate::{authorization_link, callback, connection, http, identity, webhook};
+    use crate::{authorization_link, callback, connection, credentials, http, identity, webhook};
     use alloc::format;
 
     #[test]
@@ -338,6 +346,7 @@ mod tests {
             (Cause::AnswerTooLarge.advice().remedy, &chunks),
             (Cause::AccountIdInvalid.sentence(), &id_bytes),
             (Cause::CustomerIdInvalid.sentence(), &id_bytes),
+            (Cause::CredentialsRefused.advice().remedy, &format!("1 to {} apps", credentials::MAX_APPS)),
             (Cause::CallbackMalformed.sentence(), &format!("longer than {} bytes", callback::MAX_QUERY_BYTES)),
             (Cause::StateInvalid.sentence(), &format!("1 to {} bytes", authorization_link::MAX_STATE_BYTES)),
             (Cause::TooManyShops.sentence(), &format!("at most {} shops", connection::MAX_SHOPS)),

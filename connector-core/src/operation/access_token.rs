@@ -1,7 +1,8 @@
 //! `access-token`: returns an access token that stays valid for the requested time. It renews the token if necessary.
 
+use super::apps::Apps;
+use super::tokens;
 use super::valid_token::{Served, valid_token};
-use super::{credentials, tokens};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
@@ -41,9 +42,8 @@ pub async fn access_token(
         return Err(Error::new(Cause::ValidityTooLong));
     }
     let key = tokens::resolve(effects, customer, account).await?;
-    let app = credentials(effects).await?;
     let trigger = Trigger::GoodFor(Duration::from_secs(min_validity_seconds.into()));
-    let Served { stored, .. } = valid_token(effects, &app, &key, trigger).await?;
+    let Served { stored, .. } = valid_token(effects, &mut Apps::default(), &key, trigger).await?;
     let current = stored.record.into_current();
     let Some(token) = current.access else { return Err(Error::new(Cause::TokenAnswerIncomplete)) };
     Ok(ValidToken { account: key.account, token, expires: current.access_ends })

@@ -1,11 +1,12 @@
 //! `call`: adds the access token to a request, signs the request, sends it to TikTok's API server and returns the
 //! answer. If the call is made for a shop, it also adds the shop's cipher.
 
+use super::apps::Apps;
 use super::renewal::NotRenewed;
 use super::shop_sync::token_refused;
 use super::tokens::{self, VersionedRecord};
 use super::valid_token::{Served, valid_token};
-use super::{credentials, rows, signed, storage_error};
+use super::{rows, signed, storage_error};
 use crate::connection::Row;
 use crate::credentials::Credentials;
 use crate::endpoint::business::{self, BusinessRequest, BusinessResponse};
@@ -48,8 +49,7 @@ pub async fn call(
 ) -> Result<BusinessResponse, Error> {
     request.check()?;
     let target = Target::of(effects, customer, scope).await?;
-    let app = credentials(effects).await?;
-    target.exchange(effects, &app, request, || Ok(())).await
+    target.exchange(effects, &mut Apps::default(), request, || Ok(())).await
 }
 
 /// Returns the error for the host. If the answer was lost or cannot be read, only a GET is safe to send again; for any
@@ -102,12 +102,13 @@ impl Target {
     pub(super) async fn exchange(
         &self,
         effects: &impl Effects,
-        app: &Credentials,
+        apps: &mut Apps,
         request: &BusinessRequest,
         in_time: impl Fn() -> Result<(), Error>,
     ) -> Result<BusinessResponse, Error> {
-        let mut served = self.token(effects, app, Trigger::GoodFor(Duration::ZERO)).await?;
+        let mut served = self.token(effects, apps, Trigger::GoodFor(Duration::ZERO)).await?;
         in_time()?;
+        let app = apps.of(served.stored.record.app_key())?;
         let mut fault = match self.send(effects, app, &served.stored, request).await {
             Ok(response) => return self.checked(effects, served.stored, response).await,
             Err(fault) => fault,
@@ -119,7 +120,7 @@ impl Target {
             && in_time().is_ok()
         {
             let refused = access.duplicate();
-            served = match self.token(effects, app, Trigger::Refused(&refused)).await {
+            served = match self.token(effects, apps, Trigger::Refused(&refused)).await {
                 Ok(renewed) => renewed,
                 Err(error) => {
                     // Without this write, the row would not show that TikTok refuses the token, and no refresh would be
@@ -132,6 +133,7 @@ impl Target {
                 }
             };
             in_time()?;
+            let app = apps.of(served.stored.record.app_key())?;
             fault = match self.send(effects, app, &served.stored, request).await {
                 Ok(response) => return self.checked(effects, served.stored, response).await,
                 Err(fault) => fault,
@@ -169,8 +171,8 @@ impl Target {
 
     /// Returns a token that may be used now. If the token belongs to another grant than the cipher, returns
     /// `unknown-shop`.
-    async fn token(&self, effects: &impl Effects, app: &Credentials, trigger: Trigger<'_>) -> Result<Served, Error> {
-        let served = valid_token(effects, app, &self.key, trigger).await?;
+    async fn token(&self, effects: &impl Effects, apps: &mut Apps, trigger: Trigger<'_>) -> Result<Served, Error> {
+        let served = valid_token(effects, apps, &self.key, trigger).await?;
         let record = &served.stored.record;
         let fits = |shop: &TargetShop| {
             shop.lineage == record.lineage().to_text() && shop.consent.is_none_or(|time| time == record.granted_at())

@@ -3,7 +3,7 @@
 
 use super::shop_sync::{Occasion, read_shops, record_shops, token_refused};
 use super::tokens::{self, SwapOutcome, VersionedRecord};
-use super::{credentials, storage_error};
+use super::{apps, storage_error};
 use crate::callback::{Consented, Grant};
 use crate::connection::{Connection, Outcome, PastFailure, RowUpdate, ShopUpdate, project};
 use crate::credentials::Credentials;
@@ -18,23 +18,27 @@ use crate::secret::AuthorizationCode;
 use crate::time::{EARLIEST_EVENT, UnixSeconds};
 use crate::token::{Pair, UserType};
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 
-/// Exchanges the code of a consent for tokens and stores the connection.
+/// Exchanges the code of a consent for tokens and stores the connection. `app` is the app of the consent; `None` means
+/// the tenant's only app.
 ///
 /// # Errors
-/// - Invalid request: `state-mismatch`, `callback-malformed`, `callback-of-another-app`, `not-a-seller`; nothing was
-///   stored.
+/// - Invalid request: `state-mismatch`, `callback-malformed`, `app-required`, `callback-of-another-app`,
+///   `not-a-seller`, `account-of-another-app`; nothing was stored.
 /// - Reauthorize: `consent-refused`, or `authorization-code-spent` if the code was used and its tokens are not stored.
 /// - Retry after: TikTok could not be reached or did not answer. The code may still be valid.
 /// - Misconfigured, upstream, storage failed: the code says why.
 pub async fn connect(
     effects: &impl Effects,
     customer: CustomerId,
+    app: Option<String>,
     grant: Grant,
     policy: ShopPolicy,
 ) -> Result<Connection, Error> {
     let Consented { code, app_key } = grant.into_consented()?;
-    let app = credentials(effects).await?;
+    let app = apps::chosen(effects, app).await?;
     if app_key.is_some_and(|named| named != app.app_key) {
         return Err(Error::new(Cause::CallbackOfAnotherApp));
     }
@@ -110,7 +114,8 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
     Ok(Exchanged { pair, received_at: now, granted_at })
 }
 
-/// Stores the grant, as a new record or in place of the record that exists for this account. A refresh of the record is
+/// Stores the grant, as a new record or in place of the record that exists for this account. An account id belongs to
+/// one app, so a record of another app stays, and the grant is refused. A refresh of the record is
 /// due at once: if this call crashes, a sweep reads the shops and writes the row.
 async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>) -> Result<VersionedRecord, Error> {
     let spent = |error: &Error| Error::new(Cause::AuthorizationCodeSpent).with_note(error.cause.code());
@@ -122,10 +127,16 @@ async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>
                 record.regrant(grant);
                 (Some(revision), record)
             }
-            other => (other.map(|stored| stored.revision), Box::new(TokenRecord::granted(grant))),
+            // A load may return a record of another app that is deleted by now. The swap expects no record, so its
+            // outcome shows whether there is one.
+            Some(_) | None => (None, Box::new(TokenRecord::granted(grant))),
         };
         stored = match tokens::swap_due_at(effects, key, expected.as_ref(), &record, Some(grant.received_at)).await {
             SwapOutcome::Stored(revision) => return Ok(VersionedRecord::written(revision, record)),
+            SwapOutcome::Stale(Some(found)) if found.record.app_key() != grant.app_key => {
+                let note = format!("app {}", found.record.app_key());
+                return Err(Error::new(Cause::AccountOfAnotherApp).with_note(&note));
+            }
             SwapOutcome::Stale(found) => found,
             SwapOutcome::Unavailable(error) => {
                 unavailable += 1;

@@ -4,11 +4,11 @@
 //! After that, the call deletes the token record, whatever TikTok answered. A refresh that is under way then finds no
 //! record and discards its new tokens. Last, the call deletes the row.
 
+use super::apps::Apps;
 use super::call::Target;
 use super::tokens::{self, Deletion, Seen};
-use super::{credentials, rows, storage_error};
+use super::{rows, storage_error};
 use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, ShopList, ShopStanding, ShopUpdate};
-use crate::credentials::Credentials;
 use crate::endpoint::{business, deauthorize, shops};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
@@ -106,7 +106,7 @@ pub async fn disconnect(
 ) -> Result<Disconnected, Error> {
     let rows = effects.list_rows(&customer).await.map_err(storage_error)?;
     let mut revocation = match remote {
-        RemoteGrant::Revoke => Some(Revocation::begin(effects).await),
+        RemoteGrant::Revoke => Some(Revocation::begin(effects)),
         RemoteGrant::Keep => None,
     };
     let mut remaining = Vec::new();
@@ -210,13 +210,13 @@ async fn unlink(
 /// Asks TikTok to revoke shops, and collects the failures.
 struct Revocation {
     began: Moment,
-    app: Result<Credentials, Error>,
+    apps: Apps,
     failed: Vec<NotRevoked>,
 }
 
 impl Revocation {
-    async fn begin(effects: &impl Effects) -> Self {
-        Self { began: effects.now(), app: credentials(effects).await, failed: Vec::new() }
+    fn begin(effects: &impl Effects) -> Self {
+        Self { began: effects.now(), apps: Apps::default(), failed: Vec::new() }
     }
 
     /// Asks TikTok to revoke every shop of a connection. If a shop has no cipher, or if no shop is known, this function
@@ -306,7 +306,7 @@ impl Revocation {
 
     /// Reads TikTok's list of shops if the connection is alive, and if `shops` is empty or contains a shop without a
     /// cipher. A shop that TikTok no longer grants needs no cipher.
-    async fn list_for(&self, effects: &impl Effects, row: &Row, shops: &[Shop], seen: &Seen) -> Listed {
+    async fn list_for(&mut self, effects: &impl Effects, row: &Row, shops: &[Shop], seen: &Seen) -> Listed {
         let lacks = |shop: &Shop| shop.standing.can_be_revoked() && shop.listed.cipher.is_none();
         if row.connection.dead().is_some() || !(shops.is_empty() || shops.iter().any(lacks)) {
             return Listed::NotNeeded;
@@ -316,21 +316,25 @@ impl Revocation {
 
     /// Reads TikTok's list of shops for a connection that has a token record but no row. Reads nothing if the lineage
     /// of the record is unknown.
-    async fn list_without_row(&self, effects: &impl Effects, key: &ConnectionKey, seen: &Seen) -> Listed {
+    async fn list_without_row(&mut self, effects: &impl Effects, key: &ConnectionKey, seen: &Seen) -> Listed {
         match lineage_of(None, seen) {
             Some(lineage) => self.list(effects, key, lineage, seen).await,
             None => Listed::NotNeeded,
         }
     }
 
-    async fn list(&self, effects: &impl Effects, key: &ConnectionKey, lineage: String, seen: &Seen) -> Listed {
+    async fn list(&mut self, effects: &impl Effects, key: &ConnectionKey, lineage: String, seen: &Seen) -> Listed {
         let request = shops::business_request();
         let list = async {
-            let app = self.app.as_ref().map_err(Error::clone)?;
             let target = Target::shop(key.clone(), lineage, None).of_consent(consent_of(seen));
-            let response = self.exchange(effects, app, &target, &request).await?;
+            let response = self.exchange(effects, &target, &request).await?;
             let unread = |error: Error| without_cipher_because(error.cause);
-            shops::read_business(response, &[app.app_secret.expose()]).map_err(|fault| unread(fault.error))
+            let app = match seen {
+                Seen::Grant { app_key, .. } => Some(self.apps.of(app_key)?),
+                Seen::Nothing | Seen::Unreadable(..) => None,
+            };
+            let secret = app.map(|app| app.app_secret.expose()).unwrap_or_default();
+            shops::read_business(response, &[secret]).map_err(|fault| unread(fault.error))
         };
         match list.await {
             Ok(list) => Listed::Read(list),
@@ -340,33 +344,32 @@ impl Revocation {
 
     /// Asks TikTok to revoke the shop to which this cipher belongs.
     async fn request(
-        &self,
+        &mut self,
         effects: &impl Effects,
         key: &ConnectionKey,
         lineage: &str,
         cipher: ShopCipher,
         seen: &Seen,
     ) -> Result<(), Error> {
-        let app = self.app.as_ref().map_err(Error::clone)?;
         let target = Target::shop(key.clone(), lineage.into(), Some(cipher)).of_consent(consent_of(seen));
-        deauthorize::read(&self.exchange(effects, app, &target, &deauthorize::request()).await?)
+        deauthorize::read(&self.exchange(effects, &target, &deauthorize::request()).await?)
     }
 
     /// Sends a request. Fails without sending it if more than [`REVOCATION_BUDGET`] has passed since the revocation
     /// began.
     async fn exchange(
-        &self,
+        &mut self,
         effects: &impl Effects,
-        app: &Credentials,
         target: &Target,
         request: &business::BusinessRequest,
     ) -> Result<business::BusinessResponse, Error> {
+        let Self { began, apps, .. } = self;
         let in_time = || {
-            let in_budget = effects.now().elapsed_since(&self.began) <= REVOCATION_BUDGET;
+            let in_budget = effects.now().elapsed_since(began) <= REVOCATION_BUDGET;
             if in_budget { Ok(()) } else { Err(Error::new(Cause::RevocationNotTried)) }
         };
         in_time()?;
-        target.exchange(effects, app, request, in_time).await.map_err(|error| {
+        target.exchange(effects, apps, request, in_time).await.map_err(|error| {
             if error.cause == Cause::UnknownShop {
                 Error::new(Cause::RevocationNotTried).with_note("the seller has consented again meanwhile")
             } else {

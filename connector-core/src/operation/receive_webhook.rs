@@ -3,7 +3,7 @@
 //! that.
 
 use super::tokens::{self, VersionedRecord};
-use super::{credentials, rows, storage_error};
+use super::{apps, rows, storage_error};
 use crate::connection::{Outcome, RowUpdate, ShopUpdate, ShopUse};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Error};
@@ -13,6 +13,7 @@ use crate::record::VerificationRequest;
 use crate::signing::Webhook;
 use crate::time::UnixSeconds;
 use crate::webhook::{MAX_BODY_BYTES, Meaning, Notification, counts_as_handled};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The change that an event has made to the stored connections.
@@ -36,6 +37,8 @@ pub struct Owner {
 
 /// An event and the connections that it concerns.
 pub struct Received {
+    /// The key of the app that signed the webhook.
+    pub app: String,
     /// The event as TikTok sent it.
     pub notification: Notification,
     /// The connections whose rows contain the shop, in the order in which storage lists them.
@@ -47,34 +50,46 @@ pub struct Received {
 /// The note of the error for a body of more than [`MAX_BODY_BYTES`].
 const TOO_LARGE: &str = "the connector reads at most 1048576 bytes";
 
-/// Checks that a webhook is signed with the current or the previous app secret. A host calls this function before it
-/// does any other work for a webhook, and [`receive_webhook`] calls it again.
+/// Checks that a webhook is signed with the current or the previous secret of one of these apps, and returns the key of
+/// this app. A host calls this function before it does any other work for a webhook, and [`receive_webhook`] calls it
+/// again.
+///
+/// All secrets of all apps are tried in any case, so the time does not show which app or secret signed the webhook. A
+/// tenant has at most [`crate::credentials::MAX_APPS`] apps, so this bounds the work for a forged webhook.
 ///
 /// # Errors
 /// Invalid request: `webhook-signature-invalid`.
-pub fn check_signature(app: &Credentials, authorization: &[u8], body: &[u8]) -> Result<(), Error> {
-    let signed = Webhook { app_key: &app.app_key, body, authorization };
-    match signed.signed_with(&app.app_secret, app.previous_app_secret.as_ref()) {
-        Some(_) => Ok(()),
-        None => Err(Error::new(Cause::WebhookSignatureInvalid)),
-    }
+pub fn check_signature<'a>(apps: &'a [Credentials], authorization: &[u8], body: &[u8]) -> Result<&'a str, Error> {
+    let signed_with = |app: &Credentials| {
+        let signed = Webhook { app_key: &app.app_key, body, authorization };
+        signed.signed_with(&app.app_secret, app.previous_app_secret.as_ref())
+    };
+    let signed = apps.iter().filter(|app| signed_with(app).is_some());
+    let signed_by = signed.fold(None, |found: Option<&Credentials>, app| found.or(Some(app)));
+    signed_by.map(|app| app.app_key.as_str()).ok_or_else(|| Error::new(Cause::WebhookSignatureInvalid))
 }
 
-/// Receives one webhook. Idempotent. An event that [counts as handled](counts_as_handled) because of its age changes
+/// Receives one webhook of the app with the key `app`. If `app` is `None`, the webhook may be of any app of the tenant.
+/// The event concerns only the connections of the app that signed it. Idempotent. An event that [counts as handled](counts_as_handled) because of its age changes
 /// nothing.
 ///
 /// # Errors
 /// - Invalid request: `webhook-signature-invalid`, `webhook-malformed`; nothing was written.
 /// - Storage failed, storage conflict, misconfigured: the host must refuse the webhook, so that TikTok sends it again.
-pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body: &[u8]) -> Result<Received, Error> {
+pub async fn receive_webhook(
+    effects: &impl Effects,
+    app: Option<String>,
+    authorization: &[u8],
+    body: &[u8],
+) -> Result<Received, Error> {
     if body.len() > MAX_BODY_BYTES {
         // The note tells this case from a body that TikTok has signed.
         return Err(Error::new(Cause::WebhookMalformed).with_note(TOO_LARGE));
     }
-    check_signature(&credentials(effects).await?, authorization, body)?;
+    let app = signed_by(effects, app, authorization, body).await?;
     let notification = Notification::read(body).ok_or_else(|| Error::new(Cause::WebhookMalformed))?;
     let owners = match &notification.shop {
-        Some(shop) => owners(effects, shop).await?,
+        Some(shop) => owners(effects, &app, shop).await?,
         None => Vec::new(),
     };
     let mut effect = WebhookEffect::None;
@@ -95,7 +110,33 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
         }
     }
     let owners = owners.into_iter().map(|(owner, _)| owner).collect();
-    failed.map_or(Ok(Received { notification, owners, effect }), Err)
+    failed.map_or(Ok(Received { app, notification, owners, effect }), Err)
+}
+
+/// Returns the key of the app that signed a webhook.
+async fn signed_by(
+    effects: &impl Effects,
+    app: Option<String>,
+    authorization: &[u8],
+    body: &[u8],
+) -> Result<String, Error> {
+    let keys = match app {
+        Some(app_key) => Vec::from([app_key]),
+        None => apps::all(effects).await?,
+    };
+    let mut candidates = Vec::with_capacity(keys.len());
+    // If the secrets of one app can't be read, the webhooks of the other apps are received nevertheless.
+    let mut unread = None;
+    for app_key in &keys {
+        match apps::fetch(effects, app_key).await {
+            Ok(app) => candidates.push(app),
+            Err(error) => unread = unread.or(Some(error)),
+        }
+    }
+    match check_signature(&candidates, authorization, body) {
+        Ok(app_key) => Ok(app_key.into()),
+        Err(invalid) => Err(unread.unwrap_or(invalid)),
+    }
 }
 
 /// Whether this release can read the token record of an owner.
@@ -124,18 +165,20 @@ async fn record_meaning(
     })
 }
 
-/// Returns the connections whose rows contain the shop. A row without a token record is left out, because it is not a
-/// connection.
+/// Returns the connections of this app whose rows contain the shop. TikTok sends an event of a shop to each app that
+/// the seller has authorized, so the customers of another app get it from the webhook of their app. A row without a
+/// token record is left out, because it is not a connection.
 ///
 /// A row may be older than its record, for example if a call crashed after TikTok ended the grant. So a connection
 /// counts as dead if its record or its row says so. If the record cannot be read, the customer may not use the shop.
-async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<(Owner, RecordState)>, Error> {
+async fn owners(effects: &impl Effects, app: &str, shop: &str) -> Result<Vec<(Owner, RecordState)>, Error> {
     let mut owners = Vec::new();
     for key in effects.owners(shop).await.map_err(storage_error)? {
         let Some(Entry { value: row, .. }) = effects.load_row(&key).await.map_err(storage_error)? else { continue };
         let Some(found) = row.connection.shops.iter().find(|known| known.listed.id == shop) else { continue };
         let (may_use, state) = match tokens::load_or_confirm_absence(effects, &key).await {
             Ok(None) => continue,
+            Ok(Some(VersionedRecord { record, .. })) if record.app_key() != app => continue,
             Ok(Some(VersionedRecord { record, .. })) => {
                 let dead = record.dead().or_else(|| row.connection.dead());
                 let row_is_current = row.lineage == record.lineage().to_text();
@@ -148,6 +191,9 @@ async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<(Owner, Record
                     Cause::TokenRecordTooNew | Cause::TokenRecordUnreadable | Cause::StorageRefused
                 ) =>
             {
+                if row.connection.app.as_deref().is_some_and(|known| known != app) {
+                    continue;
+                }
                 (false, RecordState::Unreadable)
             }
             Err(error) => return Err(error),

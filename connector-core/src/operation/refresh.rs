@@ -1,13 +1,12 @@
 //! `refresh`: renews the tokens if they are due, reads the shops again, and repairs a connection that a crash left half
 //! written.
 
-use super::credentials;
+use super::apps::Apps;
 use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
 use super::shop_sync::{Occasion, Recorded, read_shops, record_shops, token_refused};
 use super::tokens::{self, VersionedRecord};
 use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate};
-use crate::credentials::Credentials;
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
@@ -51,7 +50,8 @@ pub struct Refreshed {
 /// - Reauthorize: the grant is dead; only a new consent helps.
 /// - Retry after: TikTok was not reached, or TikTok limits the rate, or the access token is not valid any more and
 ///   another call is renewing the tokens.
-/// - Storage failed, misconfigured, upstream: the code says why. The most important code is `token-not-saved`.
+/// - Storage failed, misconfigured, upstream: the code says why. The most important code is `token-not-saved`. The code
+///   `app-unknown` means that the tenant no longer has the app of the connection; nothing was sent.
 pub async fn refresh(
     effects: &impl Effects,
     customer: CustomerId,
@@ -59,12 +59,12 @@ pub async fn refresh(
     mode: RefreshMode,
 ) -> Result<Refreshed, Error> {
     let key = tokens::resolve(effects, customer, account).await?;
-    let app = credentials(effects).await?;
+    let mut apps = Apps::default();
     let trigger = match mode {
         RefreshMode::WhenDue => Trigger::WhenDue,
         RefreshMode::Forced => Trigger::Forced,
     };
-    let renewal = match renewal::renew(effects, &app, &key, trigger).await {
+    let renewal = match renewal::renew(effects, &mut apps, &key, trigger).await {
         Ok(Renewed::NotDue(stored)) => Renewal { stored, just_rotated: false, account_changed: false },
         Ok(Renewed::Rotated { stored, account_changed }) => Renewal { stored, just_rotated: true, account_changed },
         Ok(Renewed::Waiting { stored, error }) => return waiting(effects, &key, stored, error).await,
@@ -73,7 +73,7 @@ pub async fn refresh(
         }
         Err(failed) => return Err(rows::record_failure(effects, &key, failed).await.error),
     };
-    sync(effects, &app, &key, renewal).await
+    sync(effects, &mut apps, &key, renewal).await
 }
 
 /// The record whose access token is used to read the shops, and what this call has done to the record.
@@ -110,18 +110,19 @@ async fn waiting(
 /// renewed the token.
 async fn sync(
     effects: &impl Effects,
-    app: &Credentials,
+    apps: &mut Apps,
     key: &ConnectionKey,
     renewal: Renewal,
 ) -> Result<Refreshed, Error> {
     let Renewal { mut stored, mut just_rotated, mut account_changed } = renewal;
+    let app = apps.of(stored.record.app_key())?;
     let mut reading = read_shops(effects, app, &stored).await;
     if let (Err(fault), Some(refused)) = (&reading, &stored.record.current().access)
         && token_refused(&fault.error)
         && !just_rotated
     {
         let refused = refused.duplicate();
-        stored = match renewal::renew(effects, app, key, Trigger::Refused(&refused)).await {
+        stored = match renewal::renew(effects, apps, key, Trigger::Refused(&refused)).await {
             Ok(Renewed::NotDue(stored)) => stored,
             Ok(Renewed::Rotated { stored, account_changed: changed }) => {
                 account_changed = changed;
@@ -144,6 +145,7 @@ async fn sync(
             }
             Err(failed) => return Err(rows::record_failure(effects, key, failed).await.error),
         };
+        let app = apps.of(stored.record.app_key())?;
         reading = read_shops(effects, app, &stored).await;
     }
     // `shown` stays in the row as the last failure. `returned` is the error of this call.

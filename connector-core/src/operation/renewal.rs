@@ -1,6 +1,7 @@
 //! Renews the pair of tokens of one connection in four steps: plan, claim, request, save. `Rule N` means rule N in
 //! [`crate::rotation`].
 
+use super::apps::Apps;
 use super::tokens::{self, SwapOutcome, VersionedRecord};
 use crate::contract::SAVE_BUDGET;
 use crate::credentials::Credentials;
@@ -68,10 +69,10 @@ struct Received {
     random: u64,
 }
 
-/// Renews the tokens of one connection if `trigger` asks for it.
+/// Renews the tokens of one connection if `trigger` asks for it, with the credentials of the app in its record.
 pub(super) async fn renew(
     effects: &impl Effects,
-    app: &Credentials,
+    apps: &mut Apps,
     key: &ConnectionKey,
     trigger: Trigger<'_>,
 ) -> Result<Renewed, NotRenewed> {
@@ -80,9 +81,15 @@ pub(super) async fn renew(
         let Some(stored) = found else {
             return Err(Error::new(Cause::NotConnected).into());
         };
-        if stored.record.app_key() != app.app_key {
-            return Err(NotRenewed { error: Error::new(Cause::AppKeyChanged), stored: Some(stored) });
-        }
+        let app = match apps.fetch(effects, stored.record.app_key()).await {
+            Ok(app) => app,
+            // The row shows that the tenant no longer has the app. A fault of the host's credentials is not shown in
+            // the row, because it says nothing about the connection.
+            Err(error) => {
+                let stored = (error.cause == Cause::AppUnknown).then_some(stored);
+                return Err(NotRenewed { error, stored });
+            }
+        };
         // Rule 1: plan.
         match rotation::plan(&stored.record, stored.age, effects.now().wall, trigger, effects.random_number()) {
             Plan::Claim => {}

@@ -8,6 +8,7 @@ use crate::record::{DecodeError, Lineage, TokenRecord, VerificationRequest};
 use crate::rotation::{MAX_ROUNDS, MAX_TRIES};
 use crate::time::UnixSeconds;
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::time::Duration;
 
 /// A token record, and the revision of the write that stored it.
@@ -162,6 +163,8 @@ pub(super) enum Seen {
     Grant {
         revision: Revision,
         lineage: Lineage,
+        /// The key of the app that the grant belongs to.
+        app_key: String,
         /// A new consent for a connected account keeps the lineage and sets a new `granted_at`.
         granted_at: UnixSeconds,
     },
@@ -177,7 +180,8 @@ pub(super) async fn see(effects: &impl Effects, key: &ConnectionKey) -> Result<S
     let revision = entry.revision.clone();
     Ok(match VersionedRecord::read(entry) {
         Ok(VersionedRecord { revision, record, .. }) => {
-            Seen::Grant { revision, lineage: record.lineage(), granted_at: record.granted_at() }
+            let (lineage, granted_at) = (record.lineage(), record.granted_at());
+            Seen::Grant { revision, lineage, app_key: record.app_key().into(), granted_at }
         }
         Err(error) => Seen::Unreadable(revision, error),
     })

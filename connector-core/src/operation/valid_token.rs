@@ -1,11 +1,11 @@
 //! Returns an access token that may be used now, for `access-token` and `call`. It renews the token if a renewal is
 //! due.
 
+use super::apps::Apps;
 use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
 use super::tokens::VersionedRecord;
 use crate::connection::{Outcome, PastFailure, RowUpdate};
-use crate::credentials::Credentials;
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::Effects;
@@ -23,7 +23,7 @@ pub(super) struct Served {
 /// tokens could not be saved, or the record is dead, it always returns an error.
 pub(super) async fn valid_token(
     effects: &impl Effects,
-    app: &Credentials,
+    apps: &mut Apps,
     key: &ConnectionKey,
     trigger: Trigger<'_>,
 ) -> Result<Served, Error> {
@@ -33,9 +33,9 @@ pub(super) async fn valid_token(
             Trigger::Refused(token) => record.current().access.as_ref().is_some_and(|current| current.same_as(token)),
             Trigger::WhenDue | Trigger::Forced | Trigger::GoodFor(_) => false,
         };
-        !refused && record.app_key() == app.app_key && record.serves(effects.now().wall)
+        !refused && record.serves(effects.now().wall)
     };
-    let failed = match renewal::renew(effects, app, key, trigger).await {
+    let failed = match renewal::renew(effects, apps, key, trigger).await {
         Ok(Renewed::Rotated { stored, account_changed }) => {
             let at = effects.now().wall;
             let failure = account_changed.then(|| PastFailure::new(at, &Error::new(Cause::AccountChanged)));
@@ -53,5 +53,6 @@ pub(super) async fn valid_token(
         Err(failed) => failed,
     };
     let NotRenewed { error, stored } = rows::record_failure(effects, key, failed).await;
-    stored.filter(serves).map(|stored| Served { stored, just_rotated: false }).ok_or(error)
+    let has_app = |stored: &VersionedRecord| apps.of(stored.record.app_key()).is_ok();
+    stored.filter(serves).filter(has_app).map(|stored| Served { stored, just_rotated: false }).ok_or(error)
 }

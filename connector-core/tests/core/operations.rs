@@ -3,6 +3,7 @@
 
 mod access_token;
 mod answers;
+mod apps;
 mod call;
 mod clocks;
 mod connect;
@@ -41,7 +42,7 @@ fn code() -> Grant {
 }
 
 fn connect_with(host: &ScriptedHost, policy: ShopPolicy) -> Result<Connection, Error> {
-    run(operation::connect::connect(host, customer(), code(), policy))
+    run(operation::connect::connect(host, customer(), None, code(), policy))
 }
 
 fn connect_all(host: &ScriptedHost) -> Result<Connection, Error> {

@@ -10,7 +10,7 @@ use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId}
 use tiktok_shop_connector_core::record::{
     Claim, CurrentPair, Lineage, NewGrant, Profile, ShopPolicy, TokenHash, TokenRecord,
 };
-use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken, ShopCipher};
+use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, RefreshToken, ShopCipher};
 use tiktok_shop_connector_core::time::UnixSeconds;
 use tiktok_shop_connector_core::token::{Expiry, Pair, UserType};
 
@@ -20,6 +20,8 @@ pub(crate) const DAY: u64 = 86_400;
 pub(crate) const APP_KEY: &str = "app-key-1";
 pub(crate) const APP_SECRET: &str = "app-secret-canary-9d1c2e7b5a4f";
 pub(crate) const PREVIOUS_APP_SECRET: &str = "app-secret-canary-before-77aa";
+/// The key of a second app of the tenant.
+pub(crate) const OTHER_APP: &str = "app-key-2";
 pub(crate) const LINEAGE: Lineage = Lineage([0x11; 16]);
 /// The nonce of a claim that another call wrote.
 pub(crate) const THEIR_NONCE: [u8; 16] = [0xee; 16];
@@ -42,6 +44,11 @@ pub(crate) fn key_of(customer: &str, account: &str) -> ConnectionKey {
         customer: CustomerId::parse(customer.into()).unwrap(),
         account: AccountId::parse(account.into()).unwrap(),
     }
+}
+
+/// Returns the secret of the app with this key.
+pub(crate) fn secret_of(app_key: &str) -> AppSecret {
+    AppSecret::new(if app_key == APP_KEY { APP_SECRET.into() } else { format!("secret-canary-4be1-of-{app_key}") })
 }
 
 pub(crate) fn access(text: &str) -> AccessToken {
@@ -211,6 +218,7 @@ pub(crate) fn row_of(key: &ConnectionKey, record: &TokenRecord, shops: &[&str]) 
     Row {
         connection: Connection {
             key: key.clone(),
+            app: Some(record.app_key().into()),
             seller_name: record.profile().seller_name.clone(),
             base_region: record.profile().base_region.clone(),
             scopes: record.profile().scopes.clone(),
@@ -238,6 +246,7 @@ pub(crate) fn duplicate_row(row: &Row) -> Row {
     Row {
         connection: Connection {
             key: connection.key.clone(),
+            app: connection.app.clone(),
             seller_name: connection.seller_name.clone(),
             base_region: connection.base_region.clone(),
             scopes: connection.scopes.clone(),

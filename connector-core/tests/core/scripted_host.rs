@@ -27,6 +27,7 @@ use tiktok_shop_connector_core::time::UnixSeconds;
 /// The kinds of effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
+    Apps,
     Credentials,
     Send,
     Accounts,
@@ -138,7 +139,12 @@ struct State {
     monotonic: Duration,
     storage_clock: Duration,
     drawn: u128,
-    credentials: Result<&'static str, StorageError>,
+    /// The keys of the tenant's apps.
+    apps: Result<Vec<&'static str>, StorageError>,
+    /// The apps whose credentials can't be read.
+    unreadable: Vec<&'static str>,
+    /// The app whose credentials the host returns, whichever app the core asks for.
+    answers_with: Option<&'static str>,
     link: Option<String>,
     answers: VecDeque<Answer>,
     tiktok: Option<TikTok>,
@@ -163,7 +169,9 @@ impl ScriptedHost {
             monotonic: Duration::from_secs(7),
             storage_clock: Duration::from_secs(1_000_000),
             drawn: 0,
-            credentials: Ok(APP_KEY),
+            apps: Ok(vec![APP_KEY]),
+            unreadable: Vec::new(),
+            answers_with: None,
             link: None,
             answers: VecDeque::new(),
             tiktok: None,
@@ -216,8 +224,27 @@ impl ScriptedHost {
         self
     }
 
-    pub(crate) fn credentials_are(self, credentials: Result<&'static str, StorageError>) -> Self {
-        self.0.borrow_mut().credentials = credentials;
+    /// Makes the host name no apps, and refuse the credentials of every app.
+    pub(crate) fn without_credentials(self, why: StorageError) -> Self {
+        self.0.borrow_mut().apps = Err(why);
+        self
+    }
+
+    /// Sets the keys of the tenant's apps.
+    pub(crate) fn apps_are(self, keys: &[&'static str]) -> Self {
+        self.0.borrow_mut().apps = Ok(keys.to_vec());
+        self
+    }
+
+    /// Makes the host return the credentials of this app, whichever app the core asks for.
+    pub(crate) fn credentials_are_those_of(self, key: &'static str) -> Self {
+        self.0.borrow_mut().answers_with = Some(key);
+        self
+    }
+
+    /// Makes the credentials of one app unreadable, although the tenant has the app.
+    pub(crate) fn unreadable_app(self, key: &'static str) -> Self {
+        self.0.borrow_mut().unreadable.push(key);
         self
     }
 
@@ -303,7 +330,8 @@ impl ScriptedHost {
     }
 
     /// Returns the requests in the order in which they were sent, for example `refresh RT-1`, `exchange CODE-1`, `shops
-    /// AT-1` or `POST /p?a=b AT-1 cipher-1 @1767225600`.
+    /// AT-1` or `POST /p?a=b AT-1 cipher-1 @1767225600`. A request of another app than the sample app begins with the
+    /// key of the app, for example `app-key-2: refresh RT-1`.
     pub(crate) fn sent(&self) -> Vec<String> {
         self.0.borrow().sent.clone()
     }

@@ -130,7 +130,11 @@ impl Effects for Host {
         self.world(|world| world.rng.u128(..)).to_le_bytes()
     }
 
-    async fn credentials(&self) -> Result<Credentials, StorageError> {
+    async fn apps(&self) -> Result<Vec<String>, StorageError> {
+        Ok(vec!["app-key".into()])
+    }
+
+    async fn credentials(&self, _: &str) -> Result<Credentials, StorageError> {
         let app_secret = AppSecret::new("app-secret".into());
         Ok(Credentials { app_key: "app-key".into(), app_secret, previous_app_secret: None, authorization_link: None })
     }
@@ -280,6 +284,7 @@ fn copy(row: &Row) -> Row {
     Row {
         connection: Connection {
             key: connection.key.clone(),
+            app: connection.app.clone(),
             seller_name: connection.seller_name.clone(),
             base_region: connection.base_region.clone(),
             scopes: connection.scopes.clone(),

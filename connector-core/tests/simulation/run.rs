@@ -83,7 +83,7 @@ fn refreshing(host: Rc<Host>, mode: RefreshMode) -> Call {
 
 fn connecting(host: Rc<Host>, code: String) -> Call {
     let grant = Grant::Code(AuthorizationCode::new(code));
-    Box::pin(async move { outcome(connect(&*host, customer(), grant, ShopPolicy::All).await) })
+    Box::pin(async move { outcome(connect(&*host, customer(), None, grant, ShopPolicy::All).await) })
 }
 
 fn calling(host: Rc<Host>) -> Call {
@@ -115,7 +115,7 @@ fn receiving_notice(host: Rc<Host>, at: u64) -> Call {
     let body = format!(r#"{{"type":6,"shop_id":"1","timestamp":{at}}}"#).into_bytes();
     let signed = Webhook { app_key: "app-key", body: &body, authorization: b"" };
     let signature = signed.signature(&AppSecret::new("app-secret".into()));
-    Box::pin(async move { outcome(receive_webhook(&*host, signature.as_bytes(), &body).await) })
+    Box::pin(async move { outcome(receive_webhook(&*host, None, signature.as_bytes(), &body).await) })
 }
 
 struct Running {

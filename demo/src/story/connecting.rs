@@ -34,7 +34,7 @@ async fn a_link(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<S
          this browser only.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, browser, .. }) = (stage, customer);
-    let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::ExactlyOne))?;
+    let consent = call!(stage, page, host.begin_consent(tenant, id, None, browser, ShopPolicy::ExactlyOne))?;
 
     page.consent_link(consent.url.expose())?;
     page.requests(&stage.journal.take(), &[])?;

@@ -53,7 +53,7 @@ async fn a_shop_removed(stage: &Stage, page: &mut Page, customer: &mut Customer)
          token because of a webhook. It makes a refresh due at once, which asks TikTok.",
     )?;
     let Stage { host, .. } = stage;
-    page.call("host.accept_webhook(tenant, authorization, body, handle)")?;
+    page.call("host.accept_webhook(tenant, None, authorization, body, handle)")?;
     let delivered = deliver_all(stage).await?;
     let sweep = due_now(stage);
     let swept = call!(stage, page, host.sweep(sweep, pending(), |_, _| {}))?;
@@ -176,7 +176,7 @@ async fn a_refused_consent(stage: &Stage, page: &mut Page) -> Result<()> {
     )?;
     let Stage { host, tenant, .. } = stage;
     let (id, browser) = (&"customer-8".parse()?, &Stage::browser()?);
-    let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::All))?;
+    let consent = call!(stage, page, host.begin_consent(tenant, id, None, browser, ShopPolicy::All))?;
     let query = decide(stage, OTHER_SELLER, &consent.url, Decision::Refuse)?;
     let error = connector_error(call!(stage, page, host.finish_consent(tenant, browser, query)))?;
     stage.journal.checks();

@@ -150,7 +150,7 @@ async fn the_end_is_announced(stage: &Stage, page: &mut Page, customer: &mut Cus
         "One sweep a week has renewed the tokens since then. But this consent is for one year. 30 days before its end, \
          TikTok sends a webhook for each shop. The platform passes each webhook to the connector.",
     )?;
-    page.call("host.accept_webhook(tenant, authorization, body, handle)")?;
+    page.call("host.accept_webhook(tenant, None, authorization, body, handle)")?;
     let deliveries = stage.tiktok.webhooks_due();
     let delivered = deliver_all(stage).await?;
     stage.journal.checks();

@@ -79,7 +79,7 @@ pub(super) async fn consent_again(
     let (Stage { host, tenant, .. }, Customer { id, browser, .. }) = (stage, customer);
     stage.journal.checks();
     let before = listed(stage, customer).await?;
-    let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::ExactlyOne))?;
+    let consent = call!(stage, page, host.begin_consent(tenant, id, None, browser, ShopPolicy::ExactlyOne))?;
     let query = decide(stage, SELLER, &consent.url, Decision::Allow)?;
     let connection = call!(stage, page, host.finish_consent(tenant, browser, query))?;
     stage.journal.checks();

@@ -41,6 +41,6 @@ pub(super) async fn accept(
     };
     let authorization = delivery.header("authorization").context("the webhook has no signature")?;
     let body = delivery.body.clone().into_bytes();
-    let reply = stage.host.accept_webhook(&stage.tenant, authorization, body, handle).await;
+    let reply = stage.host.accept_webhook(&stage.tenant, None, authorization, body, handle).await;
     Ok((handled, reply))
 }

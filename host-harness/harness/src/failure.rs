@@ -236,12 +236,18 @@ impl ErrorReport {
                 "set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into the configuration file"
                     .to_owned(),
             ),
+            Action::Misconfigured if code == Cause::AppUnknown.code() => {
+                (12, "put the app into the configuration file again, or name another app with --app".to_owned())
+            }
             Action::Misconfigured => (12, "correct the app's settings here or in Partner Center".to_owned()),
             Action::InvalidRequest if code == Cause::NotConnected.code() => {
                 (13, "run authorization-url to begin a consent, or list-connections to see what is stored".to_owned())
             }
             Action::InvalidRequest if code == Cause::AccountRequired.code() => {
                 (13, "name one account with --account; list-connections shows the accounts".to_owned())
+            }
+            Action::InvalidRequest if code == Cause::AppRequired.code() => {
+                (13, "name one of these apps with --app".to_owned())
             }
             Action::InvalidRequest => (13, "correct the arguments".to_owned()),
             Action::Upstream => (14, "find out what happened before you repeat the command".to_owned()),

@@ -1,13 +1,16 @@
 //! Returns the link that a seller opens to consent, and turns the grant that comes back into a connection.
 
 use futures::FutureExt as _;
+use tiktok_shop_connector_core::credentials::only_app;
+use tiktok_shop_connector_core::error::{Cause as CoreCause, Error as CoreError};
+use tiktok_shop_connector_core::operation::no_credentials;
 
 use crate::connection::{Connection, ShopPolicy};
-use crate::error::CallError;
+use crate::error::{CallError, ConnectorError};
 use crate::events::Cause;
-use crate::guest::{CallLog, Operation, Scope, Secrets};
+use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
-use crate::id::{CustomerId, TenantId};
+use crate::id::{AppKey, CustomerId, TenantId};
 use crate::secret::Secret;
 
 /// The grant that `connect` turns into a connection. A grant can be used only once, so the type is not `Clone`.
@@ -35,30 +38,86 @@ pub enum StateCheck {
 }
 
 impl ConnectorHost {
-    /// Returns the link that a seller of the tenant opens to consent. The link contains the state, so the link is
-    /// secret. Sends no request.
+    /// Returns the link that a seller opens to consent to an app of the tenant. `None` means the tenant's only app. The
+    /// link contains the state, so the link is secret. Sends no request.
     ///
     /// # Errors
-    /// See [`CallError`].
-    pub async fn authorization_url(&self, tenant: &TenantId, state: Secret) -> Result<Secret, CallError> {
+    /// See [`CallError`]. `InvalidRequest` with the code `app-required` means that the tenant has several apps. The
+    /// detail names them.
+    pub async fn authorization_url(
+        &self,
+        tenant: &TenantId,
+        app: Option<&AppKey>,
+        state: Secret,
+    ) -> Result<Secret, CallError> {
+        let (scope, log) = self.link_call(tenant);
+        let prepared = self.sandbox.prepare(&log, &scope).await;
+        match prepared {
+            Ok(prepared) => self.link(log, scope, prepared, app.cloned(), state).await,
+            Err(error) => log.end(Err(error)),
+        }
+    }
+
+    /// Returns the link of a consent and the app to which the link leads.
+    pub(crate) async fn consent_link(
+        &self,
+        tenant: &TenantId,
+        app: Option<&AppKey>,
+        state: Secret,
+    ) -> Result<(AppKey, Secret), CallError> {
+        let (scope, log) = self.link_call(tenant);
+        let prepared = self.sandbox.prepare(&log, &scope).await;
+        let chosen = prepared.and_then(|prepared| {
+            let app = app.cloned().map_or_else(|| self.only_app(&prepared), Ok)?;
+            Ok((prepared, app))
+        });
+        match chosen {
+            Ok((prepared, app)) => Ok((app.clone(), self.link(log, scope, prepared, Some(app), state).await?)),
+            Err(error) => log.end(Err(error)),
+        }
+    }
+
+    fn link_call(&self, tenant: &TenantId) -> (Scope, CallLog) {
         let scope = Scope::without_customer(tenant, self.origin(Cause::Read));
         let log = CallLog::begin(Operation::AuthorizationUrl, &scope, None);
+        (scope, log)
+    }
+
+    /// Returns the tenant's only app, from the credentials that the host has fetched for a call.
+    fn only_app(&self, prepared: &Prepared) -> Result<AppKey, CallError> {
+        let refused = |error: CoreError| CallError::Connector(ConnectorError::from_core(self.plugin().clone(), &error));
+        let apps = match &prepared.credentials {
+            Some(Ok(apps)) => apps.as_slice(),
+            Some(Err(error)) => return Err(refused(no_credentials(error.clone().into()))),
+            None => &[],
+        };
+        let keys: Vec<_> = apps.iter().map(|app| app.app_key.as_str()).collect();
+        let only = only_app(&keys).map_err(refused)?;
+        only.parse().map_err(|_| refused(CoreError::new(CoreCause::CredentialsRefused)))
+    }
+
+    async fn link(
+        &self,
+        log: CallLog,
+        scope: Scope,
+        prepared: Prepared,
+        app: Option<AppKey>,
+        state: Secret,
+    ) -> Result<Secret, CallError> {
         let secrets = Secrets::of_link(&state);
+        let read = |link| Ok(Secret::from(link));
         self.sandbox
-            .call(
-                log,
-                scope,
-                secrets,
-                |link| Ok(Secret::from(link)),
-                move |guest, wasm_store| {
-                    async move { guest.call_authorization_url(wasm_store, state.expose()).await }.boxed()
-                },
-            )
+            .call_prepared(log, scope, secrets, prepared, read, move |guest, wasm_store| {
+                let app = app.map(String::from);
+                async move { guest.call_authorization_url(wasm_store, app.as_ref(), state.expose()).await }.boxed()
+            })
             .await
     }
 
-    /// Turns a grant into a stored connection. Succeeds even if the shops could not be read. If the account is already
-    /// connected, the new grant replaces the stored one.
+    /// Turns a grant into a stored connection. `app` is the app that the seller consented to; `None` means the tenant's
+    /// only app. Succeeds even if the shops could not be read. If the account is already connected under this app, the
+    /// new grant replaces the stored one. An account that is connected under another app is refused
+    /// (`account-of-another-app`).
     ///
     /// # Errors
     /// See [`CallError`].
@@ -66,15 +125,20 @@ impl ConnectorHost {
         &self,
         tenant: &TenantId,
         customer: &CustomerId,
+        app: Option<&AppKey>,
         grant: Grant,
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
         let scope = Scope::for_connect(tenant, customer, self.origin(Cause::Connect));
         let log = CallLog::begin(Operation::Connect, &scope, None);
         let (customer, secrets) = (String::from(customer.clone()), Secrets::of_grant(&grant));
+        let app = app.cloned().map(String::from);
         self.sandbox
             .call(log, scope, secrets, Connection::try_from, move |guest, wasm_store| {
-                async move { guest.call_connect(wasm_store, &customer, &grant.into(), shops.into()).await }.boxed()
+                async move {
+                    guest.call_connect(wasm_store, &customer, app.as_ref(), &grant.into(), shops.into()).await
+                }
+                .boxed()
             })
             .await
     }

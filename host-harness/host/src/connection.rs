@@ -5,7 +5,7 @@ use tiktok_shop_connector_core::connection::{ShopStanding as CoreStanding, ShopU
 use tiktok_shop_connector_core::record::DeadReason;
 
 use crate::error::Failure;
-use crate::id::{AccountId, CustomerId, ShopId};
+use crate::id::{AccountId, AppKey, CustomerId, ShopId};
 use crate::secret::Secret;
 use crate::words::words;
 
@@ -27,6 +27,9 @@ pub struct ConnectionKey {
 pub struct Connection {
     /// The customer and the seller account.
     pub key: ConnectionKey,
+    /// The app that the seller consented to. `None` in a row that version 0.1 wrote, until the next call that writes the
+    /// row.
+    pub app: Option<AppKey>,
     /// The seller's name, as TikTok sent it with the tokens.
     pub seller_name: String,
     /// The seller's base region, as TikTok sent it with the tokens.
@@ -45,8 +48,7 @@ pub struct Connection {
     /// When the seller's authorization ends, according to TikTok's webhooks since the consent. `None` if no webhook
     /// announced the end.
     pub authorization_ends_at: Option<UnixSeconds>,
-    /// When the connection began. A later consent of the same account does not change this time, unless the consent is
-    /// for another app.
+    /// When the connection began. A later consent of the same account does not change this time.
     pub connected_at: UnixSeconds,
     /// When the seller last consented. Webhooks that are older than this consent no longer change the connection.
     pub granted_at: UnixSeconds,
@@ -67,6 +69,7 @@ impl Connection {
     pub const fn new(key: ConnectionKey) -> Self {
         Self {
             key,
+            app: None,
             seller_name: String::new(),
             seller_base_region: String::new(),
             granted_scopes: Vec::new(),

@@ -14,7 +14,7 @@ use crate::connect::{Grant, StateCheck};
 use crate::connection::{Connection, ShopPolicy};
 use crate::error::{Action, CallError};
 use crate::host::ConnectorHost;
-use crate::id::{CustomerId, TenantId};
+use crate::id::{AppKey, CustomerId, TenantId};
 use crate::randomness::{Randomness, random_bits};
 use crate::secret::Secret;
 use crate::storage::{BrowserDigest, ConsentRecord, StateDigest, StorageError, StoredConsent, run_within};
@@ -103,16 +103,19 @@ impl ConsentError {
 }
 
 impl ConnectorHost {
-    /// Begins a consent. Send the seller's browser to the link in the result. TikTok sends the same browser back to
+    /// Begins a consent to an app of the tenant. `None` means the tenant's only app. The state belongs to this app, so
+    /// [`finish_consent`](Self::finish_consent) refuses the callback of another app. Send the seller's browser to the link in the result. TikTok sends the same browser back to
     /// your callback, and [`finish_consent`](Self::finish_consent) makes the connection for this customer. The callback
     /// must arrive within ten minutes.
     ///
     /// # Errors
-    /// [`ConsentError::Storage`] or [`ConsentError::Call`]. After an error, no consent has begun.
+    /// [`ConsentError::Storage`] or [`ConsentError::Call`]. After an error, no consent has begun. The code
+    /// `app-required` means that the tenant has several apps. The detail names them.
     pub async fn begin_consent(
         &self,
         tenant: &TenantId,
         customer: &CustomerId,
+        app: Option<&AppKey>,
         browser: &BrowserSession,
         shops: ShopPolicy,
     ) -> Result<Consent, ConsentError> {
@@ -120,8 +123,8 @@ impl ConnectorHost {
             tracing::error!(%error, "no randomness");
             CallError::NoRandomness { plugin: self.plugin().clone() }
         })?;
-        let url = self.authorization_url(tenant, state.clone()).await?;
-        let record = ConsentRecord { customer: customer.clone(), browser: browser.digest(), shops };
+        let (app, url) = self.consent_link(tenant, app, state.clone()).await?;
+        let record = ConsentRecord { customer: customer.clone(), app: Some(app), browser: browser.digest(), shops };
         run_within(self.storage_timeout(), self.storage().put_state(tenant, &StateDigest::of(&state), &record)).await?;
         Ok(Consent { url })
     }
@@ -161,7 +164,7 @@ impl ConnectorHost {
             return Err(ConsentError::StateUsed);
         }
         let grant = Grant::Callback { query, state: StateCheck::Expected(state) };
-        let outcome = self.connect(tenant, &record.customer, grant, record.shops).await;
+        let outcome = self.connect(tenant, &record.customer, record.app.as_ref(), grant, record.shops).await;
         if outcome.as_ref().is_err_and(can_be_repeated) {
             let released = run_within(self.storage_timeout(), self.storage().release_state(tenant, &digest)).await;
             if let Err(error) = released {
@@ -171,7 +174,7 @@ impl ConnectorHost {
         Ok(outcome?)
     }
 
-    /// Finishes an install from TikTok's App Store. The callback contains no state, so only the caller knows who the
+    /// Finishes an install of an app of the tenant from TikTok's App Store. `None` means the tenant's only app. The callback contains no state, so only the caller knows who the
     /// customer is. An attacker can send another person's browser to the callback with the attacker's own code.
     /// Therefore call this function only after the customer has signed in during this visit, has seen which seller
     /// account is about to be attached, and has agreed. A query with a state is refused, because such a query belongs
@@ -183,11 +186,12 @@ impl ConnectorHost {
         &self,
         tenant: &TenantId,
         customer: &CustomerId,
+        app: Option<&AppKey>,
         query: Secret,
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
         let grant = Grant::Callback { query, state: StateCheck::AppStoreInstall };
-        self.connect(tenant, customer, grant, shops).await
+        self.connect(tenant, customer, app, grant, shops).await
     }
 }
 
@@ -297,7 +301,7 @@ mod tests {
     /// leaves the authorization code unspent: the connector says to call again, or the call did not start.
     #[test]
     fn a_state_works_again_only_after_an_error_that_leaves_the_code_unspent() {
-        let plugin = || Plugin::new("tiktok-shop:connector@0.1.0");
+        let plugin = || Plugin::new("tiktok-shop:connector@0.2.0");
         let answered = |action| {
             let failure =
                 Failure { code: "code".to_owned(), detail: String::new(), http_status: None, request_id: None };

@@ -1,11 +1,13 @@
-//! The credentials of the tenants' apps, and the trait of a provider of credentials. The host asks the provider once
+//! The credentials of the tenants' apps, and the trait of a provider of credentials. A tenant has several apps if TikTok
+//! issued it separate apps, for example for the US and for the rest of the world. The host asks the provider once
 //! per call, so a rotated secret needs no restart. The host asks before the call takes an instance, so a slow provider
 //! does not use up the instances.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use tiktok_shop_connector_core::credentials::Credentials;
+pub use tiktok_shop_connector_core::credentials::MAX_APPS;
+use tiktok_shop_connector_core::credentials::{self, Credentials};
 use tiktok_shop_connector_core::secret::AppSecret;
 
 use crate::id::TenantId;
@@ -14,7 +16,7 @@ use crate::secret::Secret;
 /// The credentials of one TikTok app.
 #[derive(Debug, Clone)]
 pub struct AppCredentials {
-    /// The "App Key" of Partner Center. It is not secret.
+    /// The "App Key" of Partner Center: 1 to 64 bytes. It is not secret.
     pub app_key: String,
     /// The "App Secret" of Partner Center.
     pub app_secret: Secret,
@@ -39,13 +41,29 @@ impl From<&AppCredentials> for Credentials {
     }
 }
 
+/// Why a list of apps is not a tenant's list of apps. It contains the rule that the list breaks, and no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidApps(String);
+
+/// Checks the apps of a tenant: 1 to [`MAX_APPS`] apps, each key has 1 to 64 bytes, and no key is there twice. The host
+/// checks each answer of a [`CredentialsProvider`] with this function. A program can call it when it reads its
+/// configuration.
+///
+/// # Errors
+/// The rule that the list breaks.
+pub fn check_apps(apps: &[AppCredentials]) -> Result<(), InvalidApps> {
+    let keys: Vec<_> = apps.iter().map(|app| app.app_key.as_str()).collect();
+    credentials::check_apps(&keys).map_err(|error| InvalidApps(error.note().unwrap_or_default().to_owned()))
+}
+
 /// Why there are no credentials. The text reaches error details and logs, so it must not contain a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// The credentials could not be read now. The call fails with `storage-failed`.
     #[error("credentials unavailable: {0}")]
     Unavailable(String),
-    /// The tenant has no credentials. The call fails with `misconfigured`.
+    /// The tenant has no app. The call fails with `misconfigured`.
     #[error("credentials refused: {0}")]
     Refused(String),
 }
@@ -53,7 +71,9 @@ pub enum CredentialsError {
 /// Provides credentials, for example from a vault, a table or a file.
 #[async_trait]
 pub trait CredentialsProvider: Send + Sync {
-    /// Returns the credentials of this tenant's app. Only a limited number of calls of one tenant ask at the same time:
+    /// Returns the credentials of this tenant's apps: 1 to [`MAX_APPS`] apps, each with another key. The host refuses
+    /// any other list ([`check_apps`]), and the call fails with `misconfigured`. If an app is missing from the list, its
+    /// connections stay stored, and their calls fail with `misconfigured` (`app-unknown`). Only a limited number of calls of one tenant ask at the same time:
     /// see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent). The host also asks when a webhook arrives
     /// whose signature has the right form, even if the webhook is forged. So answer quickly, for example from a cache
     /// of some seconds.
@@ -61,13 +81,13 @@ pub trait CredentialsProvider: Send + Sync {
     /// # Errors
     /// See [`CredentialsError`]. A provider that panics, or takes longer than
     /// [`Deadlines::save`](crate::deadlines::Deadlines::save), counts as unavailable.
-    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError>;
+    async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError>;
 }
 
 /// Credentials that do not change while the host runs.
 #[derive(Debug, Default)]
 pub struct StaticCredentials {
-    by_tenant: BTreeMap<TenantId, AppCredentials>,
+    by_tenant: BTreeMap<TenantId, Vec<AppCredentials>>,
 }
 
 impl StaticCredentials {
@@ -77,17 +97,19 @@ impl StaticCredentials {
         Self::default()
     }
 
-    /// Adds a tenant, or replaces its credentials.
+    /// Adds an app to a tenant. If the tenant already has an app with this key, replaces its credentials.
     #[must_use]
     pub fn with(mut self, tenant: TenantId, credentials: AppCredentials) -> Self {
-        self.by_tenant.insert(tenant, credentials);
+        let apps = self.by_tenant.entry(tenant).or_default();
+        apps.retain(|app| app.app_key != credentials.app_key);
+        apps.push(credentials);
         self
     }
 }
 
 #[async_trait]
 impl CredentialsProvider for StaticCredentials {
-    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         self.by_tenant
             .get(tenant)
             .cloned()

@@ -52,9 +52,9 @@ impl EnvironmentGuard {
 
 #[async_trait]
 impl CredentialsProvider for EnvironmentGuard {
-    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         self.fits.get_or_try_init(|| self.check()).await?;
-        self.credentials.current(tenant).await
+        self.credentials.apps(tenant).await
     }
 }
 
@@ -80,6 +80,7 @@ mod tests {
         let (real, fake) = (Environment::TikTokShop, Environment::Fake);
         let belongs_to_fake = "the storage belongs to a fake, but this host has no stand-in; use another storage";
         let belongs_to_real = "the storage belongs to TikTok Shop, but this host has a stand-in; use another storage";
+        let keys = |apps: Vec<AppCredentials>| apps.into_iter().map(|app| app.app_key).collect::<Vec<_>>();
         for (first, other, why) in [(real, fake, belongs_to_real), (fake, real, belongs_to_fake)] {
             let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
             let guard = |environment| {
@@ -87,8 +88,8 @@ mod tests {
             };
             let (first, other) = (guard(first), guard(other));
             for _ in 0..2 {
-                assert_eq!(first.current(&tenant).await.map(|app| app.app_key), Ok("k".to_owned()));
-                let refused = other.current(&tenant).await.map(|app| app.app_key);
+                assert_eq!(first.apps(&tenant).await.map(keys), Ok(vec!["k".to_owned()]));
+                let refused = other.apps(&tenant).await.map(keys);
                 assert_eq!(refused, Err(CredentialsError::Refused(why.to_owned())));
             }
         }

@@ -10,7 +10,7 @@ use tiktok_shop_connector_core::error::{Action as CoreAction, Cause, Error as Co
 use crate::egress::ProxyError;
 use crate::storage::StorageError;
 
-/// The name and version of a component, from its exports, such as `tiktok-shop:connector@0.1.0`.
+/// The name and version of a component, from its exports, such as `tiktok-shop:connector@0.2.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin(Arc<str>);
 

@@ -66,7 +66,7 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// A tenant of the platform: one TikTok app with its own data. The caller of the host chooses the tenant of a call;
+    /// A tenant of the platform, with its own TikTok apps and its own data. The caller of the host chooses the tenant of a call;
     /// the guest can't. 1 to 256 bytes of UTF-8.
     TenantId, "tenant id", opaque
 }
@@ -80,6 +80,11 @@ identifier! {
     /// A seller account that has consented, identified by TikTok's `open_id`. An `open_id` belongs to one app. Opaque,
     /// 1 to 256 bytes of UTF-8.
     AccountId, "account id", opaque
+}
+
+identifier! {
+    /// TikTok's key of an app of a tenant: the "App Key" of Partner Center. It is not secret. 1 to 64 bytes.
+    AppKey, "app key", revision
 }
 
 identifier! {

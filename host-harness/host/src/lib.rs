@@ -38,7 +38,7 @@
 //! let customer: CustomerId = "customer-7".parse()?;
 //! # let (cookie, query) = ("", "");
 //! let browser = BrowserSession::new(cookie.into()).ok_or("no user is signed in")?;
-//! let consent = host.begin_consent(&tenant, &customer, &browser, ShopPolicy::All).await?;
+//! let consent = host.begin_consent(&tenant, &customer, None, &browser, ShopPolicy::All).await?;
 //! println!("send the browser to {}", consent.url.expose());
 //!
 //! match host.finish_consent(&tenant, &browser, query.into()).await {
@@ -130,6 +130,6 @@ pub use builder::{Component, ConnectorHostBuilder};
 pub use component::{ComponentDigest, InvalidComponentDigest};
 pub use error::CallError;
 pub use host::ConnectorHost;
-pub use id::{AccountId, CustomerId, HostKeyId, InvalidId, KeyId, Revision, ShopId, TenantId};
+pub use id::{AccountId, AppKey, CustomerId, HostKeyId, InvalidId, KeyId, Revision, ShopId, TenantId};
 pub use secret::Secret;
 pub use words::UnknownWord;

@@ -69,7 +69,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn plugin() -> Plugin {
-        Plugin::new("tiktok-shop:connector@0.1.0")
+        Plugin::new("tiktok-shop:connector@0.2.0")
     }
 
     fn error(action: Action, code: &str) -> CallError {

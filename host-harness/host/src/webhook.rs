@@ -19,6 +19,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::error::{Cause, Error as CoreError};
 use tiktok_shop_connector_core::operation::no_credentials;
 use tiktok_shop_connector_core::operation::receive_webhook::check_signature;
@@ -28,11 +29,12 @@ use tiktok_shop_connector_core::webhook::counts_as_handled;
 use tracing::Instrument as _;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::credentials::AppCredentials;
 use crate::error::{Action, CallError, ConnectorError, codes};
 use crate::events::Cause as EventCause;
 use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
-use crate::id::{ShopId, TenantId};
+use crate::id::{AppKey, ShopId, TenantId};
 use crate::storage::{StorageError, WebhookDigest, run_within};
 use crate::words::words;
 
@@ -73,6 +75,8 @@ pub struct WebhookOwner {
 /// An event that TikTok has signed, and the connections that it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
+    /// The app whose secret signed the webhook.
+    pub app: AppKey,
     /// The notification's id, which is the same in every repetition. `None` if TikTok sent no id.
     pub notification_id: Option<String>,
     /// TikTok's number for the type of event. TikTok may introduce new numbers.
@@ -83,7 +87,7 @@ pub struct Webhook {
     pub occurred_at: Option<UnixSeconds>,
     /// The member `data` of the body, as unchanged JSON. `null` if TikTok sent no `data`.
     pub data: String,
-    /// All connections that contain the shop, of all customers.
+    /// All connections under this app that contain the shop, of all customers.
     pub owners: Vec<WebhookOwner>,
     /// What the event changed in the stored connections.
     pub effect: WebhookEffect,
@@ -97,7 +101,7 @@ pub enum WebhookReply<E> {
     /// The platform had handled the event before. An event that happened more than two days ago also gets this reply:
     /// see [`accept_webhook`](ConnectorHost::accept_webhook).
     Repeated,
-    /// The signature was made neither with the current nor with the previous secret of the tenant's app.
+    /// The signature was not made with a current or previous secret of the tenant's apps.
     Forged,
     /// TikTok has signed the body, but the connector can't read it as an event. TikTok sends the webhook again, so no
     /// event is lost while somebody looks for the reason. Show the error to an operator. The host logs this error.
@@ -131,50 +135,62 @@ impl<E> WebhookReply<E> {
 }
 
 impl ConnectorHost {
-    /// Checks the signature of a webhook of the tenant's app, finds the connections that the event concerns, and
+    /// Checks the signature of a webhook of an app of the tenant, finds the connections that the event concerns, and
     /// records the effect of the event on them. `authorization` is the value of the header `Authorization`, and `body`
-    /// is the whole body as it arrived. Sends no request. A repeated call changes nothing more.
+    /// is the whole body as it arrived. If `app` is `None`, the secrets of all apps of the tenant are tried. Sends no
+    /// request. A repeated call changes nothing more.
     ///
     /// # Errors
-    /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was made
-    /// neither with the current nor with the previous secret of the tenant's app.
+    /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was not
+    /// made with a current or previous secret of these apps.
     pub async fn receive_webhook(
         &self,
         tenant: &TenantId,
+        app: Option<&AppKey>,
         authorization: &str,
         body: Vec<u8>,
     ) -> Result<Webhook, CallError> {
-        Ok(self.receive(tenant, authorization, body).await?.webhook)
+        Ok(self.receive(tenant, app, authorization, body).await?.webhook)
     }
 
-    async fn receive(&self, tenant: &TenantId, authorization: &str, body: Vec<u8>) -> Result<Received, CallError> {
+    async fn receive(
+        &self,
+        tenant: &TenantId,
+        app: Option<&AppKey>,
+        authorization: &str,
+        body: Vec<u8>,
+    ) -> Result<Received, CallError> {
         let scope = Scope::for_webhook(tenant, self.origin(EventCause::Webhook));
         let log = CallLog::begin(Operation::ReceiveWebhook, &scope, None);
-        let prepared = match self.check(&log, &scope, authorization, &body).await {
-            Ok(prepared) => prepared,
+        let (signed_by, prepared) = match self.check(&log, &scope, app, authorization, &body).await {
+            Ok(checked) => checked,
             Err(error) => return log.end(Err(error)),
         };
-        let body_digest = WebhookDigest::of_body(&body);
+        let body_digest = WebhookDigest::of_body(&signed_by, &body);
+        let named = String::from(signed_by);
         let authorization = authorization.to_owned();
         let secrets = Secrets::default();
         let webhook = self
             .sandbox
             .call_prepared(log, scope, secrets, prepared, Webhook::try_from, move |guest, wasm_store| {
-                async move { guest.call_receive_webhook(wasm_store, &authorization, &body).await }.boxed()
+                async move { guest.call_receive_webhook(wasm_store, Some(&named), &authorization, &body).await }.boxed()
             })
             .await?;
-        let digest = webhook.notification_id.as_deref().map_or(body_digest, WebhookDigest::of_id);
+        let of_id = |id: &str| WebhookDigest::of_id(&webhook.app, id);
+        let digest = webhook.notification_id.as_deref().map_or(body_digest, of_id);
         Ok(Received { webhook, digest })
     }
 
-    /// Checks the size and the signature of a webhook. Takes no instance, and does not ask the storage.
+    /// Checks the size and the signature of a webhook, and returns the app that signed it. Takes no instance, and does
+    /// not ask the storage.
     async fn check(
         &self,
         log: &CallLog,
         scope: &Scope,
+        app: Option<&AppKey>,
         authorization: &str,
         body: &[u8],
-    ) -> Result<Prepared, CallError> {
+    ) -> Result<(AppKey, Prepared), CallError> {
         let refused = |error: CoreError| CallError::Connector(ConnectorError::from_core(self.plugin().clone(), &error));
         let max = self.sandbox.limits.max_webhook_bytes();
         if body.len() > max {
@@ -187,13 +203,19 @@ impl ConnectorHost {
         }
         let mut wait = self.sandbox.deadlines.queue;
         let fetched = self.sandbox.fetch_credentials(log, scope, &mut wait).await?;
-        let app = fetched.as_ref().map_err(|error| refused(no_credentials(error.clone().into())))?;
-        check_signature(&app.into(), authorization.as_bytes(), body).map_err(refused)?;
+        let apps = fetched.as_ref().map_err(|error| refused(no_credentials(error.clone().into())))?;
+        let named = |candidate: &&AppCredentials| app.is_none_or(|app| app.as_str() == candidate.app_key);
+        let candidates: Vec<_> = apps.iter().filter(named).map(Credentials::from).collect();
+        if candidates.is_empty() {
+            return Err(refused(CoreError::new(Cause::AppUnknown)));
+        }
+        let signed_by = check_signature(&candidates, authorization.as_bytes(), body).map_err(refused)?;
+        let signed_by = signed_by.parse().map_err(|_| refused(CoreError::new(Cause::CredentialsRefused)))?;
         self.sandbox.remember_tenant(&scope.tenant);
-        Ok(Prepared { credentials: Some(fetched), wait })
+        Ok((signed_by, Prepared { credentials: Some(fetched), wait }))
     }
 
-    /// Receives a webhook of the tenant's app as [`receive_webhook`](Self::receive_webhook) does, and passes it to
+    /// Receives a webhook of an app of the tenant as [`receive_webhook`](Self::receive_webhook) does, and passes it to
     /// `handle` unless it was handled before. If `handle` succeeds, the webhook is remembered as handled.
     /// `authorization` is the value of the header `Authorization`, or empty if the header is missing.
     ///
@@ -209,6 +231,7 @@ impl ConnectorHost {
     pub async fn accept_webhook<E, F>(
         &self,
         tenant: &TenantId,
+        app: Option<&AppKey>,
         authorization: &str,
         body: Vec<u8>,
         handle: impl FnOnce(Webhook) -> F,
@@ -220,9 +243,11 @@ impl ConnectorHost {
             return WebhookReply::TooLarge;
         }
         let (host, named, authorization) = (self.clone(), tenant.clone(), authorization.to_owned());
+        let app = app.cloned();
         // The work runs on its own task, so that it continues after the time limit. A slow provider of credentials can
         // then still answer and cache its answer for the next delivery.
-        let new = tokio::spawn(async move { host.new_webhook(&named, &authorization, body).await }.in_current_span());
+        let new = async move { host.new_webhook(&named, app.as_ref(), &authorization, body).await };
+        let new = tokio::spawn(new.in_current_span());
         let new = tokio::time::timeout(TIME_BEFORE_HANDLING, new);
         let (digest, webhook) = match new.await {
             Ok(Ok(Ok(new))) => new,
@@ -245,11 +270,12 @@ impl ConnectorHost {
     async fn new_webhook(
         &self,
         tenant: &TenantId,
+        app: Option<&AppKey>,
         authorization: &str,
         body: Vec<u8>,
     ) -> Result<(WebhookDigest, Webhook), WebhookReply<Infallible>> {
         let bytes = body.len();
-        let Received { webhook, digest } = self.receive(tenant, authorization, body).await.map_err(|error| {
+        let Received { webhook, digest } = self.receive(tenant, app, authorization, body).await.map_err(|error| {
             let reply = not_received(error);
             if let WebhookReply::Malformed(error) = &reply {
                 tracing::error!(tenant = tenant.as_str(), bytes, %error, "TikTok signed a webhook that can't be read");

@@ -1,10 +1,10 @@
 //! Stores consents that have begun.
 
 use async_trait::async_trait;
-use tiktok_shop_host::TenantId;
 use tiktok_shop_host::storage::{
     BrowserDigest, ConsentRecord, ConsentStorage, StateDigest, StorageError, StoredConsent,
 };
+use tiktok_shop_host::{AppKey, TenantId};
 
 use crate::sql::columns::{Columns as _, malformed};
 use crate::sql::dialect::{Dialect, Moment};
@@ -24,18 +24,19 @@ impl ConsentStorage for SqlStorage {
     ) -> Result<(), StorageError> {
         self.run_to_deadline(async {
             self.delete_old_states().await?;
-            let ConsentRecord { customer, browser, shops } = consent;
-            let (moment, now) = (self.dialect.columns(Moment::Begun), self.dialect.now(6));
+            let ConsentRecord { customer, app, browser, shops } = consent;
+            let (moment, now) = (self.dialect.columns(Moment::Begun), self.dialect.now(7));
             let sql = format!(
-                "INSERT INTO tiktok_shop_states (tenant, digest, customer, browser, shop_policy, used, {moment}) \
-                 VALUES ($1, $2, $3, $4, $5, FALSE, {now}) ON CONFLICT DO NOTHING"
+                "INSERT INTO tiktok_shop_states (tenant, digest, customer, browser, shop_policy, app_key, used, {moment}) \
+                 VALUES ($1, $2, $3, $4, $5, $6, FALSE, {now}) ON CONFLICT DO NOTHING"
             );
             let query = statement(sql)
                 .bind_text(tenant.as_str())
                 .bind(state.as_bytes().to_vec())
                 .bind_text(customer.as_str())
                 .bind(browser.as_bytes().to_vec())
-                .bind_text(shops.as_str());
+                .bind_text(shops.as_str())
+                .bind_optional_text(app.as_ref().map(AppKey::as_str));
             if !execute(&self.writers, self.dialect.bind_now(query)?).await? {
                 return Err(StorageError::Refused("this state is already stored".to_owned()));
             }
@@ -48,7 +49,7 @@ impl ConsentStorage for SqlStorage {
         self.run_to_deadline(async {
             let age = self.dialect.age(Moment::Begun, 3);
             let sql = format!(
-                "SELECT customer, browser, shop_policy, \
+                "SELECT customer, app_key, browser, shop_policy, \
                  CASE WHEN used THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS used, {age} AS age_ms \
                  FROM tiktok_shop_states WHERE tenant = $1 AND digest = $2"
             );
@@ -58,6 +59,7 @@ impl ConsentStorage for SqlStorage {
             let browser = row.bytes("browser")?.try_into().map_err(|_| malformed("browser"))?;
             let record = ConsentRecord {
                 customer: row.id("customer")?,
+                app: row.optional_id("app_key")?,
                 browser: BrowserDigest::new(browser),
                 shops: row.word("shop_policy")?,
             };

@@ -161,7 +161,8 @@ impl Scene {
         let (once, state, browser, webhook) = (random_digest(), random_digest(), random_digest(), random_digest());
         assert!(self.storage.append_once(tenant, &OnceDigest::new(once), &event).await.unwrap());
         let browser_digest = BrowserDigest::new(browser);
-        let consent = ConsentRecord { customer: key.customer, browser: browser_digest, shops: ShopPolicy::All };
+        let consent =
+            ConsentRecord { customer: key.customer, app: None, browser: browser_digest, shops: ShopPolicy::All };
         self.storage.put_state(tenant, &StateDigest::new(state), &consent).await.unwrap();
         self.storage.remember_webhook(tenant, &WebhookDigest::new(webhook)).await.unwrap();
         let of_tenant = [once, state, browser, webhook].map(|digest| digest.to_vec());

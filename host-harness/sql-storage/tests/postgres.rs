@@ -199,7 +199,7 @@ async fn a_state_is_kept_for_one_hour_and_a_webhook_for_three_days() {
     let tenant: TenantId = "t".parse().unwrap();
     let put_state = async |state: u8| {
         let browser = BrowserDigest::new([7; 32]);
-        let record = ConsentRecord { customer: "c".parse().unwrap(), browser, shops: ShopPolicy::All };
+        let record = ConsentRecord { customer: "c".parse().unwrap(), app: None, browser, shops: ShopPolicy::All };
         storage.put_state(&tenant, &StateDigest::new([state; 32]), &record).await.unwrap();
     };
     let has_state =

@@ -82,7 +82,7 @@ async fn put_token(storage: &SqlStorage) {
 
 async fn put_state(storage: &SqlStorage, state: u8) {
     let browser = BrowserDigest::new([7; 32]);
-    let record = ConsentRecord { customer: "c".parse().unwrap(), browser, shops: ShopPolicy::All };
+    let record = ConsentRecord { customer: "c".parse().unwrap(), app: None, browser, shops: ShopPolicy::All };
     storage.put_state(&tenant(), &StateDigest::new([state; 32]), &record).await.unwrap();
 }
 

@@ -128,7 +128,8 @@ pub(super) async fn using_or_releasing_a_state_does_not_restart_its_age(trial: &
     let tenant = trial.tenant().await?;
     let (storage, id, state) = (&tenant.storage, &tenant.id, StateDigest::new([5; 32]));
     let shops = ShopPolicy::All;
-    let consent = ConsentRecord { customer: "customer".parse()?, browser: BrowserDigest::new([0; 32]), shops };
+    let consent =
+        ConsentRecord { customer: "customer".parse()?, app: None, browser: BrowserDigest::new([0; 32]), shops };
     let begin = Instant::now();
     storage.put_state(id, &state, &consent).await?;
     let age = || async {

@@ -7,7 +7,8 @@ use tiktok_shop_host::connection::ShopPolicy;
 use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord, StateDigest, StorageError, WebhookDigest};
 
 fn consent(customer: &str, shops: ShopPolicy) -> Result<ConsentRecord, Broken> {
-    Ok(ConsentRecord { customer: customer.parse()?, browser: BrowserDigest::new([0xff; 32]), shops })
+    let browser = BrowserDigest::new([0xff; 32]);
+    Ok(ConsentRecord { customer: customer.parse()?, app: None, browser, shops })
 }
 
 /// Returns the consent with this state, and whether the state is used.
@@ -23,7 +24,8 @@ pub(super) async fn a_state_can_be_loaded_as_soon_as_it_is_put(trial: &Trial) ->
     for (state, customer, shops) in
         [(zeros, "\0customer' ", ShopPolicy::All), (ones, "\u{10ffff}", ShopPolicy::ExactlyOne)]
     {
-        let record = consent(customer, shops)?;
+        let mut record = consent(customer, shops)?;
+        record.app = (shops == ShopPolicy::All).then(|| "\u{10ffff}app' ".parse()).transpose()?;
         tenant.storage.put_state(&tenant.id, &state, &record).await?;
         // This load must not be stale, because the browser may return before a replica has caught up.
         ensure_eq!(consent_and_use(&tenant, &state).await?, Some((record, false)), "`load_state` after `put_state`");

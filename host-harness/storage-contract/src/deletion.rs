@@ -36,8 +36,12 @@ async fn fill(tenant: &Tenant) -> Result<(), Broken> {
         let once = samples::once(&number.to_string());
         storage.append_once(id, &once, &connected).await?;
         storage.append_once(id, &once, &samples::tenant_event(EventKind::TenantErased)).await?;
-        let record =
-            ConsentRecord { customer: key.customer, browser: BrowserDigest::new([number; 32]), shops: ShopPolicy::All };
+        let record = ConsentRecord {
+            customer: key.customer,
+            app: None,
+            browser: BrowserDigest::new([number; 32]),
+            shops: ShopPolicy::All,
+        };
         storage.put_state(id, &StateDigest::new([number; 32]), &record).await?;
         storage.remember_webhook(id, &WebhookDigest::new([number; 32])).await?;
     }

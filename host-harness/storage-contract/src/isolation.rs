@@ -219,7 +219,7 @@ impl Owner {
 
     fn consent(&self) -> Result<ConsentRecord, Broken> {
         let (customer, browser) = (format!("customer {}", self.number).parse()?, BrowserDigest::new([0; 32]));
-        Ok(ConsentRecord { customer, browser, shops: ShopPolicy::All })
+        Ok(ConsentRecord { customer, app: None, browser, shops: ShopPolicy::All })
     }
 
     fn keys(&self) -> Result<Vec<TenantKey>, Broken> {

@@ -42,6 +42,7 @@ fn filled(tenant: &Tenant, text: impl Fn(&str) -> String) -> Result<Row, Broken>
     row.token_lineage = text("lineage");
     row.ciphers = Some(tenant.sealed(text("ciphers")));
     let connection = &mut row.connection;
+    connection.app = text("app").parse().ok();
     connection.seller_name = text("seller name");
     connection.seller_base_region = text("seller base region");
     connection.granted_scopes = vec![text("first scope"), String::new(), text("second scope")];

@@ -217,7 +217,7 @@ impl Faulty {
     }
 
     async fn connect(&self, host: &ConnectorHost, query: &str) -> Result<Connection, CallError> {
-        host.connect(&tenant(0), &customer_id(ALICE), grant(query), ShopPolicy::All).await
+        host.connect(&tenant(0), &customer_id(ALICE), None, grant(query), ShopPolicy::All).await
     }
 
     /// Refreshes without a fault, and returns the result as text. The text is `ok` if the connection is in order:

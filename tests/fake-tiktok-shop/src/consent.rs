@@ -33,14 +33,14 @@ impl Marketplace {
     ) -> Result<String, ControlError> {
         let app = self.app_by_service_id(service_id)?;
         let seller = self.seller(seller_id)?;
-        let (app_key, region) = (app.app_key.clone(), seller.base_region.clone());
+        let (app_key, market, region) = (app.app_key.clone(), app.market, seller.base_region.clone());
         let scopes = granted_scopes(app, seller);
 
         let code;
         let mut callback = match decision {
             Decision::Allow => {
                 let key = GrantKey { service_id: service_id.to_owned(), seller: seller_id.to_owned() };
-                code = self.grants.issue_code(key, scopes, self.clock.now());
+                code = self.grants.issue_code(key, scopes, market, self.clock.now());
                 vec![("code", code.as_str())]
             }
             Decision::Refuse => vec![("code", "null"), ("error", self.switches.refusal_error.text())],

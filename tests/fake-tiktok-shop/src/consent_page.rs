@@ -171,11 +171,12 @@ fn form(app: &App, link: Link, sellers: &[Seller], seller: &Seller, state: Optio
                     }
                 }
             }
-            @if seller.shops.is_empty() {
-                p.note { "You have no shop, so the app will see none." }
+            @let shops = seller.shops.iter().filter(|shop| app.market.has(&shop.region));
+            @if shops.clone().next().is_none() {
+                p.note { "You have no shop in the app's market, so the app will see none." }
             } @else {
                 p { "In these shops:" }
-                ul { @for shop in &seller.shops { li { (shop.name) span.note { " (" (shop.region) ")" } } } }
+                ul { @for shop in shops { li { (shop.name) span.note { " (" (shop.region) ")" } } } }
             }
             form method="post" action=(link.path()) {
                 (members)

@@ -257,6 +257,8 @@ async fn show_apps(State(control): State<Control>) -> Json<Value> {
             "service_id": app.service_id,
             "scopes": app.scopes,
             "redirect_address": app.redirect_address,
+            "market": app.market,
+            "authorization_link": app.authorization_link(),
         })
     });
     Json(apps.collect())

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::app::App;
+use crate::app::{App, Market};
 use crate::endpoint::scope;
 use crate::fixtures::NINETY_NINE_YEARS;
 use crate::seller::{Seller, Shop};
@@ -40,6 +40,8 @@ struct ExtraApp {
     scopes: Option<Vec<String>>,
     #[serde(default)]
     redirect_address: Option<String>,
+    #[serde(default)]
+    market: Market,
 }
 
 #[derive(Debug, Deserialize)]
@@ -164,6 +166,7 @@ impl ExtraApp {
             service_id: self.service_id,
             scopes: self.scopes.unwrap_or_else(every_scope),
             redirect_address: self.redirect_address,
+            market: self.market,
         })
     }
 }
@@ -264,7 +267,7 @@ mod tests {
         )
         .unwrap();
         let names: Vec<_> = apps.iter().map(|app| app.name.as_str()).collect();
-        assert_eq!(names, ["Northwind Sync", "B", "A"]);
+        assert_eq!(names, ["Northwind Sync", "B", "Northwind Sync US", "A"]);
         assert_eq!((apps[1].scopes.len(), apps[2].scopes.len()), (1, scope::ALL.len()));
         assert_eq!(sellers[0].name, "Replaced");
         let new = sellers.last().unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::app::App;
+use crate::app::{App, Market};
 use crate::endpoint::scope;
 use crate::seller::{Seller, Shop};
 
@@ -17,8 +17,9 @@ pub(crate) const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY)
 /// The length of the authorizations in older reports and in the example of the documentation.
 const ONE_YEAR: Duration = Duration::from_secs(365 * DAY);
 
-/// Returns two apps, one for each of two tenants. The first app asks for every scope that the calls need. The second
-/// app asks only for the scopes of shops and orders.
+/// Returns three apps. The first app asks for every scope that the calls need. The second app belongs to another tenant,
+/// and asks only for the scopes of shops and orders. The third app is the first app for the US: it sees only the shops
+/// of the US.
 pub fn apps() -> Vec<App> {
     vec![
         App {
@@ -28,6 +29,7 @@ pub fn apps() -> Vec<App> {
             service_id: "7480000000000000001".to_owned(),
             scopes: scopes([scope::ORDERS, scope::FULFILLMENT, scope::PRODUCTS, scope::PRODUCTS_WRITE]),
             redirect_address: None,
+            market: Market::All,
         },
         App {
             name: "Harbour Orders".to_owned(),
@@ -36,6 +38,16 @@ pub fn apps() -> Vec<App> {
             service_id: "7480000000000000002".to_owned(),
             scopes: scopes([scope::ORDERS]),
             redirect_address: None,
+            market: Market::All,
+        },
+        App {
+            name: "Northwind Sync US".to_owned(),
+            app_key: "6fakeapp00010".to_owned(),
+            app_secret: "5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a".to_owned(),
+            service_id: "7480000000000000010".to_owned(),
+            scopes: scopes([scope::ORDERS, scope::FULFILLMENT, scope::PRODUCTS, scope::PRODUCTS_WRITE]),
+            redirect_address: None,
+            market: Market::Us,
         },
     ]
 }

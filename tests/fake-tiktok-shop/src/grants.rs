@@ -8,6 +8,7 @@ mod report;
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::app::Market;
 use crate::signature::{hex, hmac_sha256};
 use crate::switches::{
     CiphersOnConsent, EarlierToken, EndingNoticeZone, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches,
@@ -33,6 +34,7 @@ pub(crate) struct GrantKey {
 struct Code {
     key: GrantKey,
     scopes: Vec<String>,
+    market: Market,
     expires_at: u64,
 }
 
@@ -143,10 +145,11 @@ impl Grants {
         value
     }
 
-    pub(crate) fn issue_code(&mut self, key: GrantKey, scopes: Vec<String>, now: u64) -> String {
+    pub(crate) fn issue_code(&mut self, key: GrantKey, scopes: Vec<String>, market: Market, now: u64) -> String {
         let code = format!("ROW_{}", self.opaque());
         self.codes_issued.push((key.service_id.clone(), code.clone()));
-        self.codes.insert(code.clone(), Code { key, scopes, expires_at: now.saturating_add(CODE_LIFE) });
+        let expires_at = now.saturating_add(CODE_LIFE);
+        self.codes.insert(code.clone(), Code { key, scopes, market, expires_at });
         code
     }
 
@@ -171,12 +174,13 @@ impl Grants {
         switches: &Switches,
     ) -> Result<Pair, InvalidCode> {
         self.pending(code, service_id, now)?;
-        let Code { key, scopes, .. } = self.codes.remove(code).ok_or(InvalidCode)?;
+        let Code { key, scopes, market, .. } = self.codes.remove(code).ok_or(InvalidCode)?;
         let authorization = self.authorizations.entry(key.clone()).or_insert_with(|| Authorization::new(&key));
         if authorization.consents > 0 && switches.ciphers_on_consent == CiphersOnConsent::New {
             authorization.cipher_changes += 1;
         }
         let refresh_token_expires_at = now.saturating_add(lasts);
+        authorization.market = market;
         authorization.consent(scopes, now, refresh_token_expires_at);
         authorization.issued_before = self.issued;
         let consent = authorization.consents;

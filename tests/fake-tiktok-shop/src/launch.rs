@@ -100,12 +100,13 @@ impl FakeTikTokShop {
         );
         for app in self.control().apps() {
             text.push_str(&format!(
-                "\napp          {}\n  consent    {}\n  app key    {}\n  app secret {}\n  service id {}\n",
+                "\napp          {}\n  consent    {}\n  app key    {}\n  app secret {}\n  service id {}\n  link       {}\n",
                 app.name,
                 self.consent(&app),
                 app.app_key,
                 app.app_secret,
                 app.service_id,
+                app.authorization_link(),
             ));
         }
         text
@@ -120,6 +121,8 @@ impl FakeTikTokShop {
                 "app_key": app.app_key,
                 "app_secret": app.app_secret,
                 "service_id": app.service_id,
+                "market": app.market,
+                "authorization_link": app.authorization_link(),
                 "consent": self.consent(&app),
             })
         });

@@ -81,7 +81,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-pub use app::App;
+pub use app::{App, Market};
 pub use clock::Clock;
 pub use consent::Decision;
 pub use control::{Control, ControlError};

@@ -46,7 +46,8 @@ impl Stored {
 }
 
 fn secret_named(name: &str, stored: &Stored) -> Option<String> {
-    let app = app_credentials::current().ok()?;
+    let only = app_credentials::apps().ok()?.pop()?;
+    let app = app_credentials::of_app(&only).ok()?;
     match name {
         "access token" => stored.token("access"),
         "app secret" => Some(app.app_secret),
@@ -117,6 +118,7 @@ fn put(stored: Stored, place: &str, text: String) -> Result<types::Connection, t
             let write = connection_storage::Write { token_lineage: text, ..row.stored };
             return said(connection_storage::swap(&key, Some(&row.revision), Some(&write)));
         }
+        "row: app" => connection.app = Some(text),
         "row: base region" => connection.seller_base_region = text,
         "row: scope" => connection.granted_scopes.push(text),
         "row: seller name" => connection.seller_name = text,

@@ -18,7 +18,7 @@ struct Hostile;
 
 impl export::Guest for Hostile {
     /// Carries out an order and returns its result as text.
-    fn authorization_url(order: String) -> Result<String, types::Error> {
+    fn authorization_url(_: Option<String>, order: String) -> Result<String, types::Error> {
         let mut lines = order.lines();
         let action = lines.next().unwrap_or_default();
         let argument = lines.next().unwrap_or_default();
@@ -49,7 +49,12 @@ impl export::Guest for Hostile {
     }
 
     /// Returns an error whose text is the code or the query of the callback.
-    fn connect(_: String, grant: export::Grant, _: types::ShopPolicy) -> Result<types::Connection, types::Error> {
+    fn connect(
+        _: String,
+        _: Option<String>,
+        grant: export::Grant,
+        _: types::ShopPolicy,
+    ) -> Result<types::Connection, types::Error> {
         Err(types::Error::Internal(failure(match grant {
             export::Grant::Code(code) => code,
             export::Grant::Callback(callback) => callback.query,
@@ -112,7 +117,7 @@ impl export::Guest for Hostile {
     }
 
     /// Does nothing and returns an error.
-    fn receive_webhook(_: String, _: Vec<u8>) -> Result<export::Webhook, types::Error> {
+    fn receive_webhook(_: Option<String>, _: String, _: Vec<u8>) -> Result<export::Webhook, types::Error> {
         Err(types::Error::Internal(failure(String::new())))
     }
 
@@ -129,12 +134,12 @@ impl export::Guest for Hostile {
     }
 }
 
-/// Asks the host twice for the app credentials, so that the test notices how far this guest has come. The host has the
+/// Asks the host twice for the tenant's apps, so that the test notices how far this guest has come. The host has the
 /// answer to the first question ready before the call. So only the second question makes the host ask its source of
 /// credentials.
 fn call_host() -> String {
-    let _ready = app_credentials::current();
-    app_credentials::current().map_or_else(|error| format!("{error:?}"), |credentials| credentials.app_key)
+    let _ready = app_credentials::apps();
+    app_credentials::apps().map_or_else(|error| format!("{error:?}"), |apps| apps.join(" "))
 }
 
 fn number(text: &str) -> usize {

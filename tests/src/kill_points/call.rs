@@ -57,7 +57,9 @@ impl Call {
     async fn make_by(self, host: &ConnectorHost) -> Result<Answer, CallError> {
         let (tenant, customer) = (tenant(0), customer_id(CUSTOMER));
         let connection = match self {
-            Self::Connect(callback) => host.connect(&tenant, &customer, grant(&callback), ShopPolicy::All).await?,
+            Self::Connect(callback) => {
+                host.connect(&tenant, &customer, None, grant(&callback), ShopPolicy::All).await?
+            }
             Self::Refresh(mode) => host.refresh(&tenant, &customer, None, mode).await?.connection,
             Self::LinkShops(shops) => host.link_shops(&tenant, &customer, None, &shops).await?,
             Self::Disconnect(target) => {
@@ -66,7 +68,8 @@ impl Call {
             }
             Self::ReceiveWebhook(delivery) => {
                 let signature = delivery.header("authorization").unwrap_or_default();
-                let webhook = host.receive_webhook(&tenant, signature, delivery.body.clone().into_bytes()).await?;
+                let webhook =
+                    host.receive_webhook(&tenant, None, signature, delivery.body.clone().into_bytes()).await?;
                 return Ok(Answer::Webhook(webhook));
             }
         };

@@ -267,7 +267,7 @@ fn the_end_of_the_earlier_consent_is_not_the_end_of_a_new_one() {
 fn receive(host: &ScriptedHost, body: &[u8]) -> Result<Received, Error> {
     let signature =
         Webhook { app_key: APP_KEY, body, authorization: b"" }.signature(&AppSecret::new(APP_SECRET.into()));
-    run(receive_webhook(host, signature.as_bytes(), body))
+    run(receive_webhook(host, None, signature.as_bytes(), body))
 }
 
 #[test]

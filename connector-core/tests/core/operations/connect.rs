@@ -48,6 +48,7 @@ fn the_record_comes_first_and_is_due_at_once_until_the_row_is_written() {
     });
     assert_eq!(outcome(&connect_all(&host)), "ok");
     let order = [
+        Step::Apps,
         Step::Credentials,
         Step::Accounts,
         Step::Send,
@@ -73,7 +74,7 @@ fn a_wrong_callback_is_refused_before_any_effect() {
         let host = ScriptedHost::new();
         let state = StateCheck::Expected(State::new("expected".into()));
         let grant = Grant::Callback { query: query.into(), state };
-        let error = run(connect(&host, customer(), grant, ShopPolicy::All)).err().unwrap();
+        let error = run(connect(&host, customer(), None, grant, ShopPolicy::All)).err().unwrap();
         assert_eq!((error.cause, error.cause.action()), (cause, action), "{query}");
         assert_eq!(host.effects(), [], "{query}: no storage, no request");
     }
@@ -84,7 +85,7 @@ fn a_right_callback_spends_its_code() {
     let host = accepting();
     let state = StateCheck::Expected(State::new("expected".into()));
     let grant = Grant::Callback { query: "code=CODE%2D1&state=expected".into(), state };
-    let connection = run(connect(&host, customer(), grant, ShopPolicy::All));
+    let connection = run(connect(&host, customer(), None, grant, ShopPolicy::All));
     assert_eq!(outcome(&connection), "ok");
     assert_eq!(host.sent(), ["exchange CODE-1", "shops AT-1"]);
 }
@@ -93,8 +94,8 @@ fn a_right_callback_spends_its_code() {
 fn a_code_is_not_spent_if_storage_or_credentials_fail() {
     let unavailable = |host: ScriptedHost| host.fault(Step::Accounts, 1, Fault::Unavailable);
     let refused = |host: ScriptedHost| host.fault(Step::Accounts, 1, Fault::Refused);
-    let no_app = |host: ScriptedHost| host.credentials_are(Err(StorageError::Refused("none".into())));
-    let no_vault = |host: ScriptedHost| host.credentials_are(Err(StorageError::Unavailable("down".into())));
+    let no_app = |host: ScriptedHost| host.without_credentials(StorageError::Refused("none".into()));
+    let no_vault = |host: ScriptedHost| host.without_credentials(StorageError::Unavailable("down".into()));
     type Arrange = fn(ScriptedHost) -> ScriptedHost;
     let table: [(Arrange, &str); 4] = [
         (unavailable, "storage-unavailable"),
@@ -289,6 +290,6 @@ fn a_disconnect_during_connect_stays_disconnected() {
 fn the_text_null_is_refused_as_a_code_even_if_the_host_checked_the_callback() {
     let host = ScriptedHost::new();
     let grant = Grant::Code(AuthorizationCode::new("null".into()));
-    assert_eq!(cause_and_delay(run(connect(&host, customer(), grant, ShopPolicy::All))).0, Cause::ConsentRefused);
+    assert_eq!(cause_and_delay(run(connect(&host, customer(), None, grant, ShopPolicy::All))).0, Cause::ConsentRefused);
     assert_eq!(host.effects(), []);
 }

@@ -244,13 +244,13 @@ fn nothing_is_reported_as_not_revoked_if_the_grant_is_gone() {
 #[test]
 fn a_revocation_that_cannot_be_requested_is_reported() {
     let why = StorageError::Refused("no key".into());
-    let host = connected(&fresh()).credentials_are(Err(why));
+    let host = connected(&fresh()).without_credentials(why);
     let expected = ["1: credentials-refused", "2: credentials-refused"];
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected);
     assert_nothing_is_left(&host);
 
     let host = connected(&with(fresh(), |record| record.app_key = "an app before".into()));
-    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["1: app-key-changed", "2: app-key-changed"]);
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["1: app-unknown", "2: app-unknown"]);
     assert_nothing_is_left(&host);
 }
 

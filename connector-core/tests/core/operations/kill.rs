@@ -51,7 +51,7 @@ fn dies_refreshing(host: &ScriptedHost) {
 }
 
 fn dies_connecting(host: &ScriptedHost) {
-    let call = operation::connect::connect(host, customer(), code(), ShopPolicy::All);
+    let call = operation::connect::connect(host, customer(), None, code(), ShopPolicy::All);
     assert!(run_or_die(call).is_none(), "killed");
 }
 
@@ -163,11 +163,11 @@ fn a_promotion_killed_anywhere_is_completed_by_the_next_refresh() {
 
 #[test]
 fn a_connect_killed_anywhere_leaves_a_whole_connection_or_none() {
-    for point in points(10) {
+    for point in points(11) {
         let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0)).killed(point);
         dies_connecting(&host);
         let is_connected = host.find_record(&key()).is_some();
-        assert_eq!(is_connected, !matches!(point, Kill::Before(1..=4) | Kill::After(1..=3)), "{point:?}");
+        assert_eq!(is_connected, !matches!(point, Kill::Before(1..=5) | Kill::After(1..=4)), "{point:?}");
         if is_connected {
             assert!(host.refresh_due_at().is_some(), "{point:?}: a sweep finishes the work");
             later(&host);
@@ -185,7 +185,7 @@ fn a_connect_killed_anywhere_leaves_a_whole_connection_or_none() {
 
 #[test]
 fn a_connect_killed_before_its_row_is_written_is_due_at_once() {
-    let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0)).killed(Kill::After(4));
+    let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0)).killed(Kill::After(5));
     dies_connecting(&host);
     assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true));
 }
@@ -194,7 +194,7 @@ fn a_connect_killed_before_its_row_is_written_is_due_at_once() {
 /// tokens succeeds.
 #[test]
 fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
-    for point in points(10) {
+    for point in points(11) {
         let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1)).killed(point);
         dies_connecting(&host);
         let replaced = tokens(&host.record()) == "AT-2 RT-2 [RT-1]";
@@ -213,11 +213,11 @@ fn the_kill_points_above_cover_every_effect_of_an_undisturbed_call() {
 
     let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0));
     assert_eq!(outcome(&connect_all(&host)), "ok");
-    assert_eq!((host.effects().len(), host.effects()[2], host.effects()[3]), (10, Step::Send, Step::SwapToken));
+    assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (11, Step::Send, Step::SwapToken));
 
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&connect_all(&host)), "ok");
     // Compared with a first `connect`, there is one more swap: the first swap expects no record, so it is stale and
     // returns the stored record. There is one load fewer, because the row already exists.
-    assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::SwapToken, Step::SwapToken));
+    assert_eq!((host.effects().len(), host.effects()[4], host.effects()[5]), (11, Step::SwapToken, Step::SwapToken));
 }

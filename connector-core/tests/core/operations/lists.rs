@@ -81,18 +81,18 @@ fn a_list_fails_if_storage_fails() {
 
 #[test]
 fn the_consent_link_carries_the_state_and_needs_only_the_credentials() {
-    let link = |host: &ScriptedHost, state: &str| run(authorization_url(host, State::new(state.into())));
+    let link = |host: &ScriptedHost, state: &str| run(authorization_url(host, None, State::new(state.into())));
     let host = ScriptedHost::new().link_is("https://services.tiktokshop.com/open/authorize?service_id=7");
     let url = link(&host, "a b").unwrap();
     assert_eq!(url, "https://services.tiktokshop.com/open/authorize?service_id=7&state=a%20b");
-    assert_eq!(host.effects(), [Step::Credentials]);
+    assert_eq!(host.effects(), [Step::Apps, Step::Credentials]);
     assert_eq!(outcome(&link(&host, "")), "state-invalid");
     assert_eq!(outcome(&link(&ScriptedHost::new(), "s")), "authorization-link-missing");
     for (failure, expected) in [
         (StorageError::Refused("none".into()), "credentials-refused"),
         (StorageError::Unavailable("down".into()), "credentials-unavailable"),
     ] {
-        let host = ScriptedHost::new().credentials_are(Err(failure));
+        let host = ScriptedHost::new().without_credentials(failure);
         assert_eq!(outcome(&link(&host, "s")), expected);
     }
 }

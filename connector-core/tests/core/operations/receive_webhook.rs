@@ -21,7 +21,7 @@ fn signed_by(secret: &str, body: &[u8]) -> String {
 }
 
 fn receive_raw(host: &ScriptedHost, signature: &str, body: &[u8]) -> Result<Received, Error> {
-    run(receive_webhook(host, signature.as_bytes(), body))
+    run(receive_webhook(host, None, signature.as_bytes(), body))
 }
 
 fn receive(host: &ScriptedHost, event: &Value) -> Result<Received, Error> {
@@ -69,7 +69,7 @@ fn a_body_without_a_valid_signature_is_refused_before_it_is_read() {
     for (case, signature, body) in table {
         let host = connected(&fresh());
         assert_eq!(outcome(&receive_raw(&host, signature, body.as_bytes())), "webhook-signature-invalid", "{case}");
-        assert_eq!(host.effects(), [Step::Credentials], "{case}: nothing was touched");
+        assert_eq!(host.effects(), [Step::Apps, Step::Credentials], "{case}: nothing was touched");
     }
 }
 
@@ -364,7 +364,7 @@ fn a_webhook_killed_anywhere_is_recorded_by_a_repetition() {
         for number in 1..=undisturbed.effects().len() {
             for point in [Kill::Before(number), Kill::After(number)] {
                 let host = connected(&fresh()).killed(point);
-                assert!(run_or_die(receive_webhook(&host, signature.as_bytes(), &body)).is_none(), "killed");
+                assert!(run_or_die(receive_webhook(&host, None, signature.as_bytes(), &body)).is_none(), "killed");
                 host.restart();
                 assert_ne!(effect(&host, &event), WebhookEffect::None, "{point:?}");
                 assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{point:?}");

@@ -1,16 +1,17 @@
 //! Tests `connect` for an account that is already connected. `connect` replaces the tokens in the stored record, and
 //! loses nothing of the old grant before the new tokens are stored.
 
-use super::{connect_all, connected};
+use super::{code, connect_all, connected};
 use crate::samples::{
-    DAY, LINEAGE, NOW, due, expired, fresh, key, outcome, pair_answer, pair_answer_with, refresh_token, row_of,
-    shops_answer, shops_of, stored_form, their_claim, tokens, with,
+    APP_KEY, DAY, LINEAGE, NOW, OTHER_APP, customer, due, expired, fresh, key, outcome, pair_answer, pair_answer_with,
+    refresh_token, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
 };
-use crate::scripted_host::{Answer, Fault, ScriptedHost, Step};
+use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::json;
 use tiktok_shop_connector_core::connection::{PastFailure, Status};
-use tiktok_shop_connector_core::error::{Cause, Error};
-use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
+use tiktok_shop_connector_core::error::{Action, Cause, Error};
+use tiktok_shop_connector_core::operation::connect::connect;
+use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy, TokenRecord};
 
 fn consents_again(record: &TokenRecord) -> ScriptedHost {
     connected(record).answers([pair_answer(2), shops_answer(&["1", "2"])])
@@ -85,15 +86,40 @@ fn a_consent_that_brings_the_stored_pair_again_still_revives_the_grant() {
 }
 
 #[test]
-fn another_app_key_begins_a_new_lineage() {
-    let host = consents_again(&with(fresh(), |record| record.app_key = "app-key-0".into()));
-    let connection = connect_all(&host).unwrap();
-    let record = host.record();
-    assert_ne!(record.lineage(), LINEAGE);
-    assert_eq!((record.app_key(), record.generation()), ("app-key-1", 1));
-    assert_eq!(tokens(&record), "AT-2 RT-2 []", "a token of another app is no fallback");
-    assert_eq!(connection.connected_at, NOW, "the whole row is replaced");
-    assert_eq!(host.row().unwrap().lineage, record.lineage().to_text());
+fn an_account_that_is_stored_under_another_app_is_refused_and_nothing_changes() {
+    let record = with(fresh(), |record| record.app_key = OTHER_APP.into());
+    let row = row_of(&key(), &record, &["1", "2"]);
+    // The tenant has both apps, or the app of the connection no longer.
+    for apps in [[APP_KEY, OTHER_APP].as_slice(), &[APP_KEY]] {
+        let host = connected(&record).apps_are(apps).answers([pair_answer(2)]);
+        let refused = run(connect(&host, customer(), Some(APP_KEY.into()), code(), ShopPolicy::All));
+        let error = refused.err().expect("an error");
+        assert_eq!((error.cause, error.cause.action()), (Cause::AccountOfAnotherApp, Action::InvalidRequest));
+        assert!(error.detail().ends_with("[app app-key-2]"), "{error}");
+        assert_eq!(host.sent(), ["exchange CODE-1"]);
+        assert_eq!(stored_form(&host.record()), stored_form(&record));
+        assert_eq!(host.row().map(|row| row.generation), Some(row.generation));
+        assert_eq!(shops_of(&host.row().unwrap().connection), shops_of(&row.connection));
+    }
+}
+
+#[test]
+fn an_account_that_left_its_app_connects_under_another_one() {
+    let record = with(fresh(), |record| record.app_key = OTHER_APP.into());
+    // The record is deleted just before the second try of the swap: a load may return it nevertheless.
+    for lagging in [false, true] {
+        let mut host = connected(&record)
+            .answers([pair_answer(2), shops_answer(&["1"])])
+            .fault(Step::SwapToken, 1, Fault::Unavailable)
+            .meanwhile(Step::SwapToken, 1, |host| host.delete(&key()));
+        if lagging {
+            host = host.fault(Step::LoadToken, 1, Fault::Stale);
+        }
+        let connection = connect_all(&host).unwrap();
+        assert_eq!(connection.app.as_deref(), Some(APP_KEY));
+        assert_eq!((host.record().app_key(), tokens(&host.record()).as_str()), (APP_KEY, "AT-2 RT-2 []"));
+        assert_ne!(host.record().lineage(), LINEAGE);
+    }
 }
 
 #[test]

@@ -45,8 +45,8 @@ fn the_claim_is_stored_before_the_request_and_the_pair_before_the_next() {
         .meanwhile(Step::Send, 2, |host| assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]"));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     let order = [
-        Step::Credentials,
         Step::LoadToken,
+        Step::Credentials,
         Step::SwapToken,
         Step::Send,
         Step::SwapToken,
@@ -101,15 +101,15 @@ fn a_row_whose_record_is_gone_is_deleted_and_a_row_that_is_missing_is_written() 
 }
 
 #[test]
-fn another_app_key_is_misconfigured_and_nothing_is_sent() {
+fn an_app_that_the_tenant_no_longer_has_is_misconfigured_and_nothing_is_sent() {
     let record = with(expired(), |record| record.app_key = "app-key-0".into());
     let host = connected(&record);
     for result in [refresh_when_due(&host), refresh_forced(&host)] {
-        assert_eq!(outcome(&result), "app-key-changed");
+        assert_eq!(outcome(&result), "app-unknown");
     }
     assert!(host.sent().is_empty());
     assert_eq!(stored_form(&host.record()), stored_form(&record));
-    assert_eq!(last_failure(&host.row().unwrap().connection), Some("app-key-changed"));
+    assert_eq!(last_failure(&host.row().unwrap().connection), Some("app-unknown"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Implements the core's effects for the scripted host.
 
 use super::{Answer, ScriptedHost, Step};
-use crate::samples::{APP_KEY, APP_SECRET, PREVIOUS_APP_SECRET, duplicate_row};
+use crate::samples::{APP_KEY, PREVIOUS_APP_SECRET, duplicate_row, secret_of};
 use std::collections::BTreeMap;
 use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::credentials::Credentials;
@@ -25,12 +25,24 @@ impl Effects for ScriptedHost {
         state.drawn.to_le_bytes()
     }
 
-    async fn credentials(&self) -> Result<Credentials, StorageError> {
+    async fn apps(&self) -> Result<Vec<String>, StorageError> {
+        self.effect(Step::Apps, |state, _| state.apps.clone().map(|keys| keys.into_iter().map(str::to_owned).collect()))
+            .await?
+    }
+
+    async fn credentials(&self, app_key: &str) -> Result<Credentials, StorageError> {
         self.effect(Step::Credentials, |state, _| {
-            state.credentials.clone().map(|app_key| Credentials {
+            if !state.apps.clone()?.contains(&app_key) {
+                return Err(StorageError::Refused("no such app".into()));
+            }
+            if state.unreadable.contains(&app_key) {
+                return Err(StorageError::Unavailable("scripted".into()));
+            }
+            let app_key = state.answers_with.unwrap_or(app_key);
+            Ok(Credentials {
                 app_key: app_key.into(),
-                app_secret: AppSecret::new(APP_SECRET.into()),
-                previous_app_secret: Some(AppSecret::new(PREVIOUS_APP_SECRET.into())),
+                app_secret: secret_of(app_key),
+                previous_app_secret: (app_key == APP_KEY).then(|| AppSecret::new(PREVIOUS_APP_SECRET.into())),
                 authorization_link: state.link.clone(),
             })
         })
@@ -152,15 +164,16 @@ fn name_of(request: &Request<'_>) -> String {
     let (path, query) = request.path_and_query.expose().split_once('?').expect("a query");
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let names: Vec<_> = query.keys().map(String::as_str).collect();
+    let app_key = query["app_key"].as_str();
     let token_request = |value: &str, grant_type: &str| {
         assert_eq!(request.authority, Authority::TokenHost);
-        assert_eq!(query["app_secret"], APP_SECRET);
+        assert_eq!(query["app_secret"], secret_of(app_key).expose());
         assert_eq!(query["grant_type"], grant_type);
         assert_eq!(query.len(), 4, "{names:?}");
         assert!(request.access_token.is_none() && request.content_type.is_none() && request.body.is_empty());
         query[value].clone()
     };
-    match path {
+    let request = match path {
         "/api/v2/token/get" => format!("exchange {}", token_request("auth_code", "authorized_code")),
         "/api/v2/token/refresh" => format!("refresh {}", token_request("refresh_token", "refresh_token")),
         "/authorization/202309/shops" => {
@@ -170,7 +183,8 @@ fn name_of(request: &Request<'_>) -> String {
             format!("shops {}", request.access_token.as_ref().map(AccessToken::expose).expect("an access token"))
         }
         _ => business_call(request, path, &query),
-    }
+    };
+    if app_key == APP_KEY { request } else { format!("{app_key}: {request}") }
 }
 
 /// Describes a request of `call` or of `disconnect`. Checks that its signature covers exactly the path, query and body
@@ -179,9 +193,8 @@ fn business_call(request: &Request<'_>, path: &str, query: &BTreeMap<String, Str
     assert_eq!(request.authority, Authority::Api);
     let signed: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let body = (!request.body.is_empty()).then_some((request.body, request.content_type));
-    let sign = Signable { path, query: &signed, body }.signature(&AppSecret::new(APP_SECRET.into()));
+    let sign = Signable { path, query: &signed, body }.signature(&secret_of(&query["app_key"]));
     assert_eq!(query["sign"], sign);
-    assert_eq!(query["app_key"], APP_KEY);
     let own = ["app_key", "sign", "timestamp", "shop_cipher"];
     let theirs: Vec<_> = query
         .iter()

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anstyle::Style;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tiktok_shop_host::CustomerId;
 use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::{AppKey, CustomerId};
 
 use crate::failure::Failure;
 use crate::output::Report;
@@ -19,6 +19,10 @@ pub(crate) struct AuthorizationUrl {
     /// Your identifier of the customer who gets the connection
     #[arg(value_parser = one_line::<CustomerId>)]
     customer: CustomerId,
+
+    /// Key of the app to which the seller consents; only if the tenant has several
+    #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
+    app: Option<AppKey>,
 
     /// Shops that the consent links: all or exactly-one
     #[arg(long, value_name = "WHICH", default_value = "all", hide_possible_values = true)]
@@ -56,6 +60,9 @@ command. With --fake, a second line shows the address of the fake's own consent 
 names a database, and the default database does not exist, the command creates it. Create a database
 that a setting names with migrate.
 
+A tenant with several apps needs --app: a seller consents to one app, and the connection stays with
+it. If --app is missing, the error names the apps.
+
 With --shops all, all shops of the consent are linked, and so are shops that are added later.
 With --shops exactly-one, the shop is linked if the consent has only one shop. If the consent has
 several shops, none of them is linked until you choose one with link-shops.
@@ -83,14 +90,15 @@ struct Line<'a> {
 
 impl AuthorizationUrl {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Self { customer, shops, consent_as, settings } = self;
+        let Self { customer, app, shops, consent_as, settings } = self;
         if consent_as.is_some() && !settings.names_fake() {
             return Err(Failure::Malformed(
                 "--consent-as needs --fake, because the seller is one of a fake".to_owned(),
             ));
         }
         let OpenedHost { host, opened, fake } = settings.open_or_create(Creation::Default, report).await?;
-        let consent = host.begin_consent(&opened.tenant, &customer, &browser_session()?, shops.into()).await?;
+        let (tenant, browser) = (&opened.tenant, browser_session()?);
+        let consent = host.begin_consent(tenant, &customer, app.as_ref(), &browser, shops.into()).await?;
         let url = consent.url.expose();
         if let (Some(fake), Some(seller)) = (fake, consent_as) {
             let query = fake.allow(url, &seller).await?;

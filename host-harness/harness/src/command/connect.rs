@@ -3,7 +3,7 @@
 use clap::Args;
 use tiktok_shop_connector_core::callback::check_form;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
-use tiktok_shop_host::{CustomerId, Secret};
+use tiktok_shop_host::{AppKey, CustomerId, Secret};
 
 use super::authorization_url::Shops;
 use crate::failure::Failure;
@@ -18,6 +18,10 @@ pub(crate) struct Connect {
     /// Customer to connect; only after an install from TikTok's App Store
     #[arg(long, value_name = "CUSTOMER", value_parser = one_line::<CustomerId>)]
     app_store: Option<CustomerId>,
+
+    /// Key of the app that was installed; only if the tenant has several
+    #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>, requires = "app_store")]
+    app: Option<AppKey>,
 
     /// Shops that the App Store install links: all (default) or exactly-one
     #[arg(long, value_name = "WHICH", hide_possible_values = true, requires = "app_store")]
@@ -43,6 +47,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
       tiktok-shop-harness connect
   customer-7: Teapot Corner (GB), active
       account …
+      app     6fakeapp00001
       token   ends 2026-01-08T00:00:00Z, in 7 days
       consent ends 2124-12-08T00:00:00Z, in 36135 days
       shop    7490000000000000001  Teapot Corner (GB), linked, cipher present
@@ -73,7 +78,7 @@ impl Connect {
         let connection = match self.app_store {
             Some(customer) => {
                 let shops = self.shops.unwrap_or(Shops::All).into();
-                host.finish_app_store_install(&opened.tenant, &customer, query, shops).await?
+                host.finish_app_store_install(&opened.tenant, &customer, self.app.as_ref(), query, shops).await?
             }
             None => host.finish_consent(&opened.tenant, &browser_session()?, query).await?,
         };

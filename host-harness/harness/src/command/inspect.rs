@@ -38,12 +38,12 @@ one that cargo xtask dist prints. The same sources and compiler produce the same
 Examples:
 
   $ tiktok-shop-harness inspect target/dist/tiktok_shop_connector.wasm
-  accepted: tiktok-shop:connector@0.1.0
+  accepted: tiktok-shop:connector@0.2.0
       size    …
       sha256  …
-      import  tiktok-shop:connector/types@0.1.0
+      import  tiktok-shop:connector/types@0.2.0
   …
-      export  tiktok-shop:connector/connector@0.1.0
+      export  tiktok-shop:connector/connector@0.2.0
 
   $ tiktok-shop-harness inspect README.md
   not accepted: not a component: …

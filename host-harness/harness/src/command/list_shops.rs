@@ -1,7 +1,8 @@
 //! `list-shops`: lists the shops that a customer may use.
 
 use clap::Args;
-use tiktok_shop_host::CustomerId;
+use tiktok_shop_host::connection::Shop;
+use tiktok_shop_host::{AppKey, CustomerId};
 
 use crate::failure::Failure;
 use crate::output::{Ciphers, Report, ShopLine, cipher};
@@ -30,8 +31,8 @@ shops.
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness list-shops customer-7
-  id                   name           region  account…  standing  cipher
-  7490000000000000001  Teapot Corner  GB      …  granted   present
+  id                   name           region  account…  app            standing  cipher
+  7490000000000000001  Teapot Corner  GB      …  6fakeapp00001  granted   present
 
   $ tiktok-shop-harness list-shops customer-7 --json
   {\"id\":\"7490000000000000001\",…,\"cipher\":\"present\",…}
@@ -43,20 +44,25 @@ impl ListShops {
         let Self { customer, reveal, settings } = self;
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
         let shops = host.list_shops(&opened.tenant, &customer).await?;
+        let connections = host.list_connections(&opened.tenant, &customer).await?;
+        let app_of = |shop: &Shop| {
+            connections.iter().find(|known| known.key.account == shop.account).and_then(|known| known.app.as_ref())
+        };
         let ciphers = if reveal { Ciphers::Revealed } else { Ciphers::Hidden };
         if report.is_json() {
-            shops.iter().for_each(|shop| report.json(&ShopLine::new(shop, ciphers)));
+            shops.iter().for_each(|shop| report.json(&ShopLine::new(shop, app_of(shop), ciphers)));
         } else if shops.is_empty() {
             report.note(&format!("{customer} may use no shop now; list-connections shows all shops"));
         } else {
             report.table(
-                ["id", "name", "region", "account", "standing", "cipher"],
+                ["id", "name", "region", "account", "app", "standing", "cipher"],
                 shops.iter().map(|shop| {
                     [
                         shop.id.as_str(),
                         &shop.name,
                         &shop.region,
                         shop.account.as_str(),
+                        app_of(shop).map_or("unknown", AppKey::as_str),
                         shop.standing.as_str(),
                         cipher(shop, ciphers),
                     ]

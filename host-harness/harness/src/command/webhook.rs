@@ -10,12 +10,12 @@ use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
 use tiktok_shop_connector_core::webhook::{Meaning, Notification};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
-use tiktok_shop_host::{CallError, ShopId};
+use tiktok_shop_host::{AppKey, CallError, ShopId};
 
 use crate::failure::Failure;
 use crate::input;
 use crate::output::{BAD, GOOD, Report, time};
-use crate::settings::{HostArgs, OpenedHost};
+use crate::settings::{HostArgs, OpenedHost, one_line};
 
 /// Accept a webhook: check it, record its effect, and print the HTTP status
 #[derive(Args)]
@@ -25,13 +25,18 @@ pub(crate) struct AcceptWebhook {
     #[arg(long, value_name = "HEX")]
     authorization: String,
 
+    /// Key of the app to whose address the webhook came; without it, every app of the tenant is tried
+    #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
+    app: Option<AppKey>,
+
     #[command(flatten)]
     settings: HostArgs,
 }
 
 const AFTER_HELP: &str = "\
-The command reads the unchanged body from standard input. It checks the signature with the app
-secret, and if this fails, with the previous app secret. If the webhook was handled before, the
+The command reads the unchanged body from standard input. It checks the signature with the current
+and the previous secret of each app of the tenant. The event concerns the connections of the app
+whose secret signed it. If the webhook was handled before, the
 command reports it as repeated and changes nothing. An event that happened more than two days ago is
 reported as repeated, too. To check only a signature, without a storage, use verify-webhook.
 
@@ -44,6 +49,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
       tiktok-shop-harness webhook --authorization \\
         70da649d9f47ef0a7b7649c3795cec8655ca26b99ee73723818cde1ec7d527dc
   answer 200: handled
+      app     6fakeapp00001
       type    1
       shop    7490000000000000001
       time    2026-01-01T00:00:00Z
@@ -72,6 +78,7 @@ struct Line<'a> {
 
 #[derive(Serialize)]
 struct EventLine<'a> {
+    app: &'a str,
     notification_id: Option<&'a str>,
     event_type: u32,
     shop: Option<&'a str>,
@@ -99,7 +106,7 @@ impl AcceptWebhook {
         let now = opened.now();
         let mut event = None;
         let reply = host
-            .accept_webhook(&opened.tenant, &self.authorization, body, |webhook| {
+            .accept_webhook(&opened.tenant, self.app.as_ref(), &self.authorization, body, |webhook| {
                 event = Some(webhook);
                 ready(Ok::<_, Infallible>(()))
             })
@@ -146,6 +153,7 @@ fn not_handled(status: u16, failure: Failure, report: &Report) -> Result<(), Fai
 
 fn print(event: &Webhook, now: UnixSeconds, report: &mut Report) {
     let plain = Style::new();
+    report.detail("app", plain, event.app.as_str());
     report.detail("type", plain, &event.event_type.to_string());
     report.detail("shop", plain, event.shop.as_ref().map_or("none", ShopId::as_str));
     report.detail("time", plain, &event.occurred_at.map_or_else(|| "unknown".to_owned(), time));
@@ -184,6 +192,7 @@ impl<'a> EventLine<'a> {
             may_use: owner.may_use,
         });
         Self {
+            app: event.app.as_str(),
             notification_id: event.notification_id.as_deref(),
             event_type: event.event_type,
             shop: event.shop.as_ref().map(ShopId::as_str),

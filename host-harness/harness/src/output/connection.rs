@@ -1,6 +1,7 @@
 //! Prints a connection, either as lines for people or as JSON.
 
 use anstyle::Style;
+use tiktok_shop_host::AppKey;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopStanding, UnixSeconds};
 
 use super::json::{Ciphers, ConnectionLine, cipher};
@@ -23,6 +24,7 @@ pub(crate) fn print_connection(connection: &Connection, now: UnixSeconds, report
     );
     let plain = Style::new();
     report.detail("account", plain, key.account.as_str());
+    report.detail("app", plain, connection.app.as_ref().map_or("not known before the next refresh", AppKey::as_str));
     report.detail("token", plain, &format!("ends {}", end(connection.access_expires_at, now)));
     report.detail("consent", plain, &format!("ends {}", end(connection.ends_at(), now)));
     if has_ended {

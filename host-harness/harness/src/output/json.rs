@@ -2,10 +2,10 @@
 //! are Unix seconds. The JSON contains no token, and a cipher only if the user asked for it.
 
 use serde::Serialize;
-use tiktok_shop_host::ShopId;
 use tiktok_shop_host::connection::{Connection, PastFailure, ReauthorizationReason, Shop, UnixSeconds};
 use tiktok_shop_host::error::Failure;
 use tiktok_shop_host::events::{Actor, Cause, Event, EventKind, NewEvent, StatedReason};
+use tiktok_shop_host::{AppKey, ShopId};
 
 /// Whether the output contains the ciphers themselves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(crate) fn cipher(shop: &Shop, ciphers: Ciphers) -> &str {
 pub(crate) struct ConnectionLine<'a> {
     customer: &'a str,
     account: &'a str,
+    /// `null` in a row that version 0.1 wrote, until the next refresh.
+    app: Option<&'a str>,
     seller_name: &'a str,
     seller_base_region: &'a str,
     granted_scopes: &'a [String],
@@ -56,6 +58,7 @@ pub(crate) struct ConnectionLine<'a> {
 pub(crate) struct ShopLine<'a> {
     id: &'a str,
     account: &'a str,
+    app: Option<&'a str>,
     name: &'a str,
     region: &'a str,
     seller_type: &'a str,
@@ -118,6 +121,7 @@ impl<'a> From<&'a Connection> for ConnectionLine<'a> {
         Self {
             customer: connection.key.customer.as_str(),
             account: connection.key.account.as_str(),
+            app: connection.app.as_ref().map(AppKey::as_str),
             seller_name: &connection.seller_name,
             seller_base_region: &connection.seller_base_region,
             granted_scopes: &connection.granted_scopes,
@@ -132,7 +136,11 @@ impl<'a> From<&'a Connection> for ConnectionLine<'a> {
             granted_at: connection.granted_at.0,
             refreshed_at: connection.refreshed_at.0,
             shops_synced_at: seconds(connection.shops_synced_at),
-            shops: connection.shops.iter().map(|shop| ShopLine::new(shop, Ciphers::Hidden)).collect(),
+            shops: connection
+                .shops
+                .iter()
+                .map(|shop| ShopLine::new(shop, connection.app.as_ref(), Ciphers::Hidden))
+                .collect(),
             last_failure: connection
                 .last_failure
                 .as_ref()
@@ -142,10 +150,11 @@ impl<'a> From<&'a Connection> for ConnectionLine<'a> {
 }
 
 impl<'a> ShopLine<'a> {
-    pub(crate) fn new(shop: &'a Shop, ciphers: Ciphers) -> Self {
+    pub(crate) fn new(shop: &'a Shop, app: Option<&'a AppKey>, ciphers: Ciphers) -> Self {
         Self {
             id: shop.id.as_str(),
             account: shop.account.as_str(),
+            app: app.map(AppKey::as_str),
             name: &shop.name,
             region: &shop.region,
             seller_type: &shop.seller_type,

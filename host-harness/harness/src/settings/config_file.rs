@@ -32,7 +32,8 @@ pub(crate) struct ConfigFile {
     pub(crate) key_service: Option<KeyServiceTable>,
     pub(crate) component_sha256: Option<ComponentDigest>,
     pub(crate) proxy: ProxySettings,
-    pub(crate) tenants: BTreeMap<TenantId, App>,
+    /// The apps of each tenant.
+    pub(crate) tenants: BTreeMap<TenantId, Vec<App>>,
 }
 
 impl ConfigFile {
@@ -90,7 +91,7 @@ impl ConfigFile {
                         let place = format!("tenants.{tenant}");
                         let id = cleaned(tenant, Rule::OneLine).map_err(|error| format!("{place}: {error}"))?;
                         let id = id.parse().map_err(|error| format!("{place}: {error}"))?;
-                        if config.tenants.insert(id, app(table_of(members, &place)?, &place)?).is_some() {
+                        if config.tenants.insert(id, apps(table_of(members, &place)?, &place)?).is_some() {
                             return Err(format!("{place}: this tenant is named twice"));
                         }
                     }
@@ -124,8 +125,38 @@ fn proxy(members: &Table, folder: &Path) -> Result<ProxySettings, String> {
     Ok(settings)
 }
 
-fn app(members: &Table, place: &str) -> Result<App, String> {
-    let mut app = App::default();
+/// Reads the apps of a tenant: the only app, whose members are those of the tenant, or the list `apps`.
+fn apps(members: &Table, place: &str) -> Result<Vec<App>, String> {
+    let Some(listed) = members.get("apps") else {
+        return Ok(vec![app(
+            members,
+            place,
+            None,
+            "apps, app-key, app-secret, previous-app-secret, authorization-link",
+        )?]);
+    };
+    let list = format!("{place}.apps");
+    if let Some(name) = members.keys().find(|name| *name != "apps") {
+        return Err(format!("{place}.{name}: a tenant with {list} has no other members; put it into one of its apps"));
+    }
+    let listed = listed.as_array().ok_or_else(|| format!("{list}: not a list of tables"))?;
+    if listed.is_empty() {
+        return Err(format!("{list}: the list is empty; a tenant has at least one app"));
+    }
+    let listed = listed.iter().enumerate().map(|(number, value)| {
+        let place = format!("{list}[{number}]");
+        app(
+            table_of(value, &place)?,
+            &place,
+            Some(number),
+            "app-key, app-secret, previous-app-secret, authorization-link",
+        )
+    });
+    listed.collect()
+}
+
+fn app(members: &Table, place: &str, number: Option<usize>, known: &str) -> Result<App, String> {
+    let mut app = App { place: number, ..App::default() };
     for (name, value) in members {
         let place = format!("{place}.{name}");
         let member = match name.as_str() {
@@ -133,7 +164,7 @@ fn app(members: &Table, place: &str) -> Result<App, String> {
             "app-secret" => &mut app.app_secret,
             "previous-app-secret" => &mut app.previous_app_secret,
             "authorization-link" => &mut app.authorization_link,
-            _ => return Err(unknown(&place, "app-key, app-secret, previous-app-secret, authorization-link")),
+            _ => return Err(unknown(&place, known)),
         };
         *member = Some(text_of(value, &place, Rule::VisibleAscii)?.to_owned());
     }
@@ -171,14 +202,31 @@ mod tests {
         assert_eq!(config.proxy.proxy.unwrap().to_string(), "https://proxy:3128");
         assert_eq!(config.proxy.certificates.unwrap(), Path::new("/folder/ca.pem"));
         assert_eq!(config.tenants.keys().map(TenantId::as_str).collect::<Vec<_>>(), ["acme", "é b"]);
-        let acme = config.tenants.into_values().next().unwrap();
+        let [acme] = <[App; 1]>::try_from(config.tenants.into_values().next().unwrap()).ok().unwrap();
         let members = [acme.app_key, acme.app_secret, acme.previous_app_secret, acme.authorization_link];
         assert_eq!(members.map(Option::unwrap), ["k", "s", "p", "https://l"]);
     }
 
     #[test]
+    fn a_tenant_may_have_a_list_of_apps() {
+        let text = "[[tenants.acme.apps]]\napp-key = \"eu\"\napp-secret = \"s1\"\n\
+                    [[tenants.acme.apps]]\napp-key = \"us\"\nprevious-app-secret = \"s2\"\n[tenants.other]\napp-key = \"k\"\n";
+        let config = ConfigFile::parse(text, Path::new("/folder")).unwrap();
+        let apps = config
+            .tenants
+            .values()
+            .map(|apps| apps.iter().map(|app| (app.place, app.app_key.as_deref())).collect::<Vec<_>>());
+        assert_eq!(
+            apps.collect::<Vec<_>>(),
+            [vec![(Some(0), Some("eu")), (Some(1), Some("us"))], vec![(None, Some("k"))]]
+        );
+    }
+
+    #[test]
     fn an_error_names_the_place_and_quotes_no_value() {
-        let known = "the known members are app-key, app-secret, previous-app-secret, authorization-link";
+        let members = "app-key, app-secret, previous-app-secret, authorization-link";
+        let known = format!("the known members are apps, {members}");
+        let of_an_app = format!("the known members are {members}");
         for (text, error) in [
             (
                 "app-secret = \"CANARY\"",
@@ -187,6 +235,24 @@ mod tests {
                     .to_owned(),
             ),
             ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: unknown member; {known}")),
+            ("tenants.acme.apps = []", "tenants.acme.apps: the list is empty; a tenant has at least one app".to_owned()),
+            ("tenants.acme.apps = \"CANARY\"", "tenants.acme.apps: not a list of tables".to_owned()),
+            ("tenants.acme.apps = [\"CANARY\"]", "tenants.acme.apps[0]: not a table".to_owned()),
+            ("[[tenants.acme.apps]]\napp-key = 7", "tenants.acme.apps[0].app-key: not text".to_owned()),
+            (
+                "[[tenants.acme.apps]]\n[[tenants.acme.apps]]\nCANARY = \"CANARY\"",
+                format!("tenants.acme.apps[1].CANARY: unknown member; {of_an_app}"),
+            ),
+            (
+                "[[tenants.acme.apps]]\napps = []",
+                format!("tenants.acme.apps[0].apps: unknown member; {of_an_app}"),
+            ),
+            (
+                "[tenants.acme]\napp-secret = \"CANARY\"\n[[tenants.acme.apps]]\napp-key = \"k\"",
+                "tenants.acme.app-secret: a tenant with tenants.acme.apps has no other members; put it into one of its \
+                 apps"
+                    .to_owned(),
+            ),
             ("[tenants.acme]\napp-secret = 123", "tenants.acme.app-secret: not text".to_owned()),
             ("[tenants.acme]\napp-secret = \"\"", "tenants.acme.app-secret: empty".to_owned()),
             ("tenants = \"CANARY\"", "tenants: not a table".to_owned()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, check_apps};
 use tiktok_shop_host::{Secret, TenantId};
 
 use super::environment::{APP_KEY, APP_SECRET, AUTHORIZATION_LINK, PREVIOUS_APP_SECRET, variable};
@@ -13,6 +13,9 @@ use crate::failure::Failure;
 /// The settings of an app. Each member may be missing.
 #[derive(Default)]
 pub(crate) struct App {
+    /// The place of the app in the list `tenants.NAME.apps` of the configuration file. `None` if the app is not from
+    /// such a list.
+    pub(crate) place: Option<usize>,
     pub(crate) app_key: Option<String>,
     pub(crate) app_secret: Option<String>,
     pub(crate) previous_app_secret: Option<String>,
@@ -24,6 +27,7 @@ impl App {
     /// file.
     fn with_environment(self) -> Result<Self, Failure> {
         Ok(Self {
+            place: self.place,
             app_key: variable(APP_KEY)?.or(self.app_key),
             app_secret: variable(APP_SECRET)?.or(self.app_secret),
             previous_app_secret: variable(PREVIOUS_APP_SECRET)?.or(self.previous_app_secret),
@@ -34,44 +38,83 @@ impl App {
     /// Checks that the app has a key and a secret, and returns its credentials. Returns `None` if no member is set.
     fn complete(self, tenant: &TenantId) -> Result<Option<AppCredentials>, Failure> {
         let missing = |member: &str, variable: &str| {
-            Failure::Malformed(format!(
-                "tenant {tenant}: no {member}; set {variable}, or tenants.{tenant}.{member} in the configuration file"
-            ))
+            Failure::Malformed(match self.place {
+                None => format!(
+                    "tenant {tenant}: no {member}; set {variable}, or tenants.{tenant}.{member} in the configuration \
+                     file"
+                ),
+                Some(place) => format!(
+                    "tenant {tenant}: no {member}; set tenants.{tenant}.apps[{place}].{member} in the configuration \
+                     file"
+                ),
+            })
         };
         match self {
-            Self { app_key: None, app_secret: None, previous_app_secret: None, authorization_link: None } => Ok(None),
+            Self {
+                place: None,
+                app_key: None,
+                app_secret: None,
+                previous_app_secret: None,
+                authorization_link: None,
+            } => Ok(None),
             Self { app_key: None, .. } => Err(missing("app-key", APP_KEY)),
             Self { app_secret: None, .. } => Err(missing("app-secret", APP_SECRET)),
-            Self { app_key: Some(app_key), app_secret: Some(app_secret), previous_app_secret, authorization_link } => {
-                Ok(Some(AppCredentials {
-                    app_key,
-                    app_secret: app_secret.into(),
-                    previous_app_secret: previous_app_secret.map(Secret::from),
-                    authorization_link,
-                }))
-            }
+            Self {
+                place: _,
+                app_key: Some(app_key),
+                app_secret: Some(app_secret),
+                previous_app_secret,
+                authorization_link,
+            } => Ok(Some(AppCredentials {
+                app_key,
+                app_secret: app_secret.into(),
+                previous_app_secret: previous_app_secret.map(Secret::from),
+                authorization_link,
+            })),
         }
     }
 }
 
+/// Returns the name of a variable that is set and describes an app.
+fn variable_of_an_app() -> Result<Option<&'static str>, Failure> {
+    for name in [APP_KEY, APP_SECRET, PREVIOUS_APP_SECRET, AUTHORIZATION_LINK] {
+        if variable(name)?.is_some() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
 /// The credentials of the tenants. They come from the settings, and if a fake is used, also from the fake's apps.
 pub(crate) struct Credentials {
-    by_tenant: BTreeMap<TenantId, AppCredentials>,
+    by_tenant: BTreeMap<TenantId, Vec<AppCredentials>>,
 }
 
 impl Credentials {
-    /// Combines the apps of the configuration file with the environment. The environment variables describe the app of
-    /// `tenant`.
+    /// Combines the apps of the configuration file with the environment. The environment variables describe the only
+    /// app of `tenant`.
     ///
     /// # Errors
-    /// An app has no key or no secret.
-    pub(crate) fn gather(mut apps: BTreeMap<TenantId, App>, tenant: &TenantId) -> Result<Self, Failure> {
-        let app = apps.remove(tenant).unwrap_or_default().with_environment()?;
-        apps.insert(tenant.clone(), app);
+    /// An app has no key or no secret, a tenant has an app twice or more than 16 apps, or the environment describes an
+    /// app of a tenant with several apps.
+    pub(crate) fn gather(mut tenants: BTreeMap<TenantId, Vec<App>>, tenant: &TenantId) -> Result<Self, Failure> {
+        let mut apps = tenants.remove(tenant).unwrap_or_default();
+        if apps.len() < 2 {
+            apps = vec![apps.pop().unwrap_or_default().with_environment()?];
+        } else if let Some(name) = variable_of_an_app()? {
+            return Err(Failure::Malformed(format!(
+                "tenant {tenant} has several apps in the configuration file, and {name} does not say which of them it \
+                 describes; unset {name}"
+            )));
+        }
+        tenants.insert(tenant.clone(), apps);
         let mut by_tenant = BTreeMap::new();
-        for (tenant, app) in apps {
-            if let Some(credentials) = app.complete(&tenant)? {
-                by_tenant.insert(tenant, credentials);
+        for (tenant, apps) in tenants {
+            let complete = apps.into_iter().filter_map(|app| app.complete(&tenant).transpose());
+            let complete = complete.collect::<Result<Vec<_>, _>>()?;
+            if !complete.is_empty() {
+                check_apps(&complete).map_err(|invalid| Failure::Malformed(format!("tenant {tenant}: {invalid}")))?;
+                by_tenant.insert(tenant, complete);
             }
         }
         Ok(Self { by_tenant })
@@ -94,7 +137,8 @@ impl Credentials {
         let is_shown = |configured: &AppCredentials| {
             apps.iter().any(|app| app.app_key == configured.app_key && app.app_secret == configured.app_secret)
         };
-        if let Some((tenant, _)) = self.by_tenant.iter().find(|(_, configured)| !is_shown(configured)) {
+        let mut configured = self.by_tenant.iter().flat_map(|(tenant, apps)| apps.iter().map(move |app| (tenant, app)));
+        if let Some((tenant, _)) = configured.find(|(_, configured)| !is_shown(configured)) {
             return Err(Failure::Malformed(format!(
                 "tenant {tenant}: the configured app is not an app of the fake at {fake}, and its secret is not sent to a \
                  fake; unset {APP_KEY} and {APP_SECRET}, name another configuration file with --config, or use neither \
@@ -102,11 +146,11 @@ impl Credentials {
             )));
         }
         if let Some(first) = apps.first() {
-            self.by_tenant.entry(default).or_insert_with(|| first.clone());
+            self.by_tenant.entry(default).or_insert_with(|| vec![first.clone()]);
         }
         for app in apps {
             if let Ok(tenant) = app.app_key.parse() {
-                self.by_tenant.entry(tenant).or_insert(app);
+                self.by_tenant.entry(tenant).or_insert_with(|| vec![app]);
             }
         }
         Ok(self)
@@ -120,8 +164,8 @@ impl Credentials {
 
 #[async_trait]
 impl CredentialsProvider for Credentials {
-    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
-        let credentials = self.by_tenant.get(tenant).cloned();
-        credentials.ok_or_else(|| CredentialsError::Refused("no credentials for this tenant".to_owned()))
+    async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
+        let apps = self.by_tenant.get(tenant).cloned();
+        apps.ok_or_else(|| CredentialsError::Refused("no credentials for this tenant".to_owned()))
     }
 }

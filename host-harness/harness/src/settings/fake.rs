@@ -157,13 +157,11 @@ async fn exchange(stream: TcpStream, method: &str, path: &str, body: Option<&Val
 /// Reads one app from the fake's answer.
 fn app(shown: &Value) -> Option<AppCredentials> {
     let member = |name: &str| shown.get(name)?.as_str();
-    let service_id = member("service_id")?;
-    let link = format!("https://services.tiktokshop.com/open/authorize?service_id={service_id}");
     Some(AppCredentials {
         app_key: member("app_key")?.to_owned(),
         app_secret: member("app_secret")?.into(),
         previous_app_secret: None,
-        authorization_link: Some(link),
+        authorization_link: Some(member("authorization_link")?.to_owned()),
     })
 }
 

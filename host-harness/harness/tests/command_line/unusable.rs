@@ -73,7 +73,7 @@ fn a_file_that_is_not_a_component_is_refused() {
         (&module, 1, "not accepted: not a component: "),
         (&empty, 1, "not accepted: not a connector: "),
         (&sparse, 1, "not accepted: component larger than 4194304 bytes\n    size    1073741824 bytes\n"),
-        (&xtask::component().unwrap(), 0, "accepted: tiktok-shop:connector@0.1.0\n    size    "),
+        (&xtask::component().unwrap(), 0, "accepted: tiktok-shop:connector@0.2.0\n    size    "),
     ] {
         let Run { status: ended, stdout, stderr } =
             stage.run(stage.command(&format!("inspect {}", path.display())), "");

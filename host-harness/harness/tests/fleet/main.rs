@@ -79,7 +79,7 @@ impl Fleet {
             .for_each_concurrent(8, async |number| {
                 let query = control.consent(&app.service_id, "one-shop", None, Decision::Allow).unwrap();
                 let customer = customer(number);
-                host.finish_app_store_install(&tenant, &customer, query.into(), ShopPolicy::All).await.unwrap();
+                host.finish_app_store_install(&tenant, &customer, None, query.into(), ShopPolicy::All).await.unwrap();
             })
             .await;
         control.clear_requests();

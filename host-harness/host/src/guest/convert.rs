@@ -14,7 +14,7 @@ use crate::connection::{
 use crate::credentials::AppCredentials;
 use crate::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant};
 use crate::error::{Action, ConnectorError, Failure, Plugin};
-use crate::id::{InvalidId, ShopId};
+use crate::id::{AppKey, InvalidId, ShopId};
 use crate::refresh::{RefreshEffect, RefreshMode};
 use crate::seal::{OpenToken, OpenWrite};
 use crate::secret::Secret;
@@ -219,6 +219,7 @@ impl From<Connection> for types::Connection {
         let seconds = |at: UnixSeconds| at.0;
         Self {
             key: connection.key.into(),
+            app: connection.app.map(Into::into),
             seller_name: connection.seller_name,
             seller_base_region: connection.seller_base_region,
             granted_scopes: connection.granted_scopes,
@@ -245,6 +246,7 @@ impl TryFrom<types::Connection> for Connection {
     fn try_from(connection: types::Connection) -> Result<Self, InvalidId> {
         Ok(Self {
             key: connection.key.try_into()?,
+            app: connection.app.map(AppKey::try_from).transpose()?,
             seller_name: connection.seller_name,
             seller_base_region: connection.seller_base_region,
             granted_scopes: connection.granted_scopes,
@@ -481,10 +483,11 @@ impl TryFrom<export::Webhook> for Webhook {
     type Error = InvalidId;
 
     fn try_from(webhook: export::Webhook) -> Result<Self, InvalidId> {
-        let export::Webhook { notification_id, event_type, shop, occurred_at, data, owners, effect } = webhook;
+        let export::Webhook { app, notification_id, event_type, shop, occurred_at, data, owners, effect } = webhook;
         let owner =
             |owner: export::WebhookOwner| Ok(WebhookOwner { key: owner.key.try_into()?, may_use: owner.may_use });
         Ok(Self {
+            app: app.try_into()?,
             notification_id,
             event_type,
             shop: shop.map(ShopId::try_from).transpose()?,
@@ -532,6 +535,7 @@ mod tests {
     fn connection(status: ConnectionStatus, shop_policy: ShopPolicy) -> Connection {
         Connection {
             key: ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() },
+            app: Some("app-key".parse().unwrap()),
             seller_name: "seller".to_owned(),
             seller_base_region: "base region".to_owned(),
             granted_scopes: vec!["one".to_owned(), "two".to_owned()],

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use self::save::{SaveBudget, save};
 use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
-use super::fetched_credentials::{GuestCredentials, fetch_credentials};
+use super::fetched_credentials::GuestCredentials;
 use super::row_events::caused_by;
 use super::scope::{Act, Customers, KeyUse, Scope};
 use super::secrets::Secrets;
@@ -289,11 +289,12 @@ impl storage_types::Host for Imports {}
 impl types::Host for Imports {}
 
 impl app_credentials::Host for Imports {
-    async fn current(&mut self) -> Reply<app_credentials::Credentials> {
-        let credentials = match self.credentials.fetched.take() {
-            Some(fetched) => fetched,
-            None => fetch_credentials(&*self.credentials.provider, &self.scope.tenant, self.timeout).await,
-        };
+    async fn apps(&mut self) -> Reply<Vec<String>> {
+        Ok(reply(self.credentials.keys(&self.scope.tenant, self.timeout).await))
+    }
+
+    async fn of_app(&mut self, app_key: String) -> Reply<app_credentials::Credentials> {
+        let credentials = self.credentials.of_app(&app_key, &self.scope.tenant, self.timeout).await;
         if let Ok(credentials) = &credentials {
             self.secrets.learn_credentials(credentials);
         }

@@ -67,7 +67,7 @@ pub(crate) struct Prepared {
 }
 
 impl Sandbox {
-    /// Fetches the app's credentials if the operation needs them, waits until it is the tenant's turn to take an
+    /// Fetches the credentials of the tenant's apps if the operation needs them, waits until it is the tenant's turn to take an
     /// instance, and then runs `export` in a fresh instance. `export` runs on a task of its own, which continues if the
     /// caller stops waiting. `secrets` are the secrets among the call's arguments. `read` converts the answer from its
     /// generated type into a type of this library. Only the converted value is logged.
@@ -84,22 +84,26 @@ impl Sandbox {
         U: ClearTexts + fmt::Debug + Send + 'static,
         F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
     {
-        let mut prepared = Prepared { credentials: None, wait: self.deadlines.queue };
-        if scope.credentials == CredentialsUse::First {
-            match self.fetch_credentials(&log, &scope, &mut prepared.wait).await {
-                Ok(fetched) => {
-                    if fetched.is_ok() {
-                        self.remember_tenant(&scope.tenant);
-                    }
-                    prepared.credentials = Some(fetched);
-                }
-                Err(error) => return log.end(Err(error)),
-            }
+        match self.prepare(&log, &scope).await {
+            Ok(prepared) => self.call_prepared(log, scope, secrets, prepared, read, export).await,
+            Err(error) => log.end(Err(error)),
         }
-        self.call_prepared(log, scope, secrets, prepared, read, export).await
     }
 
-    /// Waits for the tenant's turn to ask for credentials, for at most `wait`, and then fetches the app's credentials.
+    /// Fetches the credentials of the tenant's apps if the operation needs them.
+    pub(crate) async fn prepare(&self, log: &CallLog, scope: &Scope) -> Result<Prepared, CallError> {
+        let mut prepared = Prepared { credentials: None, wait: self.deadlines.queue };
+        if scope.credentials == CredentialsUse::First {
+            let fetched = self.fetch_credentials(log, scope, &mut prepared.wait).await?;
+            if fetched.is_ok() {
+                self.remember_tenant(&scope.tenant);
+            }
+            prepared.credentials = Some(fetched);
+        }
+        Ok(prepared)
+    }
+
+    /// Waits for the tenant's turn to ask for credentials, for at most `wait`, and then fetches the credentials of its apps.
     /// Subtracts the time that it waited for the turn from `wait`. The call has no instance yet, so a slow source of
     /// credentials keeps no instance busy.
     ///
@@ -233,7 +237,7 @@ impl Sandbox {
             tracing::error!(%error, "no randomness");
             CallError::NoRandomness { plugin: self.program.plugin.clone() }
         })?;
-        let credentials = GuestCredentials { fetched: credentials, provider: Arc::clone(&self.credentials) };
+        let credentials = GuestCredentials::new(credentials, Arc::clone(&self.credentials));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let mut http = WasiHttpCtx::new();

@@ -325,6 +325,7 @@ impl ClearTexts for Connection {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
         let Self {
             key,
+            app,
             seller_name,
             seller_base_region,
             granted_scopes,
@@ -341,6 +342,9 @@ impl ClearTexts for Connection {
             last_failure,
         } = self;
         key.each_clear_text(see);
+        if let Some(app) = app {
+            see(app.as_str());
+        }
         see(seller_name);
         see(seller_base_region);
         granted_scopes.each_clear_text(see);
@@ -420,7 +424,8 @@ impl ClearTexts for Disconnected {
 
 impl ClearTexts for Webhook {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
-        let Self { notification_id, event_type: _, shop, occurred_at: _, data, owners, effect: _ } = self;
+        let Self { app, notification_id, event_type: _, shop, occurred_at: _, data, owners, effect: _ } = self;
+        see(app.as_str());
         notification_id.each_clear_text(see);
         if let Some(shop) = shop {
             see(shop.as_str());

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 use super::digest::{digest, sha256};
 use super::error::StorageError;
 use crate::connection::ShopPolicy;
-use crate::id::{CustomerId, TenantId};
+use crate::id::{AppKey, CustomerId, TenantId};
 use crate::secret::Secret;
 
 /// Keeps consents that have begun.
@@ -68,6 +68,9 @@ impl StateDigest {
 pub struct ConsentRecord {
     /// The customer who will own the connection.
     pub customer: CustomerId,
+    /// The app that the seller consents to. `None` if an earlier version of the host began the consent. The app is then
+    /// the tenant's only app.
+    pub app: Option<AppKey>,
     /// The digest that identifies the browser in which the consent began.
     pub browser: BrowserDigest,
     /// The policy that decides which shops the consent links.

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::digest;
 use super::error::StorageError;
-use crate::id::TenantId;
+use crate::id::{AppKey, TenantId};
 
 /// Remembers handled webhooks.
 #[async_trait]
@@ -26,17 +26,20 @@ pub trait WebhookStorage: Send + Sync {
 }
 
 digest! {
-    /// SHA-256 of a webhook's notification id, or of the webhook's body if the webhook has no id.
+    /// SHA-256 of an app's key and a webhook's notification id, or of the key and the webhook's body if the webhook has
+    /// no id. TikTok sends an event of a shop to each app that the seller has authorized, so the key is part of the
+    /// digest.
     WebhookDigest
 }
 
 impl WebhookDigest {
-    pub(crate) fn of_id(id: &str) -> Self {
-        Self::sha256(format!("id {id}"))
+    pub(crate) fn of_id(app: &AppKey, id: &str) -> Self {
+        Self::sha256(format!("app {} {app} id {id}", app.as_str().len()))
     }
 
     /// Hashes the body without copying it, because the body may be large.
-    pub(crate) fn of_body(body: &[u8]) -> Self {
-        Self(Sha256::new().chain_update("body ").chain_update(body).finalize().into())
+    pub(crate) fn of_body(app: &AppKey, body: &[u8]) -> Self {
+        let prefix = format!("app {} {app} body ", app.as_str().len());
+        Self(Sha256::new().chain_update(prefix).chain_update(body).finalize().into())
     }
 }

@@ -209,7 +209,7 @@ mod tests {
 
     fn error(action: Action, code: &str) -> ConnectorError {
         let failure = Failure { code: code.to_owned(), detail: String::new(), http_status: None, request_id: None };
-        ConnectorError { plugin: Plugin::new("tiktok-shop:connector@0.1.0"), action, failure, proxy_error: None }
+        ConnectorError { plugin: Plugin::new("tiktok-shop:connector@0.2.0"), action, failure, proxy_error: None }
     }
 
     fn refreshed(effect: RefreshEffect) -> Refreshed {
@@ -246,7 +246,7 @@ mod tests {
             Err(CallError::Connector(disconnected)),
             Err(CallError::Connector(error(Action::InvalidRequest, "account-required"))),
             Err(CallError::Connector(wait(30, "tiktok-unavailable"))),
-            Err(CallError::Busy { plugin: Plugin::new("tiktok-shop:connector@0.1.0") }),
+            Err(CallError::Busy { plugin: Plugin::new("tiktok-shop:connector@0.2.0") }),
         ] {
             swept.count(&SweepOutcome::of(result, NOW));
         }

@@ -23,7 +23,7 @@ struct Counting(AtomicUsize);
 
 #[async_trait]
 impl CredentialsProvider for Counting {
-    async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, _: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Err(CredentialsError::Refused("none here".to_owned()))
     }

@@ -34,13 +34,13 @@ fn refusal(builder: ConnectorHostBuilder) -> BuildError {
 #[test]
 fn a_connector_is_accepted_and_gets_its_name_from_its_export() {
     let host = builder(Component::Bytes(guest::component("plugin", Body::Trap))).build().unwrap();
-    assert_eq!(host.plugin().to_string(), "tiktok-shop:connector@0.1.0");
+    assert_eq!(host.plugin().to_string(), "tiktok-shop:connector@0.2.0");
 }
 
 #[test]
 fn a_connector_that_does_not_import_http_is_accepted() {
     let host = builder(Component::Bytes(guest::component("contract", Body::Trap))).build().unwrap();
-    assert_eq!(host.plugin().to_string(), "tiktok-shop:connector@0.1.0");
+    assert_eq!(host.plugin().to_string(), "tiktok-shop:connector@0.2.0");
 }
 
 #[test]

@@ -52,9 +52,9 @@ async fn a_trap_ends_the_call_and_the_next_one_runs() {
     let customer: CustomerId = "customer-7".parse().unwrap();
     for _ in 0..3 {
         let grant = Grant::Code("code-s3cret".into());
-        let error = host.connect(&tenant(), &customer, grant, ShopPolicy::All).await.unwrap_err();
+        let error = host.connect(&tenant(), &customer, None, grant, ShopPolicy::All).await.unwrap_err();
         assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
-        assert!(error.to_string().starts_with("tiktok-shop:connector@0.1.0: wasm trap: wasm `unreachable`"), "{error}");
+        assert!(error.to_string().starts_with("tiktok-shop:connector@0.2.0: wasm trap: wasm `unreachable`"), "{error}");
         assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
     }
 }
@@ -99,7 +99,7 @@ struct Silent;
 
 #[async_trait]
 impl CredentialsProvider for Silent {
-    async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, _: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         std::future::pending().await
     }
 }
@@ -119,7 +119,7 @@ async fn a_call_that_never_finishes_ends_at_its_deadline() {
     let started = Instant::now();
     let error = list(&host).await;
     assert!(matches!(error, CallError::DeadlineExceeded { .. }), "{error:?}");
-    assert_eq!(error.to_string(), "tiktok-shop:connector@0.1.0: not done within 120 s");
+    assert_eq!(error.to_string(), "tiktok-shop:connector@0.2.0: not done within 120 s");
     assert_eq!(started.elapsed().as_secs(), 120);
 }
 
@@ -150,7 +150,7 @@ struct Gate {
 
 #[async_trait]
 impl CredentialsProvider for Gate {
-    async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, _: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         self.asked.notify_one();
         self.go.notified().await;
         self.answered.notify_one();

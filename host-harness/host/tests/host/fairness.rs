@@ -56,7 +56,7 @@ struct Slow {
 
 #[async_trait]
 impl CredentialsProvider for Slow {
-    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
+    async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         *self.asked.lock().unwrap().entry(tenant.clone()).or_default() += 1;
         let decrease = |left: usize| left.checked_sub(1);
         let left = self.answers.get(tenant);
@@ -66,12 +66,12 @@ impl CredentialsProvider for Slow {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        Ok(AppCredentials {
+        Ok(vec![AppCredentials {
             app_key: "app-key".to_owned(),
             app_secret: SECRET.into(),
             previous_app_secret: None,
             authorization_link: None,
-        })
+        }])
     }
 }
 
@@ -131,7 +131,7 @@ fn tenant(name: &str) -> TenantId {
 
 /// Makes a call for which the host fetches the app's credentials, and returns the error of the call.
 async fn url(host: &ConnectorHost, name: &str) -> CallError {
-    host.authorization_url(&tenant(name), "state".into()).await.unwrap_err()
+    host.authorization_url(&tenant(name), None, "state".into()).await.unwrap_err()
 }
 
 /// Makes a call for which the host fetches no credentials in advance, and returns the error of the call.
@@ -144,7 +144,7 @@ fn signature(body: &[u8]) -> String {
 }
 
 async fn webhook(host: &ConnectorHost, name: &str, signature: &str) -> CallError {
-    host.receive_webhook(&tenant(name), signature, BODY.into()).await.unwrap_err()
+    host.receive_webhook(&tenant(name), None, signature, BODY.into()).await.unwrap_err()
 }
 
 const BODY: &[u8] = b"{}";
@@ -265,9 +265,10 @@ async fn a_forged_webhook_takes_no_instance_and_reaches_no_storage() {
     }
     assert_eq!(stage.credentials.asked("shop"), 1, "only a webhook in the form of a signed one asks for credentials");
     let large = vec![b'x'; 1_001];
-    let reply = stage.host.accept_webhook(&tenant("shop"), &forged, large.clone(), async |_| Ok::<_, ()>(())).await;
+    let reply =
+        stage.host.accept_webhook(&tenant("shop"), None, &forged, large.clone(), async |_| Ok::<_, ()>(())).await;
     assert_eq!(reply, WebhookReply::TooLarge);
-    let error = stage.host.receive_webhook(&tenant("shop"), &signature(&large), large).await.unwrap_err();
+    let error = stage.host.receive_webhook(&tenant("shop"), None, &signature(&large), large).await.unwrap_err();
     assert_eq!(error.code(), "webhook-malformed");
     assert_eq!(stage.credentials.asked("shop"), 1, "a large body asks for nothing");
     assert_eq!(stage.accesses.0.load(Ordering::SeqCst), 0);

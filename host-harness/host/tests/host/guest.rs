@@ -14,9 +14,9 @@ pub(crate) enum Body {
     Trap,
     /// Grows a table forever.
     GrowTable,
-    /// Asks for the app's credentials, then traps.
+    /// Asks for the tenant's apps, then traps.
     AskOnce,
-    /// Asks for the app's credentials forever.
+    /// Asks for the tenant's apps forever.
     AskForever,
 }
 
@@ -71,7 +71,7 @@ fn with_bodies(module: &[u8], body: Body) -> Vec<u8> {
             }
             Payload::CodeSectionStart { count, .. } => {
                 let credentials = imports.iter().position(|(module, name)| {
-                    module.starts_with("tiktok-shop:connector/app-credentials") && name == "current"
+                    module.starts_with("tiktok-shop:connector/app-credentials") && name == "apps"
                 });
                 let mut code = leb(count as usize);
                 for index in imports.len()..imports.len() + count as usize {

@@ -75,7 +75,7 @@ fn builder(body: Body) -> ConnectorHostBuilder {
 async fn connect(host: &ConnectorHost) -> (CallError, String) {
     let query = format!("code={CODE}&state={STATE}");
     let grant = Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) };
-    let outcome = host.connect(&tenant(), &"customer-7".parse().unwrap(), grant, ShopPolicy::All).await;
+    let outcome = host.connect(&tenant(), &"customer-7".parse().unwrap(), None, grant, ShopPolicy::All).await;
     let error = outcome.unwrap_err();
     let text = format!("{error} {error:?}");
     (error, text)

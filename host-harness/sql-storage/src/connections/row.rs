@@ -1,18 +1,19 @@
 //! The columns of a row in `tiktok_shop_connections`.
 
 use sqlx::any::AnyRow;
-use tiktok_shop_host::Revision;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, PastFailure};
 use tiktok_shop_host::error::Failure;
 use tiktok_shop_host::storage::{Row, RowEntry, Sealed, StorageError};
+use tiktok_shop_host::{AppKey, Revision};
 
 use crate::sql::columns::{Columns as _, malformed};
 use crate::sql::statement::Statement;
 
 /// The columns that a swap writes, in the order in which [`bind_row`] binds them. `tenant`, `customer` and `account`
 /// are not among them.
-pub(crate) const COLUMNS: [&str; 25] = [
+pub(crate) const COLUMNS: [&str; 26] = [
     "revision",
+    "app_key",
     "token_lineage",
     "token_generation",
     "seller_name",
@@ -49,6 +50,7 @@ pub(crate) fn bind_row(query: Statement, revision: &Revision, row: &Row) -> Resu
     let failure = past.map(|past| &past.failure);
     Ok(query
         .bind_text(revision.as_str())
+        .bind_optional_text(connection.app.as_ref().map(AppKey::as_str))
         .bind_text(token_lineage)
         .bind_number(*token_generation)?
         .bind_text(&connection.seller_name)
@@ -80,6 +82,7 @@ pub(crate) fn read_row(row: &AnyRow) -> Result<RowEntry, StorageError> {
     let scopes = row.text("granted_scopes")?;
     let connection = Connection {
         key: row.key()?,
+        app: row.optional_id("app_key")?,
         seller_name: row.text("seller_name")?,
         seller_base_region: row.text("seller_base_region")?,
         granted_scopes: serde_json::from_str(&scopes).map_err(|_| malformed("granted_scopes"))?,

@@ -34,6 +34,10 @@ pub(crate) trait Columns {
         T::try_from(self.text(column)?).map_err(|_| malformed(column))
     }
 
+    fn optional_id<T: TryFrom<String>>(&self, column: &'static str) -> Result<Option<T>, StorageError> {
+        self.optional_text(column)?.map(|text| T::try_from(text).map_err(|_| malformed(column))).transpose()
+    }
+
     /// Reads a word, and returns the variant of the enum that has this word.
     fn word<T: FromStr>(&self, column: &'static str) -> Result<T, StorageError> {
         self.optional_word(column)?.ok_or_else(|| malformed(column))

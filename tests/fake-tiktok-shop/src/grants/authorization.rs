@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter::{once, successors};
 
 use super::{GrantKey, open_id};
+use crate::app::Market;
 use crate::seller::Shop;
 use crate::switches::{EndingNoticeZone, Switches, TokensAfterRemoval};
 
@@ -31,6 +32,8 @@ pub(crate) struct Authorization {
     pub(super) ended_through: u32,
     /// The number of consents that have changed the ciphers of the seller's shops for this app.
     pub(super) cipher_changes: u32,
+    /// The market of the app. The grant covers no shop of another market.
+    pub(super) market: Market,
     /// The consents that were taken back. The key is the number of the consent, and the value says how the consent was
     /// taken back.
     revoked: BTreeMap<u32, Revocation>,
@@ -59,13 +62,14 @@ impl Authorization {
             issued_before: 0,
             ended_through: 0,
             cipher_changes: 0,
+            market: Market::All,
             revoked: BTreeMap::new(),
             removed_shops: BTreeSet::new(),
             announced_at: 0,
         }
     }
 
-    /// Records another consent. The grant then covers all of the seller's shops again.
+    /// Records another consent. The grant then covers all of the seller's shops in the app's market again.
     pub(super) fn consent(&mut self, scopes: Vec<String>, now: u64, ends_at: u64) {
         self.scopes = scopes;
         self.ends_at = ends_at;
@@ -88,7 +92,7 @@ impl Authorization {
 
     /// Tells whether the grant covers this shop of the seller.
     pub(crate) fn covers(&self, shop: &Shop) -> bool {
-        !self.removed_shops.contains(&shop.id)
+        self.market.has(&shop.region) && !self.removed_shops.contains(&shop.id)
     }
 
     pub(super) fn remove_shop(&mut self, shop_id: &str) {

@@ -91,7 +91,7 @@ fn encode(pairs: &[(&str, &str)]) -> String {
 }
 
 /// A fake whose clock stands still, and the app that makes the calls. The app is the first app of the fake, or the
-/// second app after `with_second_app`.
+/// app after `with_second_app` or `with_us_app`.
 pub(crate) struct World {
     fake: FakeTikTokShop,
     pub(crate) control: Control,
@@ -117,8 +117,17 @@ impl World {
     }
 
     /// Lets the second app of the same fake make all later calls.
-    pub(crate) fn with_second_app(mut self) -> Self {
-        self.app = self.control.apps()[1].clone();
+    pub(crate) fn with_second_app(self) -> Self {
+        self.with_app(1)
+    }
+
+    /// Lets the app for the US make all later calls.
+    pub(crate) fn with_us_app(self) -> Self {
+        self.with_app(2)
+    }
+
+    fn with_app(mut self, at: usize) -> Self {
+        self.app = self.control.apps()[at].clone();
         self
     }
 

@@ -16,7 +16,11 @@ async fn the_program_adds_the_apps_sellers_and_shops_of_the_example() {
     let (_program, announcement) = start(&["--sellers", EXAMPLE]).await;
     let address = announcement["address"].as_str().unwrap().parse().unwrap();
     let names: Vec<_> = announcement["apps"].as_array().unwrap().iter().map(|app| &app["name"]).collect();
-    assert_eq!(names, ["Northwind Sync", "Harbour Orders", "Meadow Stock"]);
+    assert_eq!(names, ["Northwind Sync", "Harbour Orders", "Northwind Sync US", "Meadow Stock"]);
+    let links = announcement["apps"].as_array().unwrap().iter().map(|app| app["authorization_link"].as_str().unwrap());
+    let hosts: Vec<_> = links.map(|link| link.split('/').nth(2).unwrap()).collect();
+    let (global, us) = ("services.tiktokshop.com", "services.us.tiktokshop.com");
+    assert_eq!(hosts, [global, global, us, global]);
     let sellers = send(address, "GET", "localhost", "/_control/sellers", &[], "").await.json();
     let added = sellers.as_array().unwrap().last().unwrap();
     assert_eq!((&added["id"], added["shops"].as_array().unwrap().len()), (&Value::from("two-shops"), 2));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fake_tiktok_shop::Shop;
+use fake_tiktok_shop::{Market, Shop};
 use serde_json::{Map, Value, json};
 
 use crate::client::{API_HOST, SHOPS, START, SignedCall, World, send};
@@ -25,6 +25,41 @@ async fn every_kind_of_seller_has_its_own_list_of_shops() {
             assert_eq!(shop["id"].as_str().unwrap().len(), 19);
         }
     }
+}
+
+/// Apps of different markets run side by side. The same seller has another account and other shops in each of them.
+#[tokio::test]
+async fn an_app_sees_only_the_shops_of_its_market() {
+    let world = World::new();
+    world.control.update_app(&world.app.service_id, |app| app.market = Market::OutsideUs).unwrap();
+    let regions = async |world: &World, access_token: &str| -> Vec<String> {
+        let data = world.list_shops(access_token).await.data();
+        data["shops"].as_array().unwrap().iter().map(|shop| shop["region"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = world.exchange(&world.code("cross-border")).await;
+    let (global, global_account) = (first.text("access_token"), first.text("open_id"));
+    assert_eq!(regions(&world, &global).await, ["GB", "MY", "TH", "VN"]);
+    let us_app = world.control.apps()[2].clone();
+    assert_eq!(us_app.market, Market::Us);
+    let link = "https://services.us.tiktokshop.com/open/authorize?service_id=7480000000000000010";
+    assert_eq!(us_app.authorization_link(), link);
+
+    let world = world.with_us_app();
+    let second = world.exchange(&world.code("cross-border")).await;
+    assert_ne!(second.text("open_id"), global_account);
+    assert_eq!(regions(&world, &second.text("access_token")).await, ["US"]);
+    // The tokens and ciphers of one app are of no use to the other app.
+    assert_eq!(world.list_shops(&global).await.verdict(), (401, 105_001));
+    let british = [("shop_cipher", "ROW_fixture05cipherOfGB")];
+    let call =
+        SignedCall { method: "POST", path: "/order/202309/orders/search", query: &british, ..SignedCall::default() };
+    assert_eq!(world.signed(&call, &second.text("access_token")).await.verdict(), (400, 106_013));
+
+    // A webhook of an app names the shops of its market only.
+    world.control.deauthorize(&world.app.service_id, "cross-border").unwrap();
+    let notices = world.control.webhooks();
+    let shops: Vec<_> = notices.iter().map(|webhook| webhook.shop_id.clone()).collect();
+    assert_eq!(shops, [Some("7490000000000000006".to_owned())]);
 }
 
 #[tokio::test]

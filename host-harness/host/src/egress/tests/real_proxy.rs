@@ -253,7 +253,7 @@ async fn a_whole_connection_lives_behind_a_real_proxy() {
     let world = World::new().await;
     let Some(proxy) = Tinyproxy::start(world.upstream, BOTH) else { return };
     let host = world.host(with_credentials(&proxy.address(), PASSWORD));
-    let connection = host.connect(&tenant(), &customer(), grant(&world.callback()), ShopPolicy::All).await.unwrap();
+    let connection = host.connect(&tenant(), &customer(), None, grant(&world.callback()), ShopPolicy::All).await.unwrap();
     assert_eq!(connection.shops.len(), 1);
     let refreshed = host.refresh(&tenant(), &customer(), None, RefreshMode::Forced).await.unwrap();
     assert!(matches!(refreshed.effect, RefreshEffect::Renewed), "{refreshed:?}");
@@ -308,7 +308,7 @@ async fn a_real_proxy_that_refuses_or_is_away_costs_nothing() {
         (with_credentials(&away_address, PASSWORD), ProxyFailure::Refused),
     ] {
         let address = proxy.to_string();
-        let outcome = world.host(proxy).connect(&tenant(), &customer(), grant(&query), ShopPolicy::All).await;
+        let outcome = world.host(proxy).connect(&tenant(), &customer(), None, grant(&query), ShopPolicy::All).await;
         let Err(CallError::Connector(error)) = outcome else { panic!("{failure:?}: {outcome:?}") };
         assert_eq!(error.action(), Action::RetryAfter(5 * SECOND), "{failure:?}");
         assert_eq!(error.failure().code, "tiktok-unreachable", "{failure:?}");
@@ -320,7 +320,7 @@ async fn a_real_proxy_that_refuses_or_is_away_costs_nothing() {
     }
     assert_eq!(world.fake.requests(), []);
     let host = world.host(with_credentials(&open.address(), PASSWORD));
-    host.connect(&tenant(), &customer(), grant(&query), ShopPolicy::All).await.unwrap();
+    host.connect(&tenant(), &customer(), None, grant(&query), ShopPolicy::All).await.unwrap();
     for (proxy, names) in [(open, 4), (closed, 1), (cut, 1)] {
         let log = proxy.stop();
         let asked = targets(&log);

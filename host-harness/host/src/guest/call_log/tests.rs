@@ -70,7 +70,7 @@ async fn lines<T: Debug>(level: LevelFilter, outcome: Result<T, CallError>) -> V
 }
 
 fn plugin() -> Plugin {
-    Plugin::new("tiktok-shop:connector@0.1.0")
+    Plugin::new("tiktok-shop:connector@0.2.0")
 }
 
 fn refusal(action: Action) -> CallError {
@@ -114,7 +114,7 @@ async fn an_error_of_the_connector_is_logged_in_fields() {
     assert_eq!(
         lines_of(Action::RetryAfter(Duration::from_secs(7))).await,
         ["WARN call ended outcome=\"retry-after\" code=\"a-code\" http_status=429 request_id=\"2026\" \
-             retry_after_ms=7000 elapsed_ms=250 error=\"tiktok-shop:connector@0.1.0: retry-after 7000 ms: a-code: \
+             retry_after_ms=7000 elapsed_ms=250 error=\"tiktok-shop:connector@0.2.0: retry-after 7000 ms: a-code: \
              forged\\nline (HTTP 429) (request 2026)\""]
     );
     for (action, begin) in [
@@ -140,7 +140,7 @@ async fn a_call_that_the_host_ended_is_logged_as_an_error_and_a_full_pool_as_a_w
         (CallError::Busy { plugin: plugin() }, "WARN call ended outcome=\"busy\" elapsed_ms=250 error="),
         (
             CallError::Trapped { plugin: plugin(), trap },
-            "ERROR call ended outcome=\"trapped\" functions=[] elapsed_ms=250 error=\"tiktok-shop:connector@0.1.0: wasm \
+            "ERROR call ended outcome=\"trapped\" functions=[] elapsed_ms=250 error=\"tiktok-shop:connector@0.2.0: wasm \
              trap: call stack exhausted\"",
         ),
         (
@@ -149,7 +149,7 @@ async fn a_call_that_the_host_ended_is_logged_as_an_error_and_a_full_pool_as_a_w
         ),
         (
             CallError::Exhausted { plugin: plugin(), resource: Resource::Cpu },
-            "ERROR call ended outcome=\"exhausted\" elapsed_ms=250 error=\"tiktok-shop:connector@0.1.0: used up its time",
+            "ERROR call ended outcome=\"exhausted\" elapsed_ms=250 error=\"tiktok-shop:connector@0.2.0: used up its time",
         ),
         (
             CallError::ContractBroken { plugin: plugin(), what: "a rule" },

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::clock::ManualClock;
 use crate::connection::{Connection, Shop, ShopStanding, UnixSeconds};
-use crate::credentials::StaticCredentials;
+use crate::credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
 use crate::events::{Cause, EventKind, Origin};
 use crate::id::{HostKeyId, TenantId};
 use crate::randomness::SystemRandomness;
@@ -49,7 +49,7 @@ fn imports_in(scope: Scope, storage: Arc<dyn HostStorage>) -> Imports {
 fn imports_with(scope: Scope, storage: SealedStorage) -> Imports {
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
-    let credentials = GuestCredentials { fetched: None, provider: Arc::new(StaticCredentials::new()) };
+    let credentials = GuestCredentials::new(None, Arc::new(StaticCredentials::new()));
     Imports::new(scope, storage, credentials, clock, revisions, SAVE, Secrets::default())
 }
 
@@ -142,9 +142,9 @@ async fn repeated_swaps_of_a_guest_share_one_budget() {
 async fn the_guest_gets_what_the_host_has_fetched_and_later_questions_reach_the_source() {
     for fetched in [StorageError::Unavailable("asleep".to_owned()), StorageError::Refused("unknown".to_owned())] {
         let mut imports = imports(None);
-        imports.credentials.fetched = Some(Err(fetched.clone()));
+        imports.credentials = GuestCredentials::new(Some(Err(fetched.clone())), Arc::new(StaticCredentials::new()));
         for expected in [fetched, StorageError::Refused("no credentials for this tenant".to_owned())] {
-            let answer = app_credentials::Host::current(&mut imports).await.unwrap();
+            let answer = app_credentials::Host::apps(&mut imports).await.unwrap();
             assert_eq!(format!("{answer:?}"), format!("{:?}", reply(Err::<(), _>(expected))));
         }
     }
@@ -210,6 +210,75 @@ async fn a_disconnect_of_several_accounts_waits_once_for_a_key_service_that_neve
     assert_eq!(storage.accounts(&tenant, &customer).await, Ok(vec![]));
     assert_eq!(storage.list_rows(&tenant, &customer).await, Ok(vec![]));
     assert_eq!((service.0.load(Ordering::SeqCst), began.elapsed().as_secs()), (1, 9));
+}
+
+/// Answers with one more app at each request: first with the app `1`, then with the apps `1` and `2`, and so on.
+#[derive(Default)]
+struct Growing(AtomicUsize);
+
+#[async_trait]
+impl CredentialsProvider for Growing {
+    async fn apps(&self, _: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
+        let last = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        Ok((1..=last).map(|number| app(&number.to_string())).collect())
+    }
+}
+
+fn app(app_key: &str) -> AppCredentials {
+    AppCredentials {
+        app_key: app_key.to_owned(),
+        app_secret: format!("secret of {app_key}").into(),
+        previous_app_secret: None,
+        authorization_link: None,
+    }
+}
+
+#[tokio::test]
+async fn the_source_is_asked_once_for_all_questions_and_again_for_a_repeated_question() {
+    let mut imports = imports(None);
+    let source = Arc::new(Growing::default());
+    imports.credentials = GuestCredentials::new(None, Arc::clone(&source) as _);
+    let keys = async |imports: &mut Imports| app_credentials::Host::apps(imports).await.unwrap().unwrap();
+    let secret_of = async |imports: &mut Imports, app_key: &str| {
+        app_credentials::Host::of_app(imports, app_key.to_owned()).await.unwrap().map(|app| app.app_secret)
+    };
+    assert_eq!(keys(&mut imports).await, ["1"]);
+    assert_eq!(secret_of(&mut imports, "1").await.unwrap(), "secret of 1");
+    for unknown in ["2", "2", ""] {
+        let refused = secret_of(&mut imports, unknown).await.unwrap_err();
+        assert_eq!(format!("{refused:?}"), "StorageError::Refused(\"the tenant has no such app\")");
+    }
+    assert_eq!(source.0.load(Ordering::SeqCst), 1);
+    assert_eq!(keys(&mut imports).await, ["1", "2"], "the second question about the list reaches the source");
+    assert_eq!(secret_of(&mut imports, "2").await.unwrap(), "secret of 2");
+}
+
+#[tokio::test]
+async fn a_list_of_apps_that_breaks_the_rules_counts_as_refused() {
+    let tenant: TenantId = "t".parse().unwrap();
+    let numbered = |count: usize| (0..count).map(|number| app(&number.to_string())).collect::<Vec<_>>();
+    for (apps, why) in [
+        (vec![], "the tenant has no app"),
+        (vec![app("a"), app("b"), app("a")], "the tenant has the same app twice"),
+        (numbered(17), "the tenant has more than 16 apps"),
+        (vec![app("")], "the key of an app has 1 to 64 bytes"),
+        (vec![app(&"k".repeat(65))], "the key of an app has 1 to 64 bytes"),
+    ] {
+        let mut credentials = GuestCredentials::new(None, Arc::new(Fixed(apps)));
+        assert_eq!(credentials.keys(&tenant, SAVE).await, Err(StorageError::Refused(why.to_owned())));
+    }
+    let mut credentials = GuestCredentials::new(None, Arc::new(Fixed(numbered(16))));
+    assert_eq!(credentials.keys(&tenant, SAVE).await.map(|keys| keys.len()), Ok(16));
+}
+
+/// Always answers with these apps.
+struct Fixed(Vec<AppCredentials>);
+
+#[async_trait]
+impl CredentialsProvider for Fixed {
+    async fn apps(&self, _: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
+        Ok(self.0.clone())
+    }
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn a_records_age_counts_from_its_write_and_ignores_the_wall_clock_and_rese
 
 fn consent(customer: &str) -> (StateDigest, ConsentRecord) {
     let browser = BrowserSession::new("a browser's own secret".into()).unwrap().digest();
-    let record = ConsentRecord { customer: customer.parse().unwrap(), browser, shops: ShopPolicy::All };
+    let record = ConsentRecord { customer: customer.parse().unwrap(), app: None, browser, shops: ShopPolicy::All };
     (StateDigest::of(&customer.into()), record)
 }
 
