@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod apps;
 mod arguments;
 mod configuration;
 mod documentation;

@@ -128,6 +128,8 @@ const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                            DROP INDEX tiktok_shop_connections_status; \
                            DROP INDEX tiktok_shop_connections_account; \
                            DROP INDEX tiktok_shop_connections_seller; \
+                           ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
+                           ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
                            DELETE FROM tiktok_shop_migrations WHERE version > 2";
 /// Imitates a newer release that has changed the tables.
 const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \

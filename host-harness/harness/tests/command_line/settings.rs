@@ -13,7 +13,7 @@ use crate::stage::Stage;
 use crate::{Run, run};
 
 /// Writes the private configuration file of the stage's user.
-fn write_config(stage: &Stage, text: &str) -> PathBuf {
+pub(crate) fn write_config(stage: &Stage, text: &str) -> PathBuf {
     let path = stage.home().join(".config/tiktok-shop-harness/config.toml");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, text).unwrap();
@@ -21,7 +21,7 @@ fn write_config(stage: &Stage, text: &str) -> PathBuf {
     path
 }
 
-fn with(mut command: Command, variables: &[(&str, &str)]) -> Command {
+pub(crate) fn with(mut command: Command, variables: &[(&str, &str)]) -> Command {
     command.envs(variables.iter().copied());
     command
 }
@@ -214,7 +214,7 @@ fn the_address_of_postgresql_comes_from_a_variable() {
         assert_eq!(status, Some(0), "{arguments}: {stderr}");
         stdout
     };
-    assert_eq!(with("migrate", ""), "created the tables, schema version 4\n");
+    assert_eq!(with("migrate", ""), "created the tables, schema version 5\n");
     let callback = with("authorization-url customer-7 --consent-as one-shop", "");
     assert!(with("connect", &callback).starts_with("customer-7: Teapot Corner (GB), active\n"));
     with("refresh customer-7 --force", "");

@@ -230,10 +230,13 @@ fn failed(error: MigrateError) -> OpenError {
 #[cfg(test)]
 mod tests {
     use sqlx::{AssertSqlSafe, Connection as _};
-    use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
+    use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, ShopPolicy, UnixSeconds};
     use tiktok_shop_host::events::{Cause, EventKind, NewEvent, Origin};
     use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
-    use tiktok_shop_host::storage::{ConnectionStorage as _, OnceDigest};
+    use tiktok_shop_host::storage::{
+        BrowserDigest, ConnectionStorage as _, ConsentRecord, ConsentStorage as _, Next, OnceDigest, Row, Sealed,
+        StateDigest, Swapped, TokenStorage as _,
+    };
     use tiktok_shop_private_file as private_file;
 
     use super::*;
@@ -293,16 +296,145 @@ mod tests {
 
     #[tokio::test]
     async fn events_of_an_earlier_version_are_read_after_the_upgrade_of_postgresql() {
-        let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+        let Some(address) = new_schema().await else { return };
+        create_first_version(&address, &POSTGRES).await;
+        let open = async |mode| SqlStorage::postgres(&address, mode, PostgresOptions::default()).await;
+        check_upgrade(open).await;
+    }
+
+    const TENANT: &str = "t";
+    const WRITTEN: &str = "r0";
+
+    /// Creates the tables of version 4. Inserts what a host of that version has stored: a data key, a token record, a row
+    /// with a shop, and a consent that has begun. `written` and `begun` are the columns of the two moments with their
+    /// values, because they differ between the databases.
+    async fn fill_fourth_version(
+        address: &str,
+        versions: &[Version],
+        [written, begun]: [(&str, &str); 2],
+    ) -> Result<(), Error> {
+        sqlx::any::install_default_drivers();
+        let mut connection = AnyConnection::connect(address).await?;
+        migrator(&versions[..4]).run_direct(None, &mut connection, false).await.unwrap();
+        let key = "INSERT INTO tiktok_shop_tenant_keys (tenant, id, number, host_key, wrapped) \
+                   VALUES ('t', 'key', 1, 'host', $1)";
+        sqlx::query(key).bind(vec![9_u8]).execute(&mut connection).await?;
+        let token = format!(
+            "INSERT INTO tiktok_shop_tokens \
+             (tenant, customer, account, revision, refresh_due_at, sealed_by, sealed, {}) \
+             VALUES ('t', 'c', 'a', 'r0', 77, 'key', $1, {})",
+            written.0, written.1
+        );
+        sqlx::query(AssertSqlSafe(token)).bind(vec![1_u8, 2, 3]).execute(&mut connection).await?;
+        let row = "INSERT INTO tiktok_shop_connections \
+                   (tenant, customer, account, revision, token_lineage, token_generation, seller_name, \
+                   seller_base_region, granted_scopes, shop_policy, status, access_expires_at, connected_at, \
+                   granted_at, refreshed_at, sealed_by, sealed) \
+                   VALUES ('t', 'c', 'a', 'r0', 'lineage', 5, 'Seller', 'GB', '[\"one\"]', 'exactly-one', 'active', \
+                   9, 1, 2, 3, 'key', $1)";
+        sqlx::query(row).bind(vec![4_u8, 5]).execute(&mut connection).await?;
+        let shop = "INSERT INTO tiktok_shop_shops \
+                    (tenant, customer, account, id, position, name, region, seller_type, code, raw, standing, linked) \
+                    VALUES ('t', 'c', 'a', '7', 0, 'Shop', 'GB', 'LOCAL', 'C', '{}', 'granted', $1)";
+        sqlx::query(shop).bind(true).execute(&mut connection).await?;
+        let state = format!(
+            "INSERT INTO tiktok_shop_states (tenant, digest, customer, browser, shop_policy, used, {}) \
+             VALUES ('t', $1, 'c', $2, 'all', FALSE, {})",
+            begun.0, begun.1
+        );
+        let (digest, browser) = (vec![7_u8; 32], vec![8_u8; 32]);
+        sqlx::query(AssertSqlSafe(state)).bind(digest).bind(browser).execute(&mut connection).await?;
+        connection.close().await
+    }
+
+    /// The row that [`fill_fourth_version`] inserts.
+    fn row_of_the_fourth_version() -> Row {
+        let key = ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() };
+        let mut connection = Connection::new(key.clone());
+        connection.seller_name = "Seller".to_owned();
+        connection.seller_base_region = "GB".to_owned();
+        connection.granted_scopes = vec!["one".to_owned()];
+        connection.shop_policy = ShopPolicy::ExactlyOne;
+        connection.access_expires_at = Some(UnixSeconds(9));
+        (connection.connected_at, connection.granted_at, connection.refreshed_at) =
+            (UnixSeconds(1), UnixSeconds(2), UnixSeconds(3));
+        let mut shop = Shop::new("7".parse().unwrap(), key.account);
+        (shop.name, shop.region, shop.seller_type) = ("Shop".to_owned(), "GB".to_owned(), "LOCAL".to_owned());
+        (shop.code, shop.raw, shop.linked) = ("C".to_owned(), "{}".to_owned(), true);
+        connection.shops.push(shop);
+        let mut row = Row::new(connection);
+        row.ciphers = Some(Sealed::new("key".parse().unwrap(), vec![4, 5]));
+        (row.token_lineage, row.token_generation) = ("lineage".to_owned(), 5);
+        row
+    }
+
+    /// Migrates a database that [`fill_fourth_version`] has filled. Nothing is lost, and the app of the connection is
+    /// unknown until its row is written again. A host of the earlier release that is still running keeps the app.
+    async fn check_that_nothing_is_lost(open: impl AsyncFn(OpenMode) -> Result<SqlStorage, OpenError>, address: &str) {
+        let tenant = TENANT.parse().unwrap();
+        let storage = open(OpenMode::Migrate).await.unwrap();
+        assert_eq!(storage.schema_change(), SchemaChange::Migrated { from: 4 });
+        let mut row = row_of_the_fourth_version();
+        let key = row.connection.key.clone();
+        let token = storage.load_token(&tenant, &key).await.unwrap().unwrap();
+        let sealed = Sealed::new("key".parse().unwrap(), vec![1, 2, 3]);
+        assert_eq!((token.revision.as_str(), token.value), (WRITTEN, sealed));
+        let due = storage.due(UnixSeconds(77), None, 9).await.unwrap();
+        assert_eq!(due.iter().map(|due| (due.at, &due.key)).collect::<Vec<_>>(), [(UnixSeconds(77), &key)]);
+        let stored = storage.load_row(&tenant, &key).await.unwrap().unwrap();
+        assert_eq!((stored.revision.as_str(), stored.row), (WRITTEN, row.clone()));
+        let consent = storage.load_state(&tenant, &StateDigest::new([7; 32])).await.unwrap().unwrap();
+        let browser = BrowserDigest::new([8; 32]);
+        let record = ConsentRecord { customer: "c".parse().unwrap(), app: None, browser, shops: ShopPolicy::All };
+        assert_eq!((consent.record, consent.used), (record, false));
+        assert!(storage.use_state(&tenant, &StateDigest::new([7; 32])).await.unwrap());
+
+        row.connection.app = Some("app".parse().unwrap());
+        let (first, second) = (WRITTEN.parse().unwrap(), "r1".parse().unwrap());
+        let next = Next { revision: second, value: row.clone() };
+        let swapped = storage.swap_row(&tenant, &key, Some(&first), Some(&next), &[]).await.unwrap();
+        assert!(matches!(swapped, Swapped::Done));
+
+        let mut connection = AnyConnection::connect(address).await.unwrap();
+        let update = "UPDATE tiktok_shop_connections SET revision = 'r2', seller_name = 'New name' \
+                      WHERE tenant = 't' AND customer = 'c' AND account = 'a' AND revision = 'r1'";
+        sqlx::query(update).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        row.connection.seller_name = "New name".to_owned();
+        assert_eq!(storage.load_row(&tenant, &key).await.unwrap().unwrap().row, row);
+    }
+
+    #[tokio::test]
+    async fn nothing_of_the_fourth_version_is_lost_in_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("storage.db");
+        private_file::touch(&path).unwrap();
+        let address = format!("sqlite://{}", path.display());
+        let moments = [("written_boot, written_ms", "'boot', 5"), ("begun_boot, begun_ms", "'boot', 6")];
+        fill_fourth_version(&address, &SQLITE, moments).await.unwrap();
+        let open = async |mode| SqlStorage::sqlite(&path, mode).await;
+        check_that_nothing_is_lost(open, &address).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_of_the_fourth_version_is_lost_in_postgresql() {
+        let Some(address) = new_schema().await else { return };
+        let moments = [("written_at", "now()"), ("begun_at", "now()")];
+        fill_fourth_version(&address, &POSTGRES, moments).await.unwrap();
+        let open = async |mode| SqlStorage::postgres(&address, mode, PostgresOptions::default()).await;
+        check_that_nothing_is_lost(open, &address).await;
+    }
+
+    /// Creates an empty schema on the PostgreSQL server for tests. Returns an address whose statements use this schema.
+    /// Returns `None` if there is no server.
+    async fn new_schema() -> Option<String> {
+        let server = tiktok_shop_test_postgres::test_postgres()?;
         sqlx::any::install_default_drivers();
         let name = format!("upgrade_{:032x}", random());
         let mut connection = AnyConnection::connect(&server).await.unwrap();
         sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await.unwrap();
         let separator = if server.contains('?') { '&' } else { '?' };
-        let address = format!("{server}{separator}options=-c%20search_path%3D{name}");
-        create_first_version(&address, &POSTGRES).await;
-        let open = async |mode| SqlStorage::postgres(&address, mode, PostgresOptions::default()).await;
-        check_upgrade(open).await;
+        Some(format!("{server}{separator}options=-c%20search_path%3D{name}"))
     }
 
     fn random() -> u128 {
@@ -325,7 +457,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 4]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 5]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
@@ -333,6 +465,7 @@ mod tests {
                 (2, "a54745e9e71f101ff4c36cdade5470c849144d4385640ed7fb6fb7a0e19a3a328f334d8fa05ef7b8800674d235a62dec"),
                 (3, "829db0550687b81b86c331ecdcff126d63a0676f642da7fc614b8cc7f736e02b19ce1175e2b6cf3bbebc08c44423e74b"),
                 (4, "511cee987f41a9469938172e33d42c2e284d87d3ddc7e0c5da886d5c57f57d837bd705fecf0975b808a7394591d95879"),
+                (5, "d39071f49f9f0ed485c951142edf7aadd28c247ac00458a87257de89ac09dfca8f849ae5b37bf69d85ccb9173e35155c"),
             ])
         );
         assert_eq!(
@@ -342,6 +475,7 @@ mod tests {
                 (2, "1e304abb1bdb4bd9e99162a6da8b0834314c28cffc8f6351499fd3059f128d861b69e2dbb3845f82dccb6fb10fc50716"),
                 (3, "829db0550687b81b86c331ecdcff126d63a0676f642da7fc614b8cc7f736e02b19ce1175e2b6cf3bbebc08c44423e74b"),
                 (4, "511cee987f41a9469938172e33d42c2e284d87d3ddc7e0c5da886d5c57f57d837bd705fecf0975b808a7394591d95879"),
+                (5, "ddf23837a71e5d2e6eb48a8e469794d4d1837a0b1ae40fc153b1a7d55098002743dffa49594c57e702b14484aec06531"),
             ])
         );
     }

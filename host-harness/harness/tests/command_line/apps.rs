@@ -1,0 +1,179 @@
+//! Tests of the program for a tenant with two apps in the configuration file: one for the rest of the world, and one for
+//! the US.
+
+use fake_tiktok_shop::{App, Decision, Market};
+use serde_json::{Value, json};
+
+use crate::settings::{with, write_config};
+use crate::stage::Stage;
+
+/// A seller with shops in several regions. One of them is in the US.
+const SELLER: &str = "cross-border";
+const US_SHOP: &str = "7490000000000000006";
+const BRITISH_SHOP: &str = "7490000000000000005";
+
+/// The app for the rest of the world and the app for the US.
+fn both(stage: &Stage) -> (App, App) {
+    let apps = stage.fake.apps();
+    (apps[0].clone(), apps[2].clone())
+}
+
+fn listed(apps: &[&App]) -> String {
+    let app = |app: &&App| {
+        format!(
+            "[[tenants.default.apps]]\napp-key = \"{}\"\napp-secret = \"{}\"\nauthorization-link = \"{}\"\n",
+            app.app_key,
+            app.app_secret,
+            app.authorization_link()
+        )
+    };
+    apps.iter().map(app).collect()
+}
+
+/// Returns a stage whose configuration file lists two apps for the tenant `default`.
+fn stage_of_two_markets() -> Stage {
+    let stage = Stage::new();
+    stage.fake.update_app(&stage.app().service_id, |app| app.market = Market::OutsideUs).unwrap();
+    let (global, us) = both(&stage);
+    write_config(&stage, &listed(&[&global, &us]));
+    stage
+}
+
+/// Connects customer-7 under an app, and returns the connection.
+fn connect(stage: &Stage, app: &App) -> Value {
+    let link = stage.link(&format!("customer-7 --app {}", app.app_key));
+    assert!(link.starts_with(&app.authorization_link()), "{}", app.app_key);
+    let state = link.split_once("&state=").unwrap().1;
+    let callback = stage.fake.consent(&app.service_id, SELLER, Some(state), Decision::Allow).unwrap();
+    stage.json("connect", &callback).remove(0)
+}
+
+#[test]
+fn a_customer_is_connected_under_two_apps_of_the_configuration_file() {
+    let stage = stage_of_two_markets();
+    let (global, us) = both(&stage);
+    let first = connect(&stage, &global);
+    let second = connect(&stage, &us);
+    assert_eq!((&first["app"], &second["app"]), (&json!(global.app_key), &json!(us.app_key)));
+    assert_ne!(first["account"], second["account"]);
+
+    let connections = stage.json("list-connections customer-7", "");
+    let mut apps: Vec<_> = connections.iter().map(|connection| connection["app"].as_str().unwrap()).collect();
+    apps.sort_unstable();
+    assert_eq!(apps, [&global.app_key, &us.app_key]);
+    let text = stage.ok("list-connections customer-7", "");
+    for app in [&global, &us] {
+        assert!(text.contains(&format!("    app     {}\n", app.app_key)), "{text}");
+    }
+
+    let shops = stage.json("list-shops customer-7", "");
+    let app_of = |id: &str| shops.iter().find(|shop| shop["id"] == id).unwrap()["app"].clone();
+    assert_eq!((shops.len(), app_of(BRITISH_SHOP), app_of(US_SHOP)), (5, json!(global.app_key), json!(us.app_key)));
+    let table = stage.ok("list-shops customer-7", "");
+    let row = table.lines().find(|line| line.starts_with(US_SHOP)).unwrap();
+    assert!(row.contains(&us.app_key), "{row}");
+
+    for shop in [BRITISH_SHOP, US_SHOP] {
+        let call = format!("call customer-7 POST /order/202309/orders/search --shop {shop} --query page_size=1");
+        assert_eq!(stage.json(&call, "{}")[0]["code"], "0", "{shop}");
+    }
+
+    // A webhook of each app reaches the connection under this app, with and without the name of the app.
+    let body = format!(r#"{{"type":1,"shop_id":"{US_SHOP}","timestamp":{},"data":{{}}}}"#, stage.fake.now());
+    let authorization = stage.fake.webhook_signature(&us.service_id, body.as_bytes()).unwrap();
+    let accepted = stage.json(&format!("webhook --authorization {authorization}"), &body).remove(0);
+    assert_eq!((&accepted["outcome"], &accepted["event"]["app"]), (&json!("handled"), &json!(us.app_key)));
+    assert_eq!(accepted["event"]["owners"][0]["account"], second["account"]);
+    let named = |app: &App| stage.command(&format!("webhook --authorization {authorization} --app {}", app.app_key));
+    let repeated = stage.run(named(&us), &body);
+    assert_eq!((repeated.status, &*repeated.stdout), (Some(0), "answer 200: repeated\n"));
+    let forged = stage.run(named(&global), &body);
+    assert_eq!((forged.status, &*forged.stdout), (Some(1), "answer 401: forged\n"));
+
+    // Without the app for the US, its connection fails and the other one works.
+    write_config(&stage, &listed(&[&global]));
+    let account = second["account"].as_str().unwrap();
+    let refresh = stage.command(&format!("refresh customer-7 --force --account {account}"));
+    let (status, line) = stage.error(refresh, "");
+    assert_eq!(status, Some(12), "{line}");
+    assert!(line.starts_with("misconfigured: app-unknown: ") && line.contains(&global.app_key), "{line}");
+    stage.ok(&format!("refresh customer-7 --force --account {}", first["account"].as_str().unwrap()), "");
+}
+
+#[test]
+fn a_command_that_needs_an_app_names_the_apps_that_there_are() {
+    let stage = stage_of_two_markets();
+    let (global, us) = both(&stage);
+    let install = stage.fake.consent(&us.service_id, SELLER, None, Decision::Allow).unwrap();
+    let there_are = format!("[apps: {}, {}]", global.app_key, us.app_key);
+    for (command, code, status, next) in [
+        ("authorization-url customer-7", "app-required", 13, "name one of these apps with --app"),
+        ("connect --app-store customer-7", "app-required", 13, "name one of these apps with --app"),
+        ("authorization-url customer-7 --app nope", "app-unknown", 12, "or name another app with --app"),
+        ("connect --app-store customer-7 --app nope", "app-unknown", 12, "or name another app with --app"),
+    ] {
+        let (exit, line) = stage.error(stage.command(command), &install);
+        assert_eq!(exit, Some(status), "{command}: {line}");
+        assert!(line.contains(code) && line.contains(&there_are) && line.contains(next), "{command}: {line}");
+    }
+    let command = format!("connect --app-store customer-7 --app {}", us.app_key);
+    assert_eq!(stage.json(&command, &install)[0]["app"], us.app_key);
+    let (status, line) = stage.error(stage.command("connect --app x"), "");
+    assert_eq!(status, Some(2), "{line}");
+    assert!(line.contains("--app-store"), "{line}");
+}
+
+/// One app needs no list, and one app in a list is used like an app without a list.
+#[test]
+fn a_list_of_one_app_is_the_only_app() {
+    let stage = Stage::new();
+    let (_, us) = both(&stage);
+    write_config(&stage, &listed(&[&us]));
+    assert!(stage.link("customer-7").starts_with("https://services.us.tiktokshop.com/"));
+    let secret = [("TIKTOK_SHOP_APP_SECRET", us.app_secret.as_str())];
+    let events = stage.run(with(stage.command("list-connections customer-7"), &secret), "");
+    assert_eq!(events.status, Some(0), "a variable describes the only app: {}", events.stderr);
+}
+
+#[test]
+fn a_mistake_in_the_list_of_apps_is_told_with_its_place() {
+    let stage = Stage::new();
+    let (global, us) = both(&stage);
+    let entry = |key: &str| format!("[[tenants.default.apps]]\napp-key = \"{key}\"\napp-secret = \"CANARY-secret\"\n");
+    let many: String = (0..17).map(|number| entry(&format!("6app{number:02}"))).collect();
+    let file = |what: &str| format!("configuration PATH: {what}");
+    let two = "tenant default has several apps in the configuration file, and TIKTOK_SHOP_APP_SECRET does not say which \
+               of them it describes; unset TIKTOK_SHOP_APP_SECRET";
+    let table: [(String, &[(&str, &str)], String); 8] = [
+        (
+            "tenants.default.apps = []".to_owned(),
+            &[],
+            file("tenants.default.apps: the list is empty; a tenant has at least one app"),
+        ),
+        (entry("6a") + &entry("6b") + &entry("6a"), &[], "tenant default: the tenant has the app 6a twice".to_owned()),
+        (many, &[], "tenant default: the tenant has 17 apps; at most 16 are possible".to_owned()),
+        (entry(&"k".repeat(65)), &[], "tenant default: the key of an app has 1 to 64 bytes".to_owned()),
+        (
+            "[tenants.default]\napp-key = \"".to_owned() + &"k".repeat(65) + "\"\napp-secret = \"CANARY-secret\"\n",
+            &[],
+            "tenant default: the key of an app has 1 to 64 bytes".to_owned(),
+        ),
+        (
+            entry("6a") + "[[tenants.default.apps]]\napp-secret = \"CANARY-secret\"\n",
+            &[],
+            "tenant default: no app-key; set tenants.default.apps[1].app-key in the configuration file".to_owned(),
+        ),
+        (
+            entry("6a") + "[[tenants.default.apps]]\napp-key = \"6b\"\n",
+            &[],
+            "tenant default: no app-secret; set tenants.default.apps[1].app-secret in the configuration file"
+                .to_owned(),
+        ),
+        (listed(&[&global, &us]), &[("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")], two.to_owned()),
+    ];
+    for (text, variables, expected) in table {
+        let path = write_config(&stage, &text);
+        let (status, line) = stage.error(with(stage.command("list-connections customer-7"), variables), "");
+        assert_eq!((status, line), (Some(2), expected.replace("PATH", path.to_str().unwrap())), "{text}");
+    }
+}
