@@ -249,6 +249,16 @@ fn an_import_of_a_named_account_killed_anywhere_is_completed_by_the_same_import(
     }
 }
 
+#[test]
+fn an_import_killed_before_its_row_is_written_is_due_at_once() {
+    for (account, saved) in [(Some("account-1"), 7), (None, 5)] {
+        let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 1)).killed(Kill::After(saved));
+        dies_importing(&host, account);
+        assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]", "{account:?}");
+        assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true), "{account:?}");
+    }
+}
+
 /// In these imports TikTok revokes the old refresh token. With a named account, and without one, the grant is lost only
 /// if the call is killed between TikTok's answer and the save of that answer.
 #[test]
