@@ -211,8 +211,11 @@ async fn store(
                 record.take_pair(pair, *at, *random);
                 (None, record, None)
             }
-            // An earlier try of this call has written the record.
-            Some(stored) if stored.record.granted_at() == import.at && stored.record.contains(pair) => {
+            // An earlier try of this call has written the record. The pair alone does not prove that, because TikTok may
+            // answer the same token again with the pair that is stored.
+            Some(stored)
+                if unavailable > 0 && stored.record.granted_at() == import.at && stored.record.contains(pair) =>
+            {
                 return Ok(stored);
             }
             Some(VersionedRecord { revision, mut record, .. }) => match check_usable(&record, import) {

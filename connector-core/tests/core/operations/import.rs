@@ -210,6 +210,15 @@ fn a_customer_who_is_connected_keeps_what_they_have() {
     assert_eq!((record.generation(), host.refresh_due_at()), (4, Some(record.due_at())));
 }
 
+/// TikTok answers the same token with the same pair. Both imports are made within one second.
+#[test]
+fn the_second_import_of_an_unnamed_account_is_already_connected() {
+    let host = ScriptedHost::new().answers([pair_answer(2), shops_answer(&["1"]), pair_answer(2)]);
+    assert_eq!(outcome(&import_of(&host, None, "RT-1")), "ok");
+    assert_eq!(outcome(&import_of(&host, None, "RT-1")), "already-connected");
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+}
+
 #[test]
 fn a_dead_connection_is_replaced_and_keeps_its_links() {
     for account in CASES {

@@ -618,8 +618,12 @@ mod tests {
             previous_app_secret: Some("s3cret".into()),
             authorization_link: None,
         };
-        let printed = format!("{grant:?} {code:?} {shop:?} {credentials:?}");
+        let existing = Grant::Existing(ExistingGrant {
+            access_token: Some("s3cret".into()),
+            ..ExistingGrant::new("s3cret".into())
+        });
+        let printed = format!("{grant:?} {code:?} {existing:?} {shop:?} {credentials:?}");
         assert!(!printed.contains("s3cret"), "{printed}");
-        assert_eq!(printed.matches("[redacted]").count(), 6);
+        assert_eq!(printed.matches("[redacted]").count(), 8);
     }
 }
