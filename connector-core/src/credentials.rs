@@ -2,9 +2,7 @@
 
 use crate::error::{Cause, Error};
 use crate::secret::AppSecret;
-use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 /// The largest number of apps that a tenant may have. A host tries the secrets of all apps for each webhook, so this
 /// number also limits the work for a forged webhook.
@@ -18,39 +16,39 @@ pub const MAX_APP_KEY_BYTES: usize = 64;
 ///
 /// # Errors
 /// Misconfigured: `credentials-refused`, with a note that says which rule is broken.
-pub fn check_apps<'a>(keys: impl IntoIterator<Item = &'a str> + Clone) -> Result<(), Error> {
-    let refused = |note: &str| Err(Error::new(Cause::CredentialsRefused).with_note(note));
-    let count = keys.clone().into_iter().count();
-    if count == 0 {
-        return refused("the tenant has no app");
-    }
-    if count > MAX_APPS {
-        return refused(&format!("the tenant has {count} apps; at most {MAX_APPS} are possible"));
-    }
-    for (place, key) in keys.clone().into_iter().enumerate() {
-        if key.is_empty() || key.len() > MAX_APP_KEY_BYTES {
-            return refused(&format!("the key of an app has 1 to {MAX_APP_KEY_BYTES} bytes"));
-        }
-        if keys.clone().into_iter().take(place).any(|earlier| earlier == key) {
-            return refused(&format!("the tenant has the app {key} twice"));
-        }
-    }
-    Ok(())
+pub fn check_apps(keys: &[impl AsRef<str>]) -> Result<(), Error> {
+    // Sorting the keys would add some kilobytes to the component.
+    let is_repeated = |key: &str| keys.iter().filter(|other| other.as_ref() == key).count() > 1;
+    let note = if keys.is_empty() {
+        NO_APP
+    } else if keys.len() > MAX_APPS {
+        TOO_MANY_APPS
+    } else if keys.iter().any(|key| !(1..=MAX_APP_KEY_BYTES).contains(&key.as_ref().len())) {
+        WRONG_LENGTH
+    } else if keys.iter().any(|key| is_repeated(key.as_ref())) {
+        SAME_APP_TWICE
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Cause::CredentialsRefused).with_note(note))
 }
 
-/// The longest list of apps in a note, in bytes. If the keys of the apps are longer, the note says how many it leaves
-/// out.
+const NO_APP: &str = "the tenant has no app";
+const TOO_MANY_APPS: &str = "the tenant has more than 16 apps";
+const WRONG_LENGTH: &str = "the key of an app has 1 to 64 bytes";
+const SAME_APP_TWICE: &str = "the tenant has the same app twice";
+
+/// The longest list of apps in a note, in bytes. If the keys of the apps are longer, the note ends in `…`.
 const MAX_NAMED_BYTES: usize = 180;
 
 /// Returns the app that a call uses if its caller names none: the tenant's only app.
 ///
 /// # Errors
 /// Invalid request: `app-required` if the tenant has several apps. The note names them.
-pub fn only_app<'a>(keys: impl IntoIterator<Item = &'a str>) -> Result<&'a str, Error> {
-    let keys: Vec<_> = keys.into_iter().collect();
-    match keys.as_slice() {
+pub fn only_app(keys: &[impl AsRef<str>]) -> Result<&str, Error> {
+    match keys {
         [] => Err(Error::new(Cause::CredentialsRefused)),
-        [only] => Ok(only),
+        [only] => Ok(only.as_ref()),
         several => Err(Error::new(Cause::AppRequired).with_note(&named(several))),
     }
 }
@@ -62,7 +60,8 @@ pub(crate) fn named(keys: &[impl AsRef<str>]) -> String {
         let key = key.as_ref();
         let separator = if place == 0 { "" } else { ", " };
         if text.len() + separator.len() + key.len() > MAX_NAMED_BYTES {
-            return format!("{text} and {} others", keys.len() - place);
+            text.push_str(", …");
+            break;
         }
         text.push_str(separator);
         text.push_str(key);
@@ -80,4 +79,16 @@ pub struct Credentials {
     pub previous_app_secret: Option<AppSecret>,
     /// The authorization link as Partner Center shows it.
     pub authorization_link: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn every_number_in_a_note_is_the_limit_in_the_code() {
+        assert!(TOO_MANY_APPS.contains(&format!("more than {MAX_APPS} apps")));
+        assert!(WRONG_LENGTH.contains(&format!("1 to {MAX_APP_KEY_BYTES} bytes")));
+    }
 }

@@ -229,6 +229,7 @@ async fn an_account_of_another_app_is_refused_and_nothing_changes() {
     let (global, us) = both(&stage);
     let connection = connect(&stage, &host_with(&stage, &[&global, &us]), &global).await;
     let before = stage.token_record(&connection.key).await.unwrap();
+    stage.clear_requests();
     // TikTok's account ids differ from app to app. Here, an app gets another key and keeps its account ids.
     stage.fake.update_app(&global.service_id, |app| app.app_key = "6fakeapp00011".to_owned()).unwrap();
     let renamed = stage.fake.apps()[0].clone();

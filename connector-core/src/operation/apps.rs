@@ -19,33 +19,38 @@ impl Apps {
         Self(vec![(app.app_key.clone(), Ok(app))])
     }
 
-    /// Returns the credentials of the app with this key: the app of a token record.
-    pub(super) async fn of(&mut self, effects: &impl Effects, app_key: &str) -> Result<&Credentials, Error> {
+    /// Fetches the credentials of the app with this key, unless the call has already asked for them. The app is that of
+    /// a token record.
+    pub(super) async fn fetch(&mut self, effects: &impl Effects, app_key: &str) -> Result<&Credentials, Error> {
         if !self.0.iter().any(|(known, _)| known == app_key) {
             self.0.push((app_key.into(), fetch(effects, app_key).await));
         }
-        let fetched = self.0.iter().find(|(known, _)| known == app_key).map(|(_, fetched)| fetched);
-        fetched.map_or_else(|| Err(Error::new(Cause::Internal)), |fetched| fetched.as_ref().map_err(Error::clone))
+        self.of(app_key)
     }
 
-    /// Returns whether the call has the credentials of this app.
-    pub(super) fn has(&self, app_key: &str) -> bool {
-        self.0.iter().any(|(known, fetched)| known == app_key && fetched.is_ok())
+    /// Returns the credentials that [`fetch`](Self::fetch) has fetched for this app.
+    pub(super) fn of(&self, app_key: &str) -> Result<&Credentials, Error> {
+        match self.0.iter().find(|(known, _)| known == app_key) {
+            Some((_, Ok(app))) => Ok(app),
+            Some((_, Err(error))) => Err(error.clone()),
+            None => Err(Error::new(Cause::Internal)),
+        }
     }
 }
 
 /// Returns the credentials of the app that the caller has named. `None` means the tenant's only app.
 pub(super) async fn chosen(effects: &impl Effects, app: Option<String>) -> Result<Credentials, Error> {
-    match app {
-        Some(app_key) => fetch(effects, &app_key).await,
-        None => fetch(effects, only_app(all(effects).await?.iter().map(String::as_str))?).await,
-    }
+    let app_key = match app {
+        Some(app_key) => app_key,
+        None => only_app(&all(effects).await?)?.into(),
+    };
+    fetch(effects, &app_key).await
 }
 
 /// Returns the keys of the tenant's apps.
 pub(super) async fn all(effects: &impl Effects) -> Result<Vec<String>, Error> {
     let keys = effects.apps().await.map_err(no_credentials)?;
-    check_apps(keys.iter().map(String::as_str))?;
+    check_apps(&keys)?;
     Ok(keys)
 }
 

@@ -108,7 +108,7 @@ impl Target {
     ) -> Result<BusinessResponse, Error> {
         let mut served = self.token(effects, apps, Trigger::GoodFor(Duration::ZERO)).await?;
         in_time()?;
-        let app = apps.of(effects, served.stored.record.app_key()).await?;
+        let app = apps.of(served.stored.record.app_key())?;
         let mut fault = match self.send(effects, app, &served.stored, request).await {
             Ok(response) => return self.checked(effects, served.stored, response).await,
             Err(fault) => fault,
@@ -133,7 +133,7 @@ impl Target {
                 }
             };
             in_time()?;
-            let app = apps.of(effects, served.stored.record.app_key()).await?;
+            let app = apps.of(served.stored.record.app_key())?;
             fault = match self.send(effects, app, &served.stored, request).await {
                 Ok(response) => return self.checked(effects, served.stored, response).await,
                 Err(fault) => fault,

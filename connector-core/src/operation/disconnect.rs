@@ -299,7 +299,7 @@ impl Revocation {
             let response = self.exchange(effects, &target, &request).await?;
             let unread = |error: Error| without_cipher_because(error.cause);
             let app = match seen {
-                Seen::Grant { app_key, .. } => Some(self.apps.of(effects, app_key).await?),
+                Seen::Grant { app_key, .. } => Some(self.apps.of(app_key)?),
                 Seen::Nothing | Seen::Unreadable(..) => None,
             };
             let secret = app.map(|app| app.app_secret.expose()).unwrap_or_default();

@@ -84,7 +84,7 @@ async fn of_named_account(
         return Err(Error::new(Cause::NotASeller));
     }
     let remark = account_changed.then(|| Error::new(Cause::AccountChanged));
-    let app = apps.of(effects, import.app_key).await?;
+    let app = apps.of(import.app_key)?;
     finish(effects, app, &key, stored, import.at, remark).await
 }
 

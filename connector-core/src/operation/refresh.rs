@@ -115,7 +115,7 @@ async fn sync(
     renewal: Renewal,
 ) -> Result<Refreshed, Error> {
     let Renewal { mut stored, mut just_rotated, mut account_changed } = renewal;
-    let app = apps.of(effects, stored.record.app_key()).await?;
+    let app = apps.of(stored.record.app_key())?;
     let mut reading = read_shops(effects, app, &stored).await;
     if let (Err(fault), Some(refused)) = (&reading, &stored.record.current().access)
         && token_refused(&fault.error)
@@ -145,7 +145,7 @@ async fn sync(
             }
             Err(failed) => return Err(rows::record_failure(effects, key, failed).await.error),
         };
-        let app = apps.of(effects, stored.record.app_key()).await?;
+        let app = apps.of(stored.record.app_key())?;
         reading = read_shops(effects, app, &stored).await;
     }
     // `shown` stays in the row as the last failure. `returned` is the error of this call.

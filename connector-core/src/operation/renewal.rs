@@ -82,7 +82,7 @@ pub(super) async fn renew(
         let Some(stored) = found else {
             return Err(Error::new(Cause::NotConnected).into());
         };
-        let app = match apps.of(effects, stored.record.app_key()).await {
+        let app = match apps.fetch(effects, stored.record.app_key()).await {
             Ok(app) => app,
             // The row shows that the tenant no longer has the app. A fault of the host's credentials is not shown in
             // the row, because it says nothing about the connection.

@@ -53,6 +53,6 @@ pub(super) async fn valid_token(
         Err(failed) => failed,
     };
     let NotRenewed { error, stored } = rows::record_failure(effects, key, failed).await;
-    let has_app = |stored: &VersionedRecord| apps.has(stored.record.app_key());
+    let has_app = |stored: &VersionedRecord| apps.of(stored.record.app_key()).is_ok();
     stored.filter(serves).filter(has_app).map(|stored| Served { stored, just_rotated: false }).ok_or(error)
 }

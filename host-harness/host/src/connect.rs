@@ -94,7 +94,8 @@ impl ConnectorHost {
             Some(Err(error)) => return Err(refused(no_credentials(error.clone().into()))),
             None => &[],
         };
-        let only = only_app(apps.iter().map(|app| app.app_key.as_str())).map_err(refused)?;
+        let keys: Vec<_> = apps.iter().map(|app| app.app_key.as_str()).collect();
+        let only = only_app(&keys).map_err(refused)?;
         only.parse().map_err(|_| refused(CoreError::new(CoreCause::CredentialsRefused)))
     }
 

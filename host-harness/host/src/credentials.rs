@@ -53,8 +53,8 @@ pub struct InvalidApps(String);
 /// # Errors
 /// The rule that the list breaks.
 pub fn check_apps(apps: &[AppCredentials]) -> Result<(), InvalidApps> {
-    let checked = credentials::check_apps(apps.iter().map(|app| app.app_key.as_str()));
-    checked.map_err(|error| InvalidApps(error.note().unwrap_or_default().to_owned()))
+    let keys: Vec<_> = apps.iter().map(|app| app.app_key.as_str()).collect();
+    credentials::check_apps(&keys).map_err(|error| InvalidApps(error.note().unwrap_or_default().to_owned()))
 }
 
 /// Why there are no credentials. The text reaches error details and logs, so it must not contain a secret.

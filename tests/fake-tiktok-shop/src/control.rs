@@ -456,8 +456,7 @@ impl Control {
     pub fn issued_secrets(&self) -> Vec<IssuedSecret> {
         self.with(|marketplace| {
             let shops = marketplace.sellers.iter().flat_map(|seller| seller.shops.iter().map(move |s| (seller, s)));
-            let ciphers = shops.filter_map(|(seller, shop)| Some((seller.id.as_str(), shop.cipher.as_deref()?)));
-            let ciphers = ciphers.flat_map(|(seller, first)| marketplace.grants.ciphers(seller, first));
+            let ciphers = shops.flat_map(|(seller, shop)| marketplace.grants.ciphers(&seller.id, shop));
             marketplace.grants.secrets().chain(ciphers).collect()
         })
     }

@@ -104,13 +104,13 @@ fn a_tenant_has_1_to_16_different_apps_with_keys_of_1_to_64_bytes() {
         (&[&longest], None),
         (&numbered[..16], None),
         (&[], Some("the tenant has no app")),
-        (&numbered, Some("the tenant has 17 apps; at most 16 are possible")),
-        (&["a", "b", "a"], Some("the tenant has the app a twice")),
+        (&numbered, Some("the tenant has more than 16 apps")),
+        (&["a", "b", "a"], Some("the tenant has the same app twice")),
         (&[""], Some("the key of an app has 1 to 64 bytes")),
         (&["a", &too_long], Some("the key of an app has 1 to 64 bytes")),
     ];
     for (keys, note) in table {
-        let checked = check_apps(keys.iter().copied());
+        let checked = check_apps(keys);
         let expected = note.map(|note| Error::new(Cause::CredentialsRefused).with_note(note));
         assert_eq!(checked.err(), expected, "{keys:?}");
     }
@@ -129,14 +129,14 @@ fn the_connector_refuses_a_list_of_apps_that_its_host_must_not_give() {
 
 #[test]
 fn without_a_name_the_only_app_is_used_and_of_several_apps_none() {
-    assert_eq!(only_app(["a"]), Ok("a"));
+    assert_eq!(only_app(&["a"]), Ok("a"));
     let keys: Vec<_> = (1..=16).map(|number| format!("an-app-key-of-20-b-{number:02}")).collect();
     for (keys, note) in [
         (vec!["a", "b"], "apps: a, b".to_owned()),
         (vec!["a", "b", "c"], "apps: a, b, c".to_owned()),
-        (keys.iter().map(String::as_str).collect(), format!("apps: {} and 9 others", keys[..7].join(", "))),
+        (keys.iter().map(String::as_str).collect(), format!("apps: {}, …", keys[..7].join(", "))),
     ] {
-        let error = only_app(keys).unwrap_err();
+        let error = only_app(&keys).unwrap_err();
         assert_eq!((error.cause, error.cause.action()), (Cause::AppRequired, Action::InvalidRequest));
         assert_eq!(error, Error::new(Cause::AppRequired).with_note(&note));
     }

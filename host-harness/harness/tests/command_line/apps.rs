@@ -150,8 +150,12 @@ fn a_mistake_in_the_list_of_apps_is_told_with_its_place() {
             &[],
             file("tenants.default.apps: the list is empty; a tenant has at least one app"),
         ),
-        (entry("6a") + &entry("6b") + &entry("6a"), &[], "tenant default: the tenant has the app 6a twice".to_owned()),
-        (many, &[], "tenant default: the tenant has 17 apps; at most 16 are possible".to_owned()),
+        (
+            entry("6a") + &entry("6b") + &entry("6a"),
+            &[],
+            "tenant default: the tenant has the same app twice".to_owned(),
+        ),
+        (many, &[], "tenant default: the tenant has more than 16 apps".to_owned()),
         (entry(&"k".repeat(65)), &[], "tenant default: the key of an app has 1 to 64 bytes".to_owned()),
         (
             "[tenants.default]\napp-key = \"".to_owned() + &"k".repeat(65) + "\"\napp-secret = \"CANARY-secret\"\n",

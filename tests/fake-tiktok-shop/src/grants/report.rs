@@ -167,12 +167,17 @@ impl Grants {
         codes.chain(access).chain(refresh).map(|(kind, app, value)| IssuedSecret::new(kind, app, value))
     }
 
-    /// Returns every cipher that one of the seller's shops has had at any app. `first` is the shop's first cipher.
-    pub(crate) fn ciphers<'a>(&'a self, seller: &'a str, first: &'a str) -> impl Iterator<Item = IssuedSecret> {
-        self.authorizations.iter().filter(move |(key, _)| key.seller == seller).flat_map(move |(key, authorization)| {
-            (0..=authorization.cipher_changes).map(move |changes| {
-                let cipher = Authorization::cipher_after(first, changes);
-                IssuedSecret::new(SecretKind::ShopCipher, &key.service_id, &cipher)
+    /// Returns every cipher that one of the seller's shops has had at any app of its market.
+    pub(crate) fn ciphers<'a>(&'a self, seller: &'a str, shop: &'a Shop) -> impl Iterator<Item = IssuedSecret> {
+        let of_shop =
+            move |key: &GrantKey, grant: &Authorization| key.seller == seller && grant.market.has(&shop.region);
+        let grants = self.authorizations.iter().filter(move |(key, grant)| of_shop(key, grant));
+        grants.flat_map(move |(key, grant)| {
+            shop.cipher.as_deref().into_iter().flat_map(move |first| {
+                (0..=grant.cipher_changes).map(move |changes| {
+                    let cipher = Authorization::cipher_after(first, changes);
+                    IssuedSecret::new(SecretKind::ShopCipher, &key.service_id, &cipher)
+                })
             })
         })
     }
