@@ -80,6 +80,7 @@ causes! {
     AccountIdInvalid, "account-id-invalid", InvalidRequest, "An account id has 1 to 256 bytes.";
     AccountOfAnotherApp, "account-of-another-app", InvalidRequest, "The account is connected under another app of the tenant, and an account id belongs to one app. Disconnect the account before it consents to this app. Nothing was stored.";
     AccountRequired, "account-required", InvalidRequest, "The customer has several accounts. Name one.";
+    AlreadyConnected, "already-connected", InvalidRequest, "The customer has connected this account already. The connection keeps its own tokens.";
     AnswerCoded, "answer-coded", RetryAfter, "The answer is in a content coding, although the connector asked for none, and the host has not decoded it.";
     AnswerIncomplete, "answer-incomplete", RetryAfter, "The connection to TikTok broke or timed out before the answer was complete.";
     AnswerTooLarge, "answer-too-large", Upstream, "TikTok's answer is larger than this call accepts.";
@@ -104,6 +105,7 @@ causes! {
     CredentialsUnavailable, "credentials-unavailable", StorageFailed, "The host's app credentials could not be read.";
     CustomerIdInvalid, "customer-id-invalid", InvalidRequest, "A customer id has 1 to 256 bytes.";
     EgressDenied, "egress-denied", Misconfigured, "The host's egress refused the request. Allow GET, POST, PUT and DELETE over https to auth.tiktok-shops.com and open-api.tiktokglobalshop.com.";
+    GrantMalformed, "grant-malformed", InvalidRequest, "A token of an existing grant has 1 to 4096 visible ASCII characters.";
     Internal, "internal", Internal, "A bug in the connector.";
     IpNotAllowed, "ip-not-allowed", Misconfigured, "TikTok refuses the address of this host. Add the host's outgoing address to the app's IP allow list.";
     MissingPermission, "missing-permission", Misconfigured, "The app or the seller's grant lacks a scope that this call needs. Add the scope in Partner Center, then ask the seller to consent again.";
@@ -153,6 +155,9 @@ causes! {
 pub mod code {
     use super::Cause;
 
+    /// The customer has connected the account of an existing grant already. An import reports this customer as
+    /// connected.
+    pub const ALREADY_CONNECTED: &str = Cause::AlreadyConnected.code();
     /// The last attempts to renew the tokens failed, or the tokens were renewed a few minutes ago. The next attempt is
     /// not due yet. A sweep skips such a connection.
     pub const BACKING_OFF: &str = Cause::BackingOff.code();

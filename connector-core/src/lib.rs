@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | which times do the connector and its host agree on? | [`contract`] |
 //! | what does this callback mean? | [`callback`] |
+//! | which grant does another system bring? | [`existing_grant`] |
 //! | what does this answer mean? | [`http`], [`envelope`], [`endpoint`] |
 //! | what does this webhook say? | [`webhook`] |
 //! | when is a token due, and until when is it served? | [`token`] |
@@ -42,6 +43,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod envelope;
 pub mod error;
+pub mod existing_grant;
 pub mod http;
 pub mod identity;
 pub mod json;

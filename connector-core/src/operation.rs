@@ -10,6 +10,7 @@ pub mod authorization_url;
 pub mod call;
 pub mod connect;
 pub mod disconnect;
+pub mod import;
 pub mod link_shops;
 pub mod list_connections;
 pub mod list_shops;

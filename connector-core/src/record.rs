@@ -7,7 +7,7 @@
 mod codec;
 mod transitions;
 
-pub use transitions::{NewGrant, VerificationRequest};
+pub use transitions::{Import, NewGrant, VerificationRequest};
 
 use crate::error::Cause;
 use crate::secret::{AccessToken, RefreshToken};
@@ -198,6 +198,19 @@ impl TokenRecord {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Returns whether TikTok has not answered yet with a pair for this record. Only an import creates such a record:
+    /// it stores the refresh token of another system, and then sends it for the first time.
+    #[must_use]
+    pub const fn is_unconfirmed(&self) -> bool {
+        self.generation == 0
+    }
+
+    /// Returns whether the row of this record lacks its shops: nobody has read them yet, or the grant is dead.
+    #[must_use]
+    pub const fn lacks_shops(&self) -> bool {
+        self.is_unconfirmed() || self.dead.is_some()
     }
 
     /// Returns the key of the app that the pair belongs to.

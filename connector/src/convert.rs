@@ -4,11 +4,12 @@
 use crate::bindings::exports::tiktok_shop::connector::connector as export;
 use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, types};
 use core::time::Duration;
-use tiktok_shop_connector_core::callback::{Grant, StateCheck};
+use tiktok_shop_connector_core::callback::{Grant as Consent, StateCheck};
 use tiktok_shop_connector_core::connection::{Connection, ListedShop, PastFailure, Row, Shop, ShopStanding, Status};
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse};
 use tiktok_shop_connector_core::error::{Action, Error};
+use tiktok_shop_connector_core::existing_grant::ExistingGrant;
 use tiktok_shop_connector_core::http::Method;
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
 use tiktok_shop_connector_core::operation::access_token::ValidToken;
@@ -18,7 +19,7 @@ use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEf
 use tiktok_shop_connector_core::operation::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
-use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, ShopCipher, State};
+use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, AuthorizationCode, RefreshToken, ShopCipher, State};
 use tiktok_shop_connector_core::time::UnixSeconds;
 
 /// Converts an error. Only this function decides which case of the WIT variant `error` stands for an [`Action`].
@@ -53,17 +54,30 @@ fn milliseconds(delay: Duration) -> u32 {
     u32::try_from(delay.as_secs() * 1000 + u64::from(delay.subsec_millis())).unwrap_or(u32::MAX)
 }
 
-pub(crate) fn grant(grant: export::Grant) -> Grant {
-    match grant {
-        export::Grant::Code(code) => Grant::Code(AuthorizationCode::new(code)),
-        export::Grant::Callback(callback) => Grant::Callback {
+/// The two kinds of grants. The core has one operation for each kind.
+pub(crate) enum Grant {
+    Consent(Consent),
+    Existing(ExistingGrant),
+}
+
+pub(crate) fn grant(grant: export::Grant) -> Result<Grant, Error> {
+    Ok(match grant {
+        export::Grant::Code(code) => Grant::Consent(Consent::Code(AuthorizationCode::new(code))),
+        export::Grant::Callback(callback) => Grant::Consent(Consent::Callback {
             query: callback.query,
             state: match callback.state {
                 export::StateCheck::Expected(state) => StateCheck::Expected(State::new(state)),
                 export::StateCheck::AppStoreInstall => StateCheck::AppStoreInstall,
             },
-        },
-    }
+        }),
+        export::Grant::Existing(existing) => Grant::Existing(ExistingGrant {
+            account: existing.account.map(AccountId::parse).transpose()?,
+            refresh: RefreshToken::new(existing.refresh_token),
+            access: existing.access_token.map(AccessToken::new),
+            access_ends: existing.access_token_ends.map(UnixSeconds::new),
+            refresh_ends: existing.refresh_token_ends.map(UnixSeconds::new),
+        }),
+    })
 }
 
 pub(crate) fn refresh_mode(mode: export::Rotation) -> RefreshMode {

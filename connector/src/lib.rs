@@ -37,9 +37,17 @@ impl export::Guest for Connector {
         shops: types::ShopPolicy,
     ) -> Result<types::Connection, types::Error> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let operation =
-            operation::connect::connect(&Imports, customer, app, convert::grant(grant), convert::shop_policy(shops));
-        finish(operation, |connection| convert::connection_to_wit(&connection))
+        let shops = convert::shop_policy(shops);
+        match convert::grant(grant).map_err(convert::error)? {
+            convert::Grant::Consent(grant) => {
+                let operation = operation::connect::connect(&Imports, customer, app, grant, shops);
+                finish(operation, |connection| convert::connection_to_wit(&connection))
+            }
+            convert::Grant::Existing(grant) => {
+                let operation = operation::import::import(&Imports, customer, app, &grant, shops);
+                finish(operation, |connection| convert::connection_to_wit(&connection))
+            }
+        }
     }
 
     fn refresh(

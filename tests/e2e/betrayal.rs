@@ -4,6 +4,7 @@
 
 use tiktok_shop_host::connect::{Grant, StateCheck};
 use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::existing_grant::ExistingGrant;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::{CallError, Component, ConnectorHost};
 use tiktok_shop_tests::{STATE, Stage, customer_id, tenant};
@@ -112,6 +113,7 @@ async fn no_error_contains_the_grant_of_its_call() {
         error.failure().detail.clone()
     };
     assert_eq!(connect(Grant::Code(code.into())).await, REMOVED);
+    assert_eq!(connect(Grant::Existing(ExistingGrant::new(code.into()))).await, REMOVED);
     let callback = |query: &str, state| Grant::Callback { query: query.into(), state };
     let query = format!("code={code}&state={STATE}");
     assert_eq!(connect(callback(&query, StateCheck::AppStoreInstall)).await, REMOVED);

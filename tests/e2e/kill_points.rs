@@ -26,6 +26,13 @@ async fn a_killed_reconnect_leaves_a_working_connection() {
 }
 
 #[tokio::test]
+async fn a_killed_import_loses_the_grant_only_if_tiktoks_answer_is_lost() {
+    for operation in [Operation::Import, Operation::ImportUnnamed] {
+        assert_eq!(losses(operation).await, ["answer lost after TikTok had replaced the token"], "{operation}");
+    }
+}
+
+#[tokio::test]
 async fn a_killed_refresh_loses_the_connection_only_if_tiktoks_answer_is_lost() {
     assert_eq!(losses(Operation::Refresh).await, ["answer lost after TikTok had replaced the token"]);
 }

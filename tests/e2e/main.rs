@@ -26,6 +26,7 @@ mod fault_matrix;
 mod fleet;
 mod guest_memory;
 mod hostile_guest;
+mod import;
 mod isolation;
 mod keys;
 mod kill_points;

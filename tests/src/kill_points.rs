@@ -40,6 +40,10 @@ pub enum Operation {
     Connect,
     /// `connect` of an account that is connected already.
     Reconnect,
+    /// `import_grant` of an account that is not connected. The caller names the account.
+    Import,
+    /// `import_grant` of an account that is not connected. The caller does not name the account.
+    ImportUnnamed,
     /// `refresh` of a connection whose refresh is due.
     Refresh,
     /// `refresh` of a connection whose newest refresh token is rejected. The call then uses a fallback: an earlier
@@ -59,9 +63,11 @@ pub enum Operation {
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Connect,
         Self::Reconnect,
+        Self::Import,
+        Self::ImportUnnamed,
         Self::Refresh,
         Self::Promotion,
         Self::LinkShops,
@@ -79,6 +85,8 @@ impl Operation {
             Self::LinkShops | Self::Disconnect | Self::Webhook6 => slice::from_ref(&Policy::STRICT),
             Self::Connect
             | Self::Reconnect
+            | Self::Import
+            | Self::ImportUnnamed
             | Self::Refresh
             | Self::Promotion
             | Self::DisconnectShop
@@ -92,6 +100,8 @@ impl fmt::Display for Operation {
         f.pad(match self {
             Self::Connect => "connect",
             Self::Reconnect => "reconnect",
+            Self::Import => "import",
+            Self::ImportUnnamed => "import, no account",
             Self::Refresh => "refresh",
             Self::Promotion => "promotion",
             Self::LinkShops => "link-shops",

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use fake_tiktok_shop::{App, Clock as FakeClock, Control, Decision, FakeTikTokShop, Issued, Options};
+use fake_tiktok_shop::{App, Clock as FakeClock, Control, Decision, FakeTikTokShop, Issued, IssuedToken, Options};
 use tiktok_shop_canaries::{Canaries, Found};
 use tiktok_shop_host::clock::ManualClock;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
+use tiktok_shop_host::existing_grant::ExistingGrant;
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::seal::{HostKeys, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{HostStorage, Intercepted, Interceptor, MemoryStorage};
-use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder};
+use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder, Secret};
 
 use crate::database::{self, Database};
 use crate::intercept::Watcher;
@@ -185,6 +186,27 @@ impl Stage {
     pub async fn connect_app(&self, app: usize, customer: &str, seller: &str) -> Result<Connection, CallError> {
         let query = self.callback_of(app, seller, Some(STATE), Decision::Allow);
         self.host.connect(&tenant(app), &customer_id(customer), None, grant(&query), ShopPolicy::All).await
+    }
+
+    /// Lets a seller consent to the first app in another system, and returns the tokens that this system holds.
+    ///
+    /// # Panics
+    /// If there is no such seller.
+    pub async fn grant_in_another_system(&self, seller: &str) -> ExistingGrant {
+        let storage = Arc::new(MemoryStorage::new(Arc::clone(&self.clock) as Arc<_>));
+        let host = self.host_builder().storage(storage).build().expect("a host");
+        let query = self.callback(seller, Decision::Allow);
+        let connected = host.connect(&tenant(0), &customer_id(seller), None, grant(&query), ShopPolicy::All).await;
+        let connection = connected.expect("a connection");
+        let issued = self.issued(seller);
+        let newest = |tokens: &[IssuedToken]| Secret::from(tokens.last().expect("a token").token.as_str());
+        ExistingGrant {
+            account: Some(connection.key.account),
+            refresh_token: newest(&issued.refresh_tokens),
+            access_token: Some(newest(&issued.access_tokens)),
+            access_token_ends: connection.access_expires_at,
+            refresh_token_ends: connection.refresh_expires_at,
+        }
     }
 
     /// Refreshes the only connection of a customer of the first tenant.

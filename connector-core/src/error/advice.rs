@@ -32,11 +32,17 @@ impl Cause {
             Self::AccountOfAnotherApp => (
                 "Let the customer connect an account of this app. If the account has moved to this app, disconnect it \
                  first, and then let the customer connect again.",
-                "TikTok issued tokens, and they were not stored. The earlier connection of the account has not changed.",
+                "Tokens that TikTok issued in this call were not stored. The earlier connection of the account has not \
+                 changed.",
             ),
             Self::AccountRequired => {
                 ("Pass the account. `list-connections` names the accounts of the customer.", NOTHING_SENT)
             }
+            Self::AlreadyConnected => (
+                "Nothing. If the connection must take the tokens of the other system, disconnect the customer first.",
+                "The connection has not changed. If the call named the account, nothing was sent to TikTok. Otherwise \
+                 TikTok issued tokens for the account, and the connection keeps the refresh token as a fallback.",
+            ),
             Self::AnswerCoded => (
                 "Call again after the delay. If it happens again, look for a gateway or proxy on the way that compresses \
                  answers: the detail names the coding. The reference host decodes gzip and deflate.",
@@ -124,6 +130,10 @@ impl Cause {
             Self::EgressDenied => (
                 "Allow both hosts on port 443, and check that their names do not resolve to a private address.",
                 "The request did not leave the host.",
+            ),
+            Self::GrantMalformed => (
+                "Pass the tokens as TikTok issued them, without quotation marks and spaces.",
+                NOTHING_SENT,
             ),
             Self::Internal => ("Report it with the version, the code and the detail.", "All stored tokens are kept."),
             Self::IpNotAllowed => (
@@ -310,7 +320,7 @@ mod tests {
     use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
     use crate::endpoint::{shops, token};
     use crate::operation::access_token::MAX_VALIDITY_SECONDS;
-    use crate::{authorization_link, callback, connection, credentials, http, identity, webhook};
+    use crate::{authorization_link, callback, connection, credentials, existing_grant, http, identity, webhook};
     use alloc::format;
 
     #[test]
@@ -347,6 +357,7 @@ mod tests {
             (Cause::AccountIdInvalid.sentence(), &id_bytes),
             (Cause::CustomerIdInvalid.sentence(), &id_bytes),
             (Cause::CredentialsRefused.advice().remedy, &format!("1 to {} apps", credentials::MAX_APPS)),
+            (Cause::GrantMalformed.sentence(), &format!("1 to {} visible", existing_grant::MAX_TOKEN_BYTES)),
             (Cause::CallbackMalformed.sentence(), &format!("longer than {} bytes", callback::MAX_QUERY_BYTES)),
             (Cause::StateInvalid.sentence(), &format!("1 to {} bytes", authorization_link::MAX_STATE_BYTES)),
             (Cause::TooManyShops.sentence(), &format!("at most {} shops", connection::MAX_SHOPS)),

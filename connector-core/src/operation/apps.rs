@@ -6,6 +6,7 @@ use crate::credentials::{Credentials, check_apps, named, only_app};
 use crate::error::{Cause, Error};
 use crate::ports::{Effects, StorageError};
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// The credentials that a call has fetched. Each app is asked for at most once, even if the host has no credentials.
@@ -13,6 +14,11 @@ use alloc::vec::Vec;
 pub(super) struct Apps(Vec<(String, Result<Credentials, Error>)>);
 
 impl Apps {
+    /// Holds the credentials of an app that the call has fetched already.
+    pub(super) fn holding(app: Credentials) -> Self {
+        Self(vec![(app.app_key.clone(), Ok(app))])
+    }
+
     /// Fetches the credentials of the app with this key, unless the call has already asked for them. The app is that of
     /// a token record.
     pub(super) async fn fetch(&mut self, effects: &impl Effects, app_key: &str) -> Result<&Credentials, Error> {

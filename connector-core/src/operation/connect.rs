@@ -61,20 +61,32 @@ pub async fn connect(
     let grant = NewGrant { lineage, app_key, shop_policy: policy, pair: &pair, received_at, granted_at, random };
     let stored = store(effects, &key, &grant).await?;
 
-    // The connection exists now. A later failure concerns only the row, and `refresh` repairs it.
-    let reading = read_shops(effects, &app, &stored).await.map_err(|fault| match fault.error {
+    finish(effects, &app, &key, stored, received_at, None).await
+}
+
+/// Reads the shops of a grant that this call has stored, and writes the row. The connection exists already. A failure
+/// concerns only the row, and `refresh` repairs it. The row shows `remark` as its last failure if the shops can be read.
+pub(super) async fn finish(
+    effects: &impl Effects,
+    app: &Credentials,
+    key: &ConnectionKey,
+    stored: VersionedRecord,
+    received_at: UnixSeconds,
+    remark: Option<Error>,
+) -> Result<Connection, Error> {
+    let reading = read_shops(effects, app, &stored).await.map_err(|fault| match fault.error {
         error if token_refused(&error) => error.with_cause(Cause::TokenRefused),
         error => error,
     });
     let (shops, failure) = match reading {
-        Ok(listing) => (ShopUpdate::Listed(listing.list), listing.flaw),
+        Ok(listing) => (ShopUpdate::Listed(listing.list), remark.or(listing.flaw)),
         Err(error) => (ShopUpdate::Unread, Some(error)),
     };
     let unsaved = Error::new(Cause::ConnectionRowNotSaved);
     let unsaved = Outcome::Failure(PastFailure::new(received_at, &unsaved));
     let update = RowUpdate { occasion: Occasion::Consent, ..RowUpdate::outcome(received_at, unsaved) };
-    let shown_if_unsaved = project(&key, &stored.record, None, &update)?.connection;
-    match record_shops(effects, &key, stored, shops, failure.as_ref(), Occasion::Consent).await.connection {
+    let shown_if_unsaved = project(key, &stored.record, None, &update)?.connection;
+    match record_shops(effects, key, stored, shops, failure.as_ref(), Occasion::Consent).await.connection {
         Ok(Some(connection)) => Ok(connection),
         Ok(None) => Err(Error::new(Cause::NotConnected).with_note("disconnected while it was being connected")),
         Err(_) => Ok(shown_if_unsaved),

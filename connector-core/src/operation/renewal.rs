@@ -12,6 +12,7 @@ use crate::identity::ConnectionKey;
 use crate::ports::Effects;
 use crate::record::{Nonce, TokenHash};
 use crate::rotation::{self, Adoption, MAX_ROUNDS, MAX_TRIES, PairOrigin, Plan, Trigger};
+use crate::secret::RefreshToken;
 use crate::time::{Moment, UnixSeconds};
 use crate::token::Pair;
 
@@ -62,11 +63,11 @@ struct Claimed {
 }
 
 /// A pair that TikTok has issued to this call.
-struct Received {
-    pair: Pair,
-    at: UnixSeconds,
+pub(super) struct Received {
+    pub(super) pair: Pair,
+    pub(super) at: UnixSeconds,
     /// The random number for the jitter. It is drawn before the request.
-    random: u64,
+    pub(super) random: u64,
 }
 
 /// Renews the tokens of one connection if `trigger` asks for it, with the credentials of the app in its record.
@@ -202,6 +203,11 @@ async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -
     let Some(refresh) = &claimed.stored.record.current().refresh else {
         return Err(Fault::before_sending(Cause::Internal));
     };
+    ask(effects, app, refresh).await
+}
+
+/// Sends a refresh token and reads TikTok's answer.
+pub(super) async fn ask(effects: &impl Effects, app: &Credentials, refresh: &RefreshToken) -> Result<Received, Fault> {
     // The random number is drawn before the request. So no effect can fail between TikTok's answer and the swap that
     // stores the new pair.
     let random = effects.random_number();
@@ -238,9 +244,9 @@ async fn save(
     let origin = PairOrigin { lineage: claimed.stored.record.lineage(), spent: claimed.spends };
     let mut expected = claimed.stored.revision;
     let mut record = claimed.stored.record;
-    // The row of a dead record has no ciphers. If this pair revives the record, a refresh becomes due at once. It reads
-    // the shops and their ciphers again.
-    let mut revived = record.dead().is_some();
+    // The row of a dead record has no ciphers, and a record that was imported has no row yet. If this pair revives or
+    // confirms the record, a refresh becomes due at once. It reads the shops and their ciphers.
+    let mut revived = record.lacks_shops();
     record.take_pair(pair, *now, *random);
     let mut unavailable = 0;
     // The time budget of the save starts only when storage answers for the first time. If the machine was suspended,
@@ -253,7 +259,7 @@ async fn save(
             // The connection was deleted during the request, so the pair is discarded on purpose.
             SwapOutcome::Stale(None) => return Ok(Step::Restart(None)),
             SwapOutcome::Stale(Some(mut found)) => {
-                revived = found.record.dead().is_some();
+                revived = found.record.lacks_shops();
                 match rotation::adopt(&mut found.record, origin, pair, *now, *random) {
                     Adoption::Stored => break found,
                     Adoption::Discard => return Ok(Step::Restart(Some(found))),

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::contract::CLAIM_LIFE;
 use crate::error::{Cause, Error};
+use crate::existing_grant::ExistingGrant;
 use crate::secret::RefreshToken;
 use crate::time::UnixSeconds;
-use crate::token::{Expiry, Pair, ROTATION_INTERVAL, UserType, back_off, due_at};
+use crate::token::{Expiry, Pair, ROTATION_INTERVAL, UserType, back_off, believed_refresh_end, due_at};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -35,6 +36,21 @@ pub struct NewGrant<'a> {
     pub random: u64,
 }
 
+/// A grant that another system held until now.
+#[derive(Clone, Copy)]
+pub struct Import<'a> {
+    /// The lineage of the new record, if the import creates one.
+    pub lineage: Lineage,
+    /// The key of the app that the seller consented to.
+    pub app_key: &'a str,
+    /// The policy that decides which shops are linked.
+    pub shop_policy: ShopPolicy,
+    /// The tokens of the other system.
+    pub grant: &'a ExistingGrant,
+    /// When the call began, by the clock of the host.
+    pub at: UnixSeconds,
+}
+
 /// The change that [`TokenRecord::request_verification`] has made to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerificationRequest {
@@ -50,21 +66,40 @@ impl TokenRecord {
     /// Creates the first record of a grant.
     #[must_use]
     pub fn granted(grant: &NewGrant<'_>) -> Self {
-        let NewGrant { shop_policy, pair, received_at, random, .. } = *grant;
-        let mut record = Self {
-            lineage: grant.lineage,
+        let NewGrant { lineage, app_key, shop_policy, pair, received_at, granted_at, random } = *grant;
+        let mut record = Self::without_tokens(lineage, app_key, shop_policy, received_at);
+        record.granted_at = granted_at;
+        record.take_pair(pair, received_at, random);
+        record
+    }
+
+    /// Creates the record of a grant that another system held. A refresh is due at once. The record is unconfirmed
+    /// until TikTok has answered this refresh with a pair.
+    #[must_use]
+    pub fn imported(import: &Import<'_>) -> Self {
+        let Import { lineage, app_key, shop_policy, at, .. } = *import;
+        let mut record = Self::without_tokens(lineage, app_key, shop_policy, at);
+        // No pair has been received. So the first refresh must not wait as long as after a renewal.
+        record.rotated_at = at.minus(ROTATION_INTERVAL);
+        record.bring(import);
+        record
+    }
+
+    fn without_tokens(lineage: Lineage, app_key: &str, shop_policy: ShopPolicy, at: UnixSeconds) -> Self {
+        Self {
+            lineage,
             generation: 0,
-            app_key: grant.app_key.to_owned(),
+            app_key: app_key.to_owned(),
             current: CurrentPair::default(),
-            due_at: received_at,
+            due_at: at,
             fallbacks: Vec::new(),
             rejected: Vec::new(),
             claim: None,
             presented: 0,
             failures: 0,
             not_before: None,
-            granted_at: grant.granted_at,
-            rotated_at: received_at,
+            granted_at: at,
+            rotated_at: at,
             verify: false,
             dead: None,
             profile: Profile {
@@ -74,9 +109,28 @@ impl TokenRecord {
                 scopes: Vec::new(),
                 user_type: None,
             },
-        };
-        record.take_pair(pair, received_at, random);
-        record
+        }
+    }
+
+    /// Makes the refresh token of another system the current one, in a record that is unconfirmed or dead. The record's
+    /// earlier refresh token becomes a fallback. A claim in the record has lapsed, so it counts as a request with an
+    /// unknown outcome.
+    pub fn bring(&mut self, import: &Import<'_>) {
+        let Import { shop_policy, grant, at, .. } = *import;
+        let earlier = self.current.refresh.replace(grant.refresh.duplicate());
+        self.push_fallback(earlier);
+        self.current.refresh_ends = believed_refresh_end(grant.refresh_ends, at);
+        if let Some((access, expiry)) = grant.usable_access(at) {
+            self.current.access = Some(access.duplicate());
+            self.current.access_ends = expiry.known();
+        }
+        if self.claim.take().is_some() {
+            self.presented = self.presented.saturating_add(1);
+            self.failures = self.failures.saturating_add(1);
+        }
+        self.not_before = None;
+        self.profile.shop_policy = shop_policy;
+        self.granted_at = at;
     }
 
     /// Replaces the grant in this record, after a new consent for an account that is already connected. The claim, the

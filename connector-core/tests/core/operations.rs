@@ -8,6 +8,7 @@ mod call;
 mod clocks;
 mod connect;
 mod disconnect;
+mod import;
 mod kill;
 mod link_shops;
 mod lists;
@@ -20,11 +21,13 @@ mod shops;
 mod storage_faults;
 mod sweep;
 
-use crate::samples::{account, customer, key, row_of};
+use crate::samples::{account, customer, key, refresh_token, row_of};
 use crate::scripted_host::{ScriptedHost, run};
 use tiktok_shop_connector_core::callback::Grant;
 use tiktok_shop_connector_core::connection::Connection;
 use tiktok_shop_connector_core::error::Error;
+use tiktok_shop_connector_core::existing_grant::ExistingGrant;
+use tiktok_shop_connector_core::identity::AccountId;
 use tiktok_shop_connector_core::operation;
 use tiktok_shop_connector_core::operation::refresh::{RefreshMode, Refreshed};
 use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
@@ -47,6 +50,22 @@ fn connect_with(host: &ScriptedHost, policy: ShopPolicy) -> Result<Connection, E
 
 fn connect_all(host: &ScriptedHost) -> Result<Connection, Error> {
     connect_with(host, ShopPolicy::All)
+}
+
+/// Imports a grant of the tenant's only app. `account` is the account that the caller names.
+fn import_of(host: &ScriptedHost, account: Option<&str>, refresh: &str) -> Result<Connection, Error> {
+    run(importing(host, account, refresh))
+}
+
+async fn importing(host: &ScriptedHost, account: Option<&str>, refresh: &str) -> Result<Connection, Error> {
+    let grant = ExistingGrant {
+        account: account.map(|text| AccountId::parse(text.into()).unwrap()),
+        refresh: refresh_token(refresh),
+        access: None,
+        access_ends: None,
+        refresh_ends: None,
+    };
+    operation::import::import(host, customer(), None, &grant, ShopPolicy::All).await
 }
 
 fn refreshed(host: &ScriptedHost, mode: RefreshMode) -> Result<Refreshed, Error> {

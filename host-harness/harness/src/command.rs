@@ -12,6 +12,7 @@ mod events;
 mod fake;
 mod getting_started;
 mod held_back;
+mod import;
 mod inspect;
 mod keys;
 mod link_shops;
@@ -38,6 +39,7 @@ use crate::{input, runtime};
 pub(crate) enum Command {
     AuthorizationUrl(authorization_url::AuthorizationUrl),
     Connect(connect::Connect),
+    Import(import::Import),
     Refresh(refresh::Refresh),
     ListShops(list_shops::ListShops),
     ListConnections(list_connections::ListConnections),
@@ -91,6 +93,7 @@ impl Command {
         match self {
             Self::AuthorizationUrl(command) => command.run(report).await,
             Self::Connect(command) => command.run(report).await,
+            Self::Import(command) => command.run(report).await,
             Self::Refresh(command) => command.run(report).await,
             Self::ListShops(command) => command.run(report).await,
             Self::ListConnections(command) => command.run(report).await,

@@ -194,6 +194,11 @@ impl<'a> Object<'a> {
         self.optional(name)?.text().ok()
     }
 
+    /// Returns the names of all members.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
+    }
+
     /// Returns the place of a member, even if the member is missing.
     pub(crate) fn place_of(&self, name: &str) -> String {
         format!("{}.{name}", self.place)

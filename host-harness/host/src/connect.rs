@@ -8,6 +8,7 @@ use tiktok_shop_connector_core::operation::no_credentials;
 use crate::connection::{Connection, ShopPolicy};
 use crate::error::{CallError, ConnectorError};
 use crate::events::Cause;
+use crate::existing_grant::ExistingGrant;
 use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AppKey, CustomerId, TenantId};
@@ -25,6 +26,8 @@ pub enum Grant {
         /// Which state the query must contain.
         state: StateCheck,
     },
+    /// The tokens of a seller who has consented in another system. See [`ConnectorHost::import_grant`].
+    Existing(ExistingGrant),
 }
 
 /// Which state a callback must contain.
@@ -129,7 +132,11 @@ impl ConnectorHost {
         grant: Grant,
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
-        let scope = Scope::for_connect(tenant, customer, self.origin(Cause::Connect));
+        let cause = match &grant {
+            Grant::Code(_) | Grant::Callback { .. } => Cause::Connect,
+            Grant::Existing(_) => Cause::Import,
+        };
+        let scope = Scope::for_connect(tenant, customer, self.origin(cause));
         let log = CallLog::begin(Operation::Connect, &scope, None);
         let (customer, secrets) = (String::from(customer.clone()), Secrets::of_grant(&grant));
         let app = app.cloned().map(String::from);

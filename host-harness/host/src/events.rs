@@ -73,6 +73,8 @@ impl Origin {
 pub enum Cause {
     /// `connect`, `finish_consent` or `finish_app_store_install`.
     Connect,
+    /// `import_grant`.
+    Import,
     /// `refresh`.
     Refresh,
     /// `sweep`.
@@ -100,6 +102,7 @@ pub enum Cause {
 words! {
     Cause {
         Connect => "connect",
+        Import => "import",
         Refresh => "refresh",
         Sweep => "sweep",
         AccessToken => "access-token",

@@ -55,10 +55,10 @@
 //! # Where things are
 //!
 //! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids.
-//! Everything else is in a module. There is one module for each call: [`connect`], [`consent`], [`refresh`],
-//! [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. The module [`events`] contains the events, which
-//! say who did what. There is one module for each part that an embedder provides or chooses: [`storage`], [`seal`],
-//! [`credentials`], [`egress`], [`clock`], [`randomness`].
+//! Everything else is in a module. There is one module for each call: [`connect`], [`consent`], [`existing_grant`],
+//! [`refresh`], [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. The module [`events`] contains the
+//! events, which say who did what. There is one module for each part that an embedder provides or chooses: [`storage`],
+//! [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
 //!
 //! # Logs
 //!
@@ -107,6 +107,7 @@ pub mod egress;
 mod environment_guard;
 pub mod error;
 pub mod events;
+pub mod existing_grant;
 mod guest;
 mod host;
 mod id;

@@ -199,6 +199,24 @@ fn read_judged(
     Ok(Some(bytes))
 }
 
+/// Opens a private file for reading. Use this function for a file that is too long to be read at once. Returns `None` if
+/// the file does not exist.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn open_private(path: &Path) -> Result<Option<File>, PrivateFileError> {
+    open(path, User::current(), |path, _, found| judge_private(path, found))
+}
+
+/// Opens a private file to add text at its end. Creates the file if it does not exist, and private folders above it.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn open_to_append(path: &Path) -> Result<File, PrivateFileError> {
+    touch(path)?;
+    OpenOptions::new().append(true).open(path).map_err(failed(path))
+}
+
 /// Opens a file that other users may read, but that they can neither change nor replace.
 ///
 /// # Errors

@@ -100,6 +100,7 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
 fn origins() -> Result<Vec<Origin>, Broken> {
     let causes = [
         Cause::Connect,
+        Cause::Import,
         Cause::Refresh,
         Cause::Sweep,
         Cause::AccessToken,

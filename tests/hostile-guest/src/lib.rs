@@ -48,7 +48,7 @@ impl export::Guest for Hostile {
         })
     }
 
-    /// Returns an error whose text is the code or the query of the callback.
+    /// Returns an error whose text is the code, the query of the callback or the refresh token of the grant.
     fn connect(
         _: String,
         _: Option<String>,
@@ -58,6 +58,7 @@ impl export::Guest for Hostile {
         Err(types::Error::Internal(failure(match grant {
             export::Grant::Code(code) => code,
             export::Grant::Callback(callback) => callback.query,
+            export::Grant::Existing(existing) => existing.refresh_token,
         })))
     }
 

@@ -4,6 +4,7 @@
 use fake_tiktok_shop::WebhookDelivery;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_host::existing_grant::ExistingGrant;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::webhook::Webhook;
 use tiktok_shop_host::{CallError, ConnectorHost, ConnectorHostBuilder, ShopId};
@@ -20,6 +21,8 @@ pub(super) const CUSTOMER: &str = "alice";
 pub(super) enum Call {
     /// `connect` with this query of a callback.
     Connect(String),
+    /// `import_grant` of these tokens.
+    Import(ExistingGrant),
     Refresh(RefreshMode),
     LinkShops(Vec<ShopId>),
     /// `disconnect` that also asks TikTok Shop to deauthorize the shops.
@@ -60,6 +63,7 @@ impl Call {
             Self::Connect(callback) => {
                 host.connect(&tenant, &customer, None, grant(&callback), ShopPolicy::All).await?
             }
+            Self::Import(grant) => host.import_grant(&tenant, &customer, None, grant, ShopPolicy::All).await?,
             Self::Refresh(mode) => host.refresh(&tenant, &customer, None, mode).await?.connection,
             Self::LinkShops(shops) => host.link_shops(&tenant, &customer, None, &shops).await?,
             Self::Disconnect(target) => {

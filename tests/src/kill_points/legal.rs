@@ -35,6 +35,17 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
             ("exchange: RT-2", &["AT-1 RT-1 []", "AT-2 RT-2 [RT-1]"]),
             ("exchange: RT-2, shops AT-2", &["AT-2 RT-2 [RT-1]"]),
         ],
+        // The other system holds `AT-1` and `RT-1`.
+        Operation::Import => &[
+            ("", &["nothing", "AT-1 RT-1 []", "AT-1 RT-1 [] claimed"]),
+            ("refresh RT-1: RT-2", &["AT-1 RT-1 [] claimed", "AT-2 RT-2 [RT-1]"]),
+            ("refresh RT-1: RT-2, shops AT-2", &["AT-2 RT-2 [RT-1]"]),
+        ],
+        Operation::ImportUnnamed => &[
+            ("", &["nothing"]),
+            ("refresh RT-1: RT-2", &["nothing", "AT-2 RT-2 [RT-1]"]),
+            ("refresh RT-1: RT-2, shops AT-2", &["AT-2 RT-2 [RT-1]"]),
+        ],
         Operation::Refresh => &[
             ("", &["AT-1 RT-1 []", "AT-1 RT-1 [] claimed"]),
             ("refresh RT-1: RT-2", &["AT-1 RT-1 [] claimed", "AT-2 RT-2 [RT-1]"]),
@@ -83,7 +94,12 @@ pub(super) struct End {
 /// then depends on the tokens.
 pub(super) const fn end(operation: Operation) -> Option<End> {
     let (refresh, stored, events): (_, _, &[&str]) = match operation {
-        Operation::Connect | Operation::Reconnect | Operation::Refresh | Operation::Promotion => return None,
+        Operation::Connect
+        | Operation::Reconnect
+        | Operation::Import
+        | Operation::ImportUnnamed
+        | Operation::Refresh
+        | Operation::Promotion => return None,
         Operation::LinkShops => (None, "AT-1 RT-1 []; DE unlinked, FR, IE unlinked", &["shops-unlinked DE, IE"]),
         Operation::Disconnect => (None, "no tokens; no row", &["disconnected"]),
         // The refresh is forced, because no refresh is due after some of the kills.

@@ -1,4 +1,4 @@
-//! The check after a killed connect, reconnect, refresh or promotion. The connection must be whole (see `is_whole`), or
+//! The check after a killed connect, reconnect, import, refresh or promotion. The connection must be whole (see `is_whole`), or
 //! it must be lost for the only legal cause: TikTok Shop issued new tokens, and the kill prevented the operation from
 //! storing them.
 
@@ -31,18 +31,19 @@ impl Scene {
         let tokens = || stored.iter().flat_map(|(_, record)| refresh_tokens(record));
         let mut issued = self.requests().into_iter().filter_map(|request| request.issued);
         let answer_lost = issued.any(|pair| tokens().all(|token| token.expose() != pair.refresh_token));
-        // Without a stored record, the connection is lost if TikTok Shop has exchanged the code and the tokens were not
-        // stored. If TikTok Shop has not exchanged the code, nothing is lost.
-        let lost = match &stored {
-            Some(_) => !tokens().any(|token| self.stage.fake.honours(token.expose())),
-            None => answer_lost,
+        // Without a stored record, a connection is lost if TikTok Shop has exchanged the code and the tokens were not
+        // stored. An import is lost if TikTok Shop does not accept the token of the other system any more.
+        let lost = match (&stored, &self.call) {
+            (Some(_), _) => !tokens().any(|token| self.stage.fake.honours(token.expose())),
+            (None, Call::Import(grant)) => !self.stage.fake.honours(grant.refresh_token.expose()),
+            (None, _) => answer_lost,
         };
         if lost && !answer_lost {
             return Err("TikTok Shop honours no stored token, and has issued no other token".to_owned());
         }
 
         let is_stored = stored.is_some();
-        let call = if self.operation == Operation::Connect && !is_stored {
+        let call = if !is_stored && matches!(self.call, Call::Connect(_) | Call::Import(_)) {
             self.call.clone()
         } else if self.operation == Operation::Reconnect {
             // The stored pair may be so fresh that no refresh is due. A forced refresh shows whether the pair works.
@@ -54,7 +55,9 @@ impl Scene {
             Ok(connection) if !lost => (connection, None),
             Ok(_) => return Err("the call succeeded although TikTok Shop honours no stored token".to_owned()),
             Err(error) if lost => {
-                (self.reconnect(error, is_stored).await?, Some(if is_stored { TOKEN_REPLACED } else { CODE_SPENT }))
+                let spent_code = !is_stored && matches!(self.call, Call::Connect(_));
+                let cause = if spent_code { CODE_SPENT } else { TOKEN_REPLACED };
+                (self.reconnect(error, is_stored).await?, Some(cause))
             }
             Err(error) => {
                 return Err(format!("lost without a legal cause: {error} (stored after the kill: {})", found.stored));
@@ -67,7 +70,13 @@ impl Scene {
     /// Checks that the error and the row say that the connection is lost, and that a new consent restores the
     /// connection.
     async fn reconnect(&self, error: CallError, is_stored: bool) -> Result<Connection, String> {
-        let expected = if is_stored { "refresh-outcome-unknown" } else { "authorization-code-spent" };
+        let expected = if is_stored {
+            "refresh-outcome-unknown"
+        } else if matches!(self.call, Call::Import(_)) {
+            "authorization-revoked"
+        } else {
+            "authorization-code-spent"
+        };
         let actual = refusal::<()>(Err(error));
         if actual != ("reauthorize", expected.to_owned()) {
             return Err(format!("the call ended in {actual:?} instead of {expected}"));

@@ -8,6 +8,7 @@ use tiktok_shop_connector_core::record::TokenRecord;
 use tiktok_shop_host::boundary::BoundaryEvent;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, ConnectionStatus, UnixSeconds};
 use tiktok_shop_host::disconnect::DisconnectTarget;
+use tiktok_shop_host::existing_grant::ExistingGrant;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::RowEntry;
 use tiktok_shop_host::{CallError, ShopId};
@@ -55,7 +56,7 @@ impl Scene {
             updated.expect("a known seller");
         }
         let consents = match operation {
-            Operation::Connect => 0,
+            Operation::Connect | Operation::Import | Operation::ImportUnnamed => 0,
             Operation::Promotion => 2,
             Operation::Reconnect
             | Operation::Refresh
@@ -71,7 +72,13 @@ impl Scene {
             let connection = connect.make(stage.host_builder()).await.expect("a connection").connection();
             shops = connection.shops.into_iter().map(|shop| shop.id).collect();
         }
-        let call = prepare_call(operation, &stage, shops);
+        let call = if matches!(operation, Operation::Import | Operation::ImportUnnamed) {
+            let grant = stage.grant_in_another_system(SELLER).await;
+            let account = grant.account.clone().filter(|_| operation == Operation::Import);
+            Call::Import(ExistingGrant { account, ..grant })
+        } else {
+            prepare_call(operation, &stage, shops)
+        };
         let seen_before = stage.fake.requests().len();
         Self { stage, operation, call, seen_before }
     }
@@ -205,7 +212,10 @@ fn prepare_call(operation: Operation, stage: &Stage, shops: Vec<ShopId>) -> Call
     let mut shops = shops.into_iter();
     let mut shop = || shops.next().expect("a shop");
     match operation {
-        Operation::Connect => Call::Connect(stage.callback(SELLER, Decision::Allow)),
+        // The caller has prepared an import already.
+        Operation::Connect | Operation::Import | Operation::ImportUnnamed => {
+            Call::Connect(stage.callback(SELLER, Decision::Allow))
+        }
         Operation::Reconnect => {
             stage.advance(DAY);
             Call::Connect(stage.callback(SELLER, Decision::Allow))

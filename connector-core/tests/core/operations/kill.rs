@@ -1,7 +1,7 @@
 //! Kills calls before and after every effect (an access to the credentials, the storage or the network). The stored
 //! state is valid after each kill, and a later call continues from it.
 
-use super::{code, connect_all, connected, refresh_forced, refresh_when_due};
+use super::{code, connect_all, connected, import_of, importing, refresh_forced, refresh_when_due};
 use crate::samples::{
     NOW, account, customer, due, key, last_failure, outcome, pair_answer, refresh_token, shops_answer, shops_of,
     stored_form, tokens, with,
@@ -53,6 +53,10 @@ fn dies_refreshing(host: &ScriptedHost) {
 fn dies_connecting(host: &ScriptedHost) {
     let call = operation::connect::connect(host, customer(), None, code(), ShopPolicy::All);
     assert!(run_or_die(call).is_none(), "killed");
+}
+
+fn dies_importing(host: &ScriptedHost, account: Option<&str>) {
+    assert!(run_or_die(importing(host, account, "RT-1")).is_none(), "killed");
 }
 
 /// Starts the host again, and moves its clocks forward by 121 s. A claim lives for 120 s, so afterwards every claim has
@@ -206,6 +210,85 @@ fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
 }
 
 #[test]
+fn an_import_of_a_named_account_killed_anywhere_leaves_nothing_or_a_record_that_a_sweep_completes() {
+    for point in points(13) {
+        let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 1)).killed(point);
+        dies_importing(&host, Some("account-1"));
+        let stored = host.find_record(&key()).map(|record| tokens(&record));
+        let expected = match point {
+            Kill::Before(1..=3) | Kill::After(1..=2) => None,
+            Kill::Before(4..=5) | Kill::After(3..=4) => Some("- RT-1 []"),
+            Kill::Before(6..=7) | Kill::After(5..=6) => Some("- RT-1 [] claimed"),
+            Kill::Before(_) | Kill::After(_) => Some("AT-2 RT-2 [RT-1]"),
+        };
+        assert_eq!(stored.as_deref(), expected, "{point:?}");
+        if expected.is_none() {
+            assert!(host.sent().is_empty(), "{point:?}: the other system may use its token");
+            later(&host);
+            assert_eq!(outcome(&import_of(&host, Some("account-1"), "RT-1")), "ok", "{point:?}");
+        } else {
+            assert!(host.refresh_due_at().is_some(), "{point:?}: a sweep finds the record");
+            later(&host);
+            assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{point:?}");
+        }
+        is_whole(&host, point);
+    }
+}
+
+#[test]
+fn an_import_of_a_named_account_killed_anywhere_is_completed_by_the_same_import() {
+    for point in points(13) {
+        let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 1)).killed(point);
+        dies_importing(&host, Some("account-1"));
+        let has_pair = host.find_record(&key()).is_some_and(|record| !record.is_unconfirmed());
+        later(&host);
+        let expected = if has_pair { "already-connected" } else { "ok" };
+        assert_eq!(outcome(&import_of(&host, Some("account-1"), "RT-1")), expected, "{point:?}");
+        assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{point:?}");
+        is_whole(&host, point);
+    }
+}
+
+#[test]
+fn an_import_killed_before_its_row_is_written_is_due_at_once() {
+    for (account, saved) in [(Some("account-1"), 7), (None, 5)] {
+        let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 1)).killed(Kill::After(saved));
+        dies_importing(&host, account);
+        assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]", "{account:?}");
+        assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true), "{account:?}");
+    }
+}
+
+/// In these imports TikTok revokes the old refresh token. With a named account, and without one, the grant is lost only
+/// if the call is killed between TikTok's answer and the save of that answer.
+#[test]
+fn a_killed_import_loses_the_grant_only_if_tiktok_spent_the_token_unanswered() {
+    for (account, effects, expected) in
+        [(Some("account-1"), 13, [Kill::After(6), Kill::Before(7)]), (None, 11, [Kill::After(4), Kill::Before(5)])]
+    {
+        let mut lost = Vec::new();
+        for point in points(effects) {
+            let host = ScriptedHost::new().tiktok(tiktok(Replaced::IsRevoked, 1)).killed(point);
+            dies_importing(&host, account);
+            later(&host);
+            let is_stored = host.find_record(&key()).is_some();
+            let next = if is_stored { refresh_when_due(&host) } else { import_of(&host, account, "RT-1") };
+            match outcome(&next) {
+                "ok" => {}
+                "refresh-outcome-unknown" | "authorization-revoked" => {
+                    lost.push(point);
+                    continue;
+                }
+                other => panic!("{account:?} {point:?}: {other}"),
+            }
+            assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{account:?} {point:?}");
+            is_whole(&host, point);
+        }
+        assert_eq!(lost, expected, "{account:?}");
+    }
+}
+
+#[test]
 fn the_kill_points_above_cover_every_effect_of_an_undisturbed_call() {
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
@@ -214,6 +297,13 @@ fn the_kill_points_above_cover_every_effect_of_an_undisturbed_call() {
     let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0));
     assert_eq!(outcome(&connect_all(&host)), "ok");
     assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (11, Step::Send, Step::SwapToken));
+
+    for (account, effects, sends) in [(Some("account-1"), 13, 6), (None, 11, 4)] {
+        let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 1));
+        assert_eq!(outcome(&import_of(&host, account, "RT-1")), "ok");
+        let steps = host.effects();
+        assert_eq!((steps.len(), steps[sends - 1], steps[sends]), (effects, Step::Send, Step::SwapToken));
+    }
 
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&connect_all(&host)), "ok");

@@ -3,9 +3,10 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 28] = [
+pub(crate) const COMMANDS: [&str; 29] = [
     "authorization-url",
     "connect",
+    "import",
     "refresh",
     "list-shops",
     "list-connections",

@@ -16,6 +16,7 @@ mod examples;
 mod gate;
 mod getting_started;
 mod help;
+mod import;
 mod json;
 mod key_roll_out;
 mod key_service;

@@ -14,6 +14,7 @@ use crate::connection::{
 use crate::credentials::AppCredentials;
 use crate::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant};
 use crate::error::{Action, ConnectorError, Failure, Plugin};
+use crate::existing_grant::ExistingGrant;
 use crate::id::{AppKey, InvalidId, ShopId};
 use crate::refresh::{RefreshEffect, RefreshMode};
 use crate::seal::{OpenToken, OpenWrite};
@@ -32,6 +33,19 @@ impl From<Grant> for export::Grant {
                     StateCheck::AppStoreInstall => export::StateCheck::AppStoreInstall,
                 },
             }),
+            Grant::Existing(grant) => Self::Existing(grant.into()),
+        }
+    }
+}
+
+impl From<ExistingGrant> for export::ExistingGrant {
+    fn from(grant: ExistingGrant) -> Self {
+        Self {
+            account: grant.account.map(String::from),
+            refresh_token: grant.refresh_token.expose().to_owned(),
+            access_token: grant.access_token.map(|token| token.expose().to_owned()),
+            access_token_ends: grant.access_token_ends.map(|end| end.0),
+            refresh_token_ends: grant.refresh_token_ends.map(|end| end.0),
         }
     }
 }
@@ -605,8 +619,12 @@ mod tests {
             previous_app_secret: Some("s3cret".into()),
             authorization_link: None,
         };
-        let printed = format!("{grant:?} {code:?} {shop:?} {credentials:?}");
+        let existing = Grant::Existing(ExistingGrant {
+            access_token: Some("s3cret".into()),
+            ..ExistingGrant::new("s3cret".into())
+        });
+        let printed = format!("{grant:?} {code:?} {existing:?} {shop:?} {credentials:?}");
         assert!(!printed.contains("s3cret"), "{printed}");
-        assert_eq!(printed.matches("[redacted]").count(), 6);
+        assert_eq!(printed.matches("[redacted]").count(), 8);
     }
 }

@@ -81,7 +81,7 @@ impl Secrets {
         secrets
     }
 
-    /// Returns the secrets of the code or callback that a call exchanges for tokens.
+    /// Returns the secrets of the grant that a call turns into a connection.
     pub(crate) fn of_grant(grant: &Grant) -> Self {
         let secrets = Self::default();
         match grant {
@@ -95,6 +95,10 @@ impl Secrets {
                 if let StateCheck::Expected(state) = state {
                     secrets.learn(state.expose());
                 }
+            }
+            Grant::Existing(grant) => {
+                secrets.learn(grant.refresh_token.expose());
+                grant.access_token.iter().for_each(|token| secrets.learn(token.expose()));
             }
         }
         secrets

@@ -1,0 +1,672 @@
+//! `import`: connects customers with the tokens that another system holds.
+
+mod journal;
+mod lines;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anstyle::Style;
+use clap::Args;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use tiktok_shop_connector_core::error::{Cause, code};
+use tiktok_shop_host::connection::{Connection, ShopPolicy, UnixSeconds};
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::{AppKey, CallError, ConnectorHost, CustomerId};
+use tiktok_shop_private_file as private_file;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+
+use self::journal::{Journal, Outcome, State};
+use self::lines::{Digest, Line, Lines, Wanted, digest};
+use super::authorization_url::Shops;
+use crate::failure::Failure;
+use crate::output::{BAD, GOOD, Report};
+use crate::settings::{Creation, HostArgs, OpenedHost, OpenedStorage, one_line};
+
+/// Connect customers with the tokens of another system, so that no seller has to consent again
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Import {
+    /// File of JSON lines, or of CSV with a header; - for standard input
+    file: PathBuf,
+
+    /// Check every line, and send and store nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Sellers per second, 1 to 100; each seller takes two requests
+    #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = clap::value_parser!(u8).range(1..=100))]
+    per_second: u8,
+
+    /// Key of the app of lines that name no app; only if the tenant has several
+    #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
+    app: Option<AppKey>,
+
+    /// Shops that are linked if a line does not say: all (default) or exactly-one
+    #[arg(long, value_name = "WHICH", hide_possible_values = true)]
+    shops: Option<Shops>,
+
+    /// Journal of lines without an account; by default FILE.journal
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+
+    /// Send the tokens of lines in doubt again
+    #[arg(long)]
+    retry_in_doubt: bool,
+
+    #[command(flatten)]
+    settings: HostArgs,
+}
+
+const AFTER_HELP: &str = "\
+Stop all refreshes of the other system before the import: docs/moving-over.md lists the steps.
+The import sends each refresh token to TikTok Shop once. From then on, only this connector has the
+tokens. The file must be private (chmod 600). Its columns, or the members of its JSON objects:
+
+  customer            your id of the customer; required
+  refresh_token       the newest refresh token; required
+  account             the seller's open_id; with it, no crash can lose the tokens
+  app                 the key of the app to which the seller consented
+  access_token        the newest access token
+  access_token_ends   in Unix seconds, or as 2026-01-31T12:00:00Z
+  refresh_token_ends  likewise
+  shops               all or exactly-one
+
+The command prints a line for each line of the file:
+
+  connected          the customer is connected
+  already-connected  the account was connected before, and its connection keeps its own tokens
+  rejected           nothing was stored, and the line says why; in most cases, the seller must consent
+  later              TikTok Shop did not answer or limits the rate; run the same command again
+  in-doubt           an earlier run was killed after it had sent the token of a line without an
+                     account; if list-connections does not show the seller, try --retry-in-doubt
+  malformed          the line can't be used; nothing was sent
+
+To continue after a kill, run the same command again. It sends no token of a customer who is
+connected already. If TikTok Shop refuses the app, or the database fails, the import stops. If there
+is no database, import creates it, in a folder that exists. After Ctrl-C, SIGTERM or SIGHUP, the
+imports that have begun are finished.
+
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
+
+  $ echo '{\"customer\":\"customer-8\",\"refresh_token\":\"ROW_not-a-token\",\"account\":\"x\"}' |
+      tiktok-shop-harness import - --dry-run
+  1 to import, 0 without an account, 0 malformed; nothing was sent
+
+  $ printf 'customer,refresh_token,account\\ncustomer-8,ROW_not-a-token,x\\n' |
+      tiktok-shop-harness import -
+  line 2: customer-8: rejected: reauthorize: authorization-revoked: …
+  0 connected, 0 already connected, 1 rejected, 0 later, 0 in doubt, 0 malformed
+
+Exit status: 0 if every customer of the file is connected, or every line can be imported; 1 if not;
+2 if the file has no usable header; 7 if a signal stopped the import; for others see
+tiktok-shop-harness --help.";
+
+/// The maximum number of imports that run at the same time.
+const MAX_RUNNING: usize = 16;
+/// How many lines are read ahead.
+const READ_AHEAD: usize = 64;
+/// The longest time that the import waits after TikTok Shop has limited the rate.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// A customer of a line in doubt counts as connected if the connection began within this number of seconds after the
+/// request. A call ends earlier.
+const IN_DOUBT_SECONDS: u64 = 300;
+
+/// The result of one line, as JSON.
+#[derive(Serialize)]
+struct LineResult<'a> {
+    line: u64,
+    customer: Option<&'a str>,
+    account: Option<&'a str>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+/// The summary of an import.
+#[derive(Default, Serialize)]
+struct Imported {
+    connected: u64,
+    already_connected: u64,
+    rejected: u64,
+    later: u64,
+    in_doubt: u64,
+    malformed: u64,
+    stopped: bool,
+}
+
+/// The summary of a dry run.
+#[derive(Default, Serialize)]
+struct Checked {
+    to_import: u64,
+    without_account: u64,
+    malformed: u64,
+}
+
+/// The outcome of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Connected,
+    AlreadyConnected,
+    Rejected,
+    Later,
+    InDoubt,
+    Malformed,
+}
+
+impl Word {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::AlreadyConnected => "already-connected",
+            Self::Rejected => "rejected",
+            Self::Later => "later",
+            Self::InDoubt => "in-doubt",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    const fn style(self) -> Style {
+        match self {
+            Self::Connected | Self::AlreadyConnected => Style::new(),
+            Self::Rejected | Self::Later | Self::InDoubt | Self::Malformed => BAD,
+        }
+    }
+}
+
+impl Imported {
+    const fn count(&mut self, word: Word) {
+        match word {
+            Word::Connected => self.connected += 1,
+            Word::AlreadyConnected => self.already_connected += 1,
+            Word::Rejected => self.rejected += 1,
+            Word::Later => self.later += 1,
+            Word::InDoubt => self.in_doubt += 1,
+            Word::Malformed => self.malformed += 1,
+        }
+    }
+
+    const fn is_complete(&self) -> bool {
+        self.rejected + self.later + self.in_doubt + self.malformed == 0
+    }
+}
+
+/// An import of one line that has ended.
+struct Ended {
+    line: u64,
+    customer: CustomerId,
+    /// The digest of a line without an account.
+    journalled: Option<Digest>,
+    outcome: Result<Connection, CallError>,
+}
+
+/// What the program does after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    AlreadyConnected,
+    Rejected,
+    Later,
+    /// The same error would happen to every other line.
+    Stop,
+}
+
+/// The settings of the lines.
+struct Defaults {
+    app: Option<AppKey>,
+    shops: ShopPolicy,
+    retry_in_doubt: bool,
+    /// The path of the journal. `None` if the file is standard input and no option names a journal.
+    journal: Option<PathBuf>,
+}
+
+/// An import that is under way.
+struct Run<'a> {
+    host: ConnectorHost,
+    opened: OpenedStorage,
+    defaults: Defaults,
+    /// The journal is opened at the first line without an account.
+    journal: Option<Journal>,
+    ticks: Interval,
+    /// How long the next line has to wait, because TikTok Shop has limited the rate.
+    pause: Duration,
+    running: JoinSet<Ended>,
+    summary: Imported,
+    report: &'a mut Report,
+    bar: ProgressBar,
+}
+
+impl Import {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let Self { file, dry_run, per_second, app, shops, journal, retry_in_doubt, settings } = self;
+        let source = open(&file)?;
+        if dry_run {
+            return check(read_ahead(source), report).await;
+        }
+        let steps = if io::stderr().is_terminal() { count_lines(&file)? } else { 0 };
+        let shops = shops.map_or(ShopPolicy::All, ShopPolicy::from);
+        let defaults = Defaults { app, shops, retry_in_doubt, journal: journal.or_else(|| beside(&file)) };
+        let OpenedHost { host, opened, .. } = settings.open_or_create(Creation::Any, report).await?;
+        let mut ticks = interval(Duration::from_secs(1) / u32::from(per_second));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let bar = report.begin_progress("Importing", steps);
+        let run = Run {
+            host,
+            opened,
+            defaults,
+            journal: None,
+            ticks,
+            pause: Duration::ZERO,
+            running: JoinSet::new(),
+            summary: Imported::default(),
+            report,
+            bar,
+        };
+        run.all(read_ahead(source)).await
+    }
+}
+
+impl Run<'_> {
+    /// Imports the lines, waits for the imports that have begun, and prints the summary.
+    async fn all(mut self, mut lines: mpsc::Receiver<Result<Line, Failure>>) -> Result<(), Failure> {
+        let mut outcome = self.until_stopped(&mut lines).await;
+        while let Some(ended) = self.running.join_next().await {
+            let settled = self.settle(ended);
+            outcome = outcome.and(settled);
+        }
+        self.report.end_progress();
+        if !self.summary.is_complete() {
+            self.report.set_refused();
+        }
+        if self.report.is_json() {
+            self.report.json(&self.summary);
+        } else {
+            let Imported { connected, already_connected, rejected, later, in_doubt, malformed, stopped: _ } =
+                self.summary;
+            let style = if self.summary.is_complete() { GOOD } else { BAD };
+            let line = format!(
+                "{connected} connected, {already_connected} already connected, {rejected} rejected, {later} later, \
+                 {in_doubt} in doubt, {malformed} malformed"
+            );
+            self.report.styled(style, &line);
+        }
+        self.report.flush();
+        outcome?;
+        if self.summary.stopped {
+            return Err(Failure::Stopped("the other lines were not tried; run the same command again".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Begins the import of each line, until the file ends, a signal arrives or an error would happen to every line.
+    async fn until_stopped(&mut self, lines: &mut mpsc::Receiver<Result<Line, Failure>>) -> Result<(), Failure> {
+        let stop = self.report.stop.clone();
+        while !self.summary.stopped {
+            let line = tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    self.summary.stopped = true;
+                    None
+                }
+                line = lines.recv() => line,
+            };
+            match line {
+                Some(line) => self.line(line?).await?,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn line(&mut self, line: Line) -> Result<(), Failure> {
+        let Line { number, wanted } = line;
+        let Wanted { customer, app, grant, shops } = match wanted {
+            Ok(wanted) => wanted,
+            Err(why) => {
+                let malformed = LineResult { why: Some(&why), ..LineResult::new(number, Word::Malformed) };
+                self.print(Word::Malformed, &malformed);
+                return Ok(());
+            }
+        };
+        let app = app.or_else(|| self.defaults.app.clone());
+        let journalled = match &grant.account {
+            Some(_) => None,
+            None => {
+                let tenant = self.opened.tenant.as_str();
+                Some(digest(&["line", tenant, customer.as_str(), grant.refresh_token.expose()]))
+            }
+        };
+        if let Some(mark) = &journalled {
+            let state = self.journal()?.state(mark);
+            match state {
+                Some(State::Connected) => {
+                    self.already_connected(number, &customer);
+                    return Ok(());
+                }
+                Some(State::Begun(since)) if !self.defaults.retry_in_doubt => {
+                    return self.doubt(number, &customer, mark, since).await;
+                }
+                Some(State::Begun(_)) | None => {}
+            }
+        }
+        if !self.turn().await? {
+            return Ok(());
+        }
+        if let Some(mark) = &journalled {
+            let now = self.opened.now();
+            self.journal()?.begin(mark, now)?;
+        }
+        let (host, tenant) = (self.host.clone(), self.opened.tenant.clone());
+        let shops = shops.unwrap_or(self.defaults.shops);
+        self.running.spawn(async move {
+            let outcome = host.import_grant(&tenant, &customer, app.as_ref(), grant, shops).await;
+            Ended { line: number, customer, journalled, outcome }
+        });
+        Ok(())
+    }
+
+    /// Waits until the next import may begin. Returns false if a signal arrives meanwhile.
+    async fn turn(&mut self) -> Result<bool, Failure> {
+        while let Some(ended) = self.running.try_join_next() {
+            self.settle(ended)?;
+        }
+        while self.running.len() >= MAX_RUNNING {
+            let Some(ended) = self.running.join_next().await else { break };
+            self.settle(ended)?;
+        }
+        let (stop, pause) = (self.report.stop.clone(), std::mem::take(&mut self.pause));
+        let ticks = &mut self.ticks;
+        let turn = async {
+            sleep(pause).await;
+            ticks.tick().await;
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                self.summary.stopped = true;
+                Ok(false)
+            }
+            () = turn => Ok(true),
+        }
+    }
+
+    fn journal(&mut self) -> Result<&mut Journal, Failure> {
+        let journal = match (self.journal.take(), &self.defaults.journal) {
+            (Some(journal), _) => journal,
+            (None, Some(path)) => Journal::open(path)?,
+            (None, None) => {
+                let text = "standard input has a line without an account; name a journal with --journal FILE";
+                return Err(Failure::Malformed(text.to_owned()));
+            }
+        };
+        Ok(self.journal.insert(journal))
+    }
+
+    /// Decides a line without an account, whose token an earlier run has sent. The customer is connected if one of the
+    /// customer's connections began during the call of the earlier run.
+    async fn doubt(
+        &mut self,
+        number: u64,
+        customer: &CustomerId,
+        mark: &Digest,
+        since: UnixSeconds,
+    ) -> Result<(), Failure> {
+        let connections = self.host.list_connections(&self.opened.tenant, customer).await?;
+        let until = since.0.saturating_add(IN_DOUBT_SECONDS);
+        if connections.iter().any(|connection| (since.0..=until).contains(&connection.granted_at.0)) {
+            self.journal()?.end(mark, Outcome::Connected)?;
+            self.already_connected(number, customer);
+            return Ok(());
+        }
+        let why = "an earlier run was killed after it had sent the token; TikTok Shop may have replaced it. Next: see \
+                   list-connections, or run import with --retry-in-doubt";
+        let customer = Some(customer.as_str());
+        self.print(Word::InDoubt, &LineResult { customer, why: Some(why), ..LineResult::new(number, Word::InDoubt) });
+        Ok(())
+    }
+
+    fn already_connected(&mut self, number: u64, customer: &CustomerId) {
+        let word = Word::AlreadyConnected;
+        let customer = Some(customer.as_str());
+        self.print(word, &LineResult { customer, ..LineResult::new(number, word) });
+    }
+
+    /// Prints the outcome of an import, and records it in the journal. Returns an error if the import must stop.
+    fn settle(&mut self, ended: Result<Ended, JoinError>) -> Result<(), Failure> {
+        let ended = ended.map_err(|_| Failure::Unavailable("an import ended without a result".to_owned()))?;
+        let Ended { line, customer, journalled, outcome } = ended;
+        let customer = customer.as_str();
+        let recorded = match &outcome {
+            Ok(_) => Some(Outcome::Connected),
+            Err(CallError::Connector(error)) => match verdict(error.action(), &error.failure().code) {
+                Verdict::AlreadyConnected => Some(Outcome::Connected),
+                Verdict::Rejected | Verdict::Later => Some(Outcome::NotConnected),
+                Verdict::Stop => None,
+            },
+            // Nobody knows whether TikTok Shop has acted, so the line stays in doubt.
+            Err(_) => None,
+        };
+        if let (Some(mark), Some(recorded)) = (&journalled, recorded) {
+            self.journal()?.end(mark, recorded)?;
+        }
+        let error = match outcome {
+            Ok(connection) => {
+                let failure = connection.last_failure.as_ref().map(|past| &past.failure);
+                let why = failure.map(ToString::to_string);
+                let result = LineResult {
+                    customer: Some(customer),
+                    account: Some(connection.key.account.as_str()),
+                    code: failure.map(|failure| failure.code.as_str()),
+                    why: why.as_deref(),
+                    ..LineResult::new(line, Word::Connected)
+                };
+                self.print(Word::Connected, &result);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let verdict = match &error {
+            CallError::Connector(error) => {
+                if let (Action::RetryAfter(pause), true) = (error.action(), error.failure().code == RATE_LIMITED) {
+                    self.pause = pause.min(MAX_PAUSE);
+                }
+                verdict(error.action(), &error.failure().code)
+            }
+            CallError::Busy { .. } | CallError::DeadlineExceeded { .. } => Verdict::Later,
+            CallError::Trapped { .. }
+            | CallError::Exhausted { .. }
+            | CallError::ContractBroken { .. }
+            | CallError::NoRandomness { .. }
+            | CallError::NotRecorded { .. }
+            | CallError::Aborted { .. }
+            | _ => Verdict::Stop,
+        };
+        let word = match verdict {
+            Verdict::AlreadyConnected => Word::AlreadyConnected,
+            Verdict::Rejected => Word::Rejected,
+            Verdict::Later | Verdict::Stop => Word::Later,
+        };
+        let failure = Failure::from(error.clone());
+        let why = (verdict != Verdict::AlreadyConnected).then(|| self.report.error_report(&failure).line());
+        let result = LineResult {
+            customer: Some(customer),
+            code: Some(error.code()),
+            why: why.as_deref(),
+            ..LineResult::new(line, word)
+        };
+        self.print(word, &result);
+        if verdict == Verdict::Stop { Err(failure) } else { Ok(()) }
+    }
+
+    fn print(&mut self, word: Word, result: &LineResult<'_>) {
+        self.bar.inc(1);
+        self.summary.count(word);
+        if self.report.is_json() {
+            self.report.json(result);
+        } else {
+            let customer = result.customer.map(|customer| format!("{customer}: ")).unwrap_or_default();
+            let why = result.why.map(|why| format!(": {why}")).unwrap_or_default();
+            self.report.styled(word.style(), &format!("line {}: {customer}{}{why}", result.line, word.as_str()));
+        }
+        self.report.flush();
+    }
+}
+
+impl LineResult<'_> {
+    const fn new(line: u64, word: Word) -> Self {
+        Self { line, customer: None, account: None, outcome: word.as_str(), code: None, why: None }
+    }
+}
+
+const RATE_LIMITED: &str = Cause::RateLimited.code();
+
+/// Decides what an error of the connector means for the line and for the import.
+fn verdict(action: Action, error_code: &str) -> Verdict {
+    match action {
+        Action::InvalidRequest if error_code == code::ALREADY_CONNECTED => Verdict::AlreadyConnected,
+        // Another line may name another app.
+        Action::Misconfigured if error_code == Cause::AppUnknown.code() => Verdict::Rejected,
+        Action::InvalidRequest | Action::Reauthorize | Action::Upstream => Verdict::Rejected,
+        Action::RetryAfter(_) | Action::StorageConflict => Verdict::Later,
+        Action::Misconfigured | Action::StorageFailed | Action::Internal => Verdict::Stop,
+    }
+}
+
+/// Checks the lines of a file and sends nothing.
+async fn check(mut lines: mpsc::Receiver<Result<Line, Failure>>, report: &mut Report) -> Result<(), Failure> {
+    let mut checked = Checked::default();
+    let stop = report.stop.clone();
+    loop {
+        let line = tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                return Err(Failure::Stopped("the other lines were not checked; nothing was sent".to_owned()));
+            }
+            line = lines.recv() => line,
+        };
+        let Some(line) = line else { break };
+        let Line { number, wanted } = line?;
+        match wanted {
+            Ok(Wanted { grant, .. }) => {
+                checked.to_import += 1;
+                checked.without_account += u64::from(grant.account.is_none());
+            }
+            Err(why) => {
+                checked.malformed += 1;
+                let word = Word::Malformed;
+                if report.is_json() {
+                    report.json(&LineResult { why: Some(&why), ..LineResult::new(number, word) });
+                } else {
+                    report.styled(word.style(), &format!("line {number}: {}: {why}", word.as_str()));
+                }
+                report.flush();
+            }
+        }
+    }
+    if checked.malformed > 0 {
+        report.set_refused();
+    }
+    if report.is_json() {
+        report.json(&checked);
+    } else {
+        let Checked { to_import, without_account, malformed } = checked;
+        let style = if malformed > 0 { BAD } else { GOOD };
+        let counts = format!("{to_import} to import, {without_account} without an account, {malformed} malformed");
+        report.styled(style, &format!("{counts}; nothing was sent"));
+    }
+    Ok(())
+}
+
+fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Opens the file, which must be private, or standard input.
+fn open(file: &Path) -> Result<Box<dyn BufRead + Send>, Failure> {
+    if is_standard_input(file) {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    Ok(Box::new(BufReader::new(open_file(file)?)))
+}
+
+fn open_file(file: &Path) -> Result<File, Failure> {
+    let missing = || Failure::Unavailable(format!("{}: there is no such file", file.display()));
+    private_file::open_private(file)?.ok_or_else(missing)
+}
+
+/// Returns the path of the journal of a file: the path of the file with `.journal` at its end. `None` for standard
+/// input.
+fn beside(file: &Path) -> Option<PathBuf> {
+    let mut name = file.file_name().filter(|_| !is_standard_input(file))?.to_owned();
+    name.push(".journal");
+    Some(file.with_file_name(name))
+}
+
+/// Counts the lines of a file, for the progress bar. Returns 0 for standard input.
+fn count_lines(file: &Path) -> Result<u64, Failure> {
+    if is_standard_input(file) {
+        return Ok(0);
+    }
+    let mut source = BufReader::new(open_file(file)?);
+    let mut number: u64 = 0;
+    loop {
+        let buffer = source.fill_buf().map_err(|error| Failure::Unavailable(format!("{}: {error}", file.display())))?;
+        let length = buffer.len();
+        if length == 0 {
+            return Ok(number);
+        }
+        number += buffer.iter().filter(|byte| **byte == b'\n').count() as u64;
+        source.consume(length);
+    }
+}
+
+/// Reads the lines on a separate thread, because a read may wait for standard input. The thread ends when the receiver
+/// is dropped.
+fn read_ahead(source: Box<dyn BufRead + Send>) -> mpsc::Receiver<Result<Line, Failure>> {
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    let _thread = spawn_blocking(move || {
+        for line in Lines::new(source) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_error_that_would_happen_to_every_line_stops_the_import() {
+        let pause = Duration::from_secs(7);
+        for (action, code, expected) in [
+            (Action::InvalidRequest, "already-connected", Verdict::AlreadyConnected),
+            (Action::InvalidRequest, "account-of-another-app", Verdict::Rejected),
+            (Action::InvalidRequest, "not-a-seller", Verdict::Rejected),
+            (Action::Reauthorize, "authorization-revoked", Verdict::Rejected),
+            (Action::Upstream, "tiktok-refused", Verdict::Rejected),
+            (Action::Misconfigured, "app-unknown", Verdict::Rejected),
+            (Action::RetryAfter(pause), "rate-limited", Verdict::Later),
+            (Action::StorageConflict, "storage-conflict", Verdict::Later),
+            (Action::Misconfigured, "app-rejected", Verdict::Stop),
+            (Action::StorageFailed, "token-not-saved", Verdict::Stop),
+            (Action::Internal, "internal", Verdict::Stop),
+        ] {
+            assert_eq!(verdict(action, code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_journal_is_beside_the_file() {
+        assert_eq!(beside(Path::new("/a/sellers.csv")), Some(PathBuf::from("/a/sellers.csv.journal")));
+        assert_eq!(beside(Path::new("-")), None);
+    }
+}

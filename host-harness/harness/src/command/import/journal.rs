@@ -1,0 +1,158 @@
+//! The journal of an import: a private file that remembers the lines without an account. Only TikTok's answer names the
+//! account of such a line, so the storage can't tell whether the line was imported.
+//!
+//! A line is written into the journal before its token is sent, and again after TikTok's answer. The journal contains
+//! digests, but no token and no customer.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_private_file as private_file;
+
+use super::lines::Digest;
+use crate::failure::Failure;
+
+/// The maximum length of a journal: 1 GiB. It has at most 130 bytes for each line of the import.
+const MAX_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// What the journal says about a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The token was sent at this time, and the program ended before it knew the outcome.
+    Begun(UnixSeconds),
+    /// The customer is connected.
+    Connected,
+}
+
+/// The outcome of a line, if it is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Connected,
+    /// The customer is not connected, and a later run may send the token again.
+    NotConnected,
+}
+
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    states: HashMap<Digest, State>,
+}
+
+impl Journal {
+    /// Opens the journal, or creates it. Only one import at a time can use a journal.
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let file = private_file::open_to_append(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::Refused(format!("another import uses the journal {}", path.display())));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(path, &error)),
+        }
+        let text = private_file::read(path, MAX_BYTES)?.unwrap_or_default();
+        let mut journal = Self { path: path.to_owned(), file, states: read(&text) };
+        // A crash may have cut off the last line.
+        if !text.is_empty() && !text.ends_with('\n') {
+            journal.write("\n")?;
+        }
+        Ok(journal)
+    }
+
+    /// Returns what the journal says about a line. `None` if the token of the line may be sent.
+    pub(super) fn state(&self, line: &Digest) -> Option<State> {
+        self.states.get(line).copied()
+    }
+
+    /// Records that the token of a line is about to be sent.
+    pub(super) fn begin(&mut self, line: &Digest, at: UnixSeconds) -> Result<(), Failure> {
+        self.write(&format!("begun {} {}\n", hex::encode(line), at.0))
+    }
+
+    /// Records the outcome of a line.
+    pub(super) fn end(&mut self, line: &Digest, outcome: Outcome) -> Result<(), Failure> {
+        let word = match outcome {
+            Outcome::Connected => "connected",
+            Outcome::NotConnected => "ended",
+        };
+        self.write(&format!("{word} {}\n", hex::encode(line)))
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        written.map_err(|error| failed(&self.path, &error))
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::Unavailable(format!("journal {}: {error}", path.display()))
+}
+
+/// Reads the lines of a journal. Ignores a line that was cut off: its token was not sent, because the journal is
+/// written first.
+fn read(text: &str) -> HashMap<Digest, State> {
+    let mut states = HashMap::new();
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        let (word, digest, at) = (words.next(), words.next().and_then(decoded), words.next());
+        let Some(digest) = digest else { continue };
+        match (word, at.and_then(|at| at.parse().ok())) {
+            (Some("begun"), Some(at)) => {
+                states.insert(digest, State::Begun(UnixSeconds(at)));
+            }
+            (Some("connected"), None) => {
+                states.insert(digest, State::Connected);
+            }
+            (Some("ended"), None) => {
+                states.remove(&digest);
+            }
+            (_, _) => {}
+        }
+    }
+    states
+}
+
+fn decoded(text: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    hex::decode_to_slice(text, &mut digest).ok().map(|()| digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: [Digest; 3] = [[1; 16], [2; 16], [3; 16]];
+    const AT: UnixSeconds = UnixSeconds(1_767_225_600);
+
+    #[test]
+    fn a_journal_remembers_what_became_of_each_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.journal");
+        let mut journal = Journal::open(&path).unwrap();
+        for line in &LINES {
+            assert_eq!(journal.state(line), None);
+            journal.begin(line, AT).unwrap();
+        }
+        journal.end(&LINES[0], Outcome::Connected).unwrap();
+        journal.end(&LINES[1], Outcome::NotConnected).unwrap();
+        assert!(matches!(Journal::open(&path), Err(Failure::Refused(_))), "another import uses it");
+        drop(journal);
+        let journal = Journal::open(&path).unwrap();
+        let states = LINES.map(|line| journal.state(&line));
+        assert_eq!(states, [Some(State::Connected), None, Some(State::Begun(AT))]);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.journal");
+        private_file::create(&path, &format!("begun {}", hex::encode(LINES[0]))).unwrap();
+        let mut journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.state(&LINES[0]), None);
+        journal.begin(&LINES[1], AT).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(&path).unwrap().state(&LINES[1]), Some(State::Begun(AT)));
+    }
+}

@@ -1,0 +1,255 @@
+//! Tests the command `import`: a file of the tokens that another system holds.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+
+use fake_tiktok_shop::{Decision, Fault};
+use serde_json::{Value, json};
+
+use crate::Run;
+use crate::gate::{Gate, REFRESH, send};
+use crate::stage::Stage;
+
+const TOKEN_REFRESH: &str = "/api/v2/token/refresh";
+const HEADER: &str = "customer,refresh_token,account";
+
+/// Another system, with a home folder and a database of its own.
+struct OtherSystem<'a> {
+    stage: &'a Stage,
+    database: String,
+}
+
+/// The tokens of one seller in the other system.
+struct Held {
+    account: String,
+    refresh_token: String,
+}
+
+impl<'a> OtherSystem<'a> {
+    fn new(stage: &'a Stage) -> Self {
+        let database = format!("sqlite:{}", stage.home().join("other-system.sqlite").display());
+        stage.ok(&format!("migrate --storage {database}"), "");
+        Self { stage, database }
+    }
+
+    /// Connects a seller in the other system, and returns the tokens that this system holds.
+    fn held(&self, seller: &str) -> Held {
+        let Self { stage, database } = self;
+        let link = stage.link(&format!("{seller} --storage {database}"));
+        let callback = stage.decide(&link, seller, Decision::Allow);
+        stage.ok(&format!("connect --storage {database}"), &callback);
+        let issued = stage.fake.issued(&stage.app().service_id, seller).unwrap();
+        let refresh_token = issued.refresh_tokens.last().unwrap().token.clone();
+        Held { account: issued.open_id.unwrap(), refresh_token }
+    }
+}
+
+/// Writes a private file into the home folder of the stage.
+fn write(stage: &Stage, lines: &[String]) -> PathBuf {
+    let path = stage.home().join("sellers.csv");
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+/// Runs `import` with these arguments. Returns the exit status and the lines that it prints.
+fn import(stage: &Stage, file: &Path, arguments: &str) -> (Option<i32>, Vec<String>) {
+    let command = stage.command(&format!("import {} --per-second 100 {arguments}", file.display()));
+    let Run { status, stdout, .. } = stage.run(command, "");
+    (status, stdout.lines().map(str::to_owned).collect())
+}
+
+fn requests(stage: &Stage) -> usize {
+    stage.fake.requests().iter().filter(|request| request.path == TOKEN_REFRESH).count()
+}
+
+#[test]
+fn the_sellers_of_a_file_are_connected_once() {
+    let stage = Stage::new();
+    let other = OtherSystem::new(&stage);
+    let (first, second) = (other.held("one-shop"), other.held("several-regions"));
+    let line = |customer: &str, held: &Held| format!("{customer},{},{}", held.refresh_token, held.account);
+    let file = write(&stage, &[HEADER.to_owned(), line("customer-1", &first), line("customer-2", &second)]);
+
+    let (status, printed) = import(&stage, &file, "--dry-run");
+    let checked = "2 to import, 0 without an account, 0 malformed; nothing was sent";
+    assert_eq!((status, printed), (Some(0), vec![checked.to_owned()]));
+    assert_eq!(requests(&stage), 0);
+
+    let (status, mut printed) = import(&stage, &file, "");
+    let summary = printed.pop().unwrap();
+    printed.sort();
+    assert_eq!(
+        (status, printed),
+        (Some(0), vec!["line 2: customer-1: connected".to_owned(), "line 3: customer-2: connected".to_owned()])
+    );
+    let counts = "2 connected, 0 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
+    assert_eq!((summary.as_str(), requests(&stage)), (counts, 2));
+    assert_eq!(stage.json("list-shops customer-2", "").len(), 3);
+    let event = stage.json("events", "").remove(0);
+    assert_eq!((&event["event"], &event["cause"]), (&json!("connected"), &json!("import")));
+
+    let (status, printed) = import(&stage, &file, "");
+    let counts = "0 connected, 2 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
+    assert_eq!((status, printed.last().unwrap().as_str(), requests(&stage)), (Some(0), counts, 2));
+    assert!(!file.with_file_name("sellers.csv.journal").exists(), "every line has an account");
+}
+
+#[test]
+fn each_line_is_reported_and_a_bad_line_stops_nothing() {
+    let stage = Stage::new();
+    let other = OtherSystem::new(&stage);
+    let held = other.held("one-shop");
+    let good = json!({"customer": "customer-1", "refresh_token": held.refresh_token, "account": held.account});
+    let rejected = json!({"customer": "customer-2", "refresh_token": "ROW_never-issued", "account": "x"});
+    let file = write(
+        &stage,
+        &[
+            rejected.to_string(),
+            "{\"customer\":\"customer-3\"}".to_owned(),
+            "y".repeat(1 << 20),
+            good.to_string(),
+            good.to_string(),
+        ],
+    );
+    let (status, printed) = import(&stage, &file, "--json");
+    assert_eq!(status, Some(1));
+    let mut lines: Vec<Value> = printed.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.pop().unwrap();
+    let expected = json!({
+        "connected": 1, "already_connected": 0, "rejected": 1, "later": 0, "in_doubt": 0, "malformed": 3,
+        "stopped": false,
+    });
+    assert_eq!(summary, expected);
+    lines.sort_by_key(|line| line["line"].as_u64());
+    let outcomes: Vec<_> = lines.iter().map(|line| (&line["outcome"], &line["customer"])).collect();
+    let (malformed, null) = (json!("malformed"), json!(null));
+    assert_eq!(
+        outcomes,
+        [
+            (&json!("rejected"), &json!("customer-2")),
+            (&malformed, &null),
+            (&malformed, &null),
+            (&json!("connected"), &json!("customer-1")),
+            (&malformed, &null),
+        ]
+    );
+    assert_eq!(lines[0]["code"], json!("authorization-revoked"));
+    let why: Vec<_> = [1, 2, 4].iter().map(|at: &usize| lines[*at]["why"].as_str().unwrap()).collect();
+    let expected = ["refresh_token is missing", "the line is longer than 64 KiB", "line 4 has the same refresh token"];
+    assert_eq!(why, expected);
+    assert_eq!(lines[3]["account"], json!(held.account));
+}
+
+#[test]
+fn an_unusable_file_is_refused_before_anything_is_opened() {
+    let stage = Stage::new();
+    let file = write(&stage, &[HEADER.to_owned()]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let command = || stage.command(&format!("import {}", file.display()));
+    let (status, line) = stage.error(command(), "");
+    assert_eq!(status, Some(3));
+    assert!(line.ends_with("other users can read or write it (mode 644); make it private with chmod 600"), "{line}");
+    fs::remove_file(&file).unwrap();
+    let (status, line) = stage.error(command(), "");
+    assert_eq!((status, line), (Some(3), format!("{}: there is no such file", file.display())));
+
+    let dry = || stage.command("import - --dry-run");
+    for (input, expected) in [
+        ("", "the file is empty"),
+        ("a,b\n", "line 1: column 1 of the header is none of "),
+        ("customer,account\n", "line 1: the header has no column refresh_token"),
+    ] {
+        let (status, line) = stage.error(dry(), input);
+        assert_eq!(status, Some(2), "{input}");
+        assert!(line.starts_with(expected), "{line}");
+    }
+}
+
+#[test]
+fn a_line_that_meets_a_rate_limit_is_imported_by_the_next_run() {
+    let stage = Stage::new();
+    let other = OtherSystem::new(&stage);
+    let lines = ["one-shop", "several-regions", "cross-border"].map(|seller| {
+        let held = other.held(seller);
+        format!("{seller},{},{}", held.refresh_token, held.account)
+    });
+    let file = write(&stage, &[&[HEADER.to_owned()][..], &lines].concat());
+    let name = "HTTP 429, Retry-After: 0";
+    stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap());
+    let (status, printed) = import(&stage, &file, "");
+    assert_eq!(status, Some(1));
+    assert!(printed.iter().any(|line| line.contains(": later: retry-after: rate-limited: ")), "{printed:?}");
+    let counts = "2 connected, 0 already connected, 0 rejected, 1 later, 0 in doubt, 0 malformed";
+    assert_eq!(printed.last().unwrap(), counts);
+    let (status, printed) = import(&stage, &file, "");
+    let counts = "1 connected, 2 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
+    assert_eq!((status, printed.last().unwrap().as_str()), (Some(0), counts));
+}
+
+/// The import is killed while TikTok Shop has its requests. Nobody is refreshed twice: with an account, the claim is in
+/// the storage. Without one, the line is in the journal.
+#[test]
+fn a_killed_import_is_continued_without_refreshing_anybody_twice() {
+    let stage = Stage::new();
+    let other = OtherSystem::new(&stage);
+    let (named, unnamed) = (other.held("one-shop"), other.held("several-regions"));
+    let file = write(
+        &stage,
+        &[
+            HEADER.to_owned(),
+            format!("customer-1,{},{}", named.refresh_token, named.account),
+            format!("customer-2,{},", unnamed.refresh_token),
+        ],
+    );
+    stage.ok("migrate", "");
+    let gate = Gate::before(&stage, REFRESH);
+    let arguments = format!("import {} --per-second 100", file.display());
+    let mut killed = gate.command(&stage, &[], &arguments).spawn().unwrap();
+    (0..2).for_each(|_| gate.wait_for_request());
+    send("KILL", &killed);
+    assert_eq!(killed.wait().unwrap().signal(), Some(9));
+
+    let (status, mut printed) = import(&stage, &file, "");
+    let summary = printed.pop().unwrap();
+    printed.sort();
+    assert_eq!((status, printed.len()), (Some(1), 2), "{printed:?}");
+    assert!(printed[0].starts_with("line 2: customer-1: later: retry-after: refresh-in-progress: "), "{printed:?}");
+    assert!(printed[1].starts_with("line 3: customer-2: in-doubt: an earlier run was killed"), "{printed:?}");
+    let counts = "0 connected, 0 already connected, 0 rejected, 1 later, 1 in doubt, 0 malformed";
+    assert_eq!(summary, counts);
+
+    stage.advance(121);
+    let (status, printed) = import(&stage, &file, "--retry-in-doubt");
+    let counts = "2 connected, 0 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
+    assert_eq!((status, printed.last().unwrap().as_str()), (Some(0), counts), "{printed:?}");
+    let journal = file.with_file_name("sellers.csv.journal");
+    assert_eq!(fs::metadata(&journal).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&journal).unwrap();
+    assert!(!text.contains(&unnamed.refresh_token) && !text.contains("customer"), "the journal has only digests");
+
+    let sent = requests(&stage);
+    let (status, printed) = import(&stage, &file, "");
+    let counts = "0 connected, 2 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
+    assert_eq!((status, printed.last().unwrap().as_str(), requests(&stage)), (Some(0), counts, sent));
+}
+
+#[test]
+fn standard_input_needs_a_journal_for_a_line_without_an_account() {
+    let stage = Stage::new();
+    let other = OtherSystem::new(&stage);
+    let held = other.held("one-shop");
+    let lines = format!("customer,refresh-token\ncustomer-1,{}\n", held.refresh_token);
+    let Run { status, stderr, .. } = stage.run(stage.command("import -"), &lines);
+    assert_eq!(status, Some(2));
+    assert!(stderr.contains("standard input has a line without an account; name a journal with --journal FILE"));
+    assert_eq!(requests(&stage), 0);
+    let journal = stage.home().join("journal");
+    let with_journal = format!("import - --journal {}", journal.display());
+    let expected = "line 2: customer-1: connected\n1 connected, 0 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed\n";
+    assert_eq!(stage.ok(&with_journal, &lines), expected);
+    assert_eq!(requests(&stage), 1);
+}

@@ -1,0 +1,107 @@
+//! Imports the tokens of sellers who have consented in another system, so that these sellers need not consent again.
+
+use std::fmt;
+
+use tiktok_shop_connector_core::existing_grant::check_token;
+
+use crate::connect::Grant;
+use crate::connection::{Connection, ShopPolicy, UnixSeconds};
+use crate::error::CallError;
+use crate::host::ConnectorHost;
+use crate::id::{AccountId, AppKey, CustomerId, TenantId};
+use crate::secret::Secret;
+
+/// The tokens of one seller that another system holds.
+#[derive(Debug, Clone)]
+pub struct ExistingGrant {
+    /// TikTok's `open_id`, if the other system knows it. With the account, the import is safe against a crash at any
+    /// point. Without it, the tokens are lost if the host crashes between TikTok's answer and the save of this answer.
+    pub account: Option<AccountId>,
+    /// The newest refresh token of the other system.
+    pub refresh_token: Secret,
+    /// The newest access token, if the other system has it. The connection uses it until TikTok has answered.
+    pub access_token: Option<Secret>,
+    /// When the access token expires, if the other system knows it.
+    pub access_token_ends: Option<UnixSeconds>,
+    /// When the refresh token expires, if the other system knows it.
+    pub refresh_token_ends: Option<UnixSeconds>,
+}
+
+impl ExistingGrant {
+    /// Returns a grant of which only the refresh token is known.
+    #[must_use]
+    pub const fn new(refresh_token: Secret) -> Self {
+        Self { account: None, refresh_token, access_token: None, access_token_ends: None, refresh_token_ends: None }
+    }
+
+    /// Checks the form of the tokens, without a request. `import_grant` refuses a grant that fails this check
+    /// (`grant-malformed`).
+    ///
+    /// # Errors
+    /// Names the token that has another form.
+    pub fn check(&self) -> Result<(), MalformedToken> {
+        let check = |token: &Secret, kind| check_token(token.expose()).map_err(|_| MalformedToken(kind));
+        check(&self.refresh_token, "refresh token")?;
+        self.access_token.as_ref().map_or(Ok(()), |token| check(token, "access token"))
+    }
+}
+
+/// A token is not in the form of TikTok Shop's tokens. The error does not contain the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MalformedToken(&'static str);
+
+impl fmt::Display for MalformedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} is not 1 to 4096 visible ASCII characters", self.0)
+    }
+}
+
+impl std::error::Error for MalformedToken {}
+
+impl ConnectorHost {
+    /// Connects a customer with the tokens that another system holds. `app` is the app that the seller consented to;
+    /// `None` means the tenant's only app.
+    ///
+    /// The other system must have stopped its refreshes before this call. The call sends the refresh token to TikTok
+    /// once, so that from then on only this connector has the tokens. Then it reads the shops. If TikTok rejects the
+    /// token, or certainly did not act, nothing stays stored.
+    ///
+    /// # Errors
+    /// See [`CallError`]. `InvalidRequest` with the code `already-connected` means that the account is connected
+    /// already and keeps its own tokens. `RetryAfter` means that the same call may be made again after the pause.
+    pub async fn import_grant(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        app: Option<&AppKey>,
+        grant: ExistingGrant,
+        shops: ShopPolicy,
+    ) -> Result<Connection, CallError> {
+        self.connect(tenant, customer, app, Grant::Existing(grant), shops).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_token_is_named_and_not_shown() {
+        let with_access = |text: &str| ExistingGrant {
+            access_token: Some(Secret::from(text)),
+            ..ExistingGrant::new(Secret::from("ROW_refresh"))
+        };
+        let refused = |grant: &ExistingGrant| grant.check().err().map(|error| error.to_string());
+        assert_eq!(refused(&with_access("ROW_access")), None);
+        let message = "the access token is not 1 to 4096 visible ASCII characters";
+        assert_eq!(refused(&with_access("ROW access")).as_deref(), Some(message));
+        let message = "the refresh token is not 1 to 4096 visible ASCII characters";
+        assert_eq!(refused(&ExistingGrant::new(Secret::from(""))).as_deref(), Some(message));
+    }
+
+    #[test]
+    fn the_debug_output_shows_no_token() {
+        let grant = ExistingGrant { access_token: Some("ROW_a".into()), ..ExistingGrant::new("ROW_r".into()) };
+        assert!(!format!("{grant:?}").contains("ROW_"));
+    }
+}
