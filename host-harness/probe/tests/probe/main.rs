@@ -1,0 +1,136 @@
+//! Runs the probe against fakes with random settings, and compares its report with these settings.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod draw;
+mod failing;
+mod world;
+
+use std::collections::BTreeMap;
+
+use draw::Draw;
+use futures::StreamExt as _;
+use tiktok_shop_probe::finding::Finding;
+use tiktok_shop_probe::report::Ended;
+use tiktok_shop_probe::run::run;
+use tiktok_shop_probe::switch::Switch;
+
+/// The number of fakes that are probed with every option.
+const DRAWS: u64 = 48;
+/// The number of fakes that are probed with few options.
+const LIMITED_DRAWS: u64 = 24;
+/// The number of fakes that are probed at the same time.
+const AT_ONCE: usize = 4;
+
+/// Returns the seed of the draws. The variable repeats the draws of an earlier run.
+fn seed() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the variable repeats a failed run")]
+    let given = std::env::var("TIKTOK_SHOP_PROBE_SEED").ok();
+    given.map_or_else(|| fastrand::u64(..), |text| text.parse().expect("TIKTOK_SHOP_PROBE_SEED is a number"))
+}
+
+/// What became of one draw.
+struct Outcome {
+    seed: u64,
+    mistakes: Vec<String>,
+    named: Vec<Switch>,
+    requests: usize,
+}
+
+async fn probe(seed: u64, mut draw: Draw) -> Outcome {
+    let settings = std::mem::replace(&mut draw.settings, draw.world.settings());
+    let kept = tiktok_shop_probe::settings::Settings {
+        risk: settings.risk,
+        longest_wait: settings.longest_wait,
+        refusal: settings.refusal,
+        webhooks: settings.webhooks,
+        app_scopes: settings.app_scopes.clone(),
+        ..draw.world.settings()
+    };
+    let report = run(settings, &mut draw.world).await.unwrap();
+    draw.settings = kept;
+    let (_, mut mistakes) = draw.compare(&report);
+    if report.ended != Ended::Complete {
+        mistakes.push(format!("the run ended: {}", report.ended));
+    }
+    let (json, page) = (report.json().to_string(), report.page());
+    for secret in draw.secrets() {
+        if json.contains(&secret) || page.contains(&secret) {
+            mistakes.push(format!("the report contains {secret}"));
+        }
+    }
+    let clock = report.facts.iter().find(|(what, _)| what == "clock").map(|(_, fact)| fact.as_str());
+    let expected = match draw.world.skew {
+        0 => "the clock of this machine is right to the second".to_owned(),
+        ahead @ 1.. => format!("the clock of this machine is {ahead} s ahead of TikTok Shop's"),
+        behind => format!("the clock of this machine is {} s behind TikTok Shop's", -behind),
+    };
+    if clock != Some(expected.as_str()) {
+        mistakes.push(format!("clock: expected {expected}, found {clock:?}"));
+    }
+    let named = report.findings.iter().filter(|(_, finding)| matches!(finding, Finding::Seen { .. }));
+    let named = named.map(|(switch, _)| *switch).collect();
+    Outcome { seed, mistakes, named, requests: draw.world.control.requests().len() }
+}
+
+/// Prints how often each switch was named, and fails if a report is wrong or incomplete.
+fn judge(first: u64, outcomes: &[Outcome]) -> BTreeMap<Switch, usize> {
+    let mut times: BTreeMap<Switch, usize> = Switch::ALL.iter().map(|switch| (*switch, 0)).collect();
+    outcomes.iter().flat_map(|outcome| &outcome.named).for_each(|switch| *times.entry(*switch).or_default() += 1);
+    println!("{} draws from the seed {first}; how often each switch was named:", outcomes.len());
+    times.iter().for_each(|(switch, times)| println!("{times:4}  {}", switch.name()));
+    println!("{} requests", outcomes.iter().map(|outcome| outcome.requests).sum::<usize>());
+    let mistakes: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| !outcome.mistakes.is_empty())
+        .map(|outcome| format!("TIKTOK_SHOP_PROBE_SEED={}\n  {}", outcome.seed, outcome.mistakes.join("\n  ")))
+        .collect();
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    times
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_observable_setting_is_named_and_none_is_named_wrongly() {
+    let first = seed();
+    let draws = (0..DRAWS).map(|number| first.wrapping_add(number));
+    let outcomes: Vec<_> = futures::stream::iter(draws)
+        .map(|seed| tokio::spawn(async move { probe(seed, Draw::with_every_option(seed).await).await }))
+        .buffer_unordered(AT_ONCE)
+        .map(Result::unwrap)
+        .collect()
+        .await;
+    assert_eq!(outcomes.len(), 48);
+    judge(first, &outcomes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_few_options_fewer_settings_are_named_and_none_wrongly() {
+    let first = seed();
+    let draws = (0..LIMITED_DRAWS).map(|number| first.wrapping_add(number));
+    let outcomes: Vec<_> = futures::stream::iter(draws)
+        .map(|seed| tokio::spawn(async move { probe(seed, Draw::with_few_options(seed)).await }))
+        .buffer_unordered(AT_ONCE)
+        .map(Result::unwrap)
+        .collect()
+        .await;
+    assert_eq!(outcomes.len(), 24);
+    let times = judge(first, &outcomes);
+    for switch in [Switch::DeauthorizeShop, Switch::WebhookBody, Switch::AccessTokenAfterEnd] {
+        assert_eq!(times[&switch], 0, "{switch:?} needs a step or a wait that these options do not allow");
+    }
+}
+
+#[test]
+fn the_probe_asks_about_every_switch_of_the_fake() {
+    let switches = serde_json::to_value(fake_tiktok_shop::Switches::default()).unwrap();
+    let mut of_the_fake: Vec<_> = switches.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut of_the_probe: Vec<_> = Switch::ALL.iter().map(|switch| switch.name()).collect();
+    of_the_fake.sort_unstable();
+    of_the_probe.sort_unstable();
+    assert_eq!(of_the_probe, of_the_fake);
+}
