@@ -16,8 +16,8 @@ use crate::http::{Answer, Away, Client};
 use crate::report::{Ended, Report, SeenAnswer, Step};
 use crate::secrets::Secrets;
 use crate::settings::Settings;
+use crate::step::webhooks::Notification;
 use crate::switch::Switch;
-use crate::webhook_receiver::Arrival;
 use crate::world::World;
 
 /// The largest answer that a request allows. The client has a limit of its own, too.
@@ -146,7 +146,10 @@ pub(crate) struct Session<'w, W> {
     pub(crate) good: Option<(u16, Option<i64>)>,
     /// The verdict on a cipher that belongs to no shop.
     pub(crate) wrong_cipher: Option<(u16, Option<i64>)>,
-    pub(crate) arrivals: Vec<Arrival>,
+    /// The webhooks whose signature fits.
+    pub(crate) notifications: Vec<Notification>,
+    /// The number of webhooks whose signature does not fit.
+    pub(crate) others: usize,
     /// The shops that the run has removed.
     pub(crate) removals: Vec<Removal>,
     /// The number of shops of the grant that one call of Deauthorize Shop has removed as a whole.
@@ -181,7 +184,8 @@ impl<'w, W: World> Session<'w, W> {
             scopes: None,
             good: None,
             wrong_cipher: None,
-            arrivals: Vec::new(),
+            notifications: Vec::new(),
+            others: 0,
             removals: Vec::new(),
             removed_at_once: None,
         })
@@ -298,7 +302,7 @@ impl<'w, W: World> Session<'w, W> {
         if seconds > 0 {
             self.world.wait(Duration::from_secs(seconds)).await.map_err(|_| Ended::Stopped)?;
         }
-        self.arrivals.extend(self.world.webhooks());
+        self.take_webhooks();
         self.check_stop()
     }
 

@@ -7,4 +7,4 @@ mod refresh;
 mod replay;
 mod token_host;
 mod waiting;
-mod webhooks;
+pub(crate) mod webhooks;

@@ -35,7 +35,7 @@ const OF_EVERY_WEBHOOK: [Switch; 5] =
     [Switch::NotificationId, Switch::WebhookShopId, Switch::WebhookTimestamp, Switch::WebhookData, Switch::WebhookBody];
 
 /// A webhook whose signature fits.
-struct Notification {
+pub(crate) struct Notification {
     at: u64,
     answered: u16,
     /// Whether the body arrived as it was signed.
@@ -101,20 +101,23 @@ impl<W: World> Session<'_, W> {
     }
 
     fn is_webhook_pending(&self) -> bool {
-        let (notifications, _) = self.notifications();
+        let notifications = &self.notifications;
         let is_recent = |at: u64| self.now() <= at.saturating_add(SENT_AGAIN_FOR);
-        let keys = first_arrivals(&notifications);
+        let keys = first_arrivals(notifications);
         let notice_missing = !notifications.iter().any(|n| n.event() == Some(SELLER_DEAUTHORIZATION));
         let awaits_notice = notice_missing && self.removals.iter().any(|removal| is_recent(removal.at));
         let awaits_more = keys.iter().take(2).any(|first| is_recent(first.at));
         awaits_notice || awaits_more
     }
 
-    /// Returns the webhooks whose signature fits, and the number of the others.
-    fn notifications(&self) -> (Vec<Notification>, usize) {
-        let notifications: Vec<_> = self.arrivals.iter().filter_map(|arrival| self.notification(arrival)).collect();
-        let others = self.arrivals.len() - notifications.len();
-        (notifications, others)
+    /// Takes the webhooks that have arrived, and keeps those whose signature fits.
+    pub(crate) fn take_webhooks(&mut self) {
+        for arrival in self.world.webhooks() {
+            match self.notification(&arrival) {
+                Some(notification) => self.notifications.push(notification),
+                None => self.others += 1,
+            }
+        }
     }
 
     fn notification(&self, arrival: &Arrival) -> Option<Notification> {
@@ -138,10 +141,10 @@ impl<W: World> Session<'_, W> {
 
     /// Answers the questions about webhooks with those that have arrived.
     pub(crate) fn judge_webhooks(&mut self) {
-        self.arrivals.extend(self.world.webhooks());
+        self.take_webhooks();
         let why = "all webhooks of one moment belong to events of one moment, so their order is unknown";
         self.find(Switch::WebhookOrder, Finding::not_observable(why));
-        let (notifications, others) = self.notifications();
+        let (notifications, others) = (std::mem::take(&mut self.notifications), self.others);
         if self.settings.webhooks == Webhooks::Received {
             let types: BTreeSet<_> = notifications.iter().filter_map(Notification::event).collect();
             let types = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
