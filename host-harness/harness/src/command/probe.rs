@@ -86,12 +86,12 @@ and says what may still be valid. Read more in docs/going-live.md.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
-  $ tiktok-shop-harness probe --consent-as one-shop --yes
+  $ tiktok-shop-harness probe --consent-as one-shop --yes --report \"$(mktemp -d)\"
   …
-  probe.json and probe.md are written
+  …/probe.json and …/probe.md are written
 
-  $ tiktok-shop-harness probe --consent-as one-shop --yes
-  error: ./probe.json exists; name another folder with --report
+  $ tiktok-shop-harness probe --consent-as one-shop --yes --report /nowhere
+  error: --report: /nowhere is not a folder
 
 Exit status: 0 if every step was taken; 1 if the answer to the question was no; 2 if an argument is
 malformed or a report exists; 4 if nobody consented; 7 if a signal stopped the command; 12 if
@@ -154,7 +154,7 @@ impl Probe {
             webhooks: if receiver.is_some() { Webhooks::Received } else { Webhooks::None },
             app_scopes: self.scopes,
         };
-        settings.plan().iter().for_each(|line| report.stderr_line(line));
+        settings.plan().iter().for_each(|line| report.note(line));
         if !self.yes {
             ask(report).await?;
         }

@@ -3,7 +3,7 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 28] = [
+pub(crate) const COMMANDS: [&str; 29] = [
     "authorization-url",
     "connect",
     "refresh",
@@ -26,6 +26,7 @@ pub(crate) const COMMANDS: [&str; 28] = [
     "keys erase",
     "migrate",
     "fake",
+    "probe",
     "contract",
     "inspect",
     "sign",

@@ -24,6 +24,7 @@ mod malformed;
 mod opening;
 mod output;
 mod pooler;
+mod probe;
 mod proxy;
 mod schema;
 mod settings;

@@ -115,6 +115,18 @@ fn switches(rng: &mut Rng) -> Switches {
     }
 }
 
+/// Copies settings, which can't be cloned, for another run in this world.
+pub(crate) fn copy(settings: &Settings, world: &FakeWorld) -> Settings {
+    Settings {
+        risk: settings.risk,
+        longest_wait: settings.longest_wait,
+        refusal: settings.refusal,
+        webhooks: settings.webhooks,
+        app_scopes: settings.app_scopes.clone(),
+        ..world.settings()
+    }
+}
+
 /// A random fake with a random seller and app, and the options of a random probe.
 pub(crate) struct Draw {
     pub(crate) switches: Switches,
@@ -334,7 +346,7 @@ fn is_narrow(finding: &Finding) -> bool {
 }
 
 /// Tells whether a finding agrees with the fake's setting.
-fn agrees(finding: &Finding, truth: &Value) -> bool {
+pub(crate) fn agrees(finding: &Finding, truth: &Value) -> bool {
     match finding {
         Finding::Seen { value, at_most_seconds: None, .. } => value == truth,
         Finding::Seen { value, at_most_seconds: Some(most), .. } => match (timed(value), timed(truth)) {

@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod as_report;
 mod draw;
 mod failing;
 mod world;
@@ -43,17 +44,8 @@ struct Outcome {
 }
 
 async fn probe(seed: u64, mut draw: Draw) -> Outcome {
-    let settings = std::mem::replace(&mut draw.settings, draw.world.settings());
-    let kept = tiktok_shop_probe::settings::Settings {
-        risk: settings.risk,
-        longest_wait: settings.longest_wait,
-        refusal: settings.refusal,
-        webhooks: settings.webhooks,
-        app_scopes: settings.app_scopes.clone(),
-        ..draw.world.settings()
-    };
+    let settings = draw::copy(&draw.settings, &draw.world);
     let report = run(settings, &mut draw.world).await.unwrap();
-    draw.settings = kept;
     let (_, mut mistakes) = draw.compare(&report);
     if report.ended != Ended::Complete {
         mistakes.push(format!("the run ended: {}", report.ended));
