@@ -119,10 +119,9 @@ impl Report {
                 let mut members = Map::new();
                 members.insert("switch".to_owned(), switch.name().into());
                 members.insert("question".to_owned(), switch.question().into());
-                match serde_json::to_value(self.findings.get(switch)?).unwrap_or_default() {
-                    Value::Object(finding) => members.extend(finding),
-                    other => drop(members.insert("finding".to_owned(), other)),
-                }
+                // A finding is an object, because its type has a tag.
+                let finding = serde_json::to_value(self.findings.get(switch)?).unwrap_or_default();
+                members.extend(finding.as_object().cloned().unwrap_or_default());
                 Some(Value::Object(members))
             })
             .collect();

@@ -193,9 +193,10 @@ impl<'w, W: World> Session<'w, W> {
 
     /// Returns the report. Questions without an answer get the reason why the run has not answered them.
     pub(crate) fn into_report(mut self, ended: Ended) -> Report {
-        let why = match &ended {
-            Ended::Complete => "the steps of this run did not answer it".to_owned(),
-            other => format!("the run ended before: {other}"),
+        let why = if ended == Ended::Complete {
+            "the steps of this run did not answer it".to_owned()
+        } else {
+            format!("the run ended before: {ended}")
         };
         for switch in Switch::ALL {
             self.findings.entry(*switch).or_insert_with(|| Finding::not_observable(&why));

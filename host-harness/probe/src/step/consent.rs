@@ -168,6 +168,9 @@ impl<W: World> Session<'_, W> {
         let code = callback.get("code").filter(|code| !matches!(*code, "" | "null"));
         let code = code.ok_or_else(|| Ended::NoConsent("the callback has no code".to_owned()))?;
         self.keep_secret(code);
+        self.set_still_valid(Some(
+            "The code of the consent, which works once within 30 minutes. It was not stored.".to_owned(),
+        ));
         let extras = callback.names().into_iter().filter(|name| !matches!(*name, "code" | "state"));
         let extras: BTreeSet<_> = extras.collect();
         let names = extras.iter().copied().collect::<Vec<_>>().join(", ");
@@ -189,6 +192,12 @@ impl<W: World> Session<'_, W> {
                 answer.in_words()
             ))
         })?;
+        if self.lasts == u64::MAX {
+            self.world.say(
+                "From now on, an authorization stands until the seller removes the app in Seller Center, also if this \
+                 command is killed. Its tokens are in memory only.",
+            );
+        }
         self.lasts = grant.ends.saturating_sub(self.now());
         Ok((grant, answer))
     }

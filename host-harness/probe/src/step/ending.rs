@@ -66,18 +66,20 @@ impl<W: World> Session<'_, W> {
             }
             TokenState::Works => match self.read_shops(&after) {
                 Some(left) if left.iter().any(|shop| shop.id == first_id) => {
-                    match self.watch(&grant, good, removed_at, Some(&first_id)).await? {
-                        Lasting::ListChanged => self.remove_the_others(&grant, good, &first_cipher).await,
-                        lasting => {
-                            self.judge_removed_grant(lasting);
-                            self.confirm_removal(&grant).await
-                        }
+                    let lasting = self.watch(&grant, good, removed_at, Some(&first_id)).await?;
+                    if matches!(lasting, Lasting::ListChanged) {
+                        return self.remove_the_others(&grant, good, &first_cipher).await;
                     }
+                    let is_removed = matches!(lasting, Lasting::Refused { .. });
+                    self.judge_removed_grant(lasting);
+                    if is_removed { self.confirm_removal(&grant).await } else { Ok(()) }
                 }
                 Some(left) if left.is_empty() && self.shops.len() == 1 => {
                     self.watch_the_only_shop(&grant, good, removed_at, &first_cipher).await
                 }
-                Some(left) if !left.is_empty() => self.remove_the_others(&grant, good, &first_cipher).await,
+                Some(left) if left.len() + 1 == self.shops.len() => {
+                    self.remove_the_others(&grant, good, &first_cipher).await
+                }
                 Some(_) | None => self.leave_all(Finding::unclear("the list after the removal lacks other shops, too")),
             },
             TokenState::Expired | TokenState::Unknown => {

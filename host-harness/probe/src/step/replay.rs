@@ -146,14 +146,15 @@ impl<W: World> Session<'_, W> {
                 break;
             }
             left -= pause;
-            match self.replay(pause).await? {
-                replay if replay == kind => honoured = pause,
-                Replay::Refused => refused = Some(pause),
-                other => {
-                    let why = format!("a replay is answered at once, but after {pause} s in another way ({other:?})");
-                    self.find(switch, Finding::unclear(why));
-                    return Ok(());
-                }
+            let replay = self.replay(pause).await?;
+            if replay == kind {
+                honoured = pause;
+            } else if replay == Replay::Refused {
+                refused = Some(pause);
+            } else {
+                let why = format!("a replay is answered at once, but after {pause} s in another way ({replay:?})");
+                self.find(switch, Finding::unclear(why));
+                return Ok(());
             }
             if is_last {
                 reached_end = refused.is_none();

@@ -21,7 +21,7 @@ impl<W: World> Session<'_, W> {
         let answer = self.exchange(&code, None, "an invented code").await?;
         self.see_clock(&answer);
         self.fact("IP allow list", "no list has blocked this machine at the token host");
-        if answer.code() == Some(BAD_REQUEST) || matches!(answer.status, 401 | 403) {
+        if answer.code() == Some(BAD_REQUEST) && is_about_the_app(answer.message()) {
             let message = self.shown(answer.message());
             return Err(Ended::WrongSecret(format!("{}, “{message}”", answer.in_words())));
         }
@@ -40,10 +40,13 @@ impl<W: World> Session<'_, W> {
         let secret = random_text()?;
         let wrong = self.exchange(&code, Some(&secret), "a wrong app secret").await?;
         let finding = match wrong.verdict() {
+            same if same == answer.verdict() => match same {
+                (200, Some(UNKNOWN_CODE)) => Finding::unclear(CODE_FIRST),
+                _ => Finding::unclear(format!("an invented code gets {} with every secret", wrong.in_words())),
+            },
             (200, Some(BAD_REQUEST)) => Finding::seen("ok", wrong.in_words()),
             (400, Some(BAD_REQUEST)) => Finding::seen("bad-request", wrong.in_words()),
             (401, Some(BAD_REQUEST)) => Finding::seen("unauthorized", wrong.in_words()),
-            (200, Some(UNKNOWN_CODE)) if answer.verdict() == wrong.verdict() => Finding::unclear(CODE_FIRST),
             _ => Finding::unclear(format!("a wrong secret gets {}", wrong.in_words())),
         };
         self.find(Switch::WrongSecret, finding);
@@ -67,6 +70,13 @@ impl<W: World> Session<'_, W> {
             },
         );
     }
+}
+
+/// Returns whether a message with the code 36009004 says that the app key or the app secret is wrong. The code also
+/// stands for other mistakes.
+fn is_about_the_app(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["app_key", "app key", "app_secret", "app secret", "credential"].iter().any(|words| message.contains(words))
 }
 
 fn token_failure(answer: &Answer) -> Finding {

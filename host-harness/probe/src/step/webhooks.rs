@@ -24,7 +24,7 @@ const COPIES_WITHIN: u64 = 60;
 /// The longest time in seconds in which a webhook counts as sent at once.
 const AT_ONCE: u64 = 2;
 /// While the probe waits for webhooks, it looks for new ones this often, in seconds.
-const LOOK_EVERY: u64 = 60;
+const LOOK_EVERY: u64 = 300;
 const DAY: u64 = 86_400;
 
 const SELLER_DEAUTHORIZATION: u64 = 6;
@@ -69,9 +69,10 @@ impl Notification {
     }
 
     fn data(&self) -> Option<Value> {
-        match self.body.get("data")? {
-            Value::String(text) => serde_json::from_str(text).ok(),
-            other => Some(other.clone()),
+        let data = self.body.get("data")?;
+        match data.as_str() {
+            Some(text) => serde_json::from_str(text).ok(),
+            None => Some(data.clone()),
         }
     }
 }
@@ -206,21 +207,24 @@ impl<W: World> Session<'_, W> {
             Some(Value::Number(_)) => Some("number"),
             Some(_) => None,
         });
-        let shop_id = form(&|n| match n.body.get("shop_id")? {
-            Value::String(_) => Some("text"),
-            Value::Number(_) => Some("number"),
-            _ => None,
+        let text_or_number = |value: &Value| match (value.is_string(), value.as_u64()) {
+            (true, _) => Some("text"),
+            (false, Some(_)) => Some("number"),
+            (false, None) => None,
+        };
+        let shop_id = form(&|n| text_or_number(n.body.get("shop_id")?));
+        let timestamp = form(&|n| {
+            let timestamp = n.body.get("timestamp")?;
+            Some(match timestamp.as_u64() {
+                Some(number) if is_milliseconds(number) => "milliseconds",
+                Some(_) => "seconds",
+                None => timestamp.as_str().map(|_| "text")?,
+            })
         });
-        let timestamp = form(&|n| match n.body.get("timestamp")? {
-            Value::String(_) => Some("text"),
-            Value::Number(number) if is_milliseconds(number.as_u64()?) => Some("milliseconds"),
-            Value::Number(_) => Some("seconds"),
-            _ => None,
-        });
-        let data = form(&|n| match n.body.get("data")? {
-            Value::Object(_) => Some("json"),
-            Value::String(_) => n.data().filter(Value::is_object).map(|_| "text"),
-            _ => None,
+        let data = form(&|n| {
+            let data = n.body.get("data")?;
+            let is_object = n.data().is_some_and(|data| data.is_object());
+            is_object.then(|| if data.is_string() { "text" } else { "json" })
         });
         let body = form(&|n| Some(if n.as_signed { "as-signed" } else { "re-encoded" }));
         for (switch, finding) in OF_EVERY_WEBHOOK.into_iter().zip([id, shop_id, timestamp, data, body]) {

@@ -337,12 +337,8 @@ fn timed(value: &Value) -> Option<(&str, u64)> {
 
 /// Tells whether the range of a number of seconds is at most 5 percent wide.
 fn is_narrow(finding: &Finding) -> bool {
-    match finding {
-        Finding::Seen { value, at_most_seconds: Some(most), .. } => {
-            timed(value).is_some_and(|(_, least)| most - least <= (least / 20).max(1))
-        }
-        _ => true,
-    }
+    let Finding::Seen { value, at_most_seconds: Some(most), .. } = finding else { return true };
+    timed(value).is_some_and(|(_, least)| most - least <= (least / 20).max(1))
 }
 
 /// Tells whether a finding agrees with the fake's setting.

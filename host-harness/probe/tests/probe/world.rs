@@ -118,7 +118,9 @@ impl World for FakeWorld {
                 self.send_due().await;
                 let due = self.control.webhooks().into_iter().filter_map(|webhook| match webhook.state {
                     WebhookState::DueAt(at) if at <= until => Some(at),
-                    _ => None,
+                    WebhookState::Due | WebhookState::DueAt(_) | WebhookState::Delivered | WebhookState::GivenUp => {
+                        None
+                    }
                 });
                 let Some(next) = due.min() else { break };
                 self.control.set_now(next);
