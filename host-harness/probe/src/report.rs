@@ -153,7 +153,7 @@ impl Report {
         let against = if self.is_fake { "a fake TikTok Shop" } else { "TikTok Shop" };
         writeln!(page, "# Probe of {against}\n")?;
         writeln!(page, "The probe ended because {}.", self.ended)?;
-        writeln!(page, "It contains no secret, and no id or name of an app, a seller or a shop.\n")?;
+        writeln!(page, "This report contains no secret, and no id or name of an app, a seller or a shop.\n")?;
         if !self.still_valid.is_empty() {
             writeln!(page, "## What may still be valid\n")?;
             self.still_valid.iter().try_for_each(|what| writeln!(page, "- {what}"))?;

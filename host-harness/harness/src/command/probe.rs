@@ -33,7 +33,7 @@ pub(crate) struct Probe {
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     report: PathBuf,
 
-    /// Longest wait for one question, such as 900s, 15m, 2h or 8d
+    /// Longest wait for one question: 900s, 15m, 2h, 8d
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = time)]
     wait: Duration,
 
@@ -41,7 +41,7 @@ pub(crate) struct Probe {
     #[arg(long)]
     risk_the_consent: bool,
 
-    /// Also remove the shops from the consent, as the last step; includes --risk-the-consent
+    /// Also remove the shops from the consent, last; includes --risk-the-consent
     #[arg(long)]
     end_the_consent: bool,
 
@@ -53,7 +53,7 @@ pub(crate) struct Probe {
     #[arg(long, value_name = "SCOPES", value_delimiter = ',')]
     scopes: Vec<String>,
 
-    /// IP address and port on which webhooks of the app arrive, such as 127.0.0.1:8000
+    /// IP address and port for webhooks of the app, such as 127.0.0.1:8000
     #[arg(long, value_name = "ADDRESS")]
     webhooks: Option<SocketAddr>,
 

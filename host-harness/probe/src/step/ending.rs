@@ -9,7 +9,7 @@ use crate::http::Answer;
 use crate::report::Ended;
 use crate::session::{Call, Grant, Removal, Session, Shop, TokenState, refuses_refresh_token};
 use crate::step::calls::{DOES_NOT_FIT, NO_CIPHER};
-use crate::step::waiting::BEFORE_END;
+use crate::step::waiting::{BEFORE_END, UNLIMITED};
 use crate::switch::Switch;
 use crate::world::World;
 
@@ -288,7 +288,7 @@ impl<W: World> Session<'_, W> {
         loop {
             let to_end = grant.ends.saturating_sub(self.now()).saturating_sub(BEFORE_END);
             if to_end == 0 {
-                return Ok(Lasting::ToTheEnd);
+                return Ok(if worked >= UNLIMITED { Lasting::ToTheEnd } else { Lasting::NotOver(worked) });
             }
             let pause = (worked / 20).max(1).min(to_end);
             if pause > left {

@@ -9,7 +9,7 @@ use crate::session::{
     BAD_REQUEST, Grant, Session, TokenState, UNKNOWN_REFRESH_TOKEN, random_text, refuses_refresh_token,
 };
 use crate::step::token_host::CODE_FIRST;
-use crate::step::waiting::BEFORE_END;
+use crate::step::waiting::{BEFORE_END, UNLIMITED};
 use crate::switch::Switch;
 use crate::world::World;
 
@@ -134,14 +134,15 @@ impl<W: World> Session<'_, W> {
         loop {
             let to_end = self.grant.as_ref().map_or(0, |grant| grant.ends).saturating_sub(self.now());
             let latest = to_end.saturating_sub(BEFORE_END);
-            let pause = match refused {
-                None => (2 * honoured).max(1),
+            let (pause, is_last) = match refused {
+                // If there is no time for a pause after this one, it goes to the end of the authorization.
+                None => match (4 * honoured).max(1) {
+                    pause if pause.saturating_mul(3) >= latest => (latest.min(left), latest <= left),
+                    pause => (pause.min(left), false),
+                },
                 Some(refused) if refused - honoured <= (honoured / 20).max(1) => break,
-                Some(refused) => honoured + (refused - honoured) / 2,
+                Some(refused) => (honoured + (refused - honoured) / 2, false),
             };
-            // If there is no time for a longer pause, the last pause goes to the end of the authorization.
-            let is_last = refused.is_none() && pause.saturating_mul(3) >= latest;
-            let pause = if is_last { latest } else { pause };
             if pause > left || pause <= honoured || pause > latest {
                 break;
             }
@@ -167,7 +168,7 @@ impl<W: World> Session<'_, W> {
                 at_most_seconds: Some(refused),
                 why: format!("a replay gets tokens after {honoured} s and is refused after {refused} s"),
             },
-            (None, Replay::NewPair) if reached_end => {
+            (None, Replay::NewPair) if reached_end && honoured >= UNLIMITED => {
                 let why = format!("a replay gets a new pair after {honoured} s, shortly before the authorization ends");
                 Finding::seen("honoured", why)
             }

@@ -11,6 +11,9 @@ use crate::world::World;
 const AFTER_END: u64 = 5;
 /// The probe refreshes the tokens this many seconds before the authorization ends.
 pub(super) const BEFORE_END: u64 = 60;
+/// What lasted until the end of an authorization counts as unlimited only if it lasted for this many seconds: the life
+/// of an access token. In a shorter authorization, a limit may simply not have been reached.
+pub(super) const UNLIMITED: u64 = 7 * 86_400;
 
 impl<W: World> Session<'_, W> {
     /// Waits until the access token has ended, and uses it.

@@ -21,7 +21,7 @@ use crate::world::World;
 const SENT_AGAIN_FOR: u64 = 2 * 60 + 30 * 60 + 3 * 3_600 + 12 * 3_600;
 /// Copies of a webhook arrive within this many seconds. It is shorter than the first pause before a webhook is sent again.
 const COPIES_WITHIN: u64 = 60;
-/// The longest time in seconds in which a webhook counts as sent at once.
+/// A webhook that arrives within this many seconds may have been sent at once.
 const AT_ONCE: u64 = 2;
 /// While the probe waits for webhooks, it looks for new ones this often, in seconds.
 const LOOK_EVERY: u64 = 300;
@@ -149,7 +149,7 @@ impl<W: World> Session<'_, W> {
         if self.settings.webhooks == Webhooks::Received {
             let types: BTreeSet<_> = notifications.iter().filter_map(Notification::event).collect();
             let types = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let types = if types.is_empty() { String::new() } else { format!(" of the types {types}") };
+            let types = if types.is_empty() { String::new() } else { format!(" (type {types})") };
             let fact = format!("{} with a fitting signature{types}, {others} others", notifications.len());
             self.fact("webhooks", fact);
         }
@@ -343,9 +343,11 @@ impl<W: World> Session<'_, W> {
             })
             .collect();
         let finding = match (delays.iter().min(), delays.iter().max()) {
-            (Some(_), Some(longest)) if *longest <= AT_ONCE => {
-                Finding::seen("none", format!("a webhook arrived at most {longest} s after the event"))
-            }
+            (Some(_), Some(0)) => Finding::seen("none", "a webhook arrived in the second of the event"),
+            // The way of a webhook takes time, too.
+            (Some(_), Some(longest)) if *longest <= AT_ONCE => Finding::unclear(format!(
+                "a webhook arrived {longest} s after the event, so the delay is short or none"
+            )),
             (Some(shortest), Some(longest)) if longest - shortest <= AT_ONCE.max(shortest / 100) => Finding::Seen {
                 value: json!({ "seconds": shortest }),
                 at_most_seconds: Some(*longest),

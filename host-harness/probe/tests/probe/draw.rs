@@ -38,7 +38,7 @@ fn seconds(rng: &mut Rng) -> u64 {
 
 fn switches(rng: &mut Rng) -> Switches {
     use EarlierToken::{Honoured, Refused};
-    let (grace, again, removal, delay) = (seconds(rng), seconds(rng), seconds(rng), rng.u64(10..55_921));
+    let (grace, again, removal, delay) = (seconds(rng), seconds(rng), seconds(rng), rng.u64(1..55_921));
     Switches {
         // Most questions about refresh tokens can be answered only if a refresh replaces them.
         refresh_token_on_refresh: pick(
@@ -159,11 +159,24 @@ impl Draw {
         draw
     }
 
+    /// Draws a fake whose authorizations end within days or minutes, and a probe that may do and wait whatever is needed.
+    pub(crate) async fn with_short_authorizations(seed: u64) -> Self {
+        let mut draw = Self::with_every_option(seed).await;
+        let lasts = pick(&mut Rng::with_seed(seed), [1, 59, 61, 600, 3_600, 3 * DAY, 7 * DAY, 7 * DAY + 100, 8 * DAY]);
+        let lasts = Duration::from_secs(lasts);
+        let seller = draw.world.seller.clone();
+        draw.world.control.update_seller(&seller, |seller| seller.authorization_lasts = lasts).unwrap();
+        draw
+    }
+
     /// Draws a fake and a probe with random options that end no consent on purpose.
     pub(crate) fn with_few_options(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
         let mut draw = Self::fake(rng);
         draw.world.skips_refusal = rng.bool();
+        // No wait of these probes reaches the end of an authorization.
+        let (seller, lasts) = (draw.world.seller.clone(), Duration::from_secs(365 * DAY));
+        draw.world.control.update_seller(&seller, |seller| seller.authorization_lasts = lasts).unwrap();
         let knows_scopes = rng.bool();
         draw.settings = Settings {
             risk: pick(rng, [Risk::None, Risk::MayEndConsent]),
@@ -269,7 +282,9 @@ impl Draw {
             Switch::LastShopRemoved => removes_all && (shops > 1 || leaves),
             Switch::TokensAfterRemoval => removes && (!by_shop || (ciphers == shops && !leaves)),
             Switch::AccessTokenAfterEnd => waits_for_end,
-            Switch::DeauthorizeNotice | Switch::WebhookDelay => notices,
+            Switch::DeauthorizeNotice => notices,
+            // A delay of one or two seconds can also be the way of the webhook.
+            Switch::WebhookDelay => notices && !matches!(s.webhook_delay, WebhookDelay::Seconds(1 | 2)),
             Switch::GrantNotices => gets_webhooks && shops > 1,
             Switch::EndingNoticeZone
             | Switch::NotificationId
@@ -292,15 +307,20 @@ impl Draw {
         Switch::ALL.iter().map(|switch| (*switch, expected(*switch))).collect()
     }
 
-    /// Compares the report with the fake. Returns the number of named switches, and each of the report's mistakes.
-    pub(crate) fn compare(&self, report: &Report) -> (usize, Vec<String>) {
+    /// Returns where a report names a value that the fake does not have.
+    pub(crate) fn wrong(&self, report: &Report) -> Vec<String> {
+        let truth = serde_json::to_value(self.switches).unwrap();
+        let wrong = report.findings.iter().filter(|(switch, finding)| !agrees(finding, &truth[switch.name()]));
+        wrong.map(|(switch, finding)| format!("{}: found {finding:?}", switch.name())).collect()
+    }
+
+    /// Compares the report with the fake and with what a probe can know. Returns each of the report's mistakes.
+    pub(crate) fn compare(&self, report: &Report) -> Vec<String> {
         let truth = serde_json::to_value(self.switches).unwrap();
         let mut mistakes = Vec::new();
-        let mut named = 0;
         for (switch, expected) in self.expected() {
             let (finding, truth) = (&report.findings[&switch], &truth[switch.name()]);
             let is_named = matches!(finding, Finding::Seen { .. });
-            named += usize::from(is_named);
             let fits = match expected {
                 Expected::Named => is_named && is_narrow(finding),
                 Expected::NotNamed => !is_named && !matches!(finding, Finding::AtLeast { .. }),
@@ -310,7 +330,7 @@ impl Draw {
                 mistakes.push(format!("{}: expected {expected:?} {truth}, found {finding:?}", switch.name()));
             }
         }
-        (named, mistakes)
+        mistakes
     }
 
     /// Returns every text that must not be in a report of this world.
@@ -325,6 +345,7 @@ impl Draw {
             secrets.extend(seller.shops.into_iter().flat_map(|shop| [shop.id, shop.name, shop.code]));
         }
         secrets.extend(control.grants().into_iter().map(|grant| grant.open_id));
+        secrets.extend(self.world.states.iter().cloned());
         secrets
     }
 }

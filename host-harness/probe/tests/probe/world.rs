@@ -22,6 +22,8 @@ pub(crate) struct FakeWorld {
     pub(crate) skew: i64,
     pub(crate) receiver: Option<WebhookReceiver>,
     pub(crate) said: Vec<String>,
+    /// The state of each consent link.
+    pub(crate) states: Vec<String>,
     /// The seller skips the refusal.
     pub(crate) skips_refusal: bool,
     /// The command is stopped after this number of decisions.
@@ -45,6 +47,7 @@ impl FakeWorld {
             skew: 0,
             receiver: None,
             said: Vec::new(),
+            states: Vec::new(),
             skips_refusal: false,
             decisions_left: u32::MAX,
         }
@@ -105,6 +108,7 @@ impl World for FakeWorld {
             Decision::Allow => fake_tiktok_shop::Decision::Allow,
             Decision::Refuse => fake_tiktok_shop::Decision::Refuse,
         };
+        self.states.push(state.clone());
         let callback = self.control.consent(&service_id, &self.seller, Some(&state), decision).unwrap();
         self.decisions_left -= 1;
         Ok(Zeroizing::new(callback))
