@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// The most webhooks that are kept. A proxy may pass on the webhooks of other shops, too.
-const MAX_KEPT: usize = 10_000;
+const MAX_KEPT: usize = 1_000;
+/// The largest body that is read: 64 KiB.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// A webhook that has arrived.
 #[derive(Clone)]
@@ -63,7 +65,7 @@ impl WebhookReceiver {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let shared = Shared { kept: Arc::default(), clock };
-        let router = Router::new().fallback(receive).with_state(shared.clone());
+        let router = Router::new().fallback(receive).layer(DefaultBodyLimit::max(MAX_BYTES)).with_state(shared.clone());
         // The server fails only if accepting fails for good. The probe then sees no webhooks, and says so.
         let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
         Ok(Self { address, shared, server })

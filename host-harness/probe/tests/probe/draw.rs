@@ -161,7 +161,7 @@ impl Draw {
 
     /// Draws a fake whose authorizations end within days or minutes, and a probe that may do and wait whatever is needed.
     pub(crate) async fn with_short_authorizations(seed: u64) -> Self {
-        let mut draw = Self::with_every_option(seed).await;
+        let draw = Self::with_every_option(seed).await;
         let lasts = pick(&mut Rng::with_seed(seed), [1, 59, 61, 600, 3_600, 3 * DAY, 7 * DAY, 7 * DAY + 100, 8 * DAY]);
         let lasts = Duration::from_secs(lasts);
         let seller = draw.world.seller.clone();
