@@ -30,7 +30,7 @@ pub struct Launch {
     #[arg(long, value_name = "FILE")]
     pub sellers: Option<PathBuf>,
 
-    /// Report of a probe (probe.json): behave as TikTok Shop was seen to do
+    /// Report of a probe: behave as TikTok Shop was seen to do
     #[arg(long = "as", value_name = "FILE")]
     pub report: Option<PathBuf>,
 

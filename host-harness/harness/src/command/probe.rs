@@ -41,7 +41,7 @@ pub(crate) struct Probe {
     #[arg(long)]
     risk_the_consent: bool,
 
-    /// Also remove the shops from the consent, last; includes --risk-the-consent
+    /// Also remove the shops, as the last step; includes --risk-the-consent
     #[arg(long)]
     end_the_consent: bool,
 
@@ -168,8 +168,16 @@ impl Probe {
         for what in &found.still_valid {
             report.urgent(&format!("still valid: {what}"));
         }
-        if found.ended != Ended::Complete {
-            return Err(Failure::Probe(found.ended, format!("{written} with what was found before")));
+        let partial = format!("{written} with what was found before");
+        match found.ended {
+            Ended::Complete => {}
+            // A thread may still read standard input. The program waits for it, except after this failure.
+            Ended::Stopped => return Err(Failure::Stopped(partial)),
+            ended @ (Ended::AllowList(_)
+            | Ended::Away(_)
+            | Ended::NoConsent(_)
+            | Ended::Refused(_)
+            | Ended::WrongSecret(_)) => return Err(Failure::Probe(ended, partial)),
         }
         if report.is_json() {
             report.json(&found.json());

@@ -116,8 +116,7 @@ fn a_probe_that_gets_a_signal_writes_a_partial_report() {
         let ended = child.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(7), "{signal}");
         let stderr = String::from_utf8(ended.stderr).unwrap();
-        let error =
-            "error: the command was stopped; ./probe.json and ./probe.md are written with what was found before\n";
+        let error = "error: stopped by a signal: ./probe.json and ./probe.md are written with what was found before\n";
         assert!(stderr.ends_with(error), "{signal}: {stderr}");
         let (json, _) = reports(&stage);
         assert_eq!(json["end"], json!({ "ended": "stopped" }));
