@@ -1,6 +1,7 @@
 //! The customer's row: the stored state of one connection, which `list-connections` and `list-shops` return. It is
 //! calculated from the token record and from the shops that TikTok lists. It holds no token.
 
+use crate::contract::ENDING_NOTICE;
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::record::{DeadReason, ShopPolicy, TokenRecord};
@@ -9,10 +10,6 @@ use crate::time::UnixSeconds;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-
-/// A connection has the status [`Status::AuthorizationEnding`] if its refresh token expires within this many seconds:
-/// 30 days.
-pub const ENDING_NOTICE: u64 = 30 * 86_400;
 
 /// The largest number of shops that a connection may have: 1000. The shops that TikTok no longer lists are counted too.
 /// A seller usually has only a handful of shops.
@@ -33,8 +30,24 @@ pub enum ShopStanding {
     Unconfirmed,
 }
 
+impl ShopStanding {
+    /// Returns whether a revocation asks TikTok about a shop with this standing. TikTok no longer grants the other
+    /// shops, so there is nothing to revoke.
+    #[must_use]
+    pub const fn can_be_revoked(self) -> bool {
+        match self {
+            Self::Granted | Self::Inactive | Self::Unconfirmed => true,
+            Self::NoLongerGranted => false,
+        }
+    }
+}
+
 /// The facts that decide whether a customer may use a shop now. `call`, `list-shops` and `receive-webhook` all use this
-/// type for the decision.
+/// type for the decision. The host uses it for the events about lost and regained shops.
+///
+/// Whether a cipher is stored is no such fact. TikTok lists some shops without a cipher, and its documentation does not
+/// agree whether calls for local shops need one. So a call without a cipher is sent, and TikTok decides. If TikTok asks
+/// for the cipher, the row shows the failure `shop-cipher-missing`, and a refresh is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShopUse {
     /// Why the connection is dead; `None` if it is not dead.
@@ -295,7 +308,8 @@ impl RowUpdate {
 ///
 /// If the previous row has another lineage, nothing of it is kept, so no cipher of an earlier grant survives. If the
 /// previous row has the same lineage and a higher generation than the record, the new row keeps the facts about the
-/// grant from the previous row. In the row of a dead record, no shop has a cipher or the standing `Granted`.
+/// grant from the previous row. If the new row shows the connection as dead, no shop in it has a cipher or the standing
+/// `Granted`.
 ///
 /// # Errors
 /// Upstream: `too-many-shops` if a list adds a shop and the row would then have more than [`MAX_SHOPS`] shops.

@@ -151,8 +151,8 @@ causes! {
 pub mod code {
     use super::Cause;
 
-    /// The last attempts to renew the tokens failed, and the next attempt is not due yet. A sweep skips such a
-    /// connection.
+    /// The last attempts to renew the tokens failed, or the tokens were renewed a few minutes ago. The next attempt is
+    /// not due yet. A sweep skips such a connection.
     pub const BACKING_OFF: &str = Cause::BackingOff.code();
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();

@@ -123,8 +123,8 @@ pub fn too_late(claimed_at: &Moment, now: &Moment) -> bool {
 /// The next step for a received pair, if the stored record is not the record that the call expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
-    /// Do nothing, for one of two reasons: the stored record already contains the pair, or another call has stored a
-    /// newer pair and the received pair has no refresh token to keep as a fallback.
+    /// Do nothing, for one of two reasons: the stored record already contains the pair, or another refresh token has
+    /// become current and the received pair has no refresh token to keep as a fallback.
     Stored,
     /// Discard the pair, because the stored record belongs to another grant.
     Discard,

@@ -155,10 +155,16 @@ pub fn due_at(expiry: Expiry, now: UnixSeconds, random: u64) -> UnixSeconds {
     end.minus(lead).plus(random % (max_jitter(lead) + 1))
 }
 
-/// Returns the latest time that [`due_at`] can return for this token: the due time with the largest jitter. For a
-/// sweep, a connection that was not renewed by this time is overdue.
+/// Returns whether the renewal of a token that was received at `received_at` is certainly overdue at `now`, with every
+/// jitter. A host that knows only the row of a connection asks this, because the row does not contain the exact due
+/// time. No token is overdue within [`ROTATION_INTERVAL`], because no unforced renewal is allowed in this time.
 #[must_use]
-pub fn latest_due_at(expiry: Expiry, now: UnixSeconds) -> UnixSeconds {
+pub fn is_overdue(expiry: Expiry, received_at: UnixSeconds, now: UnixSeconds) -> bool {
+    now >= latest_due_at(expiry, received_at).max(received_at.plus(ROTATION_INTERVAL))
+}
+
+/// Returns the latest time that [`due_at`] can return for this token: the due time with the largest jitter.
+fn latest_due_at(expiry: Expiry, now: UnixSeconds) -> UnixSeconds {
     let Expiry::At(end) = expiry else {
         return now.plus(UNKNOWN_END_LIFE);
     };
@@ -274,6 +280,19 @@ mod tests {
         let latest = [end, short, Expiry::Unknown].map(|expiry| latest_due_at(expiry, NOW));
         assert_eq!(latest, [NOW.plus(6 * DAY + 7200), NOW.plus(300 + 75), NOW.plus(UNKNOWN_END_LIFE)]);
         assert_eq!(latest_due_at(end, NOW), due_at(end, NOW, 7200), "the longest jitter");
+    }
+
+    #[test]
+    fn a_token_is_overdue_after_its_latest_due_time_and_never_within_ten_minutes() {
+        for (expiry, seconds) in [
+            (Expiry::At(NOW.plus(7 * DAY)), 6 * DAY + 7200),
+            (Expiry::At(NOW.plus(600)), 600),
+            (Expiry::At(NOW.plus(300)), 600),
+            (Expiry::Unknown, UNKNOWN_END_LIFE),
+        ] {
+            let overdue = |after: u64| is_overdue(expiry, NOW, NOW.plus(after));
+            assert_eq!((overdue(0), overdue(seconds - 1), overdue(seconds)), (false, false, true), "{expiry:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fake_tiktok_shop::{EarlierToken, FailureStatus, Fault};
 use serde_json::Value;
 use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
+use tiktok_shop_host::connection::ShopStanding;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::{CallError, ShopId};
 use tiktok_shop_tests::{ORDERS, Stage, TOKEN_REFRESH, customer_id, order_search, refusal, tenant};
@@ -49,6 +50,26 @@ async fn a_call_for_a_seller_has_no_cipher() {
         (400, Some("36009004")),
         "TikTok's own error is an answer"
     );
+}
+
+/// TikTok lists the Irish shop without a cipher. Only TikTok knows whether it needs one, so the shop stays granted, and
+/// every list shows that it has no cipher. After TikTok's answer, the connection shows the failure.
+#[tokio::test]
+async fn a_shop_without_a_cipher_is_listed_without_it_and_a_call_shows_what_tiktok_answers() {
+    let stage = Stage::new();
+    stage.connect("alice", "several-regions").await.unwrap();
+    let lists = [
+        stage.connection("alice").await.shops,
+        stage.host.list_shops(&tenant(0), &customer_id("alice")).await.unwrap(),
+    ];
+    let irish = lists.map(|shops| shops.into_iter().find(|shop| shop.region == "IE").unwrap());
+    for shop in &irish {
+        assert_eq!((shop.standing, shop.linked, &shop.cipher), (ShopStanding::Granted, true, &None));
+    }
+    let refused = refusal(send(&stage, order_search(&irish[0].id)).await);
+    assert_eq!(refused, ("upstream", "shop-cipher-missing".to_owned()));
+    let failure = stage.connection("alice").await.last_failure.unwrap().failure;
+    assert_eq!((failure.code.as_str(), stage.due().await), ("shop-cipher-missing", 1));
 }
 
 #[tokio::test]

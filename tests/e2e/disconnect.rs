@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::future::{pending, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,15 +11,22 @@ use async_trait::async_trait;
 use fake_tiktok_shop::{DeauthorizeNotice, DeauthorizeShop, Decision, Fault, ReplacedRefreshToken};
 use futures::future::join;
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding};
-use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
-use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant, SharedConnection, SharedConnections};
+use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode};
+use tiktok_shop_host::storage::{HostStorage, Swapped};
 use tiktok_shop_host::{ConnectorHost, ShopId};
 use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
-use tiktok_shop_tests::{Access, DAY, DEAUTHORIZE, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
+use tiktok_shop_tests::{
+    Access, DAY, DEAUTHORIZE, Interceptor, Passage, SHOPS, Stage, TOKEN_REFRESH, customer_id, grant, refusal, tenant,
+};
 
 async fn disconnect(stage: &Stage, target: DisconnectTarget, remote: RemoteGrant) -> Disconnected {
     stage.host.disconnect(&tenant(0), &customer_id("alice"), target, remote).await.unwrap()
+}
+
+/// Returns which connections of other customers a revocation of alice's connections concerns. No signal stops the call.
+async fn shared(stage: &Stage, target: &DisconnectTarget) -> SharedConnections {
+    stage.host.shared_connections(&tenant(0), &customer_id("alice"), target, pending()).await.unwrap()
 }
 
 /// Returns how many token records and how many rows of the customer alice are stored.
@@ -126,7 +134,7 @@ async fn the_connections_of_other_customers_that_lose_shops_are_told_before_a_re
     let bob = stage.connect("bob", "cross-border").await.unwrap();
     stage.connect("carol", "several-regions").await.unwrap();
     let shared = async |target: DisconnectTarget| {
-        let shared = stage.host.shared_connections(&tenant(0), &customer_id("alice"), &target).await.unwrap();
+        let shared = shared(&stage, &target).await.connections;
         shared.into_iter().map(|shared| (shared.key, shared.shops)).collect::<Vec<_>>()
     };
     let shops: Vec<_> = bob.shops.iter().map(|shop| shop.id.clone()).collect();
@@ -136,6 +144,156 @@ async fn the_connections_of_other_customers_that_lose_shops_are_told_before_a_re
     assert_eq!(shared(DisconnectTarget::All(Some("nope".parse().unwrap()))).await, []);
     assert_eq!(shared(DisconnectTarget::Shop(shops[1].clone())).await, [(bob.key, vec![shops[1].clone()])]);
     assert_eq!(shared(DisconnectTarget::Shop("7490000000000000001".parse().unwrap())).await, []);
+}
+
+/// The seller opens a shop after alice has connected. No row of alice contains this shop before the revocation.
+#[tokio::test]
+async fn a_shop_that_only_tiktoks_latest_list_contains_is_found_before_a_revocation_and_named_after_it() {
+    let stage = Stage::new();
+    let bob = stage.connect("bob", "cross-border").await.unwrap();
+    let shops: Vec<ShopId> = bob.shops.iter().map(|shop| shop.id.clone()).collect();
+    let new = stage.fake.remove_shop("cross-border", shops[4].as_str()).unwrap();
+    let key = stage.connect("alice", "cross-border").await.unwrap().key;
+    assert_eq!(stage.connection("alice").await.shops.len(), 4);
+    stage.fake.add_shop("cross-border", new).unwrap();
+    stage.clear_requests();
+
+    let of_shop = shared(&stage, &DisconnectTarget::Shop(shops[4].clone())).await;
+    assert_eq!((of_shop, stage.requests_to(SHOPS)), (SharedConnections::default(), 0));
+    let connections = vec![SharedConnection { key: bob.key, shops: shops.clone() }];
+    let expected = SharedConnections { connections, shops_not_read: Vec::new() };
+    assert_eq!(shared(&stage, &DisconnectTarget::All(None)).await, expected);
+    assert_eq!(stage.requests_to(SHOPS), 1);
+
+    let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
+    let revoked: BTreeSet<_> = ended.revoked.iter().map(|revoked| revoked.shop.clone()).collect();
+    assert_eq!((revoked, failures(&ended)), (shops.into_iter().collect(), vec![]));
+    assert!(ended.revoked.iter().all(|revoked| revoked.account == key.account));
+    assert_eq!(stage.requests_to(DEAUTHORIZE), 5);
+}
+
+/// An interrupted `connect` has stored alice's tokens without a row.
+#[tokio::test]
+async fn a_connection_that_has_only_tokens_is_read_before_a_revocation() {
+    let stage = Stage::new();
+    let bob = stage.connect("bob", "one-shop").await.unwrap();
+    let key = stage.connect("alice", "one-shop").await.unwrap().key;
+    let row = stage.storage.load_row(&tenant(0), &key).await.unwrap().unwrap();
+    let deleted = stage.storage.swap_row(&tenant(0), &key, Some(&row.revision), None, &[]).await;
+    assert_eq!((deleted, stored(&stage).await), (Ok(Swapped::Done), (1, 0)));
+    let shops = bob.shops.into_iter().map(|shop| shop.id).collect();
+    let connections = vec![SharedConnection { key: bob.key, shops }];
+    let expected = SharedConnections { connections, shops_not_read: Vec::new() };
+    assert_eq!(shared(&stage, &DisconnectTarget::All(Some(key.account))).await, expected);
+}
+
+/// A list of shops can't be read. If the seller is inactive, the refresh succeeds nevertheless.
+#[tokio::test]
+async fn an_account_whose_shops_are_not_read_is_named_before_a_revocation() {
+    for fault in ["HTTP 503, HTML", "HTTP 200, code 36009044"] {
+        let stage = Stage::new();
+        let bob = stage.connect("bob", "one-shop").await.unwrap();
+        let account = stage.connect("alice", "one-shop").await.unwrap().key.account;
+        let shops = bob.shops.into_iter().map(|shop| shop.id).collect();
+        let connections = vec![SharedConnection { key: bob.key, shops }];
+        stage.fake.fault_next(SHOPS, fault, Fault::named(fault).unwrap());
+        let expected = SharedConnections { connections, shops_not_read: vec![account.clone()] };
+        assert_eq!(shared(&stage, &DisconnectTarget::All(Some(account))).await, expected, "{fault}");
+    }
+}
+
+/// TikTok refuses to renew the tokens, so the connection waits before the next attempt. The access token is still
+/// valid.
+#[tokio::test]
+async fn an_account_that_waits_after_failures_is_named_before_a_revocation() {
+    let stage = Stage::new();
+    let account = stage.connect("alice", "one-shop").await.unwrap().key.account;
+    stage.advance(6 * DAY + DAY / 8);
+    let fault = "HTTP 429, HTML";
+    stage.fake.fault_every(TOKEN_REFRESH, fault, Fault::named(fault).unwrap());
+    for _ in 0..2 {
+        let _failed = stage.refresh("alice", RefreshMode::WhenDue).await;
+    }
+    let refreshed = stage.host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
+    let RefreshEffect::NothingSent(error) = refreshed.effect else { panic!("{:?}", refreshed.effect) };
+    assert_eq!(error.failure().code, "backing-off");
+    stage.clear_requests();
+    let expected = SharedConnections { connections: Vec::new(), shops_not_read: vec![account] };
+    assert_eq!(shared(&stage, &DisconnectTarget::All(None)).await, expected);
+    assert_eq!(stage.fake.requests(), []);
+}
+
+#[tokio::test]
+async fn after_a_stop_no_shops_are_read_before_a_revocation() {
+    let stage = Stage::new();
+    let mut accounts = Vec::new();
+    for seller in ["one-shop", "several-regions"] {
+        accounts.push(stage.connect("alice", seller).await.unwrap().key.account);
+    }
+    accounts.sort();
+    stage.clear_requests();
+    let (tenant, alice) = (tenant(0), customer_id("alice"));
+    let shared = stage.host.shared_connections(&tenant, &alice, &DisconnectTarget::All(None), ready(())).await;
+    assert_eq!(shared, Ok(SharedConnections { connections: Vec::new(), shops_not_read: accounts }));
+    assert_eq!(stage.fake.requests(), []);
+}
+
+/// The seller has removed the app. No cipher of the shop is stored any more, so TikTok is asked for nothing.
+#[tokio::test]
+async fn a_revocation_of_a_dead_connection_concerns_nobody_and_names_no_shop() {
+    for by_shop in [false, true] {
+        let stage = Stage::new();
+        stage.connect("bob", "one-shop").await.unwrap();
+        let shop = stage.connect("alice", "one-shop").await.unwrap().shops.remove(0).id;
+        stage.fake.revoke("one-shop").unwrap();
+        stage.advance(8 * DAY);
+        let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
+        assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
+        assert_eq!(stage.connection("alice").await.shops[0].standing, ShopStanding::Unconfirmed);
+        stage.clear_requests();
+        let target = if by_shop { DisconnectTarget::Shop(shop) } else { DisconnectTarget::All(None) };
+        assert_eq!(shared(&stage, &target).await, SharedConnections::default());
+        let ended = disconnect(&stage, target, RemoteGrant::Revoke).await;
+        assert_eq!((ended.found.len(), failures(&ended)), (1, Vec::new()));
+        assert_eq!((ended.revoked, stage.fake.requests()), (Vec::new(), Vec::new()));
+    }
+}
+
+/// The connection dies while the lists of shops are read. It then needs no list, and takes no shop from bob.
+#[tokio::test]
+async fn a_connection_that_is_found_dead_before_a_revocation_concerns_nobody() {
+    let stage = Stage::new();
+    stage.connect("bob", "one-shop").await.unwrap();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.fake.revoke("one-shop").unwrap();
+    stage.advance(8 * DAY);
+    stage.clear_requests();
+    assert_eq!(shared(&stage, &DisconnectTarget::All(None)).await, SharedConnections::default());
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
+    assert_eq!(disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await.revoked, []);
+}
+
+#[tokio::test]
+async fn a_revocation_names_exactly_the_shops_that_it_has_ended() {
+    let stage = Stage::new();
+    let shops: Vec<ShopId> =
+        stage.connect("alice", "cross-border").await.unwrap().shops.into_iter().map(|shop| shop.id).collect();
+    let revoked = |ended: &Disconnected| ended.revoked.iter().map(|revoked| revoked.shop.clone()).collect::<Vec<_>>();
+    // The customer only unlinks the first shop, and TikTok still grants it.
+    let ended = disconnect(&stage, DisconnectTarget::Shop(shops[0].clone()), RemoteGrant::Keep).await;
+    assert_eq!(revoked(&ended), []);
+    let ended = disconnect(&stage, DisconnectTarget::Shop(shops[1].clone()), RemoteGrant::Revoke).await;
+    assert_eq!(revoked(&ended), [shops[1].clone()]);
+    // TikTok has already revoked the second shop, and does not revoke the next one now.
+    let fault = "HTTP 503, HTML";
+    stage.fake.fault_next(DEAUTHORIZE, fault, Fault::named(fault).unwrap());
+    let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
+    let kept: Vec<_> = ended.not_revoked.iter().filter_map(|kept| kept.shop.clone()).collect();
+    assert_eq!(kept.len(), 1);
+    let mut expected: Vec<_> =
+        shops.iter().filter(|shop| **shop != shops[1] && !kept.contains(shop)).cloned().collect();
+    expected.sort();
+    assert_eq!(revoked(&ended), expected);
 }
 
 /// When the seller connects, TikTok's list of shops contains no ciphers. Later the list contains ciphers, but the

@@ -14,6 +14,7 @@ use fake_tiktok_shop::Decision;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, UnixSeconds};
+use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::events::{Actor, Event, EventKind, NewEvent, Origin};
 use tiktok_shop_host::refresh::RefreshMode;
@@ -22,8 +23,8 @@ use tiktok_shop_host::sweep::Swept;
 use tiktok_shop_host::webhook::WebhookEffect;
 use tiktok_shop_host::{CallError, ConnectorHost, ShopId};
 use tiktok_shop_tests::{
-    Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_REFRESH, customer_id, grant, order_search, refusal,
-    sweep_at, tenant,
+    Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_REFRESH, app_credentials, customer_id, grant, order_search,
+    refusal, sweep_at, tenant,
 };
 
 use crate::webhook_entry::{ending_notice, signature};
@@ -409,6 +410,20 @@ async fn racing_forced_refreshes_that_change_nothing_cause_no_event() {
     let forced = kinds(&stage).await.into_iter().filter(|kind| *kind == EventKind::RefreshForced).count();
     assert!((1..=HOSTS).contains(&renewals), "{renewals}");
     assert_eq!(forced, renewals);
+}
+
+#[tokio::test]
+async fn a_forced_refresh_that_sends_nothing_causes_no_event() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.clear_requests();
+    let mut app = app_credentials(&stage.fake.apps()[0]);
+    app.app_key = "another-app".to_owned();
+    let host = stage.host_with(StaticCredentials::new().with(tenant(0), app));
+    let refused = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await;
+    assert_eq!(refusal(refused), ("misconfigured", "app-key-changed".to_owned()));
+    assert!(stage.connection("alice").await.last_failure.is_some(), "the row shows the failure");
+    assert_eq!((stage.fake.requests(), kinds(&stage).await), (vec![], vec![EventKind::Connected, linked()]));
 }
 
 /// Lets writes of events fail or lose their answers.

@@ -1,9 +1,10 @@
 //! Tests of the host library's sweep. A sweep refreshes every due connection once. An account that fails does not delay
 //! the other accounts.
 
+use std::collections::BTreeSet;
 use std::future::{pending, ready};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use tiktok_shop_host::ConnectorHost;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::deadlines::Deadlines;
+use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::error::Action;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::HostStorage;
@@ -63,8 +65,9 @@ async fn two_hosts_that_sweep_at_the_same_time_refresh_each_connection_once() {
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     let (one, two) = (one.unwrap(), two.unwrap());
     // If a host finds a claim of the other host on a connection, it sends nothing, and counts the connection as `held`.
-    let all = one.refreshed + two.refreshed + one.held + two.held;
-    assert!(one.refreshed + two.refreshed >= 10 && all <= 20, "{one} and {two}");
+    // If the other host has already refreshed a connection, the host counts it as `no_longer_due`.
+    let all = [one, two].map(|swept| swept.refreshed + swept.held + swept.no_longer_due);
+    assert!(one.refreshed + two.refreshed >= 10 && all.iter().all(|count| *count <= 10), "{one} and {two}");
     for customer in 0..CUSTOMERS {
         let connection = stage.connection(&format!("customer-{customer}")).await;
         assert_eq!(connection.refreshed_at, UnixSeconds(BEGIN + 8 * DAY));
@@ -95,9 +98,52 @@ async fn a_sweep_skips_connections_that_another_host_has_refreshed_meanwhile() {
     let stage = due_stage().await;
     let other = stage.another_host();
     stage.intercept(Arc::new(AnotherHostIsFaster { other, lists: AtomicUsize::new(0) }));
-    let swept = stage.host.sweep(sweep(1), pending(), |due, _| panic!("{due:?}")).await.unwrap();
-    assert_eq!(swept, Swept::default());
+    let (mut customers, mut outcomes) = (BTreeSet::new(), Vec::new());
+    let swept = stage
+        .host
+        .sweep(sweep(1), pending(), |due, outcome| {
+            customers.insert(due.key.customer.clone());
+            outcomes.push(outcome.clone());
+        })
+        .await
+        .unwrap();
+    assert_eq!(swept, Swept { no_longer_due: 10, ..Swept::default() });
+    assert_eq!((customers.len(), outcomes), (CUSTOMERS, vec![SweepOutcome::NoLongerDue; CUSTOMERS]));
     assert_eq!((stage.requests_to(TOKEN_REFRESH), stage.requests_to(SHOPS)), (CUSTOMERS, CUSTOMERS));
+}
+
+/// An interceptor that lets another host disconnect the customer whose token record a sweep loads first.
+struct DisconnectsTheFirst {
+    other: ConnectorHost,
+    is_done: AtomicBool,
+}
+
+#[async_trait]
+impl Interceptor for DisconnectsTheFirst {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if let Access::LoadToken(tenant, key) = access
+            && !self.is_done.swap(true, Ordering::SeqCst)
+        {
+            let target = DisconnectTarget::All(None);
+            self.other.disconnect(tenant, &key.customer, target, RemoteGrant::Keep).await.unwrap();
+        }
+        Passage::Forward
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_disconnected_during_a_sweep_is_counted_once_and_is_no_failure() {
+    let stage = due_stage().await;
+    let other = stage.another_host();
+    stage.intercept(Arc::new(DisconnectsTheFirst { other, is_done: AtomicBool::new(false) }));
+    let mut seen = BTreeSet::new();
+    let swept = stage
+        .host
+        .sweep(sweep(1), pending(), |due, _| assert!(seen.insert(due.key.clone()), "{due:?} was reported before"))
+        .await
+        .unwrap();
+    assert_eq!(swept, Swept { refreshed: 9, no_longer_due: 1, ..Swept::default() });
+    assert_eq!((seen.len(), stage.requests_to(TOKEN_REFRESH)), (CUSTOMERS, CUSTOMERS - 1));
 }
 
 #[tokio::test]

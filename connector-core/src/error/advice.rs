@@ -276,7 +276,7 @@ impl Cause {
             }
             Self::ValidityTooLong => ("Ask for at most 3600 seconds, and ask again when they are over.", NOTHING_SENT),
             Self::WebhookMalformed => (
-                "If the detail says how many bytes this host reads, answer 413: the body is too large, and its \
+                "If the detail says that at most a number of bytes is read, answer 413: the body is too large, and its \
                  signature was not checked. Otherwise answer 500, so that TikTok repeats it, and show it to an \
                  operator. The signature is then right, so TikTok has sent this body. Partner Center has a log of the \
                  webhooks that TikTok sent.",

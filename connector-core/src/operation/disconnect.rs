@@ -13,6 +13,7 @@ use crate::endpoint::{business, deauthorize, shops};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
+use crate::record::DeadReason;
 use crate::secret::ShopCipher;
 use crate::time::{Moment, UnixSeconds};
 use alloc::format;
@@ -26,6 +27,35 @@ pub enum DisconnectTarget {
     All(Option<AccountId>),
     /// One shop, given by its id, in every connection of the customer that contains the shop.
     Shop(String),
+}
+
+/// A [`DisconnectTarget`] as texts, so that a host can ask what a disconnect of the target means without a copy of its
+/// ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetText<'a> {
+    /// An account with all its shops. `None` means every account of the customer.
+    All(Option<&'a str>),
+    /// One shop, given by its id.
+    Shop(&'a str),
+}
+
+impl<'a> TargetText<'a> {
+    /// Returns whether the target names a connection to this account that contains these shops.
+    #[must_use]
+    pub fn names(self, account: &str, shops: impl IntoIterator<Item = &'a str>) -> bool {
+        match self {
+            Self::All(only) => only.is_none_or(|only| only == account),
+            Self::Shop(id) => shops.into_iter().any(|shop| shop == id),
+        }
+    }
+
+    /// Returns whether a revocation of the target asks TikTok to revoke this stored shop of this account. Every other
+    /// customer whose connection contains the shop loses it, too. `dead` is the reason why the connection is dead. A
+    /// revocation sends nothing for a dead connection, so nobody loses its shops.
+    #[must_use]
+    pub fn revokes(self, account: &str, dead: Option<DeadReason>, shop: &'a str, standing: ShopStanding) -> bool {
+        self.names(account, [shop]) && dead.is_none() && standing.can_be_revoked()
+    }
 }
 
 /// Whether to ask TikTok to revoke the shops.
@@ -235,8 +265,8 @@ impl Revocation {
         self.revoke(effects, row, shop, seen, &listed).await
     }
 
-    /// Asks TikTok to revoke one shop, unless TikTok has already said that the shop is no longer granted. Returns
-    /// whether TikTok still grants the shop.
+    /// Asks TikTok to revoke one shop, unless TikTok has already said that the shop is no longer granted, or the
+    /// connection is dead. Returns whether TikTok still grants the shop.
     async fn revoke(
         &mut self,
         effects: &impl Effects,
@@ -245,14 +275,15 @@ impl Revocation {
         seen: &Seen,
         listed: &Listed,
     ) -> ShopGrant {
-        if shop.standing == ShopStanding::NoLongerGranted {
+        if !shop.standing.can_be_revoked() {
             return ShopGrant::Revoked;
         }
         let key = &row.connection.key;
-        let outcome = match cipher_of(row, shop, listed) {
-            CipherFound::Cipher(cipher) => self.request(effects, key, &row.lineage, cipher, seen).await,
-            CipherFound::NotListed => Ok(()),
-            CipherFound::Missing(error) => Err(error),
+        let outcome = match (row.connection.dead(), cipher_of(shop, listed)) {
+            (Some(reason), _) => Err(Error::new(reason.cause())),
+            (None, CipherFound::Cipher(cipher)) => self.request(effects, key, &row.lineage, cipher, seen).await,
+            (None, CipherFound::NotListed) => Ok(()),
+            (None, CipherFound::Missing(error)) => Err(error),
         };
         self.note(key, Some(&shop.listed.id), outcome)
     }
@@ -276,7 +307,7 @@ impl Revocation {
     /// Reads TikTok's list of shops if the connection is alive, and if `shops` is empty or contains a shop without a
     /// cipher. A shop that TikTok no longer grants needs no cipher.
     async fn list_for(&self, effects: &impl Effects, row: &Row, shops: &[Shop], seen: &Seen) -> Listed {
-        let lacks = |shop: &Shop| shop.standing != ShopStanding::NoLongerGranted && shop.listed.cipher.is_none();
+        let lacks = |shop: &Shop| shop.standing.can_be_revoked() && shop.listed.cipher.is_none();
         if row.connection.dead().is_some() || !(shops.is_empty() || shops.iter().any(lacks)) {
             return Listed::NotNeeded;
         }
@@ -364,15 +395,12 @@ enum CipherFound {
 }
 
 /// Returns the cipher of a shop: from the row, or if the row has no cipher of the shop, from TikTok's list.
-fn cipher_of(row: &Row, shop: &Shop, listed: &Listed) -> CipherFound {
+fn cipher_of(shop: &Shop, listed: &Listed) -> CipherFound {
     if let Some(cipher) = &shop.listed.cipher {
         return CipherFound::Cipher(cipher.duplicate());
     }
     match listed {
-        // The row of a dead connection has no ciphers.
-        Listed::NotNeeded => {
-            CipherFound::Missing(row.connection.dead().map_or_else(without_cipher, |reason| Error::new(reason.cause())))
-        }
+        Listed::NotNeeded => CipherFound::Missing(without_cipher()),
         Listed::Failed(error) => CipherFound::Missing(error.clone()),
         Listed::Read(list) => match list.shops.iter().find(|listed| listed.id == shop.listed.id) {
             Some(listed) => match &listed.cipher {
@@ -408,4 +436,35 @@ fn without_cipher() -> Error {
 
 fn without_cipher_because(cause: Cause) -> Error {
     Error::new(Cause::RevocationNotTried).with_note(&format!("the list of shops could not be read: {}", cause.code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_revokes_its_own_shops_that_tiktok_still_grants() {
+        use DeadReason::{AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown};
+        use ShopStanding::{Granted, Inactive, NoLongerGranted, Unconfirmed};
+
+        for (target, account, shop, expected) in [
+            (TargetText::All(None), "a", "1", true),
+            (TargetText::All(Some("a")), "a", "1", true),
+            (TargetText::All(Some("a")), "b", "1", false),
+            (TargetText::Shop("1"), "a", "1", true),
+            (TargetText::Shop("1"), "b", "1", true),
+            (TargetText::Shop("1"), "a", "2", false),
+        ] {
+            for standing in [Granted, Inactive, Unconfirmed] {
+                assert_eq!(target.revokes(account, None, shop, standing), expected, "{target:?} {account} {shop}");
+                for dead in [AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown] {
+                    assert!(!target.revokes(account, Some(dead), shop, standing), "{target:?} {account} {shop}");
+                }
+            }
+            assert!(!target.revokes(account, None, shop, NoLongerGranted), "{target:?} {account} {shop}");
+        }
+        assert!(TargetText::Shop("2").names("a", ["1", "2"]));
+        assert!(!TargetText::Shop("3").names("a", ["1", "2"]));
+        assert!(TargetText::All(Some("a")).names("a", []), "an account without shops is named, too");
+    }
 }

@@ -44,6 +44,9 @@ pub struct Received {
     pub effect: WebhookEffect,
 }
 
+/// The note of the error for a body of more than [`MAX_BODY_BYTES`].
+const TOO_LARGE: &str = "the connector reads at most 1048576 bytes";
+
 /// Checks that a webhook is signed with the current or the previous app secret. A host calls this function before it
 /// does any other work for a webhook, and [`receive_webhook`] calls it again.
 ///
@@ -65,7 +68,8 @@ pub fn check_signature(app: &Credentials, authorization: &[u8], body: &[u8]) -> 
 /// - Storage failed, storage conflict, misconfigured: the host must refuse the webhook, so that TikTok sends it again.
 pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body: &[u8]) -> Result<Received, Error> {
     if body.len() > MAX_BODY_BYTES {
-        return Err(Error::new(Cause::WebhookMalformed));
+        // The note tells this case from a body that TikTok has signed.
+        return Err(Error::new(Cause::WebhookMalformed).with_note(TOO_LARGE));
     }
     check_signature(&credentials(effects).await?, authorization, body)?;
     let notification = Notification::read(body).ok_or_else(|| Error::new(Cause::WebhookMalformed))?;

@@ -154,7 +154,8 @@ async fn disconnected(stage: &Stage, page: &mut Page, customer: &mut Customer) -
     page.events(&new_events(stage, customer).await?, &[EventKind::Disconnected])?;
     page.requests(&stage.journal.take(), &[(3, TAKE_BACK, OK)])?;
     page.check("one connection has ended", &outcome.found.len(), &1)?;
-    let nothing_left = Disconnected { found: Vec::new(), remaining: Vec::new(), not_revoked: Vec::new() };
+    let nothing_left =
+        Disconnected { found: Vec::new(), remaining: Vec::new(), revoked: Vec::new(), not_revoked: Vec::new() };
     page.check("TikTok has taken every shop back", &outcome.not_revoked, &nothing_left.not_revoked)?;
     page.check("TikTok accepts none of the tokens that it has issued", &honoured, &0)?;
     page.check("disconnecting again succeeds and changes nothing", &again, &nothing_left)?;

@@ -2,6 +2,7 @@
 //! object.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 use tiktok_shop_connector_core::error::Cause;
@@ -42,7 +43,7 @@ pub(crate) const STATUSES: [(u8, &str); 18] = [
     (INTERRUPTED, "Ctrl-C was pressed while the command finished its running calls, so it stopped at once"),
 ];
 
-const REFUSED: u8 = 1;
+pub(crate) const REFUSED: u8 = 1;
 pub(crate) const MALFORMED: u8 = 2;
 const UNAVAILABLE: u8 = 3;
 const CONSENT: u8 = 4;
@@ -112,16 +113,30 @@ impl From<KeyFileError> for Failure {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what to do")]
     fn from(error: KeyFileError) -> Self {
         let advice = match &error {
-            KeyFileError::NoSuchKey(_) => return Self::Absent(error.to_string()),
-            KeyFileError::AlreadyCurrent(_) => return Self::Refused(error.to_string()),
-            KeyFileError::Exists(_) => return Self::Refused(format!("host keys: {error}")),
+            KeyFileError::NoSuchKey(_) => return Self::Absent(format!("{error}{SEE_STATUS}")),
+            KeyFileError::AlreadyCurrent(_) => return Self::Refused(format!("{error}; the next step is keys rotate")),
+            KeyFileError::Exists(_) => {
+                return Self::Refused(format!("host keys: {error}; keys add appends a host key to it"));
+            }
             KeyFileError::File(error) => access_advice(error),
-            KeyFileError::Missing(_) => "; put the file there, or make a new one for an empty database with keys init",
+            KeyFileError::Missing(path) => return Self::Unavailable(missing_key_file(path)),
             _ => "",
         };
         Self::Unavailable(format!("host keys: {error}{advice}"))
     }
 }
+
+/// Returns the text of the error for a key file that a setting names and that does not exist.
+pub(crate) fn missing_key_file(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "host keys: {path}: there is no such file; put the file there, or make a new one for an empty database with \
+         keys init"
+    )
+}
+
+/// The part of an error message that says where the names of the host keys are.
+const SEE_STATUS: &str = "; keys status shows the host keys";
 
 /// Returns the part of an error message that points to `--file-access`, the option for files that a container mounts.
 /// Returns an empty text if this option does not help.
@@ -143,7 +158,8 @@ impl From<OpenError> for Failure {
             | OpenError::SeveralServers
             | OpenError::Unsupported(_)
             | OpenError::Unverified
-            | OpenError::Value(_) => Self::Malformed(format!("storage: {error}")),
+            | OpenError::Value(_)
+            | OpenError::Variable { .. } => Self::Malformed(format!("storage: {error}")),
             other => Self::Unavailable(format!("storage: {other}")),
         }
     }
@@ -162,7 +178,8 @@ impl From<RotationError> for Failure {
             RotationError::Storage(error) => Self::Storage(error),
             RotationError::Key(error) => Self::Storage(error.into()),
             RotationError::KeyFile(error) => error.into(),
-            RotationError::NoSuchKey(_) => Self::Absent(error.to_string()),
+            RotationError::Current(_) => Self::Refused(format!("{error}, with keys promote and keys rotate")),
+            RotationError::InUse { .. } => Self::Refused(format!("{error}, with keys rotate")),
             other => Self::Refused(other.to_string()),
         }
     }
@@ -282,7 +299,7 @@ impl ErrorReport {
     }
 
     /// If the storage failed, adds the error of a host key to `detail`, unless `detail` already contains this error.
-    pub(crate) fn with_key_error(mut self, key_error: Option<String>) -> Self {
+    fn with_key_error(mut self, key_error: Option<String>) -> Self {
         if let Some(why) = key_error.filter(|why| self.status == STORAGE_FAILED && !self.detail.contains(why)) {
             self.detail = format!("{}: {why}", self.detail.trim_end_matches('.'));
         }
@@ -312,6 +329,13 @@ impl ErrorReport {
 const RESTORE: &str = "restore the storage or its keys, then run the same command again";
 
 impl Failure {
+    /// Returns what the program prints about this failure. `key_error` is the latest error of the host keys of the
+    /// tenant whose call failed. Only the connector shortens its errors, so `key_error` is added to no other error.
+    pub(crate) fn report_with_key_error(&self, key_error: Option<String>) -> ErrorReport {
+        let is_shortened = matches!(self, Self::Consent(ConsentError::Call(CallError::Connector(_))));
+        self.report().with_key_error(key_error.filter(|_| is_shortened))
+    }
+
     /// Returns what the program prints about this failure.
     pub(crate) fn report(&self) -> ErrorReport {
         match self {

@@ -10,6 +10,6 @@ mod words;
 pub(crate) use self::connection::print_connection;
 pub(crate) use self::json::{Ciphers, ConnectionLine, EventLine, FailureLine, ShopLine, cipher};
 pub(crate) use self::json_body::JsonBody;
-pub(crate) use self::report::{LastKeyError, OutputFormat, Report, finish};
-pub(crate) use self::terminal::{Answer, BAD, GOOD, ask, confirm, note};
+pub(crate) use self::report::{LastKeyErrors, OutputFormat, Report, finish};
+pub(crate) use self::terminal::{Answer, BAD, GOOD, ask, can_ask, confirm, note};
 pub(crate) use self::words::{count, end, time};

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::{Clock, SystemClock};
+use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
 use tiktok_shop_host::egress::{EgressPolicy, Proxy};
@@ -38,6 +39,7 @@ use tiktok_shop_private_file::Access;
 
 pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
+use self::component::build_failure;
 pub(crate) use self::component::component_file;
 use self::config_file::ConfigFile;
 pub(crate) use self::configured_text::one_line;
@@ -52,8 +54,9 @@ pub(crate) use self::key_check::KeyNeed;
 use self::key_check::{CheckedTenants, DatabaseOrigin, check_fit, prepare};
 use self::key_service::KeyServiceTable;
 pub(crate) use self::keys::HostKeySource;
-use self::keys::{KeyPlace, KeySettings};
+use self::keys::{KeyPlace, KeySettings, NamedPlace};
 pub(crate) use self::lone_app::{AppArgs, LoneApp};
+use self::proxy::NamedProxy;
 pub(crate) use self::tenant::AllTenants;
 use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
@@ -150,6 +153,13 @@ impl Needs {
     pub(crate) const NO_KEYS: Self = Self { keys: KeyNeed::None, tenant: TenantNeed::Known };
 }
 
+/// Whether a command may send requests to TikTok Shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Requests {
+    None,
+    Possible,
+}
+
 /// An opened storage, with the host keys and the other settings of the command.
 pub(crate) struct OpenedStorage {
     pub(crate) storage: Arc<dyn HostStorage>,
@@ -162,7 +172,7 @@ pub(crate) struct OpenedStorage {
     component_sha256: Option<ComponentDigest>,
     /// The forward proxy through which TikTok Shop is reached.
     proxy: Option<Proxy>,
-    /// Who runs the command. `None` if neither the options nor the environment name anybody.
+    /// Who runs the command: the actor of the option or the variable, or else the user of this machine.
     actor: Option<Actor>,
     /// Why the command is run.
     reason: Option<StatedReason>,
@@ -183,15 +193,22 @@ impl KeyArgs {
     pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
         let Self { key_file, file_access, config, fake } = self;
         let config = read_config(config, file_access)?;
-        let service = KeyServiceTable::open_if_configured(config.key_service, fake)?;
-        let settings = KeySettings { option: key_file, configured: config.key_file, service, fake };
-        match KeyPlace::find(settings)? {
-            KeyPlace::Named(path) | KeyPlace::Default(path) => Ok(KeyFile::create(path)?),
-            KeyPlace::Service { .. } => Err(Failure::Malformed(
+        let needless = || {
+            Failure::Malformed(
                 "the configuration file names a key service, which makes the host keys itself; no key file is needed"
                     .to_owned(),
-            )),
-            KeyPlace::Environment(_) => Err(Failure::Malformed(format!(
+            )
+        };
+        // The key service is not opened, because its secrets may be missing where this command runs.
+        if config.key_service.is_some() {
+            return Err(needless());
+        }
+        let service = KeyServiceTable::open_if_configured(None, fake)?;
+        let settings = KeySettings { option: key_file, configured: config.key_file, service, fake };
+        match KeyPlace::find(settings)? {
+            KeyPlace::Named(NamedPlace::File(path)) | KeyPlace::Default(path) => Ok(KeyFile::create(path)?),
+            KeyPlace::Service { .. } => Err(needless()),
+            KeyPlace::Named(NamedPlace::Environment(_)) => Err(Failure::Malformed(format!(
                 "the host keys come from {HOST_KEYS}; unset it to make a key file, or keep the keys there"
             ))),
         }
@@ -213,7 +230,7 @@ impl<T: TenantArgs> StorageArgs<T> {
 
     /// Opens the storage for a command with these needs. Never creates a database.
     pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedStorage, Failure> {
-        self.open_or_create_for(needs, Creation::Nothing, report).await
+        self.open_or_create_for(needs, Creation::Nothing, Requests::None, report).await
     }
 
     /// Opens the storage. `creation` says which database the command creates if there is none. The function reads the
@@ -222,14 +239,21 @@ impl<T: TenantArgs> StorageArgs<T> {
         self,
         needs: Needs,
         creation: Creation,
+        requests: Requests,
         report: &Report,
     ) -> Result<OpenedStorage, Failure> {
         let Self { storage, tenant, keys, actor, reason } = self;
         let KeyArgs { key_file, file_access, config, fake } = keys;
         let tenants = NamedTenants::find(tenant.named())?;
+        if T::SCOPE == TenantScope::All {
+            tenants.check_for_all(report)?;
+        }
         let config = read_config(config, file_access)?;
         let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
-        let proxy = config.proxy.with_environment()?;
+        let proxy = match (config.proxy.with_environment()?, requests, fake) {
+            (Some(proxy), Requests::Possible, None) => Some(proxy.with_authorities()?),
+            (proxy, _, _) => proxy.map(NamedProxy::without_authorities),
+        };
         let database = Database::find(storage, config.storage, fake)?;
         let database_origin = DatabaseOrigin::of(database.named(), fake);
         let service = KeyServiceTable::open_if_configured(config.key_service, fake)?;
@@ -261,7 +285,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             };
             check_fit(&storage, &keys, CheckedTenants { tenants: &checked, scope: T::SCOPE }, report).await?;
         }
-        let key_provider = keys.recording_provider(report.last_key_error.clone());
+        let key_provider = keys.recording_provider(report.last_key_errors.clone());
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
@@ -330,9 +354,11 @@ impl<T: TenantArgs> HostArgs<T> {
         report: &Report,
     ) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256 } = self;
-        let component = Component::File(component_file(component.as_deref())?);
+        let file = component_file(component.as_deref())?;
         let fake = storage.keys.fake;
-        let opened = storage.open_or_create_for(needs, creation, report).await?;
+        // Every request needs a token or seals one, so a command that needs no host keys sends no request.
+        let requests = if needs.keys == KeyNeed::Required { Requests::Possible } else { Requests::None };
+        let opened = storage.open_or_create_for(needs, creation, requests, report).await?;
         // A fake is on this machine, so no proxy is needed to reach it.
         let egress = match (fake, &opened.proxy) {
             (Some(fake), _) => fake.egress()?,
@@ -343,8 +369,11 @@ impl<T: TenantArgs> HostArgs<T> {
         if let Some(digest) = component_sha256.or(opened.component_sha256) {
             builder = builder.component_sha256(digest);
         }
+        if let Some(folder) = folders::compiled_cache()? {
+            builder = builder.compiled_cache(CompiledCache::in_folder(folder));
+        }
         let host = builder
-            .component(component)
+            .component(Component::File(file.clone()))
             .storage(Arc::clone(&opened.storage))
             .keys(Arc::clone(&opened.key_provider))
             .credentials(Arc::clone(&opened.credentials))
@@ -352,7 +381,8 @@ impl<T: TenantArgs> HostArgs<T> {
             .egress(egress)
             // A command makes one call, or sweeps. A sweep may use all instances for the connections of one tenant.
             .limits(Limits { tenant_percent: 100, ..Limits::default() })
-            .build()?;
+            .build()
+            .map_err(|error| build_failure(&file, &error))?;
         let host = match &opened.actor {
             Some(actor) => host.acting_as(actor.clone()),
             None => host,

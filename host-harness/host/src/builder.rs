@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::boundary::BoundaryEvent;
 use crate::build_error::BuildError;
 use crate::clock::{Clock, SystemClock};
+use crate::compiled_cache::CompiledCache;
 use crate::component::{self, ComponentDigest};
 use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
@@ -39,6 +40,7 @@ pub enum Component {
 pub struct ConnectorHostBuilder {
     component: Option<Component>,
     component_sha256: Option<ComponentDigest>,
+    compiled_cache: Option<CompiledCache>,
     storage: Option<Arc<dyn HostStorage>>,
     keys: Option<Arc<dyn KeyProvider>>,
     credentials: Option<Arc<dyn CredentialsProvider>>,
@@ -64,6 +66,14 @@ impl ConnectorHostBuilder {
     #[must_use]
     pub fn component_sha256(mut self, digest: ComponentDigest) -> Self {
         self.component_sha256 = Some(digest);
+        self
+    }
+
+    /// Caches the compiled component in this folder. Without a cache, each start compiles the component, which takes
+    /// some tenths of a second. With a cache, only the first start does.
+    #[must_use]
+    pub fn compiled_cache(mut self, cache: CompiledCache) -> Self {
+        self.compiled_cache = Some(cache);
         self
     }
 
@@ -151,8 +161,9 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Compiles and links the component. This takes some tenths of a second. Call this function once per process. If
-    /// the process already serves requests, call it on a blocking thread.
+    /// Compiles and links the component. This takes some tenths of a second without a [compiled
+    /// cache](Self::compiled_cache). Call this function once per process. If the process already serves requests, call
+    /// it on a blocking thread.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -164,6 +175,7 @@ impl ConnectorHostBuilder {
         self.deadlines.check()?;
         self.limits.check().map_err(BuildError::ZeroLimit)?;
         let (pinned, limits) = (self.component_sha256, &self.limits);
+        let compile = |bytes| Program::compile(bytes, pinned, self.compiled_cache.as_ref(), limits, self.memories);
         let (program, limits) = match component {
             Component::SharedWith(host) => {
                 BuildError::check_digest(host.sandbox.program.digest, pinned)?;
@@ -171,9 +183,9 @@ impl ConnectorHostBuilder {
             }
             Component::File(path) => {
                 let bytes = component::read(&path, pinned, limits).map_err(BuildError::Unreadable)?;
-                (Program::compile(bytes, pinned, limits, self.memories)?, *limits)
+                (compile(bytes)?, *limits)
             }
-            Component::Bytes(bytes) => (Program::compile(bytes, pinned, limits, self.memories)?, *limits),
+            Component::Bytes(bytes) => (compile(bytes)?, *limits),
         };
 
         let guard = EnvironmentGuard::new(credentials, Arc::clone(&storage), self.egress.environment());

@@ -1,6 +1,8 @@
 //! Connections and their shops, as the connector reports them. These types mirror `wit/types.wit`.
 
 use serde::{Deserialize, Serialize};
+use tiktok_shop_connector_core::connection::{ShopStanding as CoreStanding, ShopUse};
+use tiktok_shop_connector_core::record::DeadReason;
 
 use crate::error::Failure;
 use crate::id::{AccountId, CustomerId, ShopId};
@@ -90,12 +92,11 @@ impl Connection {
     }
 
     /// Returns true if the customer may use this shop of the connection now. Then all of these hold: the shop is
-    /// linked, its standing is granted or inactive, and the connection does not need a new consent. The same rule
-    /// applies in `call`, in `list_shops`, and in the search for the owners of a webhook.
+    /// linked, its standing is granted or inactive, and the connection does not need a new consent. The connector's
+    /// [`ShopUse`] decides this here, in `call`, in `list_shops`, and in the search for the owners of a webhook.
     #[must_use]
     pub const fn allows(&self, shop: &Shop) -> bool {
-        let is_alive = !matches!(self.status, ConnectionStatus::ReauthorizationRequired(_));
-        is_alive && shop.linked && matches!(shop.standing, ShopStanding::Granted | ShopStanding::Inactive)
+        ShopUse { dead: self.status.dead(), standing: shop.standing.in_core(), linked: shop.linked }.is_allowed()
     }
 }
 
@@ -162,6 +163,17 @@ pub enum ShopStanding {
     Unconfirmed,
 }
 
+impl ShopStanding {
+    pub(crate) const fn in_core(self) -> CoreStanding {
+        match self {
+            Self::Granted => CoreStanding::Granted,
+            Self::Inactive => CoreStanding::Inactive,
+            Self::NoLongerGranted => CoreStanding::NoLongerGranted,
+            Self::Unconfirmed => CoreStanding::Unconfirmed,
+        }
+    }
+}
+
 /// Whether a connection works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConnectionStatus {
@@ -199,6 +211,16 @@ pub enum ReauthorizationReason {
     AuthorizationRevoked,
     /// A refresh got no answer, and TikTok has refused the refresh token since then.
     RefreshOutcomeUnknown,
+}
+
+impl ReauthorizationReason {
+    const fn in_core(self) -> DeadReason {
+        match self {
+            Self::AuthorizationExpired => DeadReason::AuthorizationExpired,
+            Self::AuthorizationRevoked => DeadReason::AuthorizationRevoked,
+            Self::RefreshOutcomeUnknown => DeadReason::RefreshOutcomeUnknown,
+        }
+    }
 }
 
 /// A failure, and the time at which it happened.
@@ -288,6 +310,14 @@ impl ConnectionStatus {
         }
     }
 
+    /// Returns the [`reason`](Self::reason) as the core sees it.
+    pub(crate) const fn dead(self) -> Option<DeadReason> {
+        match self.reason() {
+            Some(reason) => Some(reason.in_core()),
+            None => None,
+        }
+    }
+
     /// Puts a status together from its three parts, for example from the columns of a database: the word, the time when
     /// the authorization ends, and the reason. `None` if the word is unknown, or if the status needs a time or a reason
     /// that is missing.
@@ -328,6 +358,33 @@ mod tests {
         for status in [ConnectionStatus::Active, ending].into_iter().chain(dead) {
             let read = ConnectionStatus::from_parts(status.as_str(), status.ends_at(), status.reason());
             assert_eq!(read, Some(status));
+        }
+    }
+
+    #[test]
+    fn a_linked_shop_that_tiktok_grants_may_be_used_while_the_connection_works() {
+        let key = ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() };
+        let dead = [
+            ReauthorizationReason::AuthorizationExpired,
+            ReauthorizationReason::AuthorizationRevoked,
+            ReauthorizationReason::RefreshOutcomeUnknown,
+        ];
+        let dead = dead.map(|reason| (ConnectionStatus::ReauthorizationRequired(reason), false));
+        let alive = [ConnectionStatus::Active, ConnectionStatus::AuthorizationEnding(UnixSeconds(7))];
+        for (status, is_alive) in alive.map(|status| (status, true)).into_iter().chain(dead) {
+            let connection = Connection { status, ..Connection::new(key.clone()) };
+            for (standing, is_granted) in [
+                (ShopStanding::Granted, true),
+                (ShopStanding::Inactive, true),
+                (ShopStanding::NoLongerGranted, false),
+                (ShopStanding::Unconfirmed, false),
+            ] {
+                let mut shop = Shop::new("1".parse().unwrap(), key.account.clone());
+                shop.standing = standing;
+                assert!(!connection.allows(&shop), "not linked: {status:?} {standing:?}");
+                shop.linked = true;
+                assert_eq!(connection.allows(&shop), is_alive && is_granted, "{status:?} {standing:?}");
+            }
         }
     }
 

@@ -146,8 +146,11 @@ pub enum EventKind {
         /// The regained shops, in the order in which the connection lists them. The list is never empty.
         shops: Vec<ShopId>,
     },
-    /// A forced refresh has changed the connection: it has renewed the tokens, read the shops or recorded a failure. If
-    /// another call is already renewing the tokens, the forced refresh changes nothing and does not cause this event.
+    /// A forced refresh has claimed the tokens to renew them. It has renewed them, or it has recorded a failure. If
+    /// another call is already renewing the tokens, or if the forced refresh fails before its claim, there is no event.
+    ///
+    /// The event is written with the row, after the token record. If the process ends between these two writes, the
+    /// event is lost. The tokens are not lost, and the next refresh writes the row.
     RefreshForced,
     /// `access_token` returned an access token to its caller.
     TokenShown,

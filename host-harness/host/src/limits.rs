@@ -9,7 +9,9 @@ pub struct Limits {
     /// instance. Default: 100.
     pub concurrent_calls: u32,
     /// The maximum number of webhooks that are received at the same time. Further webhooks wait for a free instance.
-    /// Webhooks have instances of their own, so webhooks and other calls do not wait for each other. Default: 40.
+    /// Webhooks have instances of their own, so webhooks and other calls do not wait for each other. Webhooks of
+    /// tenants that the host does not know yet ask for credentials in additional places: as many as one tenant's share.
+    /// Each of them gives its place to the next one after 2 s. Default: 40.
     pub concurrent_webhooks: u32,
     /// The share of the instances that one tenant may use at the same time, in per cent. It applies separately to the
     /// instances for webhooks and to the instances for all other calls. Every tenant may use at least one instance. A

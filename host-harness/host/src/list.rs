@@ -46,8 +46,8 @@ impl ConnectorHost {
         after: Option<&ConnectionKey>,
         limit: usize,
     ) -> Result<Vec<Connection>, StorageError> {
-        let page = self.sandbox.storage.tenant_rows_without_keys(tenant, filter, after, limit);
-        let rows = run_within(self.storage_timeout(), page).await?;
+        let storage = self.sandbox.storage.clone().leaving_out_missing_keys(self.storage_timeout());
+        let rows = run_within(self.storage_timeout(), storage.tenant_rows(tenant, filter, after, limit)).await?;
         Ok(rows.into_iter().map(|entry| entry.row.connection).collect())
     }
 

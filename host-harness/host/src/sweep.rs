@@ -4,24 +4,26 @@
 mod notice;
 mod outcome;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{Either, FutureExt as _, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
-use tiktok_shop_connector_core::token::{Expiry, MAX_BACK_OFF, latest_due_at};
+use tiktok_shop_connector_core::token::{self, Expiry, MAX_BACK_OFF};
+use tokio::task::{JoinError, JoinHandle};
 
 pub use self::outcome::{AccessTokenState, PassedOver, PassedOverReason, SweepOutcome, Swept};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
+use crate::error::CallError;
 use crate::events::Cause;
 use crate::host::ConnectorHost;
 use crate::id::TenantId;
 use crate::refresh::RefreshMode;
-use crate::storage::{Due, StorageError, run_within};
+use crate::storage::{Due, RowEntry, StorageError, run_within};
 
 /// The settings of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +50,9 @@ impl Sweep {
     }
 }
 
-/// Why a sweep ended early. The storage could not list the due connections or the authorizations that end, or could not
-/// look up or store an expiry notice. Refreshes that had begun were finished.
+/// Why a sweep ended early. The storage could not list the due connections or the authorizations that end, could not
+/// read the rows of connections, or could not look up or store an expiry notice. Refreshes that had begun were
+/// finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the sweep ended early: {source}")]
 pub struct SweepError {
@@ -88,18 +91,27 @@ struct Course<E> {
     /// The connections that this sweep could not refresh. After a failure, the storage has a later due time for the
     /// connection, so the list `DueLater` contains the connection again.
     not_refreshed: HashSet<(TenantId, ConnectionKey)>,
+    /// The connections of the list `Due` that were no longer due when their turn came. Another call may hold a claim on
+    /// such a connection. Then the list `DueLater` contains the connection again, and its outcome there counts.
+    no_longer_due: HashMap<(TenantId, ConnectionKey), Due>,
 }
 
 /// The number of entries in one page of a list. A page of this size has enough entries for many concurrent calls, and
 /// needs little memory.
 const PAGE: usize = 500;
+/// The number of rows that one call of the storage reads. A storage that reads row by row has enough time for them.
+const ROWS_AT_ONCE: usize = 100;
 
 impl ConnectorHost {
     /// Refreshes every due connection once. Then reports the due connections that it can't refresh now: see
     /// [`PassedOver`]. Then writes expiry notices about authorizations that end within 30 days, 7 days or 1 day. If
     /// `stop` completes, the sweep begins no further refresh, finishes the refreshes that have begun, and counts the
-    /// connections that are still due. `on_each` is called with each connection and its [`SweepOutcome`]. Up to
-    /// `concurrency` refreshes run at the same time. While one refresh is slow, the other refreshes go on.
+    /// connections that are still due. Up to `concurrency` refreshes run at the same time. While one refresh is slow,
+    /// the other refreshes go on.
+    ///
+    /// Every connection that the sweep begins with has one outcome: `on_each` is called with the connection and its
+    /// [`SweepOutcome`], and [`Swept`] counts the outcome. This is also true for a connection that another call
+    /// refreshes or ends during the sweep, and for a refresh that panics.
     ///
     /// All hosts of a fleet may sweep at the same time. If two hosts refresh the same connection, only one host renews
     /// its tokens. Each host shuffles every page and skips connections that another host has refreshed or is
@@ -114,14 +126,22 @@ impl ConnectorHost {
         on_each: impl FnMut(&Due, &SweepOutcome),
     ) -> Result<Swept, SweepError> {
         let swept = Swept::default();
-        let mut course =
-            Course { sweep, swept, on_each, last: None, running: HashSet::new(), not_refreshed: HashSet::new() };
+        let mut course = Course {
+            sweep,
+            swept,
+            on_each,
+            last: None,
+            running: HashSet::new(),
+            not_refreshed: HashSet::new(),
+            no_longer_due: HashMap::new(),
+        };
         let mut stop = pin!(stop);
         let start = pin!(tokio::time::sleep(self.random_part_of(sweep.jitter)));
         if let Either::Right(_) = select(start, stop.as_mut()).await {
             course.swept.stopped = true;
         }
         let done = self.run_sweep(&mut course, stop).await;
+        course.record_no_longer_due();
         let swept = course.swept;
         done.map(|()| swept).map_err(|source| SweepError { source, swept })
     }
@@ -169,77 +189,131 @@ impl ConnectorHost {
                         // loading needs.
                         match list {
                             List::Due if course.begins(&listed.due) => {
-                                running.push(tokio::spawn(self.clone().refresh_due(now, listed)));
+                                let due = listed.due.clone();
+                                running.push(ended(due, tokio::spawn(self.clone().refresh_due(now, listed))));
                             }
                             List::DueLater if course.is_new(&listed.due) => {
-                                running.push(tokio::spawn(self.clone().refresh_if_overdue(now, listed.due)));
+                                let due = listed.due.clone();
+                                running.push(ended(due, tokio::spawn(self.clone().refresh_overdue(listed.due))));
                             }
                             List::Due | List::DueLater => {}
                         }
                     }
-                    None => {
-                        match run_within(self.storage_timeout(), self.storage().due(by, course.last.as_ref(), PAGE))
-                            .await
-                        {
-                            Ok(page) if page.is_empty() => listed_all = Some(Ok(())),
-                            Ok(page) => {
-                                let predecessor = std::mem::replace(&mut course.last, page.last().cloned());
-                                waiting = self.in_random_order(predecessor, page).into_iter();
-                            }
-                            Err(source) => listed_all = Some(Err(source)),
-                        }
-                    }
+                    // Pages may be read in which nothing has to be done, so the signal is also looked for here.
+                    None if stop.as_mut().now_or_never().is_some() => course.swept.stopped = true,
+                    None => match self.load_page(list, by, course).await {
+                        Ok(None) => listed_all = Some(Ok(())),
+                        Ok(Some(page)) => waiting = page.into_iter(),
+                        Err(source) => listed_all = Some(Err(source)),
+                    },
                 }
             }
-            let ended = if course.swept.stopped {
+            let next = if course.swept.stopped {
                 running.next().await
             } else {
                 match select(running.next(), stop.as_mut()).await {
-                    Either::Left((ended, _)) => ended,
+                    Either::Left((next, _)) => next,
                     Either::Right(_) => {
                         course.swept.stopped = true;
                         continue;
                     }
                 }
             };
-            let Some(ended) = ended else { break };
-            // A panic is a bug of this program and no failure of this connection, so it is not counted as a failed
-            // refresh.
-            let Ok((due, outcome)) = ended else { continue };
-            course.running.remove(&(due.tenant.clone(), due.key.clone()));
-            if let Some(outcome) = outcome {
-                course.record(&due, &outcome);
+            let Some((due, result)) = next else { break };
+            let connection = (due.tenant.clone(), due.key.clone());
+            course.running.remove(&connection);
+            match result {
+                Ok(Some(outcome)) => course.record(&due, &outcome),
+                Ok(None) if list == List::Due => {
+                    course.no_longer_due.insert(connection, due);
+                }
+                // The connection is not due.
+                Ok(None) => {}
+                // The text of the panic is not logged, because it may contain any value.
+                Err(_panic) => {
+                    tracing::error!(tenant = due.tenant.as_str(), "the refresh of a connection panicked in a sweep");
+                    course.record(&due, &SweepOutcome::Failed(CallError::Aborted { plugin: self.plugin().clone() }));
+                }
             }
         }
         listed_all.unwrap_or(Ok(()))
     }
 
+    /// Loads the next page of a list, in random order. `None` means that the list has ended. Leaves out the connections
+    /// of the list `DueLater` that are not overdue.
+    async fn load_page<E: FnMut(&Due, &SweepOutcome)>(
+        &self,
+        list: List,
+        by: UnixSeconds,
+        course: &mut Course<E>,
+    ) -> Result<Option<Vec<Listed>>, StorageError> {
+        let page = run_within(self.storage_timeout(), self.storage().due(by, course.last.as_ref(), PAGE)).await?;
+        if page.is_empty() {
+            return Ok(None);
+        }
+        page.iter().for_each(|due| self.sandbox.remember_tenant(&due.tenant));
+        let predecessor = std::mem::replace(&mut course.last, page.last().cloned());
+        let page = match list {
+            List::Due => page,
+            List::DueLater => {
+                let new: Vec<_> = page.into_iter().filter(|due| course.is_new(due)).collect();
+                self.overdue(new, course.sweep.now).await?
+            }
+        };
+        Ok(Some(self.in_random_order(predecessor, page)))
+    }
+
+    /// Returns the connections of the page that are overdue or have no row. One call reads the rows of the whole page,
+    /// because a call for each row would cost more than the refreshes of the few overdue connections.
+    async fn overdue(&self, page: Vec<Due>, now: UnixSeconds) -> Result<Vec<Due>, StorageError> {
+        if page.is_empty() {
+            return Ok(page);
+        }
+        let mut rows = Vec::with_capacity(page.len());
+        for some in page.chunks(ROWS_AT_ONCE) {
+            rows.extend(self.rows_of(some).await?);
+        }
+        let mut rows = rows.into_iter();
+        // If there is no row, the connector decides whether to refresh, because it checks the token record.
+        let is_overdue = |_: &Due| rows.next().flatten().is_none_or(|entry| is_overdue(&entry.row.connection, now));
+        Ok(page.into_iter().filter(is_overdue).collect())
+    }
+
+    /// Returns the rows of these connections. A row that can't be read counts as missing, so that it does not hold up
+    /// the other connections: the refresh of its connection then fails with an error of its own.
+    async fn rows_of(&self, connections: &[Due]) -> Result<Vec<Option<RowEntry>>, StorageError> {
+        let timeout = self.storage_timeout();
+        let rows = run_within(timeout, self.storage().load_rows(connections)).await;
+        if !matches!(rows, Err(StorageError::Refused(_))) {
+            return rows;
+        }
+        let mut rows = Vec::with_capacity(connections.len());
+        for Due { tenant, key, .. } in connections {
+            match run_within(timeout, self.storage().load_row(tenant, key)).await {
+                Err(StorageError::Refused(_)) => rows.push(None),
+                row => rows.push(row?),
+            }
+        }
+        Ok(rows)
+    }
+
     /// Refreshes a connection if it is still due. The outcome is `None` if it is no longer due.
-    async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<SweepOutcome>) {
+    async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> Option<SweepOutcome> {
         let Listed { predecessor, due } = listed;
         // Ask for the first due entry after the predecessor. If that entry comes later in the order than this
         // connection, the connection is no longer due. If the storage fails, the connection is refreshed anyway,
         // because with `WhenDue` the connector checks the due time again.
         let first = run_within(self.storage_timeout(), self.storage().due(now, predecessor.as_ref(), 1)).await;
         if first.is_ok_and(|first| first.first().is_none_or(|first| *first > due)) {
-            return (due, None);
+            return None;
         }
-        let outcome = self.refresh_listed(&due).await;
-        (due, Some(outcome))
+        Some(self.refresh_listed(&due).await)
     }
 
-    /// Refreshes a connection of the list `DueLater` if it is overdue. Usually the connector answers that another call
-    /// has claimed the refresh token, or that a pause has not ended. In these cases the connector sends nothing to
-    /// TikTok. The outcome is `None` if the connection is not overdue.
-    async fn refresh_if_overdue(self, now: UnixSeconds, due: Due) -> (Due, Option<SweepOutcome>) {
-        let row = run_within(self.storage_timeout(), self.storage().load_row(&due.tenant, &due.key)).await;
-        // If the storage fails or has no row, the connector decides whether to refresh, because it checks the token
-        // record.
-        if row.is_ok_and(|row| row.is_some_and(|row| !is_overdue(&row.row.connection, now))) {
-            return (due, None);
-        }
-        let outcome = self.refresh_listed(&due).await.with_next_attempt(due.at);
-        (due, Some(outcome))
+    /// Refreshes an overdue connection of the list `DueLater`. Usually the connector answers that another call has
+    /// claimed the refresh token, or that a pause has not ended. In these cases the connector sends nothing to TikTok.
+    async fn refresh_overdue(self, due: Due) -> Option<SweepOutcome> {
+        Some(self.refresh_listed(&due).await.with_next_attempt(due.at))
     }
 
     async fn refresh_listed(&self, due: &Due) -> SweepOutcome {
@@ -287,19 +361,34 @@ impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
 
     fn record(&mut self, due: &Due, outcome: &SweepOutcome) {
         self.swept.count(outcome);
+        let connection = (due.tenant.clone(), due.key.clone());
+        self.no_longer_due.remove(&connection);
         if !matches!(outcome, SweepOutcome::Refreshed(_)) {
-            self.not_refreshed.insert((due.tenant.clone(), due.key.clone()));
+            self.not_refreshed.insert(connection);
         }
         (self.on_each)(due, outcome);
     }
+
+    /// Records the connections that were no longer due and that have no other outcome.
+    fn record_no_longer_due(&mut self) {
+        for due in std::mem::take(&mut self.no_longer_due).into_values() {
+            self.record(&due, &SweepOutcome::NoLongerDue);
+        }
+    }
 }
 
-/// Returns whether the renewal of the connection's tokens is certainly due at `now`. The row does not contain the exact
-/// due time, so the latest possible due time decides.
+/// Waits for the task that refreshes this connection. The connection is known even if the task panics.
+async fn ended(due: Due, task: JoinHandle<Option<SweepOutcome>>) -> (Due, Result<Option<SweepOutcome>, JoinError>) {
+    let result = task.await;
+    (due, result)
+}
+
+/// Returns whether the renewal of the connection's tokens is certainly due at `now`. The connector decides this from
+/// the times in the row.
 fn is_overdue(connection: &Connection, now: UnixSeconds) -> bool {
     let core = |at: UnixSeconds| CoreSeconds::new(at.0);
     let expiry = connection.access_expires_at.map_or(Expiry::Unknown, |end| Expiry::At(core(end)));
-    core(now) >= latest_due_at(expiry, core(connection.refreshed_at))
+    token::is_overdue(expiry, core(connection.refreshed_at), core(now))
 }
 
 #[cfg(test)]

@@ -4,6 +4,13 @@
 //! The host checks the signature itself, before it takes an instance of the component, asks the storage or copies the
 //! body. So a forged webhook costs little more than the hash of its body. The component checks the signature again.
 //!
+//! To check a signature, the host needs the tenant's credentials. The tenant comes from the address of the request, so
+//! anybody can invent one. Webhooks of tenants that the host does not know yet therefore share a few places, and only
+//! in these places they ask the provider of credentials. They never wait together with webhooks of known tenants. A
+//! tenant becomes known when a call or a sweep of this host finds something of it in the storage, when a call gets its
+//! credentials, or when one of its webhooks has a right signature. After a start of the host, the first webhook of a
+//! tenant may have to wait in a flood of invented tenants. TikTok repeats it.
+//!
 //! TikTok Shop expects an answer within 3 seconds. If the answer is not 200, TikTok Shop sends the webhook again after
 //! 2 minutes, 30 minutes, 3 hours and 12 hours (partner.tiktokshop.com/docv2/page/tts-webhooks-overview, 2026).
 
@@ -30,7 +37,7 @@ use crate::storage::{StorageError, WebhookDigest, run_within};
 use crate::words::words;
 
 /// How much of TikTok's 3 seconds may pass before the platform gets the event: 2 seconds.
-const TIME_BEFORE_HANDLING: Duration = Duration::from_secs(2);
+pub(crate) const TIME_BEFORE_HANDLING: Duration = Duration::from_secs(2);
 
 /// What an event changed in the stored connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +189,7 @@ impl ConnectorHost {
         let fetched = self.sandbox.fetch_credentials(log, scope, &mut wait).await?;
         let app = fetched.as_ref().map_err(|error| refused(no_credentials(error.clone().into())))?;
         check_signature(&app.into(), authorization.as_bytes(), body).map_err(refused)?;
+        self.sandbox.remember_tenant(&scope.tenant);
         Ok(Prepared { credentials: Some(fetched), wait })
     }
 

@@ -1,14 +1,15 @@
 //! The ways in which the host authenticates to the key service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tiktok_shop_host::Secret;
+use tiktok_shop_private_file as private_file;
 
 use crate::error::ServiceError;
 
 /// The maximum length of a token that is read from a file: 64 KiB.
-const MAX_TOKEN_BYTES: usize = 64 * 1024;
+const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 /// How the host authenticates to the key service.
 #[derive(Debug, Clone)]
@@ -95,16 +96,43 @@ pub(crate) enum Credentials {
     Login { path: String, body: Value },
 }
 
-async fn read_token(path: &std::path::Path) -> Result<Secret, ServiceError> {
+async fn read_token(path: &Path) -> Result<Secret, ServiceError> {
     let unreadable = |why: String| ServiceError::Credentials(format!("{}: {why}", path.display()));
     let owned = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(owned)).await;
-    let text = read.map_err(|error| unreadable(error.to_string()))?.map_err(|error| unreadable(error.to_string()))?;
-    let text = zeroize::Zeroizing::new(text);
-    let token = text.trim();
-    let is_token = !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|b| b.is_ascii_graphic());
+    let read = tokio::task::spawn_blocking(move || private_file::read_regular(&owned, MAX_TOKEN_BYTES)).await;
+    let read = read.map_err(|error| unreadable(error.to_string()))?;
+    let bytes = zeroize::Zeroizing::new(read.map_err(|error| ServiceError::Credentials(error.to_string()))?);
+    let token = std::str::from_utf8(&bytes).unwrap_or_default().trim();
+    let is_token = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
     if !is_token {
         return Err(unreadable("not a token: a token is one line of visible ASCII characters".to_owned()));
     }
     Ok(Secret::from(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_holds_no_token_is_named_and_never_read_without_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let name = path.display();
+        for (content, expected) in [
+            (vec![b'a'; 65_537], format!("{name}: longer than 65536 bytes")),
+            (
+                b"CANARY CANARY".to_vec(),
+                format!("{name}: not a token: a token is one line of visible ASCII characters"),
+            ),
+            (b"CANARY\xff".to_vec(), format!("{name}: not a token: a token is one line of visible ASCII characters")),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(read_token(&path).await.unwrap_err(), ServiceError::Credentials(expected));
+        }
+        let endless = ServiceError::Credentials("/dev/zero: not a regular file".to_owned());
+        assert_eq!(read_token(Path::new("/dev/zero")).await.unwrap_err(), endless);
+        std::fs::write(&path, " hvs.token\n").unwrap();
+        assert_eq!(read_token(&path).await.unwrap().expose(), "hvs.token");
+    }
 }

@@ -18,6 +18,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tiktok_shop_host::Secret;
+use tiktok_shop_private_file as private_file;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
@@ -31,6 +32,8 @@ const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 /// The maximum size of an answer: 1 MiB.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// The maximum size of the file of certificate authorities: 1 MiB.
+const MAX_CA_BYTES: u64 = 1 << 20;
 /// The maximum number of characters that an error quotes from a text of the service.
 const MAX_WHY: usize = 200;
 /// The maximum number of attempts of a request.
@@ -39,7 +42,7 @@ const MAX_ATTEMPTS: u32 = 3;
 /// so that the hosts of a fleet do not repeat their requests at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The error text for an answer with status 404 that does not say that a key is missing.
-const NOT_FOUND: &str = "HTTP 404, but not as for a missing key; check the address and the load balancer";
+const NOT_FOUND: &str = "HTTP 404, but not as for a missing key";
 
 /// Whether a request may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +155,10 @@ impl Client {
     }
 
     fn build(&self, request: &ApiRequest<'_>) -> Result<Request<Full<Bytes>>, ServiceError> {
-        let malformed = |_| ServiceError::Malformed("the request has a path or a token that HTTP does not allow");
+        let malformed = |_| {
+            let why = "its mount, or the token, has a character that HTTP does not allow; correct it in the settings";
+            ServiceError::Unsendable(why)
+        };
         let uri = self.address.of(request.path).map_err(malformed)?;
         let mut built = Request::builder().method(&request.method).uri(uri).header(REQUEST, "true");
         if let Some(token) = request.token {
@@ -166,7 +172,7 @@ impl Client {
         let body = match request.body {
             Some(body) => {
                 built = built.header(CONTENT_TYPE, "application/json");
-                let text = serde_json::to_vec(body).map_err(|_| ServiceError::Malformed("the request is not JSON"))?;
+                let text = serde_json::to_vec(body).map_err(|_| ServiceError::Unsendable("the request is not JSON"))?;
                 // The bytes are zeroed when they are dropped, after the request was sent.
                 Bytes::from_owner(Zeroizing::new(text))
             }
@@ -188,8 +194,13 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, SetupError> {
         return Ok(RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()));
     };
     let failed = |why: String| SetupError::CaFile { path: path.to_owned(), why };
+    let pem = private_file::read_regular(path, MAX_CA_BYTES).map_err(|error| {
+        // The text of this error begins with the path, which `SetupError` also names.
+        let text = error.to_string();
+        failed(text.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&text).to_owned())
+    })?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| failed(error.to_string()))?;
         roots.add(certificate).map_err(|error| failed(error.to_string()))?;
     }
@@ -353,12 +364,31 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_token_that_http_does_not_allow_is_the_fault_of_the_settings_and_not_of_an_answer() {
+        let address = Address::parse("http://127.0.0.1:9").unwrap();
+        let client = Client::new(address, None, None, Duration::from_secs(3)).unwrap();
+        let token = Secret::from("s.CANARY\n");
+        let request = ApiRequest {
+            method: Method::GET,
+            path: "auth/token/lookup-self",
+            token: Some(&token),
+            body: None,
+            repeat: Repeat::Always,
+            asker: "the token",
+        };
+        let error = client.send(&request).await.unwrap_err().to_string();
+        let expected = "can't be asked: its mount, or the token, has a character that HTTP does not allow; correct it \
+                        in the settings";
+        assert_eq!(error, expected);
+    }
+
     #[test]
     fn an_error_repeats_no_secret_of_the_request() {
         for text in ["you sent s.CANARY-token", "bad plaintext CANARY-plaintext"] {
             let shown = refused(400, text).to_string();
             assert!(!shown.contains("CANARY"), "{shown}");
-            assert!(shown.ends_with("because it contains a part of the request"), "{shown}");
+            assert!(shown.contains("because it contains a part of the request; "), "{shown}");
         }
     }
 }

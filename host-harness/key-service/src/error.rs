@@ -35,9 +35,9 @@ pub enum SetupError {
 /// service at ADDRESS".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ServiceError {
-    #[error("can't be reached: {0}")]
+    #[error("can't be reached: {0}; check the address, the network and the certificate")]
     Away(String),
-    #[error("did not answer in time")]
+    #[error("did not answer in time; check the network and the load of the service")]
     Late,
     #[error("is sealed; unseal it")]
     Sealed,
@@ -47,13 +47,15 @@ pub(crate) enum ServiceError {
     Denied { what: String, method: &'static str },
     #[error("refuses {method}: {why}; check the credentials and the role")]
     LoginRefused { method: &'static str, why: String },
-    #[error("needs credentials that can't be read: {0}")]
+    #[error("needs credentials that can't be read: {0}; correct the file or its path in the settings")]
     Credentials(String),
     #[error("has no engine at {0}; enable it there or correct the mount")]
     NoMount(String),
-    #[error("has no such key")]
+    #[error("has no authentication at {0}; enable it there or correct auth-mount")]
+    NoAuthMount(String),
+    #[error("has no such key; restore it, or create it with the type aes256-gcm96")]
     NoKey,
-    #[error("says that the wrapped key is damaged or was wrapped by another key")]
+    #[error("says that the wrapped key is damaged or was wrapped by another key; check the mount and the prefix")]
     WrongKey,
     #[error("no longer decrypts with this version; lower min_decryption_version, run keys rotate, then raise it again")]
     TooOld,
@@ -63,10 +65,12 @@ pub(crate) enum ServiceError {
     SoftDeleted,
     #[error("is too busy (HTTP 429); raise its rate limit")]
     Busy,
-    #[error("failed with HTTP {status}: {why}")]
+    #[error("failed with HTTP {status}: {why}; the log of the service says more")]
     Failed { status: u16, why: String },
-    #[error("gave an answer that is not one of OpenBao or Vault: {0}")]
+    #[error("gave an answer that is not one of OpenBao or Vault: {0}; check the address and the load balancer")]
     Malformed(&'static str),
+    #[error("can't be asked: {0}")]
+    Unsendable(&'static str),
 }
 
 impl ServiceError {
@@ -82,12 +86,14 @@ impl ServiceError {
             | Self::LoginRefused { .. }
             | Self::Credentials(_)
             | Self::NoMount(_)
+            | Self::NoAuthMount(_)
             | Self::NoKey
             | Self::WrongKey
             | Self::TooOld
             | Self::KeyType(_)
             | Self::SoftDeleted
-            | Self::Malformed(_) => false,
+            | Self::Malformed(_)
+            | Self::Unsendable(_) => false,
         }
     }
 }

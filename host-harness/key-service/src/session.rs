@@ -158,7 +158,8 @@ impl Session {
                 Err(error) => return Err(error),
             },
             Credentials::Login { path, mut body } => {
-                let answer = self.ask(&path, None, &body, Repeat::IfUnsent).await.map_err(|error| self.refused(error));
+                let answer =
+                    self.ask(&path, None, &body, Repeat::IfUnsent).await.map_err(|error| self.refused(error, &path));
                 forget_texts(&mut body);
                 lease(answer?)?
             }
@@ -169,16 +170,14 @@ impl Session {
         Ok(token)
     }
 
-    /// Converts the error of a login request. If the service refused the login, the result says so.
+    /// Converts the error of a login request to this path. If the service refused the login, the result says so.
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other error says itself what is wrong")]
-    fn refused(&self, error: ServiceError) -> ServiceError {
+    fn refused(&self, error: ServiceError, path: &str) -> ServiceError {
         let method = self.auth.method();
         match error {
             ServiceError::Denied { .. } => ServiceError::LoginRefused { method, why: "permission denied".to_owned() },
             ServiceError::Failed { status: 400, why } => ServiceError::LoginRefused { method, why },
-            ServiceError::NoKey | ServiceError::NoMount(_) => {
-                ServiceError::LoginRefused { method, why: "there is no such mount".to_owned() }
-            }
+            ServiceError::NoMount(_) => ServiceError::NoAuthMount(path.trim_end_matches("/login").to_owned()),
             error => error,
         }
     }

@@ -226,7 +226,9 @@ async fn each_state_of_the_service_has_its_own_error_and_nothing_is_lost_meanwhi
     assert_eq!(keys.unwrap(&t, &wrapped, CONTEXT).await.unwrap().expose(), &[7; 32]);
 
     server.stop();
-    assert_eq!(why(&keys).await, format!("{service} can't be reached: Connection refused (os error 111)"));
+    let away =
+        "can't be reached: Connection refused (os error 111); check the address, the network and the certificate";
+    assert_eq!(why(&keys).await, format!("{service} {away}"));
     server.start_again();
     assert_eq!(keys.unwrap(&t, &wrapped, CONTEXT).await.unwrap().expose(), &[7; 32]);
 }
@@ -355,7 +357,8 @@ async fn kubernetes_logs_in_with_the_token_that_the_file_contains_at_that_time()
     let (keys, t) = (KeyService::new(Options::new(server.address(), auth)).unwrap(), tenant("acme"));
 
     let missing = keys.current().await.unwrap_err().to_string();
-    assert!(missing.ends_with("/token: No such file or directory (os error 2)"), "{missing}");
+    let why = "/token: No such file or directory (os error 2); correct the file or its path in the settings";
+    assert!(missing.ends_with(why), "{missing}");
     fs::write(&jwt_file, service_account_token("stranger")).unwrap();
     let stranger = keys.current().await.unwrap_err().to_string();
     assert!(stranger.contains("refuses the Kubernetes role: "), "{stranger}");
@@ -394,4 +397,39 @@ async fn tenants_move_from_host_keys_in_memory_to_the_service() {
     assert!(status.is_rotated());
     assert_eq!(status.keys[0].host_key, Some(id("tiktok-shop.acme:v1")));
     keyring(&storage, connector(&server)).ensure_key(&t).await.unwrap();
+}
+
+/// The tenant `moved` has a data key that the earlier service wraps. The tenant `new` began after the move. This
+/// database has no data key of the tenant `shared`, but the earlier service has a key of it, for another database.
+#[tokio::test]
+async fn after_a_move_between_two_services_a_service_without_a_key_of_the_tenant_leaves_the_erasure_final() {
+    let (Some(earlier), Some(current)) = (server(), server()) else { return };
+    let mut options = Options::new(current.address(), Auth::Token(current.root_token().into()));
+    options.prefix = "new-shop".to_owned();
+    let service = KeyService::new(options).unwrap();
+    let eraser = earlier.create_token(&json!({ "policies": ["connector", "connector-erase"] }));
+    let both = KeySuccession::new(Arc::new(service), Arc::new(with_token(&earlier, &eraser)));
+
+    let (storage, [moved, new, shared]) = (storage(), ["moved", "new", "shared"].map(tenant));
+    keyring(&storage, connector(&earlier)).ensure_key(&moved).await.unwrap();
+    wrapped(&connector(&earlier), &shared).await;
+    let ring = keyring(&storage, both);
+    ring.ensure_key(&new).await.unwrap();
+    let status = |server: &Server, path: &str| server.request("GET", path, &Value::Null).0;
+    assert_eq!(status(&earlier, "transit/keys/tiktok-shop.moved"), 200);
+    assert_eq!(status(&current, "transit/keys/new-shop.new"), 200);
+    for tenant in [&moved, &new] {
+        assert_eq!(ring.destroy_host_key(tenant).await.unwrap(), Destruction::Destroyed, "{tenant}");
+        assert_eq!(status(&earlier, &format!("transit/keys/tiktok-shop.{tenant}")), 404);
+        assert_eq!(status(&current, &format!("transit/keys/new-shop.{tenant}")), 404);
+    }
+
+    let path = "transit/keys/tiktok-shop.shared";
+    let next = format!(
+        "this database has no data key under {path}; if no other database needs it, an administrator of the key \
+         service can run: bao write {path}/config deletion_allowed=true, then bao delete {path}"
+    );
+    let kept = Destruction::NotAllowed { key: path.to_owned(), next };
+    assert_eq!(ring.destroy_host_key(&shared).await.unwrap(), kept);
+    assert_eq!(status(&earlier, path), 200, "the key of the other database stays");
 }

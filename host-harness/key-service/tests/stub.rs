@@ -18,7 +18,7 @@ use axum::Router;
 use axum::http::{StatusCode, Uri};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use tiktok_shop_host::seal::{KeyError, KeyProvider as _};
+use tiktok_shop_host::seal::{Destruction, KeyError, KeyProvider as _};
 use tiktok_shop_host::storage::WrappedKey;
 use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::{Auth, KeyService, Options, SetupError};
@@ -28,6 +28,8 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 const LOOKED_UP: &str = r#"{"data":{"ttl":0,"renewable":false}}"#;
+
+const FAILED: &str = "failed with HTTP 500: internal error; the log of the service says more";
 
 fn options(address: String) -> Options {
     Options::new(address, Auth::Token("s.CANARY".into()))
@@ -64,7 +66,7 @@ async fn a_request_that_changes_nothing_is_repeated_after_a_transient_failure() 
 
     let (address, paths) = stub(vec![500; 9], LOOKED_UP).await;
     let error = KeyService::new(options(format!("http://{address}"))).unwrap().current().await.unwrap_err();
-    assert_eq!(why(error), format!("the key service at {address} failed with HTTP 500: internal error"));
+    assert_eq!(why(error), format!("the key service at {address} {FAILED}"));
     assert_eq!(paths.lock().unwrap().len(), 3);
 }
 
@@ -73,8 +75,21 @@ async fn a_login_that_was_sent_is_not_repeated() {
     let (address, paths) = stub(vec![500; 9], "").await;
     let auth = Auth::AppRole { mount: "approle".into(), role_id: "r".into(), secret_id: "CANARY".into() };
     let error = KeyService::new(Options::new(format!("http://{address}"), auth)).unwrap().current().await.unwrap_err();
-    assert_eq!(why(error), format!("the key service at {address} failed with HTTP 500: internal error"));
+    assert_eq!(why(error), format!("the key service at {address} {FAILED}"));
     assert_eq!(*paths.lock().unwrap(), ["/v1/auth/approle/login"]);
+}
+
+/// A service that has no authentication at the configured mount.
+#[tokio::test]
+async fn a_login_at_a_wrong_mount_names_the_mount() {
+    let answer = || async { (StatusCode::NOT_FOUND, r#"{"errors":["no handler for route \"auth/nowhere/login\""]}"#) };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    let auth = Auth::AppRole { mount: "nowhere".into(), role_id: "r".into(), secret_id: "CANARY".into() };
+    let error = KeyService::new(Options::new(format!("http://{address}"), auth)).unwrap().current().await.unwrap_err();
+    let no_mount = "has no authentication at auth/nowhere; enable it there or correct auth-mount";
+    assert_eq!(why(error), format!("the key service at {address} {no_mount}"));
 }
 
 /// The server of this test stands for a load balancer that has no route to the key service.
@@ -100,6 +115,14 @@ async fn an_answer_of_a_load_balancer_does_not_mean_that_a_key_is_missing_or_des
     assert_eq!(why(keys.unwrap(&tenant, &wrapped, b"context").await.unwrap_err()), not_found);
     assert_eq!(why(keys.current_for(&tenant).await.unwrap_err()), not_found);
     assert_eq!(why(keys.destroy(&tenant, std::slice::from_ref(&wrapped.host_key)).await.unwrap_err()), not_found);
+    // No data key names the host key, so the host would not delete it. Somebody must look whether it is there.
+    let path = "transit/keys/tiktok-shop.acme";
+    let next = format!(
+        "this database has no data key under {path}; if no other database needs it, an administrator of the key \
+         service can run: bao write {path}/config deletion_allowed=true, then bao delete {path}"
+    );
+    let not_allowed = Destruction::NotAllowed { key: path.to_owned(), next };
+    assert_eq!(keys.destroy(&tenant, &[]).await.unwrap(), not_allowed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,9 +135,10 @@ async fn a_server_that_never_answers_fails_at_the_deadline() {
             open.push(stream);
         }
     });
+    let late = "did not answer in time; check the network and the load of the service";
     let started = Instant::now();
     let error = KeyService::new(options(format!("http://{address}"))).unwrap().current().await.unwrap_err();
-    assert_eq!(why(error), format!("the key service at {address} did not answer in time"));
+    assert_eq!(why(error), format!("the key service at {address} {late}"));
     assert_eq!(started.elapsed().as_secs(), 8);
 }
 
@@ -156,10 +180,16 @@ async fn only_an_authority_of_the_file_may_sign_the_certificate() {
     KeyService::new(trusting.clone()).unwrap().current().await.unwrap();
 
     let error = KeyService::new(options(address)).unwrap().current().await.unwrap_err();
-    let refused = "can't be reached: invalid peer certificate: UnknownIssuer";
+    let refused = "can't be reached: invalid peer certificate: UnknownIssuer; check the address, the network and the \
+                   certificate";
     assert_eq!(why(error), format!("the key service at localhost:{port} {refused}"));
 
-    fs::write(&file, "no certificate").unwrap();
-    let empty = SetupError::CaFile { path: file, why: "it contains no certificate in PEM".to_owned() };
-    assert_eq!(KeyService::new(trusting).unwrap_err(), empty);
+    for (content, why) in [
+        ("no certificate".to_owned(), "it contains no certificate in PEM"),
+        (" ".repeat((1 << 20) + 1), "longer than 1048576 bytes"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let expected = SetupError::CaFile { path: file.clone(), why: why.to_owned() };
+        assert_eq!(KeyService::new(trusting.clone()).unwrap_err(), expected);
+    }
 }

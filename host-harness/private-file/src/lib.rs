@@ -23,6 +23,12 @@ use rustix::io::Errno;
 pub use self::access::{Access, UnknownAccess};
 use self::user::User;
 
+/// Returns the effective user id of this process.
+#[must_use]
+pub fn user_id() -> u32 {
+    User::current().id
+}
+
 /// The maximum number of attempts to open a file that other processes replace at the same time.
 const MAX_ATTEMPTS: usize = 16;
 
@@ -142,15 +148,32 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError>
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn read_with_access(path: &Path, limit: u64, access: Access) -> Result<Option<String>, PrivateFileError> {
-    let Some(file) = open(path, User::current(), |path, file, found| access.judge(path, file, found))? else {
-        return Ok(None);
-    };
-    let mut text = String::new();
-    file.take(limit + 1).read_to_string(&mut text).map_err(failed(path))?;
-    if text.len() as u64 > limit {
+    let judge = |path: &Path, file: &File, found: &Metadata| access.judge(path, file, found);
+    let Some(bytes) = read_judged(path, limit, judge)? else { return Ok(None) };
+    let invalid = |_| failed(path)(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"));
+    String::from_utf8(bytes).map(Some).map_err(invalid)
+}
+
+/// Returns the bytes of a private file of at most `limit` bytes. `None` if the file does not exist.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, PrivateFileError> {
+    read_judged(path, limit, |path, _, found| judge_private(path, found))
+}
+
+fn read_judged(
+    path: &Path,
+    limit: u64,
+    judge: impl Fn(&Path, &File, &Metadata) -> Result<(), PrivateFileError>,
+) -> Result<Option<Vec<u8>>, PrivateFileError> {
+    let Some(file) = open(path, User::current(), judge)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed(path))?;
+    if bytes.len() as u64 > limit {
         return Err(PrivateFileError::TooLong { path: path.to_owned(), limit });
     }
-    Ok(Some(text))
+    Ok(Some(bytes))
 }
 
 /// Opens a file that other users may read, but that they can neither change nor replace.
@@ -176,6 +199,20 @@ pub fn open_regular(path: &Path) -> Result<File, PrivateFileError> {
     let file = open_at_once(path).map_err(failed(path))?;
     let found = file.metadata().map_err(failed(path))?;
     judge_kind(path, &found).map(|()| file)
+}
+
+/// Returns the bytes of a regular file of at most `limit` bytes, even if other users can change it. So the caller must
+/// check the content.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, PrivateFileError> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed(path))?;
+    if bytes.len() as u64 > limit {
+        return Err(PrivateFileError::TooLong { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
 }
 
 /// Opens a file for reading. Then checks the open file, and the folders and links on the way to it. Returns `None` if
@@ -247,8 +284,8 @@ pub fn touch(path: &Path) -> Result<(), PrivateFileError> {
 ///
 /// # Errors
 /// See [`PrivateFileError`].
-pub fn create(path: &Path, text: &str) -> Result<bool, PrivateFileError> {
-    place(path, text, None, |draft| match rename_without_replacing(draft, path) {
+pub fn create(path: &Path, content: impl AsRef<[u8]>) -> Result<bool, PrivateFileError> {
+    place(path, content.as_ref(), None, |draft| match rename_without_replacing(draft, path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
@@ -256,12 +293,12 @@ pub fn create(path: &Path, text: &str) -> Result<bool, PrivateFileError> {
 }
 
 /// Writes a private file, and creates private folders above it. Replaces an existing file. A reader sees the whole old
-/// text or the whole new text.
+/// content or the whole new content.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
-pub fn replace(path: &Path, text: &str) -> Result<(), PrivateFileError> {
-    place(path, text, None, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<(), PrivateFileError> {
+    place(path, content.as_ref(), None, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
 }
 
 /// Replaces a file as [`replace`] does. But if a group can read the existing file, and `access` allows that, the new
@@ -279,7 +316,7 @@ pub fn replace_with_access(path: &Path, text: &str, access: Access) -> Result<()
         // link.
         return Err(PrivateFileError::Shared { path: path.to_owned(), why: MOUNTED, mode: found.mode() & 0o777 });
     }
-    place(path, text, shared.as_ref(), |draft| fs::rename(draft, path).map(|()| true)).map(drop)
+    place(path, text.as_bytes(), shared.as_ref(), |draft| fs::rename(draft, path).map(|()| true)).map(drop)
 }
 
 const MOUNTED: &str = "it is on a read-only mount; change the original file, and mount it again";
@@ -295,12 +332,12 @@ fn share(draft: &File, found: &Metadata) -> io::Result<()> {
     })
 }
 
-/// Writes the text to a temporary file (draft) beside `path`, and calls `put` to give the draft the name `path`. `put`
+/// Writes the content to a temporary file (draft) beside `path`, and calls `put` to give the draft the name `path`. `put`
 /// returns whether it gave the draft this name. Without `shared`, the draft is private. Otherwise the draft gets the
 /// owner, group and mode of `shared`.
 fn place(
     path: &Path,
-    text: &str,
+    content: &[u8],
     shared: Option<&Metadata>,
     put: impl FnOnce(&Path) -> io::Result<bool>,
 ) -> Result<bool, PrivateFileError> {
@@ -312,7 +349,7 @@ fn place(
     name.push(format!(".{}.new", hex::encode(random)));
     let draft = path.with_file_name(name);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed(&draft))?;
-    let written = file.write_all(text.as_bytes());
+    let written = file.write_all(content);
     let shared = written.and_then(|()| shared.map_or(Ok(()), |found| share(&file, found)));
     let placed = shared.and_then(|()| file.sync_all()).and_then(|()| put(&draft));
     // If `put` has renamed the draft, there is nothing left to remove, and the error is ignored.
@@ -333,13 +370,27 @@ fn place(
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn lock(path: &Path) -> Result<File, PrivateFileError> {
+    let lock_file = lock_file_of(path);
+    touch(&lock_file)?;
+    let missing = || failed(&lock_file)(io::Error::from(Errno::NOENT));
+    lock_existing(path)?.ok_or_else(missing)
+}
+
+/// Locks the path as [`lock`] does, but creates no lock file. Returns `None` if no process has ever locked the path.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn lock_existing(path: &Path) -> Result<Option<File>, PrivateFileError> {
+    let path = lock_file_of(path);
+    let file = open(&path, User::current(), |path, _, found| judge_private(path, found))?;
+    let Some(file) = file else { return Ok(None) };
+    file.lock().map(|()| Some(file)).map_err(failed(&path))
+}
+
+fn lock_file_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".lock");
-    let path = path.with_file_name(name);
-    touch(&path)?;
-    let missing = || failed(&path)(io::Error::from(Errno::NOENT));
-    let file = open(&path, User::current(), |path, _, found| judge_private(path, found))?.ok_or_else(missing)?;
-    file.lock().map(|()| file).map_err(failed(&path))
+    path.with_file_name(name)
 }
 
 /// Gives a file another name in the same file system. Fails if a file has this name already.
@@ -428,7 +479,7 @@ mod tests {
         replace(&path, "first").unwrap();
         if User::current().id != 0 {
             let of_root = fs::metadata("/").unwrap();
-            let error = place(&path, "second", Some(&of_root), |_| Ok(true)).unwrap_err().to_string();
+            let error = place(&path, b"second", Some(&of_root), |_| Ok(true)).unwrap_err().to_string();
             assert!(error.contains(": cannot keep its owner (id 0), group (id 0)"), "{error}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
             assert_eq!(read(&path, 5).unwrap().as_deref(), Some("first"));
@@ -465,6 +516,17 @@ mod tests {
         ("read", |path| read(path, 5).map(drop)),
         ("touch", touch),
     ];
+
+    #[test]
+    fn only_lock_creates_the_lock_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        assert!(lock_existing(&path).unwrap().is_none());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(lock(&path).unwrap());
+        assert!(lock_existing(&path).unwrap().is_some());
+        assert!(folder.path().join("keys.lock").exists());
+    }
 
     #[test]
     fn a_file_in_a_folder_that_other_users_can_write_to_is_refused() {
@@ -582,6 +644,18 @@ mod tests {
             assert_eq!(open_unwritable(&path).unwrap_err().to_string(), expected);
             open_regular(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn a_file_that_others_may_change_is_read_up_to_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authorities");
+        fs::write(&path, "12345").unwrap();
+        chmod(&path, 0o666);
+        assert_eq!(read_regular(&path, 5).unwrap(), b"12345");
+        let too_long = format!("{}: longer than 4 bytes", path.display());
+        assert_eq!(read_regular(&path, 4).unwrap_err().to_string(), too_long);
+        assert!(matches!(read_regular(Path::new("/dev/zero"), 4), Err(PrivateFileError::NotAFile(_))));
     }
 
     /// A pipe that nobody writes to would block a reader forever. On macOS, rustix can't make a pipe with a name.

@@ -6,12 +6,14 @@ mod page;
 pub(crate) mod row;
 pub(crate) mod shops;
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::storage::{
-    ConnectionStorage, Ending, Next, OnceDigest, Row, RowEntry, RowFilter, Sealed, StorageError, Swapped,
+    ConnectionStorage, Due, Ending, Next, OnceDigest, Row, RowEntry, RowFilter, Sealed, StorageError, Swapped,
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
@@ -22,7 +24,7 @@ use self::shops::{PlacedShop, insert_shops, placed, read_shop};
 use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
 use crate::sql::statement::{
-    BindValues as _, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, numbered,
+    MAX_VALUES, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, numbered,
     statement,
 };
 use crate::storage::SqlStorage;
@@ -38,6 +40,37 @@ impl ConnectionStorage for SqlStorage {
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
         let rows = self.run_to_deadline(self.read_rows(tenant, &key.customer, Some(&key.account))).await;
         Ok(rows?.pop())
+    }
+
+    async fn load_rows(&self, connections: &[Due]) -> Result<Vec<Option<RowEntry>>, StorageError> {
+        const PARAMETERS: usize = 3;
+        self.run_to_deadline(async {
+            let mut found = HashMap::new();
+            for chunk in connections.chunks(MAX_VALUES / PARAMETERS) {
+                let tuples: Vec<_> = (0..chunk.len()).map(|at| numbered(1 + at * PARAMETERS, PARAMETERS)).collect();
+                let sql = format!(
+                    "SELECT c.tenant, {} FROM tiktok_shop_connections c {JOINED_SHOPS} \
+                     WHERE (c.tenant, c.customer, c.account) IN (VALUES ({})) \
+                     ORDER BY c.tenant, c.customer, c.account, s.position",
+                    joined_columns(),
+                    tuples.join("), (")
+                );
+                let query = chunk.iter().fold(statement(sql), |query, Due { tenant, key, .. }| {
+                    query.bind_text(tenant.as_str()).bind_key(key)
+                });
+                let rows = fetch_all(&self.readers, query).await?;
+                let mut tenants = Vec::new();
+                for row in rows.iter().filter(|row| is_first_of_connection(row).unwrap_or_default()) {
+                    tenants.push(row.id::<TenantId>("tenant")?);
+                }
+                let entries = tenants.into_iter().zip(read_joined_rows(&rows)?);
+                found.extend(entries.map(|(tenant, entry)| ((tenant, entry.row.connection.key.clone()), entry)));
+            }
+            // The same connection may be asked for twice.
+            let entry = |Due { tenant, key, .. }: &Due| found.get(&(tenant.clone(), key.clone())).cloned();
+            Ok(connections.iter().map(entry).collect())
+        })
+        .await
     }
 
     async fn swap_row(
@@ -240,15 +273,20 @@ fn joined_columns() -> String {
 fn read_joined_rows(rows: &[AnyRow]) -> Result<Vec<RowEntry>, StorageError> {
     let mut entries: Vec<RowEntry> = Vec::new();
     for row in rows {
-        let position = row.optional_number("position")?;
-        if position.unwrap_or_default() == 0 {
+        if is_first_of_connection(row)? {
             entries.push(read_row(row)?);
         }
-        if let (Some(_), Some(entry)) = (position, entries.last_mut()) {
+        if let (Some(_), Some(entry)) = (row.optional_number("position")?, entries.last_mut()) {
             entry.row.connection.shops.push(read_shop(row)?);
         }
     }
     Ok(entries)
+}
+
+/// Returns whether this is the first database row of a connection. A connection without shops has one database row,
+/// without a position.
+fn is_first_of_connection(row: &AnyRow) -> Result<bool, StorageError> {
+    Ok(row.optional_number("position")?.unwrap_or_default() == 0)
 }
 
 /// Writes or deletes a row without its shops. The conditions and the result are those of [`SqlStorage::write_row`].

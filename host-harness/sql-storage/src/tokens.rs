@@ -11,8 +11,7 @@ use tiktok_shop_host::{AccountId, CustomerId, Revision, TenantId};
 use crate::sql::columns::Columns as _;
 use crate::sql::dialect::Moment;
 use crate::sql::statement::{
-    BindValues as _, Statement, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional,
-    statement,
+    Statement, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, statement,
 };
 use crate::storage::SqlStorage;
 use crate::swap::Condition;

@@ -3,7 +3,7 @@
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{KeyId, TenantId};
 
-use crate::sql::statement::{BindValues as _, fetch_optional, statement};
+use crate::sql::statement::{fetch_optional, statement};
 use crate::storage::SqlStorage;
 
 /// Returns a condition for the `WHERE` clause of a write. The condition holds if the key in the parameter with this

@@ -2,10 +2,13 @@
 //! and webhooks for as long as the storage traits promise.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
 use tiktok_shop_host::storage::{
@@ -167,7 +170,7 @@ async fn only_create_and_migrate_make_a_file_and_only_in_a_folder_that_exists() 
     assert!(matches!(open_error(Path::new(":memory:"), OpenMode::Create).await, OpenError::InMemory));
     let with_line_break = folder.path().join("a\nb.db");
     assert!(matches!(open_error(&with_line_break, OpenMode::Create).await, OpenError::Invisible { .. }));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
 
     for (name, mode) in [("created.db", OpenMode::Create), ("migrated.db", OpenMode::Migrate)] {
         let path = folder.path().join(name);
@@ -183,9 +186,138 @@ async fn only_create_and_migrate_make_a_file_and_only_in_a_folder_that_exists() 
 #[tokio::test]
 async fn an_empty_file_gets_its_tables_only_from_create_and_migrate() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("empty.db");
-    std::fs::write(&path, "").unwrap();
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    assert!(matches!(open_error(&path, OpenMode::Existing).await, OpenError::NoTables));
+    let path = empty(folder.path().join("empty.db"));
+    let error = open_error(&path, OpenMode::Existing).await;
+    assert!(matches!(&error, OpenError::NotOfConnector(found) if *found == path.canonicalize().unwrap()), "{error}");
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0, "reading writes nothing");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no lock and no log is made");
     assert_eq!(SqlStorage::sqlite(&path, OpenMode::Create).await.unwrap().schema_change(), SchemaChange::Created);
+}
+
+/// Creates an empty private file.
+fn empty(path: PathBuf) -> PathBuf {
+    fs::write(&path, "").unwrap();
+    make_private(&path);
+    path
+}
+
+fn make_private(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", path.display()))
+}
+
+/// Opens a connection that is not one of the storage.
+async fn connect(path: &Path) -> AnyConnection {
+    sqlx::any::install_default_drivers();
+    AnyConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap()
+}
+
+/// Copies the files of a database while a connection holds it open. The copy is in the state in which a crash leaves a
+/// database: its newest tables are only in its log.
+fn copy_as_after_a_crash(from: &Path, to: &Path, suffixes: &[&str]) {
+    for suffix in suffixes {
+        let copy = with_suffix(to, suffix);
+        fs::copy(with_suffix(from, suffix), &copy).unwrap();
+        make_private(&copy);
+    }
+}
+
+/// Returns whether the file contains this text.
+fn contains(path: &Path, text: &str) -> bool {
+    fs::read(path).unwrap().windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[tokio::test]
+async fn another_programs_database_whose_writer_crashed_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = empty(folder.path().join("original.db"));
+    let mut writer = connect(&original).await;
+    writer.execute("PRAGMA journal_mode = WAL; CREATE TABLE theirs (value TEXT);").await.unwrap();
+    for (name, suffixes) in [("with-index.db", &["", "-wal", "-shm"][..]), ("without-index.db", &["", "-wal"][..])] {
+        let path = folder.path().join(name);
+        copy_as_after_a_crash(&original, &path, suffixes);
+        let log = with_suffix(&path, "-wal");
+        assert!(!contains(&path, "theirs") && contains(&log, "theirs"), "{name}: the table is only in the log");
+        let before = (fs::read(&path).unwrap(), fs::read(&log).unwrap());
+        let error = open_error(&path, OpenMode::Existing).await;
+        assert!(matches!(&error, OpenError::NotOfConnector(of) if *of == path.canonicalize().unwrap()), "{error}");
+        assert!((fs::read(&path).unwrap(), fs::read(&log).unwrap()) == before, "{name} was changed");
+        assert!(!with_suffix(&path, ".lock").exists(), "{name}");
+    }
+    writer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_programs_database_that_was_closed_gets_no_log_and_no_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = empty(folder.path().join("theirs.db"));
+    let mut writer = connect(&path).await;
+    writer.execute("PRAGMA journal_mode = WAL; CREATE TABLE theirs (value TEXT);").await.unwrap();
+    writer.close().await.unwrap();
+    assert!(contains(&path, "theirs"));
+    let before = fs::read(&path).unwrap();
+    let error = open_error(&path, OpenMode::Existing).await;
+    assert!(matches!(&error, OpenError::NotOfConnector(of) if *of == path.canonicalize().unwrap()), "{error}");
+    assert!(fs::read(&path).unwrap() == before);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn tables_that_a_crash_has_left_only_in_the_log_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = empty(folder.path().join("original.db"));
+    let mut held = connect(&original).await;
+    held.execute("PRAGMA journal_mode = WAL;").await.unwrap();
+    held.execute("SELECT name FROM sqlite_master;").await.unwrap();
+    let created = SqlStorage::sqlite(&original, OpenMode::Create).await.unwrap();
+    assert_eq!(created.schema_change(), SchemaChange::Created);
+    let path = folder.path().join("crashed.db");
+    copy_as_after_a_crash(&original, &path, &["", "-wal"]);
+    assert!(!contains(&path, "tiktok_shop_migrations"), "the tables are only in the log");
+    let opened = SqlStorage::sqlite(&path, OpenMode::Existing).await.unwrap();
+    assert_eq!(opened.schema_change(), SchemaChange::None);
+    held.close().await.unwrap();
+}
+
+/// Waits until this process waits for a file lock.
+#[cfg(target_os = "linux")]
+async fn until_a_lock_is_waited_for() {
+    let process = format!(" {} ", std::process::id());
+    let is_waiting = |line: &str| line.contains("-> FLOCK") && line.contains(&process);
+    let started = tokio::time::Instant::now();
+    while !fs::read_to_string("/proc/locks").unwrap().lines().any(is_waiting) {
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing waits for a lock");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The test stands for a process that opens the database for the first time, with `Create` or `Migrate`. Its file is
+/// still empty, and it holds the lock.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_host_that_finds_an_empty_file_waits_for_the_process_that_creates_the_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, complete) = (folder.path().join("storage.db"), folder.path().join("complete.db"));
+    SqlStorage::sqlite(&complete, OpenMode::Create).await.unwrap();
+    let lock = tiktok_shop_private_file::lock(&path).unwrap();
+    empty(path.clone());
+    let host = tokio::spawn(SqlStorage::sqlite(path.clone(), OpenMode::Existing));
+    until_a_lock_is_waited_for().await;
+    let copy = format!("VACUUM INTO '{}'", path.display());
+    connect(&complete).await.execute(sqlx::AssertSqlSafe(copy)).await.unwrap();
+    drop(lock);
+    assert_eq!(host.await.unwrap().unwrap().schema_change(), SchemaChange::None);
+}
+
+#[tokio::test]
+async fn an_empty_file_that_nobody_fills_is_refused_although_there_is_a_lock_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = empty(folder.path().join("storage.db"));
+    drop(tiktok_shop_private_file::lock(&path).unwrap());
+    let error = open_error(&path, OpenMode::Existing).await;
+    assert!(matches!(&error, OpenError::NotOfConnector(of) if *of == path.canonicalize().unwrap()), "{error}");
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
 }

@@ -85,7 +85,10 @@ pub(super) const CHECKS: &[Check] = checks! {
         due::connections_that_are_no_longer_due_are_not_listed;
     "Returns at most `limit` of the tenant's rows that match the filter, ordered by customer and account in byte order":
         tenant_rows::the_rows_of_a_tenant_are_listed_in_order_page_by_page,
-        tenant_rows::every_condition_of_a_filter_chooses_its_rows;
+        tenant_rows::every_condition_of_a_filter_chooses_its_rows,
+        tenant_rows::rows_that_are_left_out_do_not_count_towards_the_limit;
+    "Returns the row of each of these connections, in the order of `connections`":
+        lists::the_rows_of_many_connections_are_read_in_the_order_of_the_question;
     "Leaves out a row without a token record, because its account is not connected":
         tenant_rows::a_row_without_a_token_record_is_left_out;
     "Returns connections of all tenants whose `Connection::ends_at` is `by` or earlier, in the order of `Ending`":

@@ -4,8 +4,8 @@ use super::broken::Broken;
 use super::concurrency::{all, eventually};
 use super::samples::{self, row_with_shops};
 use super::trial::Trial;
-use tiktok_shop_host::connection::ConnectionKey;
-use tiktok_shop_host::storage::Next;
+use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
+use tiktok_shop_host::storage::{Due, Next};
 use tiktok_shop_host::{AccountId, ShopId};
 
 pub(super) async fn lists_are_in_byte_order(trial: &Trial) -> Result<(), Broken> {
@@ -69,4 +69,38 @@ pub(super) async fn owners_are_the_connections_whose_row_contains_the_shop(trial
     check_owners([&[&three], &[&two], &[&two], &[], &[]]).await?;
     let shop = "1".parse()?;
     eventually("`owners` of another tenant", vec![three], || theirs.storage.owners(&theirs.id, &shop)).await
+}
+
+pub(super) async fn the_rows_of_many_connections_are_read_in_the_order_of_the_question(
+    trial: &Trial,
+) -> Result<(), Broken> {
+    let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
+    let (mut asked, mut expected) = (Vec::new(), Vec::new());
+    // There are more connections than one statement of a usual database can name. Every third connection has no row, every
+    // fourth has no shop, and the same customer and account exist in both tenants.
+    for number in (0..200).rev() {
+        for (tenant, shops) in [(&ours, ["1", "3"]), (&theirs, ["2", "3"])] {
+            let key = samples::key(&format!("c{}", number / 2), &format!("a{number}"))?;
+            let shops = if number % 4 == 0 { &[] } else { shops.as_slice() };
+            let row = (number % 3 != 0).then(|| row_with_shops(&key, shops)).transpose()?;
+            asked.push(Due { at: UnixSeconds(number), tenant: tenant.id.clone(), key });
+            expected.push((tenant, row));
+        }
+    }
+    for (tenant, row) in &expected {
+        if let Some(row) = row {
+            tenant.put_row("r", row).await?;
+        }
+    }
+    // A storage may be asked for the same connection twice, and for nothing.
+    asked.extend_from_within(..1);
+    let mut expected: Vec<_> = expected.into_iter().map(|(_, row)| row).collect();
+    expected.extend_from_within(..1);
+    let storage = &ours.storage;
+    eventually("`load_rows`", expected, || async {
+        let rows = storage.load_rows(&asked).await?;
+        Ok::<_, Broken>(rows.into_iter().map(|entry| entry.map(|entry| entry.row)).collect())
+    })
+    .await?;
+    eventually("`load_rows` of no connection", Vec::new(), || storage.load_rows(&[])).await
 }

@@ -137,3 +137,60 @@ pub(super) async fn a_row_without_a_token_record_is_left_out(trial: &Trial) -> R
     }
     Ok(())
 }
+
+pub(super) async fn rows_that_are_left_out_do_not_count_towards_the_limit(trial: &Trial) -> Result<(), Broken> {
+    let tenant = trial.tenant().await?;
+    let mut wanted = Vec::new();
+    // Three rows stand before each row that the list contains. The first of them has no token record, the second does
+    // not match the filter, and for the third both is true.
+    for number in 0..20 {
+        let is_wanted = number % 4 == 3;
+        let (matches, is_connected) = (is_wanted || number % 4 == 0, is_wanted || number % 4 == 1);
+        let (account, shop) = if matches { ("account", "1") } else { ("other", "2") };
+        let key = samples::key(&format!("c{number:02}"), account)?;
+        let mut row = row_with_shops(&key, &[shop])?;
+        if matches {
+            row.connection.seller_name = "Teapot Corner".to_owned();
+            row.connection.status = ConnectionStatus::AuthorizationEnding(UnixSeconds(7));
+        }
+        if is_connected {
+            tenant.put_both("r", "value", &row).await?;
+        } else {
+            tenant.put_row("r", &row).await?;
+        }
+        if is_wanted {
+            wanted.push(key);
+        }
+    }
+    let none = RowFilter::default;
+    let every = RowFilter {
+        status: Some(StatusKind::AuthorizationEnding),
+        shop: Some("1".parse()?),
+        account: Some("account".parse()?),
+        seller_name: Some("Teapot Corner".to_owned()),
+    };
+    let filters = [
+        RowFilter { status: every.status, ..none() },
+        RowFilter { shop: every.shop.clone(), ..none() },
+        RowFilter { account: every.account.clone(), ..none() },
+        RowFilter { seller_name: every.seller_name.clone(), ..none() },
+        every,
+    ];
+    for (filter, limit) in filters.iter().flat_map(|filter| [1, 2, 5].map(|limit| (filter, limit))) {
+        let pages: Vec<_> = wanted.chunks(limit).map(<[ConnectionKey]>::to_vec).collect();
+        let tenant = &tenant;
+        eventually(&format!("`tenant_rows` in pages of {limit} with {filter:?}"), pages, || async move {
+            let mut pages: Vec<Vec<ConnectionKey>> = Vec::new();
+            loop {
+                let after = pages.last().and_then(|page| page.last());
+                let page = tenant.storage.tenant_rows(&tenant.id, filter, after, limit).await?;
+                if page.is_empty() {
+                    return Ok::<_, Broken>(pages);
+                }
+                pages.push(page.into_iter().map(|entry| entry.row.connection.key).collect());
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}

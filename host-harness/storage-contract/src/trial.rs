@@ -97,7 +97,8 @@ impl Trial {
         Ok(id)
     }
 
-    /// Shortens the suffix so that a tenant's id with this suffix has at most 256 bytes.
+    /// Cuts the suffix so that a tenant's id with this suffix has exactly 256 bytes. The suffix must be longer, and must
+    /// consist of characters of one byte.
     pub(super) fn cut_to_fit<'a>(&self, suffix: &'a str) -> &'a str {
         suffix.get(..samples::MAX_ID_BYTES - self.name.len()).unwrap_or_default()
     }

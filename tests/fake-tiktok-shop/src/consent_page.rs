@@ -120,7 +120,11 @@ fn refused(error: &ControlError) -> Reply {
 }
 
 fn problem(status: StatusCode, text: &str) -> Reply {
-    Reply::Page(status, single("This link does not work", &html! { p { (text) } }))
+    let content = html! {
+        p { (text) }
+        p { a href="/" { "The apps and all pages of this fake" } }
+    };
+    Reply::Page(status, single("This link does not work", &content))
 }
 
 /// Writes the page for a seller who is signed in. On this page, a person can also sign in as another seller.
@@ -141,7 +145,7 @@ fn form(app: &App, link: Link, sellers: &[Seller], seller: &Seller, state: Optio
         }
         form.row method="get" action=(link.path()) {
             (members)
-            div.field { label {
+            div.field.wide { label {
                 "Or sign in as"
                 select name="seller" {
                     @for other in sellers {

@@ -18,7 +18,7 @@ pub(crate) use authorization::Authorization;
 pub use report::{GrantReport, GrantState, GrantedShop, TokenReport, TokenVerdict};
 
 /// The time for which an authorization code is valid, in seconds: 30 minutes.
-const CODE_LIFE: u64 = 30 * 60;
+pub(crate) const CODE_LIFE: u64 = 30 * 60;
 
 /// The time for which an access token is valid, in seconds: seven days.
 const ACCESS_TOKEN_LIFE: u64 = 7 * 86_400;

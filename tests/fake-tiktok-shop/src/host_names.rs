@@ -3,7 +3,7 @@
 //! Without this check, a web site could let its own name point to this machine (DNS rebinding). The pages of that site
 //! could then read and change the fake's state.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::http::uri::Authority;
 
@@ -37,10 +37,7 @@ impl HostNames {
         }
         let base = match parsed.first() {
             Some(authority) => format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(port)),
-            None if listen.is_ipv6() && listen.is_unspecified() => format!("[::1]:{port}"),
-            None if listen.is_unspecified() => format!("127.0.0.1:{port}"),
-            None if listen.is_ipv6() => format!("[{listen}]:{port}"),
-            None => format!("{listen}:{port}"),
+            None => on_this_machine(SocketAddr::new(listen, port)).to_string(),
         };
         let names = parsed.iter().map(|authority| authority.host().to_ascii_lowercase()).collect();
         Ok(Self { listen, names, base: format!("http://{base}") })
@@ -56,21 +53,30 @@ impl HostNames {
         self.listen.is_loopback()
     }
 
-    /// Tells whether `host` names the fake. `host` must be in lower case and have no port. If the fake listens on an
-    /// address other than loopback, `host` may be any IP address. This is safe, because a web site can let only a name
-    /// point to another machine, not an IP address.
+    /// Tells whether `host` names the fake. `host` must be in lower case and have no port. `host` may be any loopback
+    /// address. If the fake listens on an address other than loopback, `host` may be any IP address. This is safe,
+    /// because a web site can let only a name point to another machine, not an IP address.
     pub(crate) fn contain(&self, host: &str) -> bool {
-        let is_address = || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-        matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost"
             || self.names.iter().any(|name| name == host)
-            || (!self.is_loopback_only() && is_address())
+            || address.is_ok_and(|address| address.is_loopback() || !self.is_loopback_only())
     }
+}
+
+/// Returns the address at which a client on this machine reaches a server that listens on `address`. A server that
+/// listens on all addresses (`0.0.0.0` or `::`) is reached on loopback.
+pub(crate) fn on_this_machine(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    address
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
     use super::*;
 
     fn on(listen: impl Into<IpAddr>, names: &[&str]) -> HostNames {
@@ -84,6 +90,7 @@ mod tests {
         for (host, accepted) in [
             ("localhost", true),
             ("127.0.0.1", true),
+            ("127.0.0.2", true),
             ("[::1]", true),
             ("fake.test", true),
             ("10.1.2.3", false),
@@ -109,6 +116,9 @@ mod tests {
             (on(Ipv4Addr::UNSPECIFIED, &[]), "http://127.0.0.1:4010"),
             (on(Ipv6Addr::UNSPECIFIED, &[]), "http://[::1]:4010"),
             (on(Ipv6Addr::LOCALHOST, &[]), "http://[::1]:4010"),
+            (on(Ipv4Addr::new(127, 0, 0, 2), &[]), "http://127.0.0.2:4010"),
+            (on(Ipv4Addr::new(10, 1, 2, 3), &[]), "http://10.1.2.3:4010"),
+            (on(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1), &[]), "http://[fd00::1]:4010"),
             (on(Ipv4Addr::UNSPECIFIED, &["localhost:8080", "fake"]), "http://localhost:8080"),
             (on(Ipv4Addr::UNSPECIFIED, &["fake"]), "http://fake:4010"),
         ] {

@@ -196,6 +196,12 @@ impl FakeTikTokShop {
         self.control.address()
     }
 
+    /// Returns the address at which programs on this machine reach the fake. If the fake listens on all addresses, this
+    /// is a loopback address.
+    pub fn address_on_this_machine(&self) -> SocketAddr {
+        host_names::on_this_machine(self.address())
+    }
+
     /// Waits until the server has accepted every connection that was opened before this call, and until all connections
     /// are closed. The request log then contains every request of those connections. If a client keeps a connection
     /// open, this function keeps waiting.
@@ -205,7 +211,7 @@ impl FakeTikTokShop {
     pub async fn quiet(&self) -> io::Result<()> {
         // The server accepts connections in the order of their arrival, so it accepts this connection after all earlier
         // ones.
-        let mut last = TcpStream::connect(self.address()).await?;
+        let mut last = TcpStream::connect(self.address_on_this_machine()).await?;
         last.shutdown().await?;
         last.read_to_end(&mut Vec::new()).await?;
         // This wait fails only if the server has stopped and all its connections are gone.

@@ -119,9 +119,10 @@ pub(crate) fn code(text: impl Display) -> Markup {
     html! { code { (text) } }
 }
 
-/// Returns a moment as text, with its distance from now: `2026-01-08 00:00:00 UTC (in 7 days)`.
-pub(crate) fn moment(at: u64, now: u64) -> String {
-    format!("{} ({})", Utc::from_unix_seconds(at).text(), distance(at, now))
+/// Returns a moment with its distance from now: `2026-01-08 00:00:00 UTC (in 7 days)`. A line may end only between the
+/// two, so no line ends within a date.
+pub(crate) fn moment(at: u64, now: u64) -> Markup {
+    html! { span.keep { (Utc::from_unix_seconds(at).text()) } " " span.keep { "(" (distance(at, now)) ")" } }
 }
 
 fn distance(at: u64, now: u64) -> String {
@@ -157,14 +158,15 @@ mod tests {
 
     #[test]
     fn a_moment_is_shown_with_its_distance_from_now() {
-        for (at, now, expected) in [
-            (100, 100, "1970-01-01 00:01:40 UTC (now)"),
-            (101, 100, "1970-01-01 00:01:41 UTC (in 1 second)"),
-            (7 * DAY, 10, "1970-01-08 00:00:00 UTC (in 7 days)"),
-            (0, 7_200, "1970-01-01 00:00:00 UTC (2 hours ago)"),
-            (0, 99 * 365 * DAY, "1970-01-01 00:00:00 UTC (99 years ago)"),
+        for (at, now, time, distance) in [
+            (100, 100, "1970-01-01 00:01:40 UTC", "now"),
+            (101, 100, "1970-01-01 00:01:41 UTC", "in 1 second"),
+            (7 * DAY, 10, "1970-01-08 00:00:00 UTC", "in 7 days"),
+            (0, 7_200, "1970-01-01 00:00:00 UTC", "2 hours ago"),
+            (0, 99 * 365 * DAY, "1970-01-01 00:00:00 UTC", "99 years ago"),
         ] {
-            assert_eq!(moment(at, now), expected);
+            let expected = format!("<span class=\"keep\">{time}</span> <span class=\"keep\">({distance})</span>");
+            assert_eq!(moment(at, now).into_string(), expected);
         }
     }
 }

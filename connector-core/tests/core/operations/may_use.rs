@@ -1,6 +1,6 @@
 //! Tests whether a customer may use a shop now. `call`, `list-shops` and the owners of a webhook must give the same
 //! answer, whatever the status of the connection and the standing of the shop are, and whether the shop is linked or
-//! not. For `access-token`, only the status counts.
+//! not. A missing cipher changes no answer. For `access-token`, only the status counts.
 
 use super::receive_webhook::{deauthorization, effect, order_event};
 use super::{connected, refresh_when_due};
@@ -36,15 +36,21 @@ fn statuses() -> Vec<(Status, TokenRecord)> {
     alive.into_iter().chain(dead).collect()
 }
 
-/// Returns a host with one connection in this status. Its only shop has this standing, and is linked if `linked` is
-/// true.
-fn host_with(status: Status, record: &TokenRecord, standing: ShopStanding, linked: bool) -> ScriptedHost {
+/// Returns a host with one connection in this status. `change` changes its only shop, which is granted and linked and
+/// has a cipher.
+fn host_with(status: Status, record: &TokenRecord, change: impl FnOnce(&mut Shop)) -> ScriptedHost {
     let host = ScriptedHost::with_record(record);
     let mut row = row_of(&key(), record, &["1"]);
     row.connection.status = status;
-    (row.connection.shops[0].standing, row.connection.shops[0].linked) = (standing, linked);
+    change(&mut row.connection.shops[0]);
     host.put_row(&row);
     host
+}
+
+/// Returns every combination of a standing, whether the shop is linked, and whether its cipher is stored.
+fn shops() -> impl Iterator<Item = (ShopStanding, bool, bool)> {
+    let choices = [(true, true), (true, false), (false, true), (false, false)];
+    STANDINGS.into_iter().flat_map(move |standing| choices.map(|(linked, has_cipher)| (standing, linked, has_cipher)))
 }
 
 fn get(host: &ScriptedHost, scope: CallScope) -> &'static str {
@@ -79,34 +85,41 @@ fn listed(host: &ScriptedHost) -> Vec<String> {
 #[test]
 fn every_operation_gives_the_same_answer_for_every_status_standing_and_choice() {
     for (status, record) in statuses() {
-        for standing in STANDINGS {
-            for linked in [true, false] {
-                let case = format!("{status:?} {standing:?} linked: {linked}");
-                let host =
-                    || host_with(status, &record, standing, linked).answers([Answer::success(&json!({"orders": []}))]);
-                let dead = match status {
-                    Status::Active | Status::AuthorizationEnding(_) => None,
-                    Status::ReauthorizationRequired(reason) => Some(reason.cause().code()),
-                };
-                let expected = match (linked, dead, standing) {
-                    (false, _, _) => "shop-not-linked",
-                    (true, Some(reason), _) => reason,
-                    (true, None, ShopStanding::NoLongerGranted) => "shop-no-longer-granted",
-                    (true, None, ShopStanding::Unconfirmed) => "shop-unconfirmed",
-                    (true, None, ShopStanding::Granted | ShopStanding::Inactive) => "ok",
-                };
-                let may_use = expected == "ok";
-                let called = host();
-                assert_eq!(call_for_shop(&called), expected, "{case}");
-                assert_eq!(called.sent().len(), usize::from(may_use), "{case}: a refused call sends nothing");
-                assert_eq!(owners(&host()), [may_use], "{case}");
-                assert_eq!(listed(&host()), if may_use { vec!["1"] } else { vec![] }, "{case}");
-                assert_eq!(run(list_connections(&host(), customer())).unwrap()[0].shops.len(), 1, "{case}: all shops");
-                // `access-token` and a call for the whole account concern no single shop. So only the status of the
-                // connection counts.
-                assert_eq!(token(&host()), dead.unwrap_or("ok"), "{case}");
-                assert_eq!(get(&host(), CallScope::Seller(None)), dead.unwrap_or("ok"), "{case}");
-            }
+        for (standing, linked, has_cipher) in shops() {
+            let case = format!("{status:?} {standing:?} linked: {linked} cipher: {has_cipher}");
+            let host = || {
+                let host = host_with(status, &record, |shop| {
+                    (shop.standing, shop.linked) = (standing, linked);
+                    shop.listed.cipher.take_if(|_| !has_cipher);
+                });
+                host.answers([Answer::success(&json!({"orders": []}))])
+            };
+            let dead = match status {
+                Status::Active | Status::AuthorizationEnding(_) => None,
+                Status::ReauthorizationRequired(reason) => Some(reason.cause().code()),
+            };
+            let expected = match (linked, dead, standing) {
+                (false, _, _) => "shop-not-linked",
+                (true, Some(reason), _) => reason,
+                (true, None, ShopStanding::NoLongerGranted) => "shop-no-longer-granted",
+                (true, None, ShopStanding::Unconfirmed) => "shop-unconfirmed",
+                (true, None, ShopStanding::Granted | ShopStanding::Inactive) => "ok",
+            };
+            let may_use = expected == "ok";
+            let called = host();
+            assert_eq!(call_for_shop(&called), expected, "{case}");
+            let sent = called.sent();
+            assert_eq!(sent.len(), usize::from(may_use), "{case}: a refused call sends nothing");
+            assert_eq!(sent.iter().any(|request| request.contains("cipher-1")), may_use && has_cipher, "{case}");
+            assert_eq!(owners(&host()), [may_use], "{case}");
+            assert_eq!(listed(&host()), if may_use { vec!["1"] } else { vec![] }, "{case}");
+            let connections = run(list_connections(&host(), customer())).unwrap();
+            let [shop] = connections[0].shops.as_slice() else { panic!("{case}: not all shops") };
+            assert_eq!((shop.standing, shop.linked, shop.listed.cipher.is_some()), (standing, linked, has_cipher));
+            // `access-token` and a call for the whole account concern no single shop. So only the status of the
+            // connection counts.
+            assert_eq!(token(&host()), dead.unwrap_or("ok"), "{case}");
+            assert_eq!(get(&host(), CallScope::Seller(None)), dead.unwrap_or("ok"), "{case}");
         }
     }
 }

@@ -14,6 +14,7 @@ use tiktok_shop_connector_core::record::{DeadReason, Lineage};
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_connector_core::signing::Webhook;
 use tiktok_shop_connector_core::time::UnixSeconds;
+use tiktok_shop_connector_core::webhook::MAX_BODY_BYTES;
 
 fn signed_by(secret: &str, body: &[u8]) -> String {
     Webhook { app_key: APP_KEY, body, authorization: b"" }.signature(&AppSecret::new(secret.into()))
@@ -78,9 +79,14 @@ fn a_signed_body_that_is_no_event_is_malformed_and_a_too_long_body_is_not_hashed
         let host = connected(&fresh());
         let outcome_of = receive_raw(&host, &signed_by(APP_SECRET, body.as_bytes()), body.as_bytes());
         assert_eq!(outcome(&outcome_of), "webhook-malformed", "{body}");
+        let detail = outcome_of.err().unwrap().detail();
+        assert!(!detail.contains("reads at most"), "{detail}: the signature was checked");
     }
     let host = connected(&fresh());
-    assert_eq!(outcome(&receive_raw(&host, "", &vec![b'x'; (1 << 20) + 1])), "webhook-malformed");
+    let too_large = receive_raw(&host, "", &vec![b'x'; MAX_BODY_BYTES + 1]);
+    assert_eq!(outcome(&too_large), "webhook-malformed");
+    let detail = too_large.err().unwrap().detail();
+    assert!(detail.contains(&format!("reads at most {MAX_BODY_BYTES} bytes")), "{detail}");
     assert!(host.effects().is_empty());
 }
 

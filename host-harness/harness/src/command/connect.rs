@@ -33,8 +33,9 @@ The command also reads what authorization-url --consent-as prints with --json.
 The state in the callback identifies the customer. The same user must have begun the consent with
 authorization-url, for the same tenant and storage, in the last ten minutes. After an install from
 TikTok's App Store, the callback has no state, so --app-store gives the customer. The code in the
-callback is a secret, so connect does not take it as an argument and never prints it. If there is no
-database, connect creates it, in a folder that exists.
+callback is a secret, so connect does not take it as an argument and never prints it. With
+--app-store, if no setting names a database, and the default database does not exist, the command
+creates it. Create a database that a setting names with migrate.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -65,7 +66,10 @@ impl Connect {
             Failure::Malformed(format!("{what}; expected only the address to which the browser was sent back"))
         })?;
         let query = query(&line)?;
-        let OpenedHost { host, opened, .. } = self.settings.open_or_create(Creation::Any, report).await?;
+        // The state in a callback was stored when the consent began, so its database exists. Only an install from
+        // TikTok's App Store begins with this command.
+        let creation = if self.app_store.is_some() { Creation::Default } else { Creation::Nothing };
+        let OpenedHost { host, opened, .. } = self.settings.open_or_create(creation, report).await?;
         let connection = match self.app_store {
             Some(customer) => {
                 let shops = self.shops.unwrap_or(Shops::All).into();

@@ -1,14 +1,20 @@
 //! `disconnect`: ends connections.
 
+use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, SharedConnection};
+use tiktok_shop_host::connection::Connection;
+use tiktok_shop_host::disconnect::{
+    DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, RevokedShop, SharedConnection, SharedConnections,
+};
+use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
-use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::output::{Answer, BAD, ConnectionLine, FailureLine, GOOD, Report, confirm, count, note, print_connection};
-use crate::settings::{HostArgs, Needs, OpenedHost};
+use crate::output::{
+    Answer, BAD, ConnectionLine, FailureLine, GOOD, Report, can_ask, confirm, count, print_connection,
+};
+use crate::settings::{HostArgs, Needs, OpenedHost, OpenedStorage};
 
 /// End a customer's connections, or remove one shop from them
 #[derive(Args)]
@@ -46,7 +52,11 @@ The command deletes the tokens first, and then the rest of the connection. Witho
 sends nothing to TikTok Shop, and the seller can still remove the app in Seller Center. With
 --revoke, it asks TikTok Shop before it deletes anything. Other customers of the tenant who have the
 same shops then lose them too. So the command first says whom it concerns, and asks on a terminal.
-If the customer, account or shop is not there, the command changes nothing and ends with status 5.
+To know these customers, the command first refreshes the connections, unless --shop is given: it
+renews tokens that are due, and reads TikTok Shop's lists of shops. If a list can't be read
+completely, a note says so, and --json shows the account in shops_not_read.
+If the customer, account or shop is not there, the command ends with status 5: it asks and changes
+nothing.
 Without --revoke and --shop, the command needs no host keys, so that connections can be ended after
 the host keys are lost.
 
@@ -54,6 +64,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness disconnect customer-7 --shop 7490000000000000001 --revoke --yes
   customer-7 is disconnected
+      access  the app has lost shop 7490000000000000001 of account …
 
   $ tiktok-shop-harness disconnect customer-7
   error: customer-7 is not connected; list-connections --tenant-wide shows who is
@@ -62,21 +73,36 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   customer-7: nothing to disconnect
 
 Exit status: 0 if the connections have ended; 1 if they have ended here but TikTok Shop did not
-withdraw the access to a shop, or if the answer to the question was no; 2 if --revoke needs --yes;
-5 if there is nothing of that name; for others see tiktok-shop-harness --help. After any other
-status, run the same command with --allow-absent again to finish.";
+withdraw the access to a shop, or if the answer to the question was no; 2 if --revoke needs --yes,
+and then nothing was sent; 5 if there is nothing of that name; for others see tiktok-shop-harness
+--help. After any other status, run the same command with --allow-absent again to finish.";
+
+/// The error if `--revoke` has neither `--yes` nor a terminal. The command does not say whom the revocation concerns,
+/// because it has refreshed no connection.
+const NEEDS_YES: &str = "--revoke: TikTok Shop would withdraw the app's access, and other customers who have the same \
+                         shops would lose them, too; confirm with --yes";
+
+/// The beginning of the errors after which no connection has ended. Connections may have been refreshed.
+const NOTHING_ENDED: &str = "nothing was revoked or deleted";
 
 #[derive(Serialize)]
 struct Line<'a> {
     customer: &'a str,
     /// Whether the customer had such a connection or shop before the command was run.
     found: bool,
-    /// The connections that continue.
-    remaining: Vec<ConnectionLine<'a>>,
+    /// The connections that continue. `None` if they could not be read after the connections had ended.
+    remaining: Option<Vec<ConnectionLine<'a>>>,
     not_revoked: Vec<NotRevokedLine<'a>>,
+    /// The shops to which the app has lost its access. `None` without `--revoke`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<Vec<RevokedLine<'a>>>,
     /// The connections of other customers that have the same shops and lose them, too. `None` without `--revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<Vec<SharedLine<'a>>>,
+    /// The accounts whose complete list of shops was not read. Because of these accounts, `shared` may lack connections
+    /// and shops. `None` without `--revoke`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shops_not_read: Option<Vec<&'a str>>,
 }
 
 #[derive(Serialize)]
@@ -85,6 +111,12 @@ struct NotRevokedLine<'a> {
     shop: Option<&'a str>,
     #[serde(flatten)]
     failure: FailureLine<'a>,
+}
+
+#[derive(Serialize)]
+struct RevokedLine<'a> {
+    account: &'a str,
+    shop: &'a str,
 }
 
 #[derive(Serialize)]
@@ -104,31 +136,49 @@ impl Disconnect {
         let opens_nothing = matches!((&target, remote), (DisconnectTarget::All(_), RemoteGrant::Keep));
         let needs = if opens_nothing { Needs::NO_KEYS } else { Needs::EVERYTHING };
         let OpenedHost { host, opened, .. } = settings.open_for(needs, report).await?;
-        let shared = match remote {
-            RemoteGrant::Revoke => host.shared_connections(&opened.tenant, &customer, &target).await?,
-            RemoteGrant::Keep => Vec::new(),
+        let must_ask = revoke && !yes;
+        let (shared, ended) = if must_ask && !is_stored(&opened, &customer, &target).await? {
+            // A connection that begins after this check must not be revoked without a question, so nothing is called.
+            let nothing =
+                Disconnected { found: Vec::new(), remaining: Vec::new(), revoked: Vec::new(), not_revoked: Vec::new() };
+            (SharedConnections::default(), nothing)
+        } else {
+            if must_ask && !can_ask() {
+                return Err(Failure::Malformed(NEEDS_YES.to_owned()));
+            }
+            let shared = match remote {
+                RemoteGrant::Revoke => {
+                    let stop = report.stop.cancelled();
+                    host.shared_connections(&opened.tenant, &customer, &target, stop).await?
+                }
+                RemoteGrant::Keep => SharedConnections::default(),
+            };
+            check_stop(report)?;
+            note_unread(&shared.shops_not_read, report);
+            if must_ask {
+                ask_to_revoke(&shared.connections, report).await?;
+                check_stop(report)?;
+            }
+            let ended = host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?;
+            (shared, ended)
         };
-        if revoke && !yes {
-            ask_to_revoke(&shared, &report.stop).await?;
-        }
-        report.check_stop()?;
-        // An interrupted `connect` may have stored tokens without a row. `list_connections` does not return such a
-        // connection, but its tokens must be deleted. So this function does not search for the connection first. The
-        // result of `disconnect` says what was found.
-        let ended = host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?;
-        let Disconnected { found, not_revoked, .. } = ended;
+        let Disconnected { found, revoked, not_revoked, .. } = ended;
         if found.is_empty() && !allow_absent {
             return Err(Failure::Absent(absent(&customer, &target)));
         }
-        let remaining = host.list_connections(&opened.tenant, &customer).await?;
         if !not_revoked.is_empty() {
             report.set_refused();
         }
+        // The connections have ended. So if the others can't be read, the command still reports what it has done.
+        let (remaining, failure) = match host.list_connections(&opened.tenant, &customer).await {
+            Ok(remaining) => (Some(remaining), None),
+            Err(error) => (None, Some(error)),
+        };
         if report.is_json() {
             report.json(&Line {
                 customer: customer.as_str(),
                 found: !found.is_empty(),
-                remaining: remaining.iter().map(ConnectionLine::from).collect(),
+                remaining: remaining.as_ref().map(|remaining| remaining.iter().map(ConnectionLine::from).collect()),
                 not_revoked: not_revoked
                     .iter()
                     .map(|NotRevoked { account, shop, failure }| NotRevokedLine {
@@ -137,54 +187,99 @@ impl Disconnect {
                         failure: failure.into(),
                     })
                     .collect(),
-                shared: revoke.then(|| shared.iter().map(SharedLine::from).collect()),
+                revoked: revoke.then(|| revoked.iter().map(RevokedLine::from).collect()),
+                shared: revoke.then(|| shared.connections.iter().map(SharedLine::from).collect()),
+                shops_not_read: revoke.then(|| shared.shops_not_read.iter().map(AccountId::as_str).collect()),
             });
-            return Ok(());
+        } else {
+            let (style, text) = summary(&customer, !found.is_empty(), remaining.as_deref());
+            report.styled(style, &text);
+            for connection in remaining.iter().flatten() {
+                print_connection(connection, opened.now(), report);
+            }
+            for RevokedShop { account, shop } in &revoked {
+                report.detail("access", GOOD, &format!("the app has lost shop {shop} of account {account}"));
+            }
+            for NotRevoked { account, shop, failure } in &not_revoked {
+                let shop = shop.as_ref().map_or_else(|| "all shops".to_owned(), |shop| format!("shop {shop}"));
+                let text = format!("TikTok Shop still grants {shop} of account {account}: {failure}");
+                report.detail("access", BAD, &text);
+            }
+            for connection in &shared.connections {
+                report.detail("shared", BAD, &described(connection));
+            }
         }
-        let continuing = match remaining.len() {
-            0 => String::new(),
-            number => format!("; {}", count(number as u64, "connection continues", "connections continue")),
-        };
-        match (found.is_empty(), remaining.is_empty()) {
-            (true, _) => report.styled(BAD, &format!("{customer}: nothing to disconnect{continuing}")),
-            (false, true) => report.styled(GOOD, &format!("{customer} is disconnected")),
-            (false, false) => report.styled(GOOD, &format!("{customer}: disconnected{continuing}")),
+        report.flush();
+        failure.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+}
+
+/// Returns whether a connection is stored that `target` names. An interrupted `connect` may have stored tokens without
+/// a row, and they count as a connection, because `disconnect` deletes them.
+async fn is_stored(
+    opened: &OpenedStorage,
+    customer: &CustomerId,
+    target: &DisconnectTarget,
+) -> Result<bool, StorageError> {
+    let OpenedStorage { storage, tenant, .. } = opened;
+    let rows = storage.list_rows(tenant, customer).await?;
+    let account = match target {
+        DisconnectTarget::Shop(id) => {
+            let has_shop = |connection: &Connection| connection.shops.iter().any(|shop| shop.id == *id);
+            return Ok(rows.iter().any(|entry| has_shop(&entry.row.connection)));
         }
-        remaining.iter().for_each(|connection| print_connection(connection, opened.now(), report));
-        for NotRevoked { account, shop, failure } in &not_revoked {
-            let shop = shop.as_ref().map_or_else(|| "all shops".to_owned(), |shop| format!("shop {shop}"));
-            report.detail("access", BAD, &format!("TikTok Shop still grants {shop} of account {account}: {failure}"));
-        }
-        for connection in &shared {
-            report.detail("shared", BAD, &described(connection));
-        }
-        Ok(())
+        DisconnectTarget::All(account) => account.as_ref(),
+    };
+    let is_meant = |found: &AccountId| account.is_none_or(|account| account == found);
+    let has_tokens = storage.accounts(tenant, customer).await?.iter().any(is_meant);
+    Ok(has_tokens || rows.iter().any(|entry| is_meant(&entry.row.connection.key.account)))
+}
+
+/// Returns a line that says what has ended and how many connections continue, with its style. `remaining` is `None` if
+/// the connections that continue could not be read.
+fn summary(customer: &CustomerId, found: bool, remaining: Option<&[Connection]>) -> (Style, String) {
+    let continuing = match remaining {
+        None => "; the connections that continue can't be read".to_owned(),
+        Some([]) => String::new(),
+        Some(some) => format!("; {}", count(some.len() as u64, "connection continues", "connections continue")),
+    };
+    match (found, remaining) {
+        (false, _) => (BAD, format!("{customer}: nothing to disconnect{continuing}")),
+        (true, Some([])) => (GOOD, format!("{customer} is disconnected")),
+        (true, _) => (GOOD, format!("{customer}: disconnected{continuing}")),
+    }
+}
+
+/// Prints a note for each account whose complete list of shops was not read.
+fn note_unread(accounts: &[AccountId], report: &Report) {
+    for account in accounts {
+        report.note(&format!(
+            "TikTok Shop's list of the shops of account {account} was not read completely, so other customers who lose \
+             shops may not be shown"
+        ));
     }
 }
 
 /// Prints which other customers would lose shops, and asks the user to confirm the revocation. Fails if the answer is
-/// no, if standard input is not a terminal, or if a signal asks the program to end before there is an answer.
-async fn ask_to_revoke(shared: &[SharedConnection], stop: &CancellationToken) -> Result<(), Failure> {
-    let others: Vec<_> = shared.iter().map(described).collect();
+/// no, or if a signal asks the program to end before there is an answer.
+async fn ask_to_revoke(shared: &[SharedConnection], report: &Report) -> Result<(), Failure> {
     let question = "TikTok Shop will withdraw the app's access, and the seller gets an e-mail. Continue? [y/N]";
-    others.iter().for_each(|other| note(other));
-    match confirm(question, stop).await {
+    shared.iter().for_each(|connection| report.note(&described(connection)));
+    match confirm(question, &report.stop).await {
         Answer::Yes => Ok(()),
-        Answer::No => Err(Failure::Refused("nothing was changed, because the answer was not yes".to_owned())),
-        Answer::Stopped => Err(Failure::Stopped("nothing was revoked or deleted".to_owned())),
-        Answer::NobodyToAsk => {
-            let concerned = match others.len() {
-                0 => "no other customer has the same shops".to_owned(),
-                number => {
-                    let connections = count(number as u64, "connection of another customer", "connections of others");
-                    format!("{connections} would lose shops, too")
-                }
-            };
-            Err(Failure::Malformed(format!(
-                "--revoke: TikTok Shop would withdraw the app's access, and {concerned}; confirm with --yes"
-            )))
-        }
+        Answer::No => Err(Failure::Refused(format!("{NOTHING_ENDED}, because the answer was not yes"))),
+        Answer::Stopped => Err(stopped()),
     }
+}
+
+/// Returns an error if a signal has asked the program to end. [`Report::check_stop`] says that nothing was begun, but
+/// this command may have refreshed connections before.
+fn check_stop(report: &Report) -> Result<(), Failure> {
+    if report.stop.is_cancelled() { Err(stopped()) } else { Ok(()) }
+}
+
+fn stopped() -> Failure {
+    Failure::Stopped(format!("{NOTHING_ENDED}; run the same command again"))
 }
 
 /// Returns a sentence that says which shops another customer loses.
@@ -204,6 +299,12 @@ fn absent(customer: &CustomerId, target: &DisconnectTarget) -> String {
         DisconnectTarget::Shop(shop) => (format!("shop {shop}"), "shops"),
     };
     format!("{customer} has no {what}; list-connections {customer} shows the {look}")
+}
+
+impl<'a> From<&'a RevokedShop> for RevokedLine<'a> {
+    fn from(RevokedShop { account, shop }: &'a RevokedShop) -> Self {
+        Self { account: account.as_str(), shop: shop.as_str() }
+    }
 }
 
 impl<'a> From<&'a SharedConnection> for SharedLine<'a> {

@@ -32,7 +32,12 @@ A mistake is an error, never a quiet loss:
 
 - A variable that is set but empty is an error in every command, and so is an empty text in the configuration file. To use the next place
   in the order, unset the variable.
-- A variable whose name is almost that of a setting, such as `TIKTOK_SHOP_HOST_KEY`, is an error.
+- Every variable that begins with `TIKTOK_SHOP_` and is not in the table below is an error. Exceptions are the variables of this project's
+  tests (`TIKTOK_SHOP_TEST_…`, `TIKTOK_SHOP_SIMULATION_…`), and those that Kubernetes sets for a service with such a name
+  (`TIKTOK_SHOP_…_SERVICE_HOST`, `…_PORT`).
+- An error about a value names the option, the variable, or the configuration file and its member that contains the value. The values of
+  all variables are checked, also of those that the command does not use.
+- `HOME`, `XDG_CACHE_HOME`, `XDG_CONFIG_HOME` and `XDG_DATA_HOME` must be absolute paths.
 - White space and line breaks at the ends of a value are trimmed, because they come with copying or with a file. Anything else that nobody
   sees is refused: control characters, tabs and line breaks inside a value, zero-width characters, byte order marks. So are spaces and
   characters outside of ASCII in an app key, a secret, a link, a digest or the address of a fake. The error names the character and its
@@ -50,7 +55,7 @@ A mistake is an error, never a quiet loss:
 | SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |
 | configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |
 | a fake in place of TikTok Shop: `http://127.0.0.1:PORT` | `--fake` | `TIKTOK_SHOP_FAKE` | |
-| who runs the command, for events and logs; default the name of the user of this machine | `--actor` | `TIKTOK_SHOP_ACTOR` | |
+| who runs the command, for events and logs; default the user of this machine: `USER`, `LOGNAME` or `USERNAME`, else the user id, such as `uid:1000` | `--actor` | `TIKTOK_SHOP_ACTOR` | |
 | why the command is run, for events | `--reason` | | |
 | app key of the tenant | | `TIKTOK_SHOP_APP_KEY` | `tenants.NAME.app-key` |
 | app secret | | `TIKTOK_SHOP_APP_SECRET` | `tenants.NAME.app-secret` |
@@ -61,7 +66,8 @@ A mistake is an error, never a quiet loss:
 | database that `contract` checks | its argument, without a password | `TIKTOK_SHOP_CONTRACT_STORAGE` | |
 
 The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), the configuration folder
-`$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours
+`$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). The compiled component is cached in `$XDG_CACHE_HOME/tiktok-shop-harness/compiled`
+(`~/.cache/…`), so that only the first command compiles it. You may delete the cache at any time. The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours
 on, and `NO_COLOR=1` turns them off.
 
 ### Host keys
@@ -99,8 +105,10 @@ so a mistyped name neither begins a new tenant nor shows an empty list. `keys er
 app is configured at all, the tenant `default` is known without an app.
 
 The app in the environment variables belongs to the tenant in `TIKTOK_SHOP_TENANT`, or to the tenant of the command if this variable is not
-set. `sweep`, `keys init`, `keys status`, `keys add`, `keys promote`, `keys rotate`, `keys retire`, `migrate` and `contract` have no option `--tenant`, because they work with all
-tenants. They do not use `TIKTOK_SHOP_TENANT` for anything but the app.
+set. `sweep`, `keys init`, `keys status`, `keys add`, `keys promote`, `keys rotate`, `keys retire`, `migrate` and `contract` have no option
+`--tenant`, because they work with all tenants. `TIKTOK_SHOP_TENANT` does not limit them either. If it is set, `sweep` and these `keys`
+commands, except `keys init`, say in a note that they work with all tenants. If the environment contains no app, they end with status 2
+instead, because the variable would do nothing. `keys init`, `migrate` and `contract` use no tenant.
 
 ### Files that the program refuses
 
@@ -128,15 +136,18 @@ A component may be readable for everybody and may have several names. The other 
 
 ### Which commands create a database
 
-`migrate` and `connect` create a database that a setting names, and only in a folder that exists. `authorization-url` creates only the
-default database. `contract` creates one only with `--create`. Every other command ends with status 3 if there is no database, and creates
-nothing. Only `migrate` changes the tables of an earlier release. [storage.md](storage.md#open-create-migrate) says how to update a fleet.
+`migrate` creates a database that a setting names, and only in a folder that exists. `authorization-url` and `connect --app-store` create
+only the default database. `contract` creates one only with `--create`. Every other command ends with status 3 if there is no database,
+and writes nothing, also not into an empty file. Only `migrate` changes the tables of an earlier release. [storage.md](storage.md#open-create-migrate) says how to update a fleet.
 
 ### The address of a PostgreSQL server
 
 A server that is reached by a socket, by `localhost` or by a loopback address needs no TLS. For every other server the program uses
 `sslmode=verify-full`, also if the address does not say so, and refuses a weaker mode. `sslrootcert=FILE` names a certificate authority
 of your own. If the network is protected in another way, append `unverified-server=allowed`. Then the address decides with `sslmode`.
+
+Only the address decides how the server is reached. PostgreSQL's own variables, such as `PGPASSWORD` and `PGSSLMODE`, and the password file
+`.pgpass` have no effect, or are refused ([storage.md](storage.md#postgresql)).
 
 [storage.md](storage.md#postgresql) lists the parameters of an address. An unknown one is an error. An address in an argument may contain
 only parameters that are not secret. So put an address with a password into `TIKTOK_SHOP_STORAGE`,
@@ -149,7 +160,8 @@ allow these two. TLS with TikTok Shop runs inside the tunnel: a proxy that inspe
 User and password may be left out. In both, write `%40` for `@`, `%25` for `%`, and `%3A` for a `:` in the user. They cross the network to
 an `http://` proxy in clear. If the proxy is away or refuses, nothing was sent to TikTok Shop, and the command ends with status 10. The
 error names the proxy and says what to do. The proxy must keep idle tunnels open for more than 20 seconds, so that it closes none while a
-request is on its way. A command with a fake does not use the proxy.
+request is on its way. A command with a fake does not use the proxy. The file of certificate authorities has at most 1 MiB, and only a
+command that may send a request reads it.
 
 ### With a fake
 

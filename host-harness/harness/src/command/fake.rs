@@ -47,7 +47,11 @@ impl Fake {
         } else {
             fake.announcement().lines().for_each(|line| report.line(line));
             report.line("");
-            report.line(&format!("To use it with other commands:  export TIKTOK_SHOP_FAKE=http://{}", fake.address()));
+            // The other commands accept only a fake on loopback.
+            let address = fake.address_on_this_machine();
+            if address.ip().is_loopback() {
+                report.line(&format!("To use it with other commands:  export TIKTOK_SHOP_FAKE=http://{address}"));
+            }
             report.line("Stop it with Ctrl-C.");
         }
         report.flush();

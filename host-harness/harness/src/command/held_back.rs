@@ -58,6 +58,6 @@ impl Subject<'_> {
 }
 
 /// Describes the latest failure and its time.
-pub(super) fn latest(past: &PastFailure) -> String {
+fn latest(past: &PastFailure) -> String {
     format!("{} at {}", past.failure, time(past.at))
 }

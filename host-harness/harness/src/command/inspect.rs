@@ -7,13 +7,12 @@ use std::sync::Arc;
 use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tiktok_shop_host::clock::SystemClock;
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::MemoryStorage;
-use tiktok_shop_host::{BuildError, Component, ConnectorHost};
+use tiktok_shop_host::{BuildError, Component, ComponentDigest, ConnectorHost};
 use wasmparser::{BinaryReaderError, Parser, Payload};
 
 use crate::failure::{Failure, build_error_line};
@@ -111,7 +110,7 @@ fn describe(path: &Path) -> Result<Description, Failure> {
         return Ok(description);
     }
     let bytes = input::bytes(File::open(path).map_err(unreadable)?, &name, limit)?;
-    description.sha256 = Some(hex::encode(Sha256::digest(&bytes)));
+    description.sha256 = Some(ComponentDigest::of(&bytes).to_string());
     // If the component is damaged, the lists end at the damage. The engine's error below says what is wrong.
     let _damaged = list_imports_and_exports(&bytes, &mut description);
     match build(bytes) {

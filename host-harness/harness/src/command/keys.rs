@@ -8,9 +8,11 @@ mod retire;
 mod rotate;
 mod status;
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::{KeyFile, KeyStatus, Keyring};
+use tiktok_shop_host::seal::{KeyFile, KeyStatus, Keyring, TenantKeyStatus};
 
 use self::add::Add;
 use self::erase::Erase;
@@ -23,9 +25,12 @@ use crate::failure::Failure;
 use crate::output::{Report, count};
 use crate::settings::{HOST_KEYS, HostKeySource, KeyNeed, Needs, TenantNeed};
 
-/// The needs of the `keys` commands that check the host keys themselves, so that their errors can say what to do. These
-/// commands also accept a tenant whose app is no longer configured.
+/// The needs of the `keys` commands that work without host keys. These commands also accept a tenant whose app is no
+/// longer configured.
 const NEEDS: Needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
+
+/// The needs of the `keys` commands that change the key file.
+const NEEDS_KEY_FILE: Needs = Needs { keys: KeyNeed::KeyFile, tenant: TenantNeed::Any };
 
 /// Manage the keys that seal tokens and ciphers
 #[derive(Args)]
@@ -120,9 +125,12 @@ fn key_file<'a>(keys: &'a HostKeySource, instead: &Instead<'_>) -> Result<&'a Ke
 
 /// Returns every host key that wraps stored data keys but is not in `own`, together with the number of data keys that
 /// it wraps.
-fn missing<'a>(status: &'a KeyStatus, own: &[HostKeyId]) -> Vec<(&'a HostKeyId, u64)> {
-    let uses = status.by_host_key().into_iter().filter_map(|(id, (data_keys, _))| Some((id?, data_keys)));
-    uses.filter(|(id, data_keys)| *data_keys > 0 && !own.contains(id)).collect()
+fn missing<'a>(keys: &'a [TenantKeyStatus], own: &[HostKeyId]) -> Vec<(&'a HostKeyId, u64)> {
+    let mut missing: BTreeMap<&HostKeyId, u64> = BTreeMap::new();
+    for id in keys.iter().filter_map(|key| key.host_key.as_ref()).filter(|id| !own.contains(id)) {
+        *missing.entry(id).or_default() += 1;
+    }
+    missing.into_iter().collect()
 }
 
 /// Returns the host keys that this program has and that wrap no data key, except the current host key. Such a host key
@@ -146,7 +154,7 @@ async fn check_changeable(keyring: &Keyring, keys: &HostKeySource) -> Result<Key
 /// the newest copy. If the user copied it to the other machines, it would replace the only files that contain the
 /// missing host key.
 fn refuse_missing(status: &KeyStatus, keys: &HostKeySource) -> Result<(), Failure> {
-    match missing(status, &keys.ids()?).first() {
+    match missing(&status.keys, &keys.ids()?).first() {
         None => Ok(()),
         Some((id, data_keys)) => Err(Failure::KeyMissing(format!(
             "host key {id} wraps {} and is not in the key file, so nothing was changed; copy the newest key file here, \

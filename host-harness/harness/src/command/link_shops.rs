@@ -63,8 +63,20 @@ impl LinkShops {
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
         let connection = host.link_shops(&opened.tenant, &customer, account.as_ref(), &shops).await?;
         print_connection(&connection, opened.now(), report);
+        if connection.shops.iter().all(|shop| !shop.linked) {
+            return Ok(());
+        }
+        let usable = match host.list_shops(&opened.tenant, &customer).await {
+            Ok(usable) => usable,
+            Err(error) => {
+                // The shops are linked, so the command has succeeded.
+                report.note(&format!("it is unknown whether {customer} can use the linked shops now: {error}"));
+                return Ok(());
+            }
+        };
         for shop in connection.shops.iter().filter(|shop| shop.linked) {
-            if let Some(why) = unusable(&connection, shop) {
+            let found = usable.iter().find(|usable| usable.id == shop.id && usable.account == shop.account);
+            if let Some(why) = problem(&connection, shop, found) {
                 report.note(&format!("{customer} can't use the linked shop {} now: {why}", shop.id));
             }
         }
@@ -73,17 +85,19 @@ impl LinkShops {
 }
 
 /// Returns a text that says why the customer can't use a linked shop now, and what to do. Returns `None` if the
-/// customer can use the shop.
-fn unusable(connection: &Connection, shop: &Shop) -> Option<&'static str> {
+/// customer can use the shop. `usable` is the shop in the list of the shops that the customer may use, if the list
+/// contains it. That list decides, and the rest of this function only explains the decision.
+fn problem(connection: &Connection, shop: &Shop, usable: Option<&Shop>) -> Option<&'static str> {
+    if let Some(usable) = usable {
+        let has_cipher = usable.cipher.is_some();
+        return (!has_cipher).then_some("its cipher is not known here; run refresh, which reads the ciphers");
+    }
     if matches!(connection.status, ConnectionStatus::ReauthorizationRequired(_)) {
         return Some("the connection does not work; the seller must consent again");
     }
-    match shop.standing {
-        ShopStanding::NoLongerGranted => Some("TikTok Shop no longer grants it; the seller must consent again"),
-        ShopStanding::Unconfirmed => Some("TikTok Shop has not listed it since the new consent; run refresh"),
-        ShopStanding::Granted | ShopStanding::Inactive if shop.cipher.is_none() => {
-            Some("its cipher is not known here; run refresh, which reads the ciphers")
-        }
-        ShopStanding::Granted | ShopStanding::Inactive => None,
-    }
+    Some(match shop.standing {
+        ShopStanding::NoLongerGranted => "TikTok Shop no longer grants it; the seller must consent again",
+        ShopStanding::Unconfirmed => "TikTok Shop has not listed it since the new consent; run refresh",
+        ShopStanding::Granted | ShopStanding::Inactive => "it has changed meanwhile; list-shops shows what can be used",
+    })
 }

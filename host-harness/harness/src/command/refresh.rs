@@ -7,7 +7,7 @@ use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_host::{AccountId, CallError, CustomerId};
 
-use super::held_back::{Subject, latest};
+use super::held_back::Subject;
 use crate::failure::Failure;
 use crate::output::{BAD, ConnectionLine, Report, print_connection};
 use crate::settings::{HostArgs, OpenedHost};
@@ -81,16 +81,11 @@ impl Refresh {
             RefreshEffect::NothingSent(error) if force => return Err(CallError::Connector(error).into()),
             RefreshEffect::NothingSent(error) => {
                 let why = error.failure().to_string();
-                let held_back = connection.last_failure.as_ref().filter(|_| {
-                    // If another call is refreshing the connection, the error needs no explanation. If the connection
-                    // is held back after failures, the output explains why.
-                    error.failure().code == Cause::BackingOff.code()
-                });
-                let why = match held_back {
-                    Some(past) => format!("{why} The latest failure: {}. Next: {}", latest(past), subject.next()),
-                    None => why,
-                };
-                ("nothing-sent", "nothing was sent to TikTok Shop", Some(why))
+                // The connection, which is printed too, contains its latest failure. So only the next step is added.
+                let is_held_back =
+                    error.failure().code == Cause::BackingOff.code() && connection.last_failure.is_some();
+                let why = if is_held_back { format!("{why} Next: {}", subject.next()) } else { why };
+                ("nothing-sent", "tokens not renewed, shops not read", Some(why))
             }
         };
         if report.is_json() {

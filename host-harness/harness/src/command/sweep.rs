@@ -30,17 +30,20 @@ pub(crate) struct SweepConnections {
 
 const AFTER_HELP: &str = "\
 A platform should sweep every few minutes. The sweep covers all tenants, and takes their apps from
-the configuration file. So there is no option --tenant, and TIKTOK_SHOP_TENANT only names the tenant
-whose app is in the environment. The command prints a line for each due connection that was not
-refreshed, and at the end a summary. With --json, it also prints a line for each refreshed
-connection. The words in the lines and in the summary:
+the configuration file. So there is no option --tenant. TIKTOK_SHOP_TENANT only names the tenant
+whose app is in the environment, and a note says so; without such an app, the variable is an error.
+The command prints a line for each due connection that was not refreshed, and at the end a summary.
+With --json, it also prints a line for each refreshed connection, and for each connection that is no
+longer due. The words in the lines and in the summary:
 
   failed       the refresh failed, for example because the tenant has no app
-  held         another process is refreshing the connection, or a process was killed while it did;
-               the refresh token is locked for at most 120 s
+  held         an earlier refresh has not stored TikTok Shop's answer: it is still running, or the
+               answer was lost; the refresh token is locked for at most 120 s
   backing-off  the latest refreshes failed, and the next one is not allowed yet
   ended        the authorization has ended, for example because the seller has revoked it; only a
                new consent helps; later sweeps leave the connection out
+  no longer due
+               other processes have refreshed or disconnected the connection during the sweep
   unusable     how many of the held and backing-off connections have no valid access token; these
                connections do not work until a later sweep refreshes them
 
@@ -50,7 +53,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   0 refreshed, 0 failed, notices: 0
 
   $ tiktok-shop-harness sweep --concurrency 4 --json
-  {\"refreshed\":0,\"ended\":0,\"held\":0,\"backing_off\":0,\"unusable\":0,\"failed\":0,\"notices\":0,…}
+  {\"refreshed\":0,\"ended\":0,\"no_longer_due\":0,\"held\":0,\"backing_off\":0,\"unusable\":0,…}
 
 If connections are held in every sweep, compare this machine's clock with the clock of the database.
 
@@ -70,8 +73,8 @@ struct Line<'a> {
     tenant: &'a str,
     customer: &'a str,
     account: &'a str,
-    /// What happened: `refreshed`, `held`, `backing-off` or `ended`. If the refresh failed, the case of its error, for
-    /// example `retry-after`.
+    /// What happened: `refreshed`, `held`, `backing-off`, `ended` or `no-longer-due`. If the refresh failed, the case
+    /// of its error, for example `retry-after`.
     outcome: &'a str,
     /// If the connection was passed over, the time after which a sweep can refresh it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +90,7 @@ struct Line<'a> {
 struct SweptLine {
     refreshed: u64,
     ended: u64,
+    no_longer_due: u64,
     held: u64,
     backing_off: u64,
     unusable: u64,
@@ -119,14 +123,26 @@ impl SweepConnections {
             Ok(swept) => (swept, None),
             Err(SweepError { source, swept }) => (swept, Some(source)),
         };
-        let Swept { refreshed, ended, held, backing_off, unusable, failed, notices, stopped, left } = swept;
+        let Swept { refreshed, ended, no_longer_due, held, backing_off, unusable, failed, notices, stopped, left } =
+            swept;
         if failed > 0 {
             report.set_refused();
         } else if unusable > 0 {
             report.set_overdue();
         }
         if report.is_json() {
-            report.json(&SweptLine { refreshed, ended, held, backing_off, unusable, failed, notices, stopped, left });
+            report.json(&SweptLine {
+                refreshed,
+                ended,
+                no_longer_due,
+                held,
+                backing_off,
+                unusable,
+                failed,
+                notices,
+                stopped,
+                left,
+            });
         } else {
             report.styled(if failed + unusable > 0 { BAD } else { GOOD }, &swept.to_string());
         }
@@ -155,8 +171,9 @@ fn print(due: &Due, outcome: &SweepOutcome, report: &mut Report) {
             (passed_over.reason.as_str(), Some(passed_over), Some(passed_over.error.failure().to_string()))
         }
         SweepOutcome::Ended(error) => ("ended", None, Some(ended(error))),
+        SweepOutcome::NoLongerDue => ("no-longer-due", None, None),
         SweepOutcome::Failed(error) => {
-            let error = report.error_report(&error.clone().into());
+            let error = report.error_report(&error.clone().into(), &due.tenant);
             (error.case, None, Some(error.line()))
         }
     };
@@ -168,7 +185,7 @@ fn print(due: &Due, outcome: &SweepOutcome, report: &mut Report) {
     } else if let Some(why) = why {
         let (style, text) = match outcome {
             SweepOutcome::Refreshed(_) | SweepOutcome::Failed(_) => (BAD, why),
-            SweepOutcome::Ended(_) => (Style::new(), why),
+            SweepOutcome::Ended(_) | SweepOutcome::NoLongerDue => (Style::new(), why),
             SweepOutcome::PassedOver(passed_over) => (style_of(passed_over), waits(passed_over)),
         };
         report.styled(style, &format!("tenant {tenant}, customer {customer}, account {account}: {text}"));
@@ -192,7 +209,7 @@ fn style_of(passed_over: &PassedOver) -> Style {
 /// Returns a text that says why and until when a connection was passed over, and whether it works until then.
 fn waits(PassedOver { reason, until, access_token, .. }: &PassedOver) -> String {
     let why = match reason {
-        PassedOverReason::Held => "another call is refreshing it, or was killed while it did",
+        PassedOverReason::Held => "an earlier refresh is still running, or TikTok Shop's answer to it was lost",
         PassedOverReason::BackingOff => "the latest refreshes failed",
     };
     let meanwhile = match access_token {

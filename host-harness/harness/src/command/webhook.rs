@@ -6,8 +6,8 @@ use std::future::ready;
 use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_connector_core::json::{self, Members};
-use tiktok_shop_connector_core::time::event_time;
+use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
+use tiktok_shop_connector_core::webhook::{Meaning, Notification};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
 use tiktok_shop_host::{CallError, ShopId};
@@ -96,6 +96,7 @@ impl AcceptWebhook {
         let read = |stdin| input::bytes(stdin, "standard input", MAX_BYTES);
         let body = input::standard_input(&report.stop, read).await?;
         let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
+        let now = opened.now();
         let mut event = None;
         let reply = host
             .accept_webhook(&opened.tenant, &self.authorization, body, |webhook| {
@@ -123,7 +124,7 @@ impl AcceptWebhook {
             report.set_refused();
         }
         if report.is_json() {
-            report.json(&Line { status, outcome, why, event: event.as_ref().map(EventLine::from) });
+            report.json(&Line { status, outcome, why, event: event.as_ref().map(|event| EventLine::new(event, now)) });
             return Ok(());
         }
         report.styled(if accepted { GOOD } else { BAD }, &format!("answer {status}: {outcome}"));
@@ -131,7 +132,7 @@ impl AcceptWebhook {
             report.detail("why", Style::new(), &why);
         }
         if let Some(event) = event {
-            print(&event, report);
+            print(&event, now, report);
         }
         Ok(())
     }
@@ -143,12 +144,12 @@ fn not_handled(status: u16, failure: Failure, report: &Report) -> Result<(), Fai
     Err(failure)
 }
 
-fn print(event: &Webhook, report: &mut Report) {
+fn print(event: &Webhook, now: UnixSeconds, report: &mut Report) {
     let plain = Style::new();
     report.detail("type", plain, &event.event_type.to_string());
     report.detail("shop", plain, event.shop.as_ref().map_or("none", ShopId::as_str));
     report.detail("time", plain, &event.occurred_at.map_or_else(|| "unknown".to_owned(), time));
-    let ends = announced_end(event).map(|at| format!(": {}", time(at))).unwrap_or_default();
+    let ends = announced_end(event, now).map(|at| format!(": {}", time(at))).unwrap_or_default();
     report.detail("effect", plain, &format!("{}{ends}", event.effect.as_str()));
     for owner in &event.owners {
         let may_use = if owner.may_use { "may use the shop" } else { "may not use the shop" };
@@ -158,18 +159,25 @@ fn print(event: &Webhook, report: &mut Report) {
 }
 
 /// Returns the time when the authorization ends, if the event announces this time and the connector has recorded it.
-fn announced_end(event: &Webhook) -> Option<UnixSeconds> {
+fn announced_end(event: &Webhook, now: UnixSeconds) -> Option<UnixSeconds> {
     if event.effect != WebhookEffect::AuthorizationEnding {
         return None;
     }
-    // TikTok may send `data` as a JSON string whose text is the object.
-    let wrapped = json::text(&event.data);
-    let data = Members::parse(wrapped.as_ref().unwrap_or(&event.data).as_bytes())?;
-    data.whole_number("expiration_time").and_then(event_time).map(|at| UnixSeconds(at.seconds()))
+    let notification = Notification {
+        id: event.notification_id.clone(),
+        event_type: event.event_type,
+        shop: event.shop.clone().map(String::from),
+        occurred: event.occurred_at.map(|at| CoreSeconds::new(at.0)),
+        data: event.data.clone(),
+    };
+    match notification.meaning(CoreSeconds::new(now.0)) {
+        Meaning::Ends(at) => Some(UnixSeconds(at.seconds())),
+        Meaning::MayHaveEnded | Meaning::Nothing => None,
+    }
 }
 
-impl<'a> From<&'a Webhook> for EventLine<'a> {
-    fn from(event: &'a Webhook) -> Self {
+impl<'a> EventLine<'a> {
+    fn new(event: &'a Webhook, now: UnixSeconds) -> Self {
         let owners = event.owners.iter().map(|owner| OwnerLine {
             customer: owner.key.customer.as_str(),
             account: owner.key.account.as_str(),
@@ -182,7 +190,7 @@ impl<'a> From<&'a Webhook> for EventLine<'a> {
             occurred_at: event.occurred_at.map(|at| at.0),
             data: &event.data,
             effect: event.effect.as_str(),
-            ends_at: announced_end(event).map(|at| at.0),
+            ends_at: announced_end(event, now).map(|at| at.0),
             owners: owners.collect(),
         }
     }

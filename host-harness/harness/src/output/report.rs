@@ -3,6 +3,7 @@
 //! Results are written when the command ends, so a command that fails prints no results. A command that needs a long
 //! time for each result [flushes](Report::flush) each result when it is ready.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +13,12 @@ use anstyle::Style;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tiktok_shop_host::TenantId;
 use tiktok_shop_host::seal::KeyError;
 use tokio_util::sync::CancellationToken;
 
 use super::terminal::{DIM, error, moves_a_terminal, note, visible, warning, write_stderr};
-use crate::failure::{ErrorReport, Failure, MALFORMED, OVERDUE, STORAGE_FAILED};
+use crate::failure::{ErrorReport, Failure, MALFORMED, OVERDUE, REFUSED, STORAGE_FAILED};
 
 /// The number of the system error that a write to a closed terminal returns.
 const EIO: i32 = 5;
@@ -36,25 +38,32 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
-/// The latest error of the provider of the host keys. Whenever the provider fails, the error is recorded here.
+/// The latest error of the provider of the host keys, for each tenant. Whenever the provider fails for a tenant, the
+/// error is recorded here.
 #[derive(Clone, Default)]
-pub(crate) struct LastKeyError(Arc<Mutex<Option<String>>>);
+pub(crate) struct LastKeyErrors(Arc<Mutex<BTreeMap<TenantId, String>>>);
 
-impl LastKeyError {
-    /// Records an error. It replaces the error that was recorded before.
-    pub(crate) fn record(&self, error: &KeyError) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+impl LastKeyErrors {
+    /// Records an error. It replaces the error that was recorded for this tenant before.
+    pub(crate) fn record(&self, tenant: &TenantId, error: &KeyError) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), error.to_string());
     }
 
-    fn text(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn of(&self, tenant: &TenantId) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+    }
+
+    /// Returns the error if only one tenant has one, as in every command that works with one tenant.
+    fn of_only_tenant(&self) -> Option<String> {
+        let errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.values().next().filter(|_| errors.len() == 1).cloned()
     }
 }
 
 /// The results of a command.
 #[derive(Default)]
 pub(crate) struct Report {
-    pub(crate) last_key_error: LastKeyError,
+    pub(crate) last_key_errors: LastKeyErrors,
     /// This token is cancelled when a signal asks the program to end. From then on, a command begins no further work.
     pub(crate) stop: CancellationToken,
     results: String,
@@ -154,10 +163,10 @@ impl Report {
         self.without_bar(|| write_stderr(&format!("{DIM}{}{DIM:#}\n", visible(text))));
     }
 
-    /// Returns what to print about a failure. If the storage failed, the text also contains the latest error of the
-    /// provider of the host keys.
-    pub(crate) fn error_report(&self, failure: &Failure) -> ErrorReport {
-        failure.report().with_key_error(self.last_key_error.text())
+    /// Returns what to print about a failure of a call of this tenant. If the storage failed, the text also contains
+    /// the latest error of the provider of the tenant's host keys.
+    pub(crate) fn error_report(&self, failure: &Failure, tenant: &TenantId) -> ErrorReport {
+        failure.report_with_key_error(self.last_key_errors.of(tenant))
     }
 
     /// Returns an error if a signal has asked the program to end. A command calls this function before it begins
@@ -172,10 +181,10 @@ impl Report {
         self.status = OVERDUE;
     }
 
-    /// Sets the exit status to 1. If the command fails afterwards, the program ends with the exit status of the failure
-    /// instead.
+    /// Sets the exit status that means a refusal. If the command fails afterwards, the program ends with the exit
+    /// status of the failure instead.
     pub(crate) fn set_refused(&mut self) {
-        self.status = 1;
+        self.status = REFUSED;
     }
 
     /// Sets the exit status to 16, because a host key is missing. If the command fails afterwards, the program ends
@@ -264,7 +273,7 @@ pub(crate) fn finish(mut report: Report, outcome: Result<(), Failure>) -> ExitCo
             report.status
         }
         Err(failure) => {
-            let error_report = report.error_report(&failure);
+            let error_report = failure.report_with_key_error(report.last_key_errors.of_only_tenant());
             error(&error_report.line());
             report.results.clear();
             if report.is_json() {
@@ -291,6 +300,21 @@ mod tests {
         report.json(&"a\u{1b}\u{9b}\n\u{202e}\"é");
         assert_eq!(report.results, "\"a\\u001b\\u009b\\n\\u202e\\\"é\"\n");
         assert_eq!(serde_json::from_str::<String>(&report.results).unwrap(), "a\u{1b}\u{9b}\n\u{202e}\"é");
+    }
+
+    #[test]
+    fn a_key_error_is_known_only_for_its_own_tenant() {
+        let errors = LastKeyErrors::default();
+        let tenant = |name: &str| name.parse::<TenantId>().unwrap();
+        let unknown = |key: &str| KeyError::Unknown(key.parse().unwrap());
+        assert_eq!((errors.of(&tenant("a")), errors.of_only_tenant()), (None, None));
+        errors.record(&tenant("a"), &unknown("earlier"));
+        errors.record(&tenant("a"), &unknown("latest"));
+        let latest = Some("key-unavailable(latest): no host key of that name is here".to_owned());
+        assert_eq!((errors.of(&tenant("a")), errors.of(&tenant("b"))), (latest.clone(), None));
+        assert_eq!(errors.of_only_tenant(), latest);
+        errors.record(&tenant("b"), &unknown("other"));
+        assert_eq!((errors.of(&tenant("a")), errors.of_only_tenant()), (latest, None));
     }
 
     #[test]

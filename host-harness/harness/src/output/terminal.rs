@@ -6,9 +6,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 use tokio_util::sync::CancellationToken;
 
+use crate::failure::Failure;
+use crate::input;
+
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
+/// The maximum length of an answer to a question.
+const MAX_ANSWER_BYTES: u64 = 1024;
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Returns the text in one line. Escapes replace the characters that move a terminal's cursor or change the direction
@@ -31,44 +36,39 @@ pub(crate) fn moves_a_terminal(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// Returns whether the user can answer a question: standard input is a terminal.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// Writes a question to standard error if standard input is a terminal.
 pub(crate) fn ask(question: &str) {
-    if io::stdin().is_terminal() {
+    if can_ask() {
         write_stderr(&format!("{question}\n"));
     }
 }
 
-/// The user's answer to a question, or why there is no answer.
+/// The user's answer to a question.
 pub(crate) enum Answer {
     Yes,
     No,
-    /// Standard input is not a terminal, so nobody was asked.
-    NobodyToAsk,
     /// A signal asked the program to end before there was an answer.
     Stopped,
 }
 
-/// Asks the user on the terminal for a confirmation. Only `y` and `yes` mean yes. After `stop` is cancelled, an answer
-/// is ignored.
+/// Asks the user on the terminal for a confirmation. Only `y` and `yes` mean yes. If standard input is not a terminal,
+/// nobody is asked, and the answer is no. After `stop` is cancelled, an answer is ignored.
 pub(crate) async fn confirm(question: &str, stop: &CancellationToken) -> Answer {
-    if !io::stdin().is_terminal() {
-        return Answer::NobodyToAsk;
+    if !can_ask() {
+        return Answer::No;
     }
     ask(question);
-    // A separate thread reads the answer, and the program never joins this thread. So a signal can end the program
-    // while the thread waits for the answer.
-    let (answered, answer) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let _length_or_error = io::stdin().read_line(&mut line);
-        let _nobody_waits = answered.send(line);
-    });
-    let line = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Answer::Stopped,
-        line = answer => line.unwrap_or_default(),
-    };
-    if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Answer::Yes } else { Answer::No }
+    match input::standard_input(stop, |stdin| input::line(stdin, MAX_ANSWER_BYTES)).await {
+        Ok(line) if matches!(line.to_ascii_lowercase().as_str(), "y" | "yes") => Answer::Yes,
+        Err(Failure::Stopped(_)) => Answer::Stopped,
+        // An answer that can't be read is no consent.
+        Ok(_) | Err(_) => Answer::No,
+    }
 }
 
 /// Writes a note to standard error.

@@ -34,6 +34,7 @@ impl Address {
             return Ok(Self::Memory);
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            PostgresOptions::check_address(text).map_err(|error| error.to_string())?;
             return Ok(Self::Postgres(text.to_owned()));
         }
         // Two slashes may stand before the path, as in a URL.
@@ -207,6 +208,23 @@ mod tests {
     }
 
     #[test]
+    fn the_address_of_a_server_is_checked_when_it_is_read() {
+        for (text, expected) in [
+            (
+                "postgres://u:CANARY@localhost/d?poolsize=3",
+                "the address has an unknown parameter poolsize (similar: pool-size)",
+            ),
+            (
+                "postgres://u:CANARY@localhost/d?pool-size=0",
+                "the value of the parameter pool-size in the address is wrong",
+            ),
+            ("postgres://u:CANARY@localhost/d#CANARY", "the address contains a #: write %23 in its place"),
+        ] {
+            assert_eq!(Address::parse(text).err().as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
     fn a_path_that_others_would_read_in_another_way_is_refused() {
         for (text, expected) in [
             ("sqlite::memory:", "a database in memory is written memory:"),
@@ -257,7 +275,7 @@ mod tests {
     fn an_argument_with_a_password_is_refused_in_every_notation() {
         for text in [
             "postgres://host/db",
-            "postgresql://user@host:5432/db?sslmode=require",
+            "postgresql://user@host:5432/db?sslmode=verify-full",
             "postgres:///db",
             "postgres://us%65r@host/db?host=%2Ftmp&options=-c%20search_path%3Da&options[work_mem]=1MB",
             "postgres://host/db?sslmode=disable&unverified-server=allowed&application_name=a%3Db",

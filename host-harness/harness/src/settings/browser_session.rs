@@ -29,7 +29,7 @@ pub(crate) fn browser_session() -> Result<BrowserSession, Failure> {
 fn create(path: &Path) -> Result<String, Failure> {
     let mut bits = [0; 32];
     SystemRandomness.fill(&mut bits).map_err(|error| Failure::Unavailable(format!("no randomness: {error}")))?;
-    private_file::create(path, &hex::encode(bits))?;
+    private_file::create(path, hex::encode(bits))?;
     let removed = || Failure::Unavailable(format!("{}: another process removed it; try again", path.display()));
     private_file::read(path, MAX_BYTES)?.ok_or_else(removed)
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use tiktok_shop_host::BuildError;
+
+use crate::failure::{Failure, build_error_line};
 
 const NAME: &str = "tiktok_shop_connector.wasm";
 /// The folder of this package in the workspace in which this program was built.
@@ -25,6 +27,25 @@ pub(crate) fn component_file(given: Option<&Path>) -> Result<PathBuf, Failure> {
              with cargo xtask dist, or name a file with --component"
         ))
     })
+}
+
+/// Returns the failure of a host that can't be built with this file. If the component is at fault, the error names the
+/// file.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list; the file is not at fault")]
+pub(super) fn build_failure(file: &Path, error: &BuildError) -> Failure {
+    let line = build_error_line(error);
+    let advice = match error {
+        BuildError::TooLarge { .. }
+        | BuildError::NotAComponent(_)
+        | BuildError::ImportNotOffered(_)
+        | BuildError::NotAConnector(_) => {
+            "; expected the component that cargo xtask dist builds: correct --component or TIKTOK_SHOP_COMPONENT"
+        }
+        BuildError::OtherComponent { .. } => "",
+        _ => return Failure::Unavailable(line),
+    };
+    let what = line.strip_prefix("component ").unwrap_or(&line);
+    Failure::Unavailable(format!("component {}: {what}{advice}", file.display()))
 }
 
 fn candidates() -> impl Iterator<Item = PathBuf> {

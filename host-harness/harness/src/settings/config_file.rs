@@ -56,12 +56,12 @@ impl ConfigFile {
         let text = private_file::read_with_access(path, MAX_BYTES, access)
             .map_err(|error| Failure::Malformed(format!("configuration {error}{}", access_advice(&error))))?;
         let Some(text) = text else { return Ok(None) };
-        let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        Self::parse(&text, folder).map(Some).map_err(|what| malformed(path, &what))
+        Self::parse(&text, path).map(Some).map_err(|what| malformed(path, &what))
     }
 
-    /// Parses the text of a file. Relative paths start at `folder`.
-    fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+    /// Parses the text of this file. Relative paths start at the folder of the file.
+    fn parse(text: &str, file: &Path) -> Result<Self, String> {
+        let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let table: Table = toml::from_str(text).map_err(|error| syntax(text, error.span().map(|span| span.start)))?;
         let mut config = Self::default();
         for (name, value) in &table {
@@ -77,7 +77,7 @@ impl ConfigFile {
                     config.file_access = Some(access.map_err(|what| format!("{name}: {what}"))?);
                 }
                 "key-service" => {
-                    config.key_service = Some(KeyServiceTable::parse(table_of(value, name)?, name, folder)?);
+                    config.key_service = Some(KeyServiceTable::parse(table_of(value, name)?, name, file)?);
                 }
                 "component-sha256" => {
                     let digest =
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn parse_error(text: &str) -> String {
-        ConfigFile::parse(text, Path::new("/folder")).err().unwrap()
+        ConfigFile::parse(text, Path::new("/folder/config.toml")).err().unwrap()
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
         let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\nfile-access = \"group\"\ncomponent-sha256 = \"PINNED\"\n\
                     [egress]\nproxy = \" https://u:p@proxy:3128\\n\"\nproxy-certificates = \"ca.pem\"\n\
                     [tenants.acme]\napp-key = \"k\"\napp-secret = \" s\\n\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
-        let config = ConfigFile::parse(&text.replace("PINNED", &pinned), Path::new("/folder")).unwrap();
+        let config = ConfigFile::parse(&text.replace("PINNED", &pinned), Path::new("/folder/config.toml")).unwrap();
         assert_eq!(config.component_sha256.unwrap().to_string(), pinned);
         assert!(matches!(config.storage, Some(Address::Sqlite(path)) if path == Path::new("/folder/shops.sqlite")));
         assert_eq!(config.key_file.unwrap(), Path::new("/folder/keys"));
@@ -216,6 +216,10 @@ mod tests {
                 "tenants.acme.app-secret: contains a zero-width space (U+200B) as character 5; remove it".to_owned(),
             ),
             ("storage = \"mysql://CANARY\"", "storage: not sqlite:PATH, postgres://… or memory:".to_owned()),
+            (
+                "storage = \"postgres://u:CANARY@localhost/d?sslmod=disable\"",
+                "storage: the address has an unknown parameter sslmod (similar: sslmode)".to_owned(),
+            ),
             ("storage = [\"CANARY\"]", "storage: not text".to_owned()),
             ("[tenants.acme]\napp-secret = CANARY", "not TOML at line 2, column 14".to_owned()),
             ("[tenants.acme]\napp-secret = \"CANARY", "not TOML at line 2, column 21".to_owned()),

@@ -1,8 +1,8 @@
 //! Finds the database of a command, and says which commands create it.
 //!
-//! A mistyped address must not become a new, empty database in which nothing is found. So only the commands that begin
-//! a connection and the command `migrate` create a database, and only `migrate` changes the tables of an earlier
-//! release.
+//! A mistyped address must not become a new, empty database in which nothing is found. So only `migrate` creates a
+//! database that a setting names. The commands that begin a connection create the default database. Only `migrate`
+//! changes the tables of an earlier release.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,8 +26,6 @@ pub(crate) enum Creation {
     Nothing,
     /// Only the default database, which is used if no setting names a database.
     Default,
-    /// Any database, also one that a setting names. The folder of a named database must exist.
-    Any,
 }
 
 /// The database of a command.
@@ -75,7 +73,6 @@ impl Database {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn HostStorage>, Failure> {
         let mode = match creation {
-            Creation::Any => OpenMode::Create,
             Creation::Default if self.is_default => OpenMode::Create,
             Creation::Default | Creation::Nothing => OpenMode::Existing,
         };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use etcetera::app_strategy::Xdg;
 use etcetera::{AppStrategy as _, AppStrategyArgs};
 
+use super::environment::check_folders;
 use crate::failure::Failure;
 
 /// Returns the path of the configuration file.
@@ -40,7 +41,17 @@ pub(crate) fn browser_session_file() -> Result<PathBuf, Failure> {
     Ok(folders()?.in_data_dir("browser-session"))
 }
 
+/// Returns the folder in which the program caches the compiled component. `None` if the home folder is unknown.
+///
+/// # Errors
+/// A variable contains a relative path.
+pub(super) fn compiled_cache() -> Result<Option<PathBuf>, Failure> {
+    check_folders()?;
+    Ok(folders().ok().map(|folders| folders.in_cache_dir("compiled")))
+}
+
 fn folders() -> Result<Xdg, Failure> {
+    check_folders()?;
     Xdg::new(AppStrategyArgs { app_name: "tiktok-shop-harness".to_owned(), ..AppStrategyArgs::default() })
         .map_err(|_| Failure::Malformed("the home folder is unknown; set HOME".to_owned()))
 }

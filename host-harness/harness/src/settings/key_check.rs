@@ -11,16 +11,23 @@ use tiktok_shop_host::{HostKeyId, TenantId};
 
 use super::address::Address;
 use super::fake::FakeAddress;
-use super::keys::{FoundKeys, HostKeySource};
+use super::keys::{EarlierKeys, FoundKeys, HostKeySource};
 use super::tenant::TenantScope;
-use crate::failure::Failure;
+use crate::failure::{Failure, missing_key_file};
 use crate::output::Report;
+
+/// The part of an error message that says how to name host keys.
+const NAME_THEM: &str =
+    "set TIKTOK_SHOP_HOST_KEYS, or name a key file with --key-file; keys init makes one for an empty database";
 
 /// Whether a command needs host keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyNeed {
     /// The command seals or opens values. Host keys must be here and fit the database.
     Required,
+    /// The command changes the key file. It checks the host keys itself, so that its errors can say what to do. It
+    /// never creates a first key.
+    KeyFile,
     /// The command works without host keys, because it opens nothing.
     None,
 }
@@ -71,11 +78,14 @@ pub(crate) fn prepare(
     need: KeyNeed,
     report: &Report,
 ) -> Result<Prepared, Failure> {
+    // A command that changes the key file of the data folder first needs its database, so it may ask for the key file
+    // after the database is opened.
+    let is_deferred = need == KeyNeed::KeyFile
+        && matches!(found, FoundKeys::DefaultFileMissing(_))
+        && matches!(database, DatabaseOrigin::Default | DatabaseOrigin::Fake);
     let missing = match (found, database) {
         (FoundKeys::Default(_), DatabaseOrigin::Server) => {
-            "host keys: with PostgreSQL, host keys must be named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with \
-             --key-file; keys init makes one for an empty database"
-                .to_owned()
+            format!("host keys: with PostgreSQL, host keys must be named: {NAME_THEM}")
         }
         (FoundKeys::Named(keys) | FoundKeys::Default(keys), _) => return Ok(Prepared::Here(keys)),
         (FoundKeys::DefaultFileMissing(_), DatabaseOrigin::Memory) => {
@@ -88,21 +98,14 @@ pub(crate) fn prepare(
             return Ok(Prepared::FirstRun(path));
         }
         (FoundKeys::DefaultFileMissing(_), DatabaseOrigin::Server) => {
-            "host keys: none are named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with --key-file; keys init makes \
-             one for an empty database"
-                .to_owned()
+            format!("host keys: none are named: {NAME_THEM}")
         }
         (FoundKeys::DefaultFileMissing(path), _) => format!(
-            "host keys: {}: there is no such file, and no other host keys are named; name them with \
-             TIKTOK_SHOP_HOST_KEYS or --key-file, or make a file for an empty database with keys init",
+            "host keys: {}: there is no such file, and no other host keys are named: {NAME_THEM}",
             path.display()
         ),
         (FoundKeys::NamedFileMissing(path), _) => {
-            let text = format!(
-                "host keys: {}: there is no such file; put the file there, or make a new one for an empty database with \
-                 keys init",
-                path.display()
-            );
+            let text = missing_key_file(&path);
             if need == KeyNeed::None {
                 report.note(&text);
             }
@@ -110,21 +113,21 @@ pub(crate) fn prepare(
         }
         (FoundKeys::EarlierFileMissing { service, path }, _) => {
             let text = format!(
-                "host keys: {}: no such key file; with a key service, a key file only opens earlier data",
+                "host keys: {}: there is no such file; with a key service, a key file only opens earlier data",
                 path.display()
             );
             if need == KeyNeed::None {
                 report.note(&text);
-                let earlier = Some(Box::new(HostKeySource::Missing(text)));
+                let earlier = Some(EarlierKeys::Missing(text));
                 return Ok(Prepared::Here(HostKeySource::Service { service, earlier }));
             }
             text
         }
     };
-    if need == KeyNeed::Required {
-        return Err(Failure::Unavailable(missing));
+    if need == KeyNeed::None || is_deferred {
+        return Ok(Prepared::Here(HostKeySource::Missing(missing)));
     }
-    Ok(Prepared::Here(HostKeySource::Missing(missing)))
+    Err(Failure::Unavailable(missing))
 }
 
 impl Prepared {
@@ -189,7 +192,9 @@ pub(crate) struct CheckedTenants<'a> {
 }
 
 /// Checks whether the host keys open the stored data keys of the given tenants. If none of these tenants has a data
-/// key, checks the data keys of all tenants. If there is a key service, asks it.
+/// key, checks the data keys of all tenants. If there is a key service, asks it. A command that works with all tenants
+/// begins with the given tenants, and reads on until a data key opens, so that the broken key of one tenant does not
+/// stop the command for the others.
 ///
 /// # Errors
 /// Data keys are stored, and the host keys here open none of them. Or the command works with one tenant, and the host
@@ -203,7 +208,10 @@ pub(crate) async fn check_fit(
 ) -> Result<(), Failure> {
     // The provider that records errors is not used, because an error of this check belongs to no call.
     let keyring = Keyring::new(Arc::clone(storage), keys.provider(), Arc::new(SystemRandomness));
-    let check = keyring.check_host_keys(tenants).await?;
+    let check = match scope {
+        TenantScope::One => keyring.check_host_keys(tenants).await?,
+        TenantScope::All => keyring.check_host_keys_of_all(tenants).await?,
+    };
     let HostKeyCheck { usable: _, unusable } = &check;
     if unusable.is_empty() {
         return Ok(());

@@ -1,10 +1,10 @@
 //! Reads the settings of a key service from the table `[key-service]` of the configuration file. The secrets in the
 //! environment win over the secrets in the table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tiktok_shop_host::Secret;
-use tiktok_shop_key_service::{Auth, KeyService, Options};
+use tiktok_shop_key_service::{Auth, KeyService, Options, SetupError};
 use toml::Table;
 
 use super::configured_text::Rule;
@@ -18,7 +18,13 @@ const SHARED: &str = "address, mount, prefix, namespace, ca-file, auth";
 
 /// The content of the table `[key-service]`, without the secrets of the environment.
 pub(crate) struct KeyServiceTable {
-    options: Options,
+    /// The configuration file, for error texts.
+    file: PathBuf,
+    address: String,
+    mount: Option<String>,
+    prefix: Option<String>,
+    namespace: Option<String>,
+    ca_file: Option<PathBuf>,
     /// The parts of the authentication that are in the table.
     credentials: TableCredentials,
 }
@@ -36,8 +42,10 @@ enum TableCredentials {
 }
 
 impl KeyServiceTable {
-    /// Parses the table. A relative path starts at `folder`. An error names the table by `place` and quotes no value.
-    pub(super) fn parse(table: &Table, place: &str, folder: &Path) -> Result<Self, String> {
+    /// Parses the table of this configuration file. A relative path starts at the folder of the file. An error names
+    /// the table by `place` and quotes no value.
+    pub(super) fn parse(table: &Table, place: &str, file: &Path) -> Result<Self, String> {
+        let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let cleaned = |name: &str, rule| -> Result<Option<String>, String> {
             let value = table.get(name).map(|value| text_of(value, &format!("{place}.{name}"), rule)).transpose()?;
             Ok(value.map(str::to_owned))
@@ -79,13 +87,15 @@ impl KeyServiceTable {
                 TableCredentials::Complete(auth)
             }
         };
-        // This empty token is only a placeholder. `open` replaces it when it reads the secrets of the environment.
-        let mut options = Options::new(needed("address")?, Auth::Token("".into()));
-        options.mount = text("mount")?.unwrap_or(options.mount);
-        options.prefix = text("prefix")?.unwrap_or(options.prefix);
-        options.namespace = text("namespace")?;
-        options.ca_file = path("ca-file")?;
-        Ok(Self { options, credentials })
+        Ok(Self {
+            file: file.to_owned(),
+            address: needed("address")?,
+            mount: text("mount")?,
+            prefix: text("prefix")?,
+            namespace: text("namespace")?,
+            ca_file: path("ca-file")?,
+            credentials,
+        })
     }
 
     /// Opens the key service of the configuration file. Returns `None` if the file names no key service. With a fake,
@@ -99,11 +109,8 @@ impl KeyServiceTable {
         table: Option<Self>,
         fake: Option<FakeAddress>,
     ) -> Result<Option<KeyService>, Failure> {
-        if let Some(mut table) = table {
-            if fake.is_some() {
-                table.options.prefix.push_str("-fake");
-            }
-            return table.open().map(Some);
+        if let Some(table) = table {
+            return table.open(fake).map(Some);
         }
         for name in [KEY_SERVICE_TOKEN, KEY_SERVICE_SECRET_ID] {
             if variable(name)?.is_some() {
@@ -117,14 +124,14 @@ impl KeyServiceTable {
     }
 
     /// Reads the secrets of the environment, and checks the settings. Does not connect to the service.
-    fn open(self) -> Result<KeyService, Failure> {
-        let Self { mut options, credentials } = self;
+    fn open(self, fake: Option<FakeAddress>) -> Result<KeyService, Failure> {
+        let Self { file, address, mount, prefix, namespace, ca_file, credentials } = self;
         let secret = |name: &'static str, in_table: Option<Secret>, member: &str| {
             let missing = || format!("the key service needs a {member}: set {name}, or key-service.{member}");
             let secret = variable(name)?.map(Secret::from).or(in_table);
             secret.ok_or_else(|| Failure::Malformed(missing()))
         };
-        options.auth = match credentials {
+        let auth = match credentials {
             TableCredentials::Token(token) => Auth::Token(secret(KEY_SERVICE_TOKEN, token, "token")?),
             TableCredentials::AppRole { mount, role_id, secret_id } => {
                 let secret_id = secret(KEY_SERVICE_SECRET_ID, secret_id, "secret-id")?;
@@ -132,6 +139,16 @@ impl KeyServiceTable {
             }
             TableCredentials::Complete(auth) => auth,
         };
-        KeyService::new(options).map_err(|error| Failure::Malformed(format!("key-service: {error}")))
+        let mut options = Options::new(address, auth);
+        options.mount = mount.unwrap_or(options.mount);
+        options.prefix = prefix.unwrap_or(options.prefix);
+        options.namespace = namespace;
+        options.ca_file = ca_file;
+        if fake.is_some() {
+            options.prefix.push_str("-fake");
+        }
+        let malformed =
+            |error: SetupError| Failure::Malformed(format!("configuration {}: key-service: {error}", file.display()));
+        KeyService::new(options).map_err(malformed)
     }
 }

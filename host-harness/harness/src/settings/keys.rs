@@ -13,11 +13,11 @@ use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::KeyService;
 use tiktok_shop_private_file::Access;
 
-use super::environment::{HOST_KEYS, variable};
+use super::environment::{HOST_KEYS, KEY_FILE, given_by, variable};
 use super::fake::FakeAddress;
 use super::folders::{fake_key_file, key_file};
 use crate::failure::Failure;
-use crate::output::LastKeyError;
+use crate::output::LastKeyErrors;
 
 /// The source of the host keys.
 #[derive(Debug, Clone)]
@@ -31,22 +31,39 @@ pub(crate) enum HostKeySource {
         /// The service.
         service: KeyService,
         /// The host keys that wrapped data keys before the service was set up. They wrap nothing any more.
-        earlier: Option<Box<Self>>,
+        earlier: Option<EarlierKeys>,
     },
     /// There are no host keys, for the given reason. The command needs none.
     Missing(String),
 }
 
+/// The host keys that were used before a key service.
+#[derive(Debug, Clone)]
+pub(crate) enum EarlierKeys {
+    /// A key file.
+    File(KeyFile),
+    /// An environment variable.
+    Environment(HostKeys),
+    /// They are missing, for the given reason. The command needs none.
+    Missing(String),
+}
+
 /// The place of the host keys according to the settings.
 pub(crate) enum KeyPlace {
-    /// The environment variable, with its keys.
-    Environment(HostKeys),
-    /// A key file that an option, a variable or the configuration file names.
-    Named(PathBuf),
+    /// A place that an option, a variable or the configuration file names.
+    Named(NamedPlace),
     /// A key service, and the place of the host keys that were used before it. No default file is looked for.
-    Service { service: KeyService, earlier: Option<Box<Self>> },
+    Service { service: KeyService, earlier: Option<NamedPlace> },
     /// The key file in the data folder, because nothing names the host keys.
     Default(PathBuf),
+}
+
+/// A place of host keys that a setting names.
+pub(crate) enum NamedPlace {
+    /// The environment variable, with its keys.
+    Environment(HostKeys),
+    /// A key file.
+    File(PathBuf),
 }
 
 /// How the settings name the host keys.
@@ -66,43 +83,52 @@ impl KeyPlace {
         let KeySettings { option, configured, service, fake } = settings;
         let named = match (variable(HOST_KEYS)?, option) {
             (Some(_), Some(_)) => {
-                return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
+                let file = given_by("--key-file", KEY_FILE);
+                return Err(Failure::Malformed(format!("{HOST_KEYS} and {file} are both given; use only one")));
             }
             (Some(text), None) => {
                 let keys = HostKeys::parse(&text);
-                Some(Self::Environment(keys.map_err(|error| Failure::Malformed(format!("{HOST_KEYS}: {error}")))?))
+                let keys = keys.map_err(|error| Failure::Malformed(format!("{HOST_KEYS}: {error}")))?;
+                Some(NamedPlace::Environment(keys))
             }
-            (None, option) => option.or(configured).map(Self::Named),
+            (None, option) => option.or(configured).map(NamedPlace::File),
         };
         Ok(match (service, named) {
-            (Some(service), earlier) => Self::Service { service, earlier: earlier.map(Box::new) },
-            (None, Some(place)) => place,
+            (Some(service), earlier) => Self::Service { service, earlier },
+            (None, Some(place)) => Self::Named(place),
             (None, None) => Self::Default(if fake.is_some() { fake_key_file()? } else { key_file()? }),
         })
     }
 
     /// Opens the host keys. If the key file does not exist, returns its path.
     pub(crate) fn open(self, access: Access) -> Result<FoundKeys, Failure> {
+        // The inner error is the path of a file that does not exist.
         let open = |path: PathBuf| match KeyFile::open_with_access(path, access) {
-            Ok(file) => Ok(Ok(HostKeySource::File(file))),
+            Ok(file) => Ok(Ok(file)),
             Err(KeyFileError::Missing(path)) => Ok(Err(path)),
             Err(error) => Err(Failure::from(error)),
         };
         Ok(match self {
-            Self::Environment(keys) => FoundKeys::Named(HostKeySource::Environment(keys)),
-            Self::Named(path) => open(path)?.map_or_else(FoundKeys::NamedFileMissing, FoundKeys::Named),
-            Self::Default(path) => open(path)?.map_or_else(FoundKeys::DefaultFileMissing, FoundKeys::Default),
-            Self::Service { service, earlier } => match earlier.map(|earlier| earlier.open(access)).transpose()? {
-                None => FoundKeys::Named(HostKeySource::Service { service, earlier: None }),
-                Some(FoundKeys::Named(keys) | FoundKeys::Default(keys)) => {
-                    FoundKeys::Named(HostKeySource::Service { service, earlier: Some(Box::new(keys)) })
-                }
-                Some(
-                    FoundKeys::NamedFileMissing(path)
-                    | FoundKeys::DefaultFileMissing(path)
-                    | FoundKeys::EarlierFileMissing { path, .. },
-                ) => FoundKeys::EarlierFileMissing { service, path },
+            Self::Named(NamedPlace::Environment(keys)) => FoundKeys::Named(HostKeySource::Environment(keys)),
+            Self::Named(NamedPlace::File(path)) => match open(path)? {
+                Ok(file) => FoundKeys::Named(HostKeySource::File(file)),
+                Err(path) => FoundKeys::NamedFileMissing(path),
             },
+            Self::Default(path) => match open(path)? {
+                Ok(file) => FoundKeys::Default(HostKeySource::File(file)),
+                Err(path) => FoundKeys::DefaultFileMissing(path),
+            },
+            Self::Service { service, earlier } => {
+                let earlier = match earlier {
+                    None => None,
+                    Some(NamedPlace::Environment(keys)) => Some(EarlierKeys::Environment(keys)),
+                    Some(NamedPlace::File(path)) => match open(path)? {
+                        Ok(file) => Some(EarlierKeys::File(file)),
+                        Err(path) => return Ok(FoundKeys::EarlierFileMissing { service, path }),
+                    },
+                };
+                FoundKeys::Named(HostKeySource::Service { service, earlier })
+            }
         })
     }
 }
@@ -129,8 +155,9 @@ impl HostKeySource {
         Ok(match self {
             Self::File(file) => file.keys()?.ids().cloned().collect(),
             Self::Environment(keys) => keys.ids().cloned().collect(),
-            Self::Service { earlier, .. } => earlier.as_deref().map_or_else(|| Ok(Vec::new()), Self::ids)?,
-            Self::Missing(_) => Vec::new(),
+            Self::Service { earlier: Some(EarlierKeys::File(file)), .. } => file.keys()?.ids().cloned().collect(),
+            Self::Service { earlier: Some(EarlierKeys::Environment(keys)), .. } => keys.ids().cloned().collect(),
+            Self::Service { earlier: Some(EarlierKeys::Missing(_)) | None, .. } | Self::Missing(_) => Vec::new(),
         })
     }
 
@@ -143,12 +170,8 @@ impl HostKeySource {
     }
 
     /// Returns true if host keys are missing, so that [`ids`](Self::ids) may not return all host keys.
-    pub(crate) fn misses_keys(&self) -> bool {
-        match self {
-            Self::Missing(_) => true,
-            Self::Service { earlier, .. } => earlier.as_deref().is_some_and(Self::misses_keys),
-            Self::File(_) | Self::Environment(_) => false,
-        }
+    pub(crate) const fn misses_keys(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Service { earlier: Some(EarlierKeys::Missing(_)), .. })
     }
 
     /// Returns the names of the host keys that can unwrap data keys now: the names that [`ids`](Self::ids) returns, and
@@ -170,16 +193,21 @@ impl HostKeySource {
             Self::Environment(keys) => Arc::new(keys.clone()),
             Self::Service { service, earlier: None } => Arc::new(service.clone()),
             Self::Service { service, earlier: Some(earlier) } => {
-                Arc::new(KeySuccession::new(Arc::new(service.clone()), earlier.provider()))
+                let earlier: Arc<dyn KeyProvider> = match earlier {
+                    EarlierKeys::File(file) => Arc::new(file.clone()),
+                    EarlierKeys::Environment(keys) => Arc::new(keys.clone()),
+                    EarlierKeys::Missing(why) => Arc::new(NoHostKeys { why: why.clone() }),
+                };
+                Arc::new(KeySuccession::new(Arc::new(service.clone()), earlier))
             }
             Self::Missing(why) => Arc::new(NoHostKeys { why: why.clone() }),
         }
     }
 
-    /// Returns a provider of these keys that records each of its errors in `last_error`. This is necessary because the
-    /// component shortens the error of a call. It drops long words, such as the name of a key.
-    pub(crate) fn recording_provider(&self, last_error: LastKeyError) -> Arc<dyn KeyProvider> {
-        Arc::new(RecordingErrors { keys: self.provider(), last_error })
+    /// Returns a provider of these keys that records in `last_errors` each error that concerns a tenant. This is
+    /// necessary because the component shortens the error of a call. It drops long words, such as the name of a key.
+    pub(crate) fn recording_provider(&self, last_errors: LastKeyErrors) -> Arc<dyn KeyProvider> {
+        Arc::new(RecordingErrors { keys: self.provider(), last_errors })
     }
 }
 
@@ -211,29 +239,29 @@ impl KeyProvider for NoHostKeys {
 
 struct RecordingErrors {
     keys: Arc<dyn KeyProvider>,
-    last_error: LastKeyError,
+    last_errors: LastKeyErrors,
 }
 
 #[async_trait]
 impl KeyProvider for RecordingErrors {
     async fn current(&self) -> Result<HostKeyId, KeyError> {
-        self.keys.current().await.inspect_err(|error| self.last_error.record(error))
+        self.keys.current().await
     }
 
     async fn current_for(&self, tenant: &TenantId) -> Result<HostKeyId, KeyError> {
-        self.keys.current_for(tenant).await.inspect_err(|error| self.last_error.record(error))
+        self.keys.current_for(tenant).await.inspect_err(|error| self.last_errors.record(tenant, error))
     }
 
     async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
-        self.keys.wrap(tenant, key, context).await.inspect_err(|error| self.last_error.record(error))
+        self.keys.wrap(tenant, key, context).await.inspect_err(|error| self.last_errors.record(tenant, error))
     }
 
     async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
-        self.keys.unwrap(tenant, wrapped, context).await.inspect_err(|error| self.last_error.record(error))
+        self.keys.unwrap(tenant, wrapped, context).await.inspect_err(|error| self.last_errors.record(tenant, error))
     }
 
     async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
-        self.keys.destroy(tenant, wrapped_by).await.inspect_err(|error| self.last_error.record(error))
+        self.keys.destroy(tenant, wrapped_by).await.inspect_err(|error| self.last_errors.record(tenant, error))
     }
 
     fn has_key_per_tenant(&self) -> bool {

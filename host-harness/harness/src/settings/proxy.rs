@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use tiktok_shop_host::egress::{InvalidProxy, Proxy};
+use tiktok_shop_private_file as private_file;
 
 use super::environment::{PROXY, PROXY_CERTIFICATES, variable};
 use crate::failure::Failure;
@@ -18,20 +19,27 @@ pub(crate) struct ProxySettings {
     pub(crate) certificates: Option<PathBuf>,
 }
 
+/// The proxy that the settings name. The file of its certificate authorities has not been read.
+pub(crate) struct NamedProxy {
+    proxy: Proxy,
+    certificates: Option<PathBuf>,
+}
+
 impl ProxySettings {
-    /// Combines these settings with the environment, and returns the proxy. `None` if no proxy is configured.
+    /// Combines these settings with the environment, and returns the proxy. `None` if no proxy is configured. Reads no
+    /// file.
     ///
     /// # Errors
-    /// A variable is malformed, the certificate authorities can't be read, or they would have no effect.
-    pub(crate) fn with_environment(self) -> Result<Option<Proxy>, Failure> {
+    /// A variable is malformed, or the certificate authorities would have no effect.
+    pub(crate) fn with_environment(self) -> Result<Option<NamedProxy>, Failure> {
         let proxy = match variable(PROXY)? {
             Some(text) => Some(text.parse::<Proxy>().map_err(|error| Failure::Malformed(format!("{PROXY}: {error}")))?),
             None => self.proxy,
         };
         let certificates = variable(PROXY_CERTIFICATES)?.map(PathBuf::from).or(self.certificates);
         match (proxy, certificates) {
-            (proxy, None) => Ok(proxy),
-            (Some(proxy), Some(path)) => trusting(proxy, &path).map(Some),
+            (Some(proxy), certificates) => Ok(Some(NamedProxy { proxy, certificates })),
+            (None, None) => Ok(None),
             (None, Some(path)) => Err(Failure::Malformed(format!(
                 "certificate authorities of a proxy are given ({}), but no proxy; name it with {PROXY}, or as \
                  egress.proxy in the configuration file",
@@ -41,19 +49,31 @@ impl ProxySettings {
     }
 }
 
+impl NamedProxy {
+    /// Returns the proxy for a command that sends requests: reads the certificate authorities.
+    ///
+    /// # Errors
+    /// The file can't be read, or it contains no certificate authority, or the proxy needs none.
+    pub(crate) fn with_authorities(self) -> Result<Proxy, Failure> {
+        match self.certificates {
+            Some(path) => trusting(self.proxy, &path),
+            None => Ok(self.proxy),
+        }
+    }
+
+    /// Returns the proxy for a command that sends no request. If the command did send one, the proxy would still be
+    /// used, and its certificate would be refused.
+    pub(crate) fn without_authorities(self) -> Proxy {
+        self.proxy
+    }
+}
+
 /// Makes the program accept a certificate of the proxy that an authority in this file has issued.
 fn trusting(proxy: Proxy, path: &Path) -> Result<Proxy, Failure> {
-    let unreadable =
-        |what: String| Failure::Unavailable(format!("certificates of the proxy: {}: {what}", path.display()));
-    let length = path.metadata().map_err(|error| unreadable(error.to_string()))?.len();
-    if length > MAX_BYTES {
-        return Err(unreadable(format!("longer than {MAX_BYTES} bytes")));
-    }
-    let pem = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let pem = private_file::read_regular(path, MAX_BYTES)
+        .map_err(|error| Failure::Unavailable(format!("certificates of the proxy: {error}")))?;
     proxy.certificate_authorities(&pem).map_err(|error| {
-        if error == InvalidProxy::Certificates {
-            return unreadable(error.to_string());
-        }
-        Failure::Malformed(format!("certificates of the proxy: {}: {error}", path.display()))
+        let text = format!("certificates of the proxy: {}: {error}", path.display());
+        if error == InvalidProxy::Certificates { Failure::Unavailable(text) } else { Failure::Malformed(text) }
     })
 }

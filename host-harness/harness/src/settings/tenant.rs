@@ -8,8 +8,9 @@ use tiktok_shop_host::storage::{HostStorage, StorageError};
 use super::SHARED;
 use super::configured_text::one_line;
 use super::credentials::Credentials;
-use super::environment::{TENANT, variable};
+use super::environment::{APP_KEY, APP_SECRET, AUTHORIZATION_LINK, PREVIOUS_APP_SECRET, TENANT, variable};
 use crate::failure::Failure;
+use crate::output::Report;
 
 /// The maximum number of known tenants that an error names.
 const MAX_NAMED: usize = 5;
@@ -82,6 +83,31 @@ impl NamedTenants {
         let tenant = named.or_else(|| of_variable.clone()).unwrap_or_else(|| default.clone());
         let of_environment = of_variable.unwrap_or_else(|| tenant.clone());
         Ok(Self { tenant, is_named, of_environment, default })
+    }
+
+    /// Checks the variable [`TENANT`] for a command that works with all tenants. If the environment contains an app,
+    /// the variable says whose app it is, and a note says that the command is not limited to this tenant.
+    ///
+    /// # Errors
+    /// The environment contains no app, so the variable does nothing. The user probably expects that it limits the
+    /// command to the tenant.
+    pub(crate) fn check_for_all(&self, report: &Report) -> Result<(), Failure> {
+        if !self.is_named {
+            return Ok(());
+        }
+        let tenant = &self.of_environment;
+        for app in [APP_KEY, APP_SECRET, PREVIOUS_APP_SECRET, AUTHORIZATION_LINK] {
+            if variable(app)?.is_some() {
+                report.note(&format!(
+                    "this command works with all tenants; {TENANT} only says that the app of {app} belongs to tenant \
+                     {tenant}"
+                ));
+                return Ok(());
+            }
+        }
+        Err(Failure::Malformed(format!(
+            "{TENANT} names tenant {tenant}, but this command works with all tenants; unset the variable"
+        )))
     }
 
     /// Checks that the tenant has an app, or that something of it is stored. If no tenant is named and no app is

@@ -99,10 +99,17 @@ fn a_wrong_argument_is_described_in_one_line() {
 #[test]
 fn a_password_in_an_argument_is_refused_and_not_repeated() {
     let stage = Stage::new();
-    for arguments in [["events", "--storage"].as_slice(), &["keys", "status", "--storage"], &["contract"]] {
-        let arguments = [arguments, &["postgres://user:CANARY@127.0.0.1:1/db"]].concat();
-        let (status, line) = stage.error(stage.with(&arguments), "");
-        assert_eq!(status, Some(2));
+    let commands: [&[&str]; 3] = [&["events", "--storage"], &["keys", "status", "--storage"], &["contract"]];
+    // The driver decodes each part of an address, so an encoded password is a password, too.
+    let addresses = [
+        "postgres://user:CANARY@127.0.0.1:1/db",
+        "postgres://user%3ACANARY@127.0.0.1:1/db",
+        "postgres://127.0.0.1:1/db?user=u&pass%77ord=CANARY",
+        "postgres://127.0.0.1:1/pass%77ord=CANARY",
+    ];
+    for (arguments, address) in commands.iter().flat_map(|command| addresses.map(|address| (command, address))) {
+        let (status, line) = stage.error(stage.with(&[*arguments, &[address]].concat()), "");
+        assert_eq!(status, Some(2), "{line}");
         let expected = "an argument must not contain a password, because other users can read it; put the address into \
                         TIKTOK_SHOP_STORAGE, for contract into TIKTOK_SHOP_CONTRACT_STORAGE, or into the configuration file";
         assert!(line.contains(expected) && !line.contains("CANARY"), "{line}");

@@ -82,16 +82,85 @@ fn a_variable_that_is_set_but_empty_is_an_error_in_every_command() {
 }
 
 #[test]
-fn a_variable_with_almost_the_name_of_a_setting_is_an_error() {
+fn a_variable_that_is_no_setting_is_an_error() {
     let stage = Stage::new();
-    let mistyped = with(stage.command("list-connections c"), "TIKTOK_SHOP_HOSTKEYS", "CANARY");
-    let expected = "TIKTOK_SHOP_HOSTKEYS: there is no such setting; TIKTOK_SHOP_HOST_KEYS was probably meant, so rename \
-                    or unset this variable";
-    assert_eq!(stage.error(mistyped, ""), (Some(2), expected.to_owned()));
-    // The platform may have variables of its own with this prefix.
     stage.ok("migrate", "");
-    let foreign = with(stage.command("list-connections c"), "TIKTOK_SHOP_REGION", "");
-    assert_eq!(stage.run(foreign, "").status, Some(0));
+    for (name, meant) in [
+        ("TIKTOK_SHOP_HOSTKEYS", "TIKTOK_SHOP_HOST_KEYS was probably meant, so "),
+        ("TIKTOK_SHOP_DATABASE", ""),
+        ("TIKTOK_SHOP_REGION", ""),
+    ] {
+        for command in ["list-connections customer-7", "sign"] {
+            let unknown = with(stage.command(command), name, "CANARY");
+            let expected = format!(
+                "{name}: there is no such setting; {meant}rename or unset this variable; docs/command-line.md lists \
+                 all settings"
+            );
+            assert_eq!(stage.error(unknown, "{}"), (Some(2), expected));
+        }
+    }
+    // The variables of this project's tests, and those that Kubernetes sets for a service with such a name.
+    let mut listed = stage.command("list-connections customer-7");
+    listed.env("TIKTOK_SHOP_TEST_POSTGRES", "x").env("TIKTOK_SHOP_CONNECTOR_SERVICE_HOST", "10.0.0.1");
+    let Run { status, stderr, .. } = stage.run(listed, "");
+    let nobody = "note: customer-7 is not connected; begin a consent with authorization-url\n";
+    assert_eq!((status, &*stderr), (Some(0), nobody));
+}
+
+#[test]
+fn a_wrong_value_of_a_variable_is_told_under_the_name_of_the_variable() {
+    let stage = Stage::new();
+    let no_server = "not the address of a PostgreSQL database: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, and \
+                     encode the characters : / ? # [ ] @ % in the user and the password, for example @ as %40";
+    for (name, value, expected) in [
+        ("TIKTOK_SHOP_STORAGE", "mysql://CANARY", "not sqlite:PATH, postgres://… or memory:"),
+        ("TIKTOK_SHOP_STORAGE", "postgres://u:CANARY@localhost:port/d", no_server),
+        ("TIKTOK_SHOP_CONTRACT_STORAGE", "CANARY", "not sqlite:PATH, postgres://… or memory:"),
+        ("TIKTOK_SHOP_HOST_KEYS", "CANARY", "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
+        ("TIKTOK_SHOP_FILE_ACCESS", "CANARY", "not one of owner, group, mounted"),
+        ("TIKTOK_SHOP_FAKE", "CANARY", "not http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT"),
+        ("TIKTOK_SHOP_COMPONENT_SHA256", "CANARY", "not a SHA-256 of 64 hexadecimal digits"),
+    ] {
+        for command in ["list-connections customer-7", "sweep", "keys init"] {
+            let refused = stage.error(with(stage.command(command), name, value), "");
+            assert_eq!(refused, (Some(2), format!("{name}: {expected}")), "{command}");
+        }
+    }
+    // The same mistake in an option or in the configuration file is told under that name.
+    let option = stage.error(stage.command("sweep --storage mysql://CANARY"), "");
+    let expected = "--storage <ADDRESS>: not sqlite:PATH, postgres://… or memory:; see --help";
+    assert_eq!(option, (Some(2), expected.to_owned()));
+    let config = write(stage.home().join("c.toml"), "storage = \"postgres://u:CANARY@localhost/d#\"\n", 0o600);
+    let in_file = stage.error(stage.command(&format!("sweep --config {}", config.display())), "");
+    let expected =
+        format!("configuration {}: storage: the address contains a #: write %23 in its place", config.display());
+    assert_eq!(in_file, (Some(2), expected));
+
+    // The error about two sources of host keys names the one that was used.
+    let keys = host_key("a");
+    let by_option = with(stage.command("sweep --key-file=k"), "TIKTOK_SHOP_HOST_KEYS", &keys);
+    let expected = "TIKTOK_SHOP_HOST_KEYS and --key-file are both given; use only one";
+    assert_eq!(stage.error(by_option, ""), (Some(2), expected.to_owned()));
+    let by_variable = with(with(stage.command("sweep"), "TIKTOK_SHOP_HOST_KEYS", &keys), "TIKTOK_SHOP_KEY_FILE", "k");
+    let expected = "TIKTOK_SHOP_HOST_KEYS and TIKTOK_SHOP_KEY_FILE are both given; use only one";
+    assert_eq!(stage.error(by_variable, ""), (Some(2), expected.to_owned()));
+}
+
+#[test]
+fn a_relative_path_of_the_users_folders_is_an_error() {
+    let stage = Stage::new();
+    for (name, value) in
+        [("HOME", "relative"), ("HOME", ""), ("XDG_DATA_HOME", "./data"), ("XDG_CONFIG_HOME", "config")]
+    {
+        let expected = format!("{name}: not an absolute path; give the variable a path that begins with /");
+        let refused = stage.error(with(stage.command("authorization-url customer-7"), name, value), "");
+        assert_eq!(refused, (Some(2), expected));
+    }
+    assert_eq!(fs::read_dir(stage.home()).unwrap().count(), 0, "nothing was created");
+    // An empty XDG variable counts as not set.
+    let begun = run(with(stage.command("authorization-url customer-7"), "XDG_DATA_HOME", ""), "");
+    assert_eq!(begun.status, Some(0));
+    assert!(stage.data("fake-connections.sqlite").exists());
 }
 
 #[test]
@@ -101,15 +170,24 @@ fn no_command_makes_a_host_key_if_a_database_or_a_key_file_is_named() {
     let server = "postgres://user@127.0.0.1:1/db".to_owned();
     let config = write(stage.home().join("c.toml"), format!("storage = \"{database}\"\n"), 0o600);
     let missing_default = format!(
-        "host keys: {}: there is no such file, and no other host keys are named; name them with TIKTOK_SHOP_HOST_KEYS or \
-         --key-file, or make a file for an empty database with keys init",
+        "host keys: {}: there is no such file, and no other host keys are named: set TIKTOK_SHOP_HOST_KEYS, or \
+         name a key file with --key-file; keys init makes one for an empty database",
         stage.data("host-keys").display()
     );
     let missing_named = "host keys: none: there is no such file; put the file there, or make a new one for an empty \
                          database with keys init";
     let unnamed = "host keys: none are named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with --key-file; keys init \
                    makes one for an empty database";
-    for command in ["authorization-url customer-7", "refresh customer-7", "sweep", "keys rotate", "keys retire k"] {
+    for command in [
+        "authorization-url customer-7",
+        "refresh customer-7",
+        "sweep",
+        "keys add",
+        "keys promote k",
+        "keys rotate",
+        "keys rotate --single-machine",
+        "keys retire k",
+    ] {
         let plain = || stage.command_without_a_fake(command);
         for (refused, expected) in [
             (stage.command_without_a_fake(&format!("{command} --storage {database}")), &*missing_default),
@@ -149,7 +227,10 @@ fn keys_init_makes_a_private_key_file_once() {
     assert!(!stdout.contains(text.trim().rsplit(':').next().unwrap()), "the key itself is not printed");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
-    let exists = format!("host keys: {}: the file exists already, and stays as it is", path.display());
+    let exists = format!(
+        "host keys: {}: the file exists already, and stays as it is; keys add appends a host key to it",
+        path.display()
+    );
     assert_eq!(stage.error(init(""), ""), (Some(1), exists));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     let elsewhere =
@@ -213,6 +294,15 @@ fn a_lost_key_file_is_not_replaced_and_connections_can_be_listed_and_ended_witho
     let Run { status, stdout, stderr } = stage.run(stage.command("keys status"), "");
     assert_eq!(status, Some(3), "{stderr}");
     assert!(stdout.contains(&format!("{id}  1          4        missing\n")), "{stdout}");
+    let advice =
+        format!("\n\nhost key {id} is missing; put it into the key file or the environment to open its 1 data key\n");
+    assert!(stdout.ends_with(&advice), "{stdout}");
+    let Run { stdout, .. } = stage.run(stage.command("keys status --json"), "");
+    let shown: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
+    let expected = (&json!(null), &json!(null), &json!([id]));
+    assert_eq!((&shown["current"], &shown["rotation_needed"], &shown["missing"]), expected, "{shown}");
+    let host_key = json!({ "host_key": id, "data_keys": 1, "records": 4, "here": false });
+    assert_eq!((&shown["host_keys"], &shown["keys"][0]["records"]), (&json!([host_key]), &json!(4)), "{shown}");
 
     assert_eq!(stage.ok("disconnect customer-7", ""), "customer-7 is disconnected\n");
     let (status, _) = stage.error(stage.command("disconnect customer-8 --revoke"), "");
@@ -340,9 +430,21 @@ fn a_command_that_works_with_all_tenants_has_no_option_for_a_tenant() {
         let (status, line) = stage.error(stage.command(&format!("{command} --tenant us")), "");
         assert!(status == Some(2) && line.starts_with("unknown option --tenant"), "{command}: {line}");
     }
-    // A tenant variable that is set for all commands of a container does not disturb the commands for all tenants.
+    // A user could believe that TIKTOK_SHOP_TENANT limits such a command to one tenant. So the command refuses to run.
     stage.ok("migrate", "");
-    assert_eq!(stage.run(with(stage.command("sweep"), "TIKTOK_SHOP_TENANT", "us"), "").status, Some(0));
+    for command in ["sweep", "keys status", "keys add", "keys promote k", "keys rotate", "keys retire k"] {
+        let refused = stage.error(with(stage.command(command), "TIKTOK_SHOP_TENANT", "us"), "");
+        let why = "TIKTOK_SHOP_TENANT names tenant us, but this command works with all tenants; unset the variable";
+        assert_eq!(refused, (Some(2), why.to_owned()), "{command}");
+    }
+    // A container that contains the app of one tenant has the variable for all its commands.
+    let app = stage.app();
+    let mut sweep = with(stage.command("sweep"), "TIKTOK_SHOP_TENANT", "us");
+    sweep.env("TIKTOK_SHOP_APP_KEY", app.app_key).env("TIKTOK_SHOP_APP_SECRET", app.app_secret);
+    let Run { status, stderr, .. } = stage.run(sweep, "");
+    let note = "note: this command works with all tenants; TIKTOK_SHOP_TENANT only says that the app of \
+                TIKTOK_SHOP_APP_KEY belongs to tenant us\n";
+    assert!(status == Some(0) && stderr.starts_with(note), "{stderr}");
 }
 
 #[test]

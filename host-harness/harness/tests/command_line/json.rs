@@ -85,8 +85,8 @@ fn every_command_prints_exactly_these_members() {
     let swept = [
         json!({ "tenant": "default", "customer": "customer-7", "account": account, "outcome": "refreshed" }),
         json!({
-            "refreshed": 1, "ended": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0, "notices": 0,
-            "stopped": false, "left": 0,
+            "refreshed": 1, "ended": 0, "no_longer_due": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0,
+            "notices": 0, "stopped": false, "left": 0,
         }),
     ];
     assert_eq!(stage.json("sweep", ""), swept);
@@ -126,6 +126,9 @@ fn an_error_is_an_object() {
     let retired = error("keys retire host-0000000000000000", "");
     assert_eq!(
         retired,
-        json!({ "status": 5, "case": "absent", "detail": "there is no host key host-0000000000000000" })
+        json!({
+            "status": 5, "case": "absent",
+            "detail": "there is no host key host-0000000000000000; keys status shows the host keys",
+        })
     );
 }

@@ -91,7 +91,10 @@ fn copies_of_a_key_file_get_a_new_host_key_step_by_step_and_every_machine_works_
         &next(format!("keys promote {second} if it is new and every machine has it, or keys retire {second}")),
     ]);
     assert_eq!(printed, expected);
-    let refused = format!("host key {first} is the current one: promote another host key and rotate first");
+    let refused = format!(
+        "host key {first} is the current one: promote another host key and rotate first, with keys promote and keys \
+         rotate"
+    );
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), refused));
     assert_eq!(ids(&stage), [first.clone(), second.clone()], "keys rotate draws no host key");
 
@@ -108,7 +111,8 @@ fn copies_of_a_key_file_get_a_new_host_key_step_by_step_and_every_machine_works_
     other.copy_key_file();
 
     // Without step 3, the earlier host key can't be retired.
-    let in_use = format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first");
+    let in_use =
+        format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first, with keys rotate");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), in_use));
 
     // 3. The rotation.
@@ -136,7 +140,7 @@ fn a_host_key_that_is_missing_or_current_already_is_not_promoted() {
     let [first] = &*ids(&stage) else { panic!() };
     let absent = "there is no host key host-1 here; keys add adds a new one".to_owned();
     assert_eq!(stage.error(stage.command("keys promote host-1"), ""), (Some(5), absent));
-    let current = format!("host key {first} is the current one already");
+    let current = format!("host key {first} is the current one already; the next step is keys rotate");
     assert_eq!(stage.error(stage.command(&format!("keys promote {first}")), ""), (Some(1), current));
 
     let added = stage.json("keys add", "").remove(0);

@@ -274,7 +274,7 @@ fn a_database_moves_from_a_key_file_to_the_service() {
     service.ok("refresh customer-7 --force", "");
 
     service.configure(&format!("key-file = 'nowhere'\n{table}"));
-    let missing = "/nowhere: no such key file; with a key service, a key file only opens earlier data";
+    let missing = "/nowhere: there is no such file; with a key service, a key file only opens earlier data";
     let (status, line) = service.error("refresh customer-7 --force");
     assert!(status == Some(3) && line.ends_with(missing), "{line}");
     // `keys status` opens no sealed value. So it succeeds, and reports the missing key file on standard error.
@@ -320,7 +320,8 @@ fn a_mistake_in_the_settings_of_the_service_is_an_error_and_quotes_no_value() {
         (
             "auth = 'token'\naddress = 'http://CANARY'".to_owned(),
             "t",
-            "key-service: address: http is only allowed on loopback, because anybody on the way could read the keys"
+            "config.toml: key-service: address: http is only allowed on loopback, because anybody on the way could \
+             read the keys"
                 .to_owned(),
         ),
         (

@@ -27,7 +27,10 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
     assert_eq!((&status["current"], &status["rotation_needed"]), (&json!(first), &json!(false)));
     assert_eq!(status["missing"], json!([]));
 
-    let refused = format!("host key {first} is the current one: promote another host key and rotate first");
+    let refused = format!(
+        "host key {first} is the current one: promote another host key and rotate first, with keys promote and keys \
+         rotate"
+    );
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), refused));
     let printed = stage.ok("keys rotate --single-machine --wait 0", "");
     let [second, _] = &*ids(&stage) else { panic!() };
@@ -54,7 +57,8 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
     let of_tenant: Vec<_> = of_tenant.map(|event| (event["event"].clone(), event["host_key"].clone())).collect();
     assert_eq!(of_tenant, [(json!("keys-rotated"), json!(second)), (json!("host-key-retired"), json!(first))]);
     let gone = format!("there is no host key {first}");
-    assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(5), gone.clone()));
+    let error = format!("{gone}; keys status shows the host keys");
+    assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(5), error));
     assert_eq!(stage.ok(&format!("keys retire {first} --allow-absent"), ""), lines([&*gone]));
     let retired = stage.json(&format!("keys retire {first} --allow-absent"), "");
     assert_eq!(retired, [json!({ "retired": null })]);
@@ -87,7 +91,8 @@ fn an_unfinished_rotation_is_finished_without_another_new_key() {
     fs::write(stage.data("fake-host-keys"), format!("{}{file}", HostKey("second").line())).unwrap();
     let printed = stage.ok("keys status", "");
     assert!(printed.ends_with("\na rotation is needed or unfinished; run keys rotate\n"), "{printed}");
-    let in_use = format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first");
+    let in_use =
+        format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first, with keys rotate");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), in_use));
 
     let printed = stage.json("keys rotate --wait 0", "").remove(0);
@@ -153,6 +158,27 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     let (status, line) = stage.error(stage.command("connect"), &late);
     assert_eq!(status, Some(4), "{line}");
     stage.connect("customer-7", "one-shop");
+}
+
+/// The database may have millions of entries of other tenants, so the question reads none of them. Here an entry of
+/// another tenant can't even be read.
+#[test]
+fn the_question_before_an_erasure_counts_only_entries_of_the_tenant() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let damage = async {
+        let address = format!("sqlite:{}", stage.data("fake-connections.sqlite").display());
+        let mut database = SqliteConnection::connect(&address).await.unwrap();
+        let sql = "INSERT INTO tiktok_shop_tenant_keys (tenant, id, number, host_key, wrapped) \
+                   VALUES ('another', 'k', 1, '', x'00'), ('zebra', 'k', 1, '', x'00')";
+        assert_eq!(database.execute(sql).await.unwrap().rows_affected(), 2);
+        database.close().await.unwrap();
+    };
+    Runtime::new().unwrap().block_on(damage);
+    let unconfirmed = "tenant default: 1 data key with 2 records would be lost forever; confirm with --yes".to_owned();
+    assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), unconfirmed));
+    let nothing = "tenant nobody: 0 data keys with 0 records would be lost forever; confirm with --yes".to_owned();
+    assert_eq!(stage.error(stage.command("keys erase --tenant nobody"), ""), (Some(2), nothing));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! schema version, is named wrongly or refuses the user.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -62,6 +63,9 @@ fn execute_sqlite(path: &Path, sql: &str) {
     Runtime::new().unwrap().block_on(run);
 }
 
+/// A callback whose state was stored nowhere.
+const CALLBACK: &str = "https://platform.example/callback?code=c&state=unknown";
+
 fn storage(stage: &Stage, name: &str) -> String {
     format!("--storage sqlite:{}", stage.home().join(name).display())
 }
@@ -79,12 +83,21 @@ fn a_missing_database_is_told_and_nothing_is_created() {
             let refused = stage.error(stage.command(&format!("{command} {}", storage(&stage, name))), "");
             assert_eq!(refused, (Some(3), expected.clone()), "{command}");
         }
+        for connect in ["connect", "connect --app-store customer-7"] {
+            let connect = stage.command(&format!("{connect} {}", storage(&stage, name)));
+            assert_eq!(stage.error(connect, CALLBACK), (Some(3), expected.clone()));
+        }
         let webhook = stage.command(&format!("webhook --authorization 00 {}", storage(&stage, name)));
         assert_eq!(stage.error(webhook, "{}"), (Some(3), expected.clone()));
         let contract = stage.command(&format!("contract sqlite:{}", stage.home().join(name).display()));
         assert_eq!(stage.error(contract, ""), (Some(3), expected));
     }
-    // Only the commands that begin a connection create the default database.
+    // Only the commands that begin a connection create the default database. The state of a callback was stored before,
+    // so `connect` without a database has nothing to finish.
+    let (status, line) = stage.error(stage.command("connect"), CALLBACK);
+    assert_eq!(status, Some(3), "{line}");
+    let expected = format!("storage: there is no database at {}: ", stage.data("fake-connections.sqlite").display());
+    assert!(line.starts_with(&expected), "{line}");
     for command in COMMANDS.into_iter().filter(|command| !command.starts_with("authorization-url")) {
         let (status, line) = stage.error(stage.command(command), "");
         assert_eq!(status, Some(3), "{command}: {line}");
@@ -102,10 +115,8 @@ fn a_database_is_created_only_in_a_folder_that_exists() {
         "storage: there is no folder {} for the database: correct the path, or create the folder",
         stage.home().join("none").display()
     );
-    for command in ["migrate", "connect --app-store customer-7"] {
-        let command = stage.command(&format!("{command} {}", storage(&stage, "none/x.sqlite")));
-        assert_eq!(stage.error(command, &callback), (Some(3), no_folder.clone()));
-    }
+    let command = stage.command(&format!("migrate {}", storage(&stage, "none/x.sqlite")));
+    assert_eq!(stage.error(command, ""), (Some(3), no_folder));
     assert_eq!(files(&stage), before);
 
     let migrate = format!("migrate {}", storage(&stage, "new.sqlite"));
@@ -113,10 +124,79 @@ fn a_database_is_created_only_in_a_folder_that_exists() {
     assert_eq!(stage.ok(&migrate, ""), format!("created the tables, schema version {schema}\n"));
     assert_eq!(stage.ok(&migrate, ""), format!("the database already has schema version {schema}\n"));
     assert_eq!(stage.json(&migrate, ""), [json!({ "change": "none", "schema": schema })]);
-    let connect = format!("connect --app-store customer-7 {}", storage(&stage, "connected.sqlite"));
-    assert_eq!(stage.json(&connect, &callback)[0]["customer"], "customer-7");
-    let list = format!("list-shops customer-7 {}", storage(&stage, "connected.sqlite"));
-    assert_eq!(stage.json(&list, "").len(), 1);
+    // An install from the App Store begins with `connect`, so `connect` creates the default database.
+    assert_eq!(stage.json("connect --app-store customer-7", &callback)[0]["customer"], "customer-7");
+    assert_eq!(stage.json("list-shops customer-7", "").len(), 1);
+    assert!(stage.data("fake-connections.sqlite").exists());
+}
+
+/// A file may be empty because it was made for another purpose, or because a database was never created in it.
+#[test]
+fn a_file_that_is_no_database_of_the_connector_stays_as_it_is() {
+    let stage = Stage::new();
+    let (empty, foreign) = (stage.home().join("empty.sqlite"), stage.home().join("foreign.sqlite"));
+    for path in [&empty, &foreign] {
+        fs::write(path, "").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    execute_sqlite(&foreign, "CREATE TABLE others (id INTEGER)");
+    let (before, content) = (files(&stage), fs::read(&foreign).unwrap());
+    for (name, path) in [("empty.sqlite", &empty), ("foreign.sqlite", &foreign)] {
+        let expected = format!(
+            "storage: there is no database of the connector in {}: correct the path, or create the tables with \
+             tiktok-shop-harness migrate",
+            path.canonicalize().unwrap().display()
+        );
+        for command in COMMANDS {
+            let refused = stage.error(stage.command(&format!("{command} {}", storage(&stage, name))), "");
+            assert_eq!(refused, (Some(3), expected.clone()), "{command}");
+        }
+    }
+    assert_eq!((files(&stage), fs::read(&foreign).unwrap()), (before, content));
+    assert_eq!(fs::metadata(&empty).unwrap().len(), 0);
+    let schema = SqlStorage::SCHEMA_VERSION;
+    let migrated = stage.ok(&format!("migrate {}", storage(&stage, "empty.sqlite")), "");
+    assert_eq!(migrated, format!("created the tables, schema version {schema}\n"));
+}
+
+/// Only the address decides how the server is reached. PostgreSQL's own programs also read variables and a password
+/// file.
+#[test]
+fn the_variables_and_the_password_file_of_postgresql_do_not_act() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let stage = Stage::new();
+    let address = crate::schema::new_schema(&server);
+    let passwords = stage.home().join("passwords");
+    fs::write(&passwords, "*:*:*:*:CANARY\n").unwrap();
+    fs::set_permissions(&passwords, fs::Permissions::from_mode(0o600)).unwrap();
+    let with = |text: &str, variables: &[(&str, &str)]| {
+        let mut command = stage.command(text);
+        command.env("TIKTOK_SHOP_STORAGE", &address).envs(variables.iter().copied());
+        command
+    };
+    // Each of these values would lead to an error if it acted.
+    let without_effect = [
+        ("PGHOST", "192.0.2.1"),
+        ("PGHOSTADDR", "192.0.2.1"),
+        ("PGPORT", "1"),
+        ("PGUSER", "nobody-of-that-name"),
+        ("PGPASSWORD", "CANARY"),
+        ("PGDATABASE", "no_such_database"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGAPPNAME", "other"),
+        ("PGPASSFILE", passwords.to_str().unwrap()),
+    ];
+    let Run { status, stderr, .. } = stage.run(with("migrate", &without_effect), "");
+    assert_eq!((status, &*stderr), (Some(0), ""));
+    for (name, parameter) in
+        [("PGOPTIONS", "options"), ("PGSSLCERT", "sslcert"), ("PGSSLKEY", "sslkey"), ("PGSSLROOTCERT", "sslrootcert")]
+    {
+        let expected = format!(
+            "storage: {name} is set and would change how the database is reached, which only its address decides: \
+             unset this variable, and write its value into the address as {parameter}"
+        );
+        assert_eq!(stage.error(with("events", &[(name, "x")]), ""), (Some(2), expected));
+    }
 }
 
 /// Sets the database back to the schema version before the newest one.
@@ -256,7 +336,7 @@ fn an_address_that_others_would_read_in_another_way_is_refused_before_anything_i
         for text in ["migrate", "events"] {
             let mut command = stage.command(text);
             command.env("TIKTOK_SHOP_STORAGE", &address);
-            assert_eq!(stage.error(command, ""), (Some(2), format!("storage: {expected}")));
+            assert_eq!(stage.error(command, ""), (Some(2), format!("TIKTOK_SHOP_STORAGE: {expected}")));
         }
     }
     assert_eq!(files(&stage), before);

@@ -5,12 +5,16 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::schema::{execute, new_name};
 use crate::stage::Stage;
 use crate::{Run, command};
 
-/// A running pgbouncer.
+/// The maximum time that pgbouncer may take to start. It is long because a machine may run many tests at a time.
+const START: Duration = Duration::from_secs(60);
+
+/// A running pgbouncer. It ends when this value is dropped.
 struct Pooler {
     process: Child,
     port: u16,
@@ -48,11 +52,20 @@ impl Pooler {
             start.args(["-u", "nobody"]);
         }
         let process = start.arg(at("config")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let pooler = Self { process, port, _folder: folder };
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let mut pooler = Self { process, port, _folder: folder };
+        pooler.wait_until_it_listens();
+        Some(pooler)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "pgbouncer tells nobody when it listens")]
+    fn wait_until_it_listens(&mut self) {
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self.process.try_wait().unwrap();
+            assert_eq!(ended, None, "pgbouncer ended before it listened");
+            assert!(started.elapsed() < START, "pgbouncer did not listen within {START:?}");
             std::thread::yield_now();
         }
-        Some(pooler)
     }
 }
 

@@ -229,7 +229,7 @@ fn a_proxy_that_can_t_be_configured_is_an_error_and_its_password_is_not_repeated
             ),
         ),
     ] {
-        let mut command = waiting.command("list-connections customer-7");
+        let mut command = waiting.command("refresh customer-7");
         if !proxy.is_empty() {
             command.env("TIKTOK_SHOP_PROXY", &proxy);
         }
@@ -240,12 +240,37 @@ fn a_proxy_that_can_t_be_configured_is_an_error_and_its_password_is_not_repeated
 }
 
 #[test]
+fn the_authorities_of_the_proxy_are_read_up_to_a_limit_and_only_by_a_command_that_sends_requests() {
+    let waiting = Waiting::new();
+    let long = waiting.home.path().join("long.pem");
+    fs::write(&long, " ".repeat((1 << 20) + 1)).unwrap();
+    let long = long.display().to_string();
+    for (certificates, what) in [(&*long, "longer than 1048576 bytes"), ("/dev/zero", "not a regular file")] {
+        let with = |arguments: &str| {
+            let mut command = waiting.command(arguments);
+            command.env("TIKTOK_SHOP_PROXY", "https://proxy:3128").env("TIKTOK_SHOP_PROXY_CERTIFICATES", certificates);
+            run(command, "")
+        };
+        let Run { status, stderr, .. } = with("refresh customer-7");
+        let expected = format!("error: certificates of the proxy: {certificates}: {what}\n");
+        assert_eq!((status, stderr), (Some(3), expected));
+        let nobody = "note: customer-7 is not connected; begin a consent with authorization-url\n";
+        for (command, expected) in [("list-connections customer-7", nobody), ("events", ""), ("keys status", "")] {
+            let Run { status, stderr, .. } = with(command);
+            assert_eq!((status, &*stderr), (Some(0), expected), "{command}");
+        }
+    }
+}
+
+#[test]
 fn a_fake_is_reached_without_the_proxy() {
     let stage = Stage::new();
     let (address, heads) = proxy("HTTP/1.1 502 Bad Gateway\r\n\r\n");
     stage.connect("customer-7", "one-shop");
     let mut command = stage.command("refresh customer-7 --force");
     command.env("TIKTOK_SHOP_PROXY", format!("http://{address}"));
+    // Even the file of certificate authorities is not read.
+    command.env("TIKTOK_SHOP_PROXY_CERTIFICATES", "/no/such/file");
     let Run { status, stderr, .. } = stage.run(command, "");
     assert_eq!((status, &*stderr), (Some(0), ""));
     assert!(heads.try_recv().is_err());

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::schema::new_schema;
 use crate::stage::Stage;
-use crate::{Run, run};
+use crate::{Run, command, run};
 
 /// Writes the private configuration file of the stage's user.
 fn write_config(stage: &Stage, text: &str) -> PathBuf {
@@ -113,8 +113,8 @@ fn each_member_of_an_app_comes_from_a_variable_or_from_the_file() {
     assert_eq!(
         swept[2],
         json!({
-            "refreshed": 2, "ended": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0, "notices": 0,
-            "stopped": false, "left": 0,
+            "refreshed": 2, "ended": 0, "no_longer_due": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0,
+            "notices": 0, "stopped": false, "left": 0,
         })
     );
 }
@@ -250,7 +250,10 @@ fn an_event_names_the_actor_of_the_option_or_the_variable_or_else_the_user_of_th
     assert_eq!(origin(&[], &all[1..]), (json!("chris"), json!(null)));
     assert_eq!(origin(&[], &all[2..]), (json!("dana"), json!(null)));
     assert_eq!(origin(&[], &[("USER", "\u{202e}chris"), ("USERNAME", "erin")]), (json!("erin"), json!(null)));
-    assert_eq!(origin(&[], &[]), (json!(null), json!(null)), "the platform itself");
+    let mut id = command("id");
+    id.arg("-u");
+    let id = format!("uid:{}", run(id, "").stdout.trim());
+    assert_eq!(origin(&[], &[]), (json!(id), json!(null)), "as in a container or in a job of cron");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
 
 use fake_tiktok_shop::Decision;
+use serde_json::json;
 
 use crate::gate::{CONNECT, Gate, REFRESH, send};
 use crate::stage::{DAY, Stage};
@@ -115,6 +116,40 @@ fn a_sweep_that_gets_a_signal_finishes_its_running_refresh_and_begins_no_other()
     }
 }
 
+/// Before it revokes, `disconnect` refreshes each account of the customer. The signal comes during the first refresh.
+#[test]
+fn a_revocation_that_gets_a_signal_finishes_its_running_refresh_and_begins_nothing_else() {
+    for signal in SIGNALS {
+        let stage = Stage::new();
+        stage.connect("customer-7", "one-shop");
+        stage.connect("customer-7", "several-regions");
+        stage.advance(7 * DAY - 3_600);
+        stage.fake.clear_requests();
+        let gate = Gate::before(&stage, REFRESH);
+        let mut child = gate.command(&stage, &[], "disconnect customer-7 --revoke --yes").spawn().unwrap();
+        gate.wait_for_request();
+        send(signal, &child);
+        assert_eq!(read_line(&mut child), NOTE, "{signal}");
+        // The second release lets the refresh of the second account go on, if the command begins it by mistake.
+        gate.release();
+        gate.release();
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!((ended.status.code(), ended.stdout), (Some(7), Vec::new()), "{signal}");
+        let error = "error: stopped by a signal: nothing was revoked or deleted; run the same command again\n";
+        assert_eq!(String::from_utf8(ended.stderr).unwrap(), error, "{signal}");
+
+        let sent = |path: &str| stage.fake.requests().iter().filter(|request| request.path == path).count();
+        assert_eq!((sent("/api/v2/token/refresh"), sent("/authorization/202403/shops")), (1, 0), "{signal}");
+        // The first account has new tokens, and the second account is not claimed.
+        assert_eq!(stage.ok("sweep", ""), "1 refreshed, 0 failed, notices: 0\n", "{signal}");
+        for connection in stage.json("list-connections customer-7", "") {
+            let account = connection["account"].as_str().unwrap();
+            let refreshed = stage.json(&format!("refresh customer-7 --account {account} --force"), "").remove(0);
+            assert_eq!((&refreshed["status"], &refreshed["effect"]), (&json!("active"), &json!("renewed")), "{signal}");
+        }
+    }
+}
+
 /// The signal comes while the rotation waits for running calls, before it removes the earlier data key.
 #[test]
 fn a_rotation_that_gets_a_signal_stops_and_is_finished_later() {
@@ -124,7 +159,7 @@ fn a_rotation_that_gets_a_signal_stops_and_is_finished_later() {
         let mut rotate = stage.command("keys rotate --single-machine");
         let mut child = rotate.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let note = read_line(&mut child);
-        assert!(note.starts_with("note: waiting 120 s for running calls; "), "{note}");
+        assert!(note.starts_with("note: waiting 180 s for running calls; "), "{note}");
         send(signal, &child);
         let ended = child.wait_with_output().unwrap();
         assert_eq!((ended.status.code(), ended.stdout), (Some(7), Vec::new()), "{signal}");

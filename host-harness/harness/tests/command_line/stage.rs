@@ -194,6 +194,8 @@ pub(crate) fn at_home(command: &mut Command, home: &Path) {
         command.env_remove(name);
     }
     command.env("HOME", home).current_dir(home);
+    // The commands of all tests share the compiled component, because compiling takes most of a command's time.
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
 }
 
 /// Returns the state of a link.

@@ -15,8 +15,8 @@ const TOKEN_REFRESH: &str = "/api/v2/token/refresh";
 /// Returns the JSON summary of a sweep that did nothing, in which `members` have replaced the members of the same name.
 fn summary(members: &Value) -> Value {
     let nothing = json!({
-        "refreshed": 0, "ended": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0, "notices": 0,
-        "stopped": false, "left": 0,
+        "refreshed": 0, "ended": 0, "no_longer_due": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0,
+        "notices": 0, "stopped": false, "left": 0,
     });
     crate::changed(&nothing, members)
 }
@@ -103,8 +103,8 @@ fn the_connections_of_a_killed_sweep_are_reported_until_their_claims_lapse() {
 
     let Run { status, stdout, .. } = stage.run(stage.command("sweep"), "");
     assert_eq!(status, Some(6), "{stdout}");
-    let held = ": held until 2026-01-08T00:02:00Z: another call is refreshing it, or was killed while it did; unusable \
-                until then, because its access token has ended\n";
+    let held = ": held until 2026-01-08T00:02:00Z: an earlier refresh is still running, or TikTok Shop's answer to it \
+                was lost; unusable until then, because its access token has ended\n";
     assert_eq!(stdout.matches(held).count(), 3, "{stdout}");
     assert!(stdout.ends_with("\n0 refreshed, 3 held, 3 of these unusable, 0 failed, notices: 0\n"), "{stdout}");
     let (status, lines) = sweep_json(&stage);

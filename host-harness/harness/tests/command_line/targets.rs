@@ -3,6 +3,8 @@
 
 use fake_tiktok_shop::Fault;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use tokio::runtime::Runtime;
 
 use crate::stage::{BEGIN, DAY, Stage};
 use crate::{Run, command};
@@ -36,19 +38,107 @@ fn disconnecting_a_name_that_is_not_there_has_a_status_of_its_own() {
 #[test]
 fn a_revocation_says_whom_it_concerns_and_needs_a_confirmation() {
     let stage = Stage::new();
-    stage.connect("customer-7", "one-shop");
     let account = stage.connect("customer-8", "one-shop")["account"].as_str().unwrap().to_owned();
-    stage.connect("customer-9", "several-regions");
+    stage.connect("customer-7", "one-shop");
+    stage.fake.clear_requests();
     let (status, line) = stage.error(stage.command("disconnect customer-7 --revoke"), "yes\n");
     assert_eq!(status, Some(2), "{line}");
     let (_, told) = line.split_once("--revoke: TikTok Shop would withdraw the app's access, and ").unwrap();
-    assert_eq!(told, "1 connection of another customer would lose shops, too; confirm with --yes");
+    assert_eq!(told, "other customers who have the same shops would lose them, too; confirm with --yes");
     assert_eq!(stage.json("list-connections customer-7", "").len(), 1, "nothing was changed");
+    assert_eq!(stage.fake.requests(), [], "not even the shops are read");
     let ended = stage.json("disconnect customer-7 --revoke --yes", "").remove(0);
     let shared = json!([{ "customer": "customer-8", "account": account, "shops": [SHOP] }]);
     assert_eq!((&ended["shared"], &ended["not_revoked"]), (&shared, &json!([])), "{ended}");
-    let (status, line) = stage.error(stage.command("disconnect customer-9 --revoke"), "");
-    assert_eq!((status, line.contains("and no other customer has the same shops; ")), (Some(2), true), "{line}");
+    assert_eq!(ended["shops_not_read"], json!([]), "{ended}");
+    let revoked = ended["revoked"].as_array().unwrap();
+    assert_eq!(revoked.iter().map(|shop| &shop["shop"]).collect::<Vec<_>>(), [SHOP], "{ended}");
+}
+
+/// Every request for the list of shops fails. The command then can't know all customers whom the revocation concerns.
+#[test]
+fn a_revocation_says_whose_shops_were_not_read() {
+    let stage = Stage::new();
+    let account = stage.connect("customer-7", "one-shop")["account"].as_str().unwrap().to_owned();
+    let name = "HTTP 503, HTML";
+    stage.fake.fault_every("/authorization/202309/shops", name, Fault::named(name).unwrap());
+    let note = format!(
+        "note: TikTok Shop's list of the shops of account {account} was not read completely, so other customers who \
+         lose shops may not be shown"
+    );
+    #[cfg(target_os = "linux")]
+    {
+        let Run { status, stdout, .. } = on_a_terminal(&stage, "disconnect customer-7 --revoke", "n\n");
+        assert_eq!(status, Some(1), "{stdout}");
+        let (before, _) = stdout.split_once("Continue? [y/N]").unwrap();
+        assert!(before.contains(note.trim_start_matches("note: ")), "{stdout}");
+    }
+    let Run { status, stdout, stderr } = stage.run(stage.command("disconnect customer-7 --revoke --yes --json"), "");
+    assert_eq!((status, stderr), (Some(0), format!("{note}\n")), "{stdout}");
+    let ended: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&ended["shared"], &ended["shops_not_read"]), (&json!([]), &json!([account])), "{ended}");
+    let revoked = ended["revoked"].as_array().unwrap();
+    assert_eq!(revoked.iter().map(|shop| &shop["shop"]).collect::<Vec<_>>(), [SHOP], "{ended}");
+}
+
+#[test]
+fn a_revocation_of_a_dead_connection_does_not_say_that_the_app_has_lost_a_shop() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    stage.connect("customer-8", "one-shop");
+    stage.fake.revoke("one-shop").unwrap();
+    stage.advance(8 * DAY);
+    let (status, _) = stage.error(stage.command("refresh customer-7"), "");
+    assert_eq!(status, Some(11));
+    assert_eq!(stage.ok("disconnect customer-7 --revoke --yes", ""), "customer-7 is disconnected\n");
+}
+
+#[test]
+fn a_revocation_of_nothing_asks_nothing() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    stage.fake.clear_requests();
+    for (arguments, expected) in [
+        ("nobody", "nobody is not connected; list-connections --tenant-wide shows who is"),
+        ("customer-7 --shop 999", "customer-7 has no shop 999; list-connections customer-7 shows the shops"),
+        ("customer-7 --account nope", "customer-7 has no account nope; list-connections customer-7 shows the accounts"),
+    ] {
+        let (status, line) = stage.error(stage.command(&format!("disconnect {arguments} --revoke")), "");
+        assert_eq!((status, &*line), (Some(5), expected));
+    }
+    let printed = stage.ok("disconnect nobody --revoke --allow-absent", "");
+    assert_eq!(printed, "nobody: nothing to disconnect\n");
+    assert_eq!(stage.fake.requests(), []);
+}
+
+/// The connection has ended before the other connections are read. So an unreadable row of another account must not
+/// hide that TikTok Shop did not revoke a shop.
+#[test]
+fn what_was_not_revoked_is_reported_even_if_the_other_connections_cant_be_read() {
+    let stage = Stage::new();
+    let account = stage.connect("customer-7", "one-shop")["account"].as_str().unwrap().to_owned();
+    stage.connect("customer-7", "several-regions");
+    let damage = async {
+        let address = format!("sqlite:{}", stage.data("fake-connections.sqlite").display());
+        let mut database = SqliteConnection::connect(&address).await.unwrap();
+        let sql = "CREATE TRIGGER damage AFTER DELETE ON tiktok_shop_connections \
+                   BEGIN UPDATE tiktok_shop_connections SET granted_scopes = 'damaged'; END";
+        database.execute(sql).await.unwrap();
+        database.close().await.unwrap();
+    };
+    Runtime::new().unwrap().block_on(damage);
+    let name = "HTTP 429, no Retry-After";
+    stage.fake.fault_next("/authorization/202403/shops", name, Fault::named(name).unwrap());
+
+    let revoke = format!("disconnect customer-7 --account {account} --revoke --yes --json");
+    let Run { status, stdout, stderr } = stage.run(stage.command(&revoke), "");
+    assert_eq!(status, Some(16), "{stdout}{stderr}");
+    let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [ended, error] = &*lines else { panic!("{stdout}") };
+    assert_eq!((&ended["found"], &ended["remaining"]), (&json!(true), &json!(null)), "{ended}");
+    let left = &ended["not_revoked"][0];
+    assert_eq!((&left["account"], &left["shop"]), (&json!(account), &json!(SHOP)), "{ended}");
+    assert_eq!(error["error"]["case"], "storage-failed", "{error}");
 }
 
 /// Runs the command in a new terminal, which the program `script` creates. Returns what the terminal shows.
@@ -69,7 +159,7 @@ fn on_a_terminal_a_revocation_asks() {
     let Run { status, stdout, .. } = on_a_terminal(&stage, "disconnect customer-7 --revoke", "n\n");
     assert_eq!(status, Some(1), "{stdout}");
     assert!(stdout.contains("customer customer-8 (account ") && stdout.contains("Continue? [y/N]"), "{stdout}");
-    assert!(stdout.contains("nothing was changed, because the answer was not yes"), "{stdout}");
+    assert!(stdout.contains("nothing was revoked or deleted, because the answer was not yes"), "{stdout}");
     assert_eq!(stage.json("list-connections customer-7", "").len(), 1);
     let Run { status, stdout, .. } = on_a_terminal(&stage, "disconnect customer-7 --revoke", "y\n");
     assert_eq!(status, Some(0), "{stdout}");
@@ -180,8 +270,9 @@ fn a_connection_that_is_held_back_says_why_and_what_helps() {
     }
     let printed = stage.ok("refresh customer-7", "");
     let why = "backing-off: ";
-    let latest = "The latest failure: rate-limited: ";
-    assert!(printed.contains(why) && printed.contains(latest), "{printed}");
+    let latest = "Z: rate-limited: ";
+    assert!(printed.contains(why) && printed.contains("\n    failed  2026-") && printed.contains(latest), "{printed}");
+    assert_eq!(printed.matches("rate-limited: ").count(), 1, "the failure is printed once: {printed}");
     assert!(printed.contains("if the fake was restarted, it has forgotten this connection"), "{printed}");
     // When the access token has expired, commands fail with the same explanation.
     stage.advance(DAY);

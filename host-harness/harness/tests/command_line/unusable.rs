@@ -51,19 +51,22 @@ fn a_file_that_is_not_a_component_is_refused() {
     File::create(&sparse).unwrap().set_len(1 << 30).unwrap();
     let module = private(at("module.wasm"), b"\0asm\x01\0\0\0");
     let empty = private(at("empty.wasm"), b"\0asm\x0d\0\x01\0");
-    let table: [(&Path, &str); 6] = [
-        (Path::new("/no/such"), "component /no/such: No such file or directory (os error 2)"),
-        (Path::new("/"), "component /: not a regular file"),
-        (Path::new("/dev/zero"), "component /dev/zero: not a regular file"),
-        (&sparse, "component larger than 4194304 bytes"),
-        (&text, "not a component: "),
-        (&empty, "not a connector: "),
+    let advice = "; expected the component that cargo xtask dist builds: correct --component or TIKTOK_SHOP_COMPONENT";
+    let table: [(&Path, &str, &str); 6] = [
+        (Path::new("/no/such"), "No such file or directory (os error 2)", ""),
+        (Path::new("/"), "not a regular file", ""),
+        (Path::new("/dev/zero"), "not a regular file", ""),
+        (&sparse, "larger than 4194304 bytes", advice),
+        (&text, "not a component: ", advice),
+        (&empty, "not a connector: ", advice),
     ];
-    for (path, expected) in table {
+    for (path, what, advice) in table {
         let (status, line) =
             stage.error(stage.command(&format!("refresh customer-7 --component {}", path.display())), "");
         assert_eq!(status, Some(3), "{line}");
-        assert!(if expected.ends_with(' ') { line.starts_with(expected) } else { line == expected }, "{line}");
+        let expected = format!("component {}: {what}", path.display());
+        assert!(line.starts_with(&expected) && line.ends_with(advice), "{line}");
+        assert!(what.ends_with(' ') || line == format!("{expected}{advice}"), "{line}");
     }
     for (path, status, expected) in [
         (&text, 1, "not accepted: not a component: "),
@@ -115,8 +118,9 @@ fn a_component_that_is_not_the_pinned_one_is_refused() {
     let inspected = stage.json(&format!("inspect {}", xtask::component().unwrap().display()), "").remove(0);
     let (right, wrong) = (inspected["sha256"].as_str().unwrap(), "0".repeat(64));
     let refused = format!(
-        "not the pinned component: its SHA-256 is {right}, and the pinned SHA-256 is {wrong}; give the host the pinned \
-         component, or pin this one"
+        "component {}: not the pinned component: its SHA-256 is {right}, and the pinned SHA-256 is {wrong}; give \
+         the host the pinned component, or pin this one",
+        xtask::component().unwrap().display()
     );
     assert_refused(&stage, &format!("--component-sha256 {wrong}"), 3, &refused);
     let malformed = "--component-sha256 <HEX>: not a SHA-256 of 64 hexadecimal digits; see --help";
@@ -186,7 +190,7 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     let advice = "set TIKTOK_SHOP_APP_SECRET, or tenants.default.app-secret in the configuration file";
     assert_refused(&stage, &option, 2, &format!("tenant default: no app-secret; {advice}"));
     fs::write(&path, b"\xff\xfe").unwrap();
-    assert_refused(&stage, &option, 2, &format!("configuration {name}: stream did not contain valid UTF-8"));
+    assert_refused(&stage, &option, 2, &format!("configuration {name}: not UTF-8"));
     fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
     assert_refused(&stage, &option, 2, &format!("configuration {name}: longer than 1048576 bytes"));
     fs::write(&path, "").unwrap();
@@ -261,26 +265,32 @@ fn a_database_that_can_t_be_opened_is_refused() {
         log.display()
     );
     assert_refused(&stage, &address(&open), 3, &expected);
-    let expected = "storage: the database can't be opened: SQLite error 26: file is not a database";
-    assert_refused(&stage, &address(&text), 3, expected);
+    let expected = format!(
+        "storage: {}: not an SQLite database: correct the path, or restore the file from a backup",
+        text.canonicalize().unwrap().display()
+    );
+    assert_refused(&stage, &address(&text), 3, &expected);
     assert!(fs::read_to_string(&text).unwrap().starts_with("this is no database"), "the file is unchanged");
 
     let mut unreachable = stage.command("refresh customer-7");
     unreachable.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:1/db");
-    let (status, line) = stage.error(unreachable, "");
-    assert_eq!(status, Some(3));
-    assert!(line.starts_with("storage: the database can't be opened: ") && !line.contains("CANARY"), "{line}");
+    let expected = "storage: the database can't be opened: no connection to 127.0.0.1:1: Connection refused (os \
+                    error 111): check that the server runs, and correct the host and the port in the address";
+    assert_eq!(stage.error(unreachable, ""), (Some(3), expected.to_owned()));
     let mut unverified = stage.command("refresh customer-7");
     unverified.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@db.example/db?sslmode=require");
     let (status, line) = stage.error(unverified, "");
     assert_eq!(status, Some(2), "{line}");
-    assert!(line.starts_with("storage: the server is in a network, ") && !line.contains("CANARY"), "{line}");
+    assert!(
+        line.starts_with("TIKTOK_SHOP_STORAGE: the server is in a network, ") && !line.contains("CANARY"),
+        "{line}"
+    );
     let mut mistyped = stage.command("refresh customer-7");
     mistyped.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:1/db?ssl_mode=verify-full&CANARY");
     let (status, line) = stage.error(mistyped, "");
     assert_eq!(status, Some(2), "{line}");
     assert!(
-        line.starts_with("storage: the address has an unknown parameter ssl_mode (similar: ssl-mode)")
+        line.starts_with("TIKTOK_SHOP_STORAGE: the address has an unknown parameter ssl_mode (similar: ssl-mode)")
             && !line.contains("CANARY"),
         "{line}"
     );
@@ -288,8 +298,8 @@ fn a_database_that_can_t_be_opened_is_refused() {
     malformed.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:port/db");
     let (status, line) = stage.error(malformed, "");
     assert_eq!(status, Some(2), "{line}");
-    let expected =
-        "storage: not the address of a PostgreSQL database: write postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+    let expected = "TIKTOK_SHOP_STORAGE: not the address of a PostgreSQL database: write \
+                    postgres://USER:PASSWORD@HOST:PORT/DATABASE";
     assert!(line.starts_with(expected) && !line.contains("CANARY"), "{line}");
     assert_still_works(&stage);
 }

@@ -1,15 +1,23 @@
-//! Opens a TCP connection to one of several addresses, and names the reasons why there is no connection.
+//! Resolves a name, opens a TCP connection to one of its addresses, and starts TLS on a connection. Direct connections,
+//! connections to a proxy and tunnels all use these steps. Each step has a deadline of its own. Also names the reasons
+//! why there is no connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
+use hyper::rt::{Read, Write};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::Error;
 
 use super::proxy_error::ProxyFailure;
+use super::resolver::Resolver;
 
 /// The reason why there is no connection. After each of these failures, it is certain that no byte of the request was
 /// sent.
@@ -77,6 +85,48 @@ impl ConnectFailure {
     }
 }
 
+/// Opens TCP connections, only to addresses that the address check allows.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    pub(super) resolver: Arc<dyn Resolver>,
+    /// The maximum time for resolving and connecting together.
+    pub(super) timeout: Duration,
+    pub(super) is_allowed: fn(IpAddr) -> bool,
+    pub(super) port: u16,
+}
+
+impl Dialer {
+    /// Connects to a host. `host` is a name, or an IP address, which is not resolved.
+    pub(super) async fn dial(&self, host: &str) -> Result<Stream, ConnectFailure> {
+        let end = Instant::now() + self.timeout;
+        let resolved = match host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => timeout_at(end, self.resolver.resolve(host))
+                .await
+                .map_err(|_late| ConnectFailure::ResolveTimeout)?
+                .map_err(|_| ConnectFailure::Resolve)?,
+        };
+        let allowed = resolved.into_iter().filter(|ip| (self.is_allowed)(*ip));
+        let addresses: Vec<_> = allowed.map(|ip| SocketAddr::new(ip, self.port)).collect();
+        dial(&addresses, end).await
+    }
+}
+
+/// Starts TLS. The certificate of the server must prove the name `host`.
+pub(super) async fn start_tls<S: Read + Write + Unpin>(
+    connector: &TlsConnector,
+    host: &str,
+    stream: S,
+    limit: Duration,
+) -> Result<MaybeHttpsStream<S>, ConnectFailure> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectFailure::Certificate)?;
+    match timeout(limit, connector.connect(name, TokioIo::new(stream))).await {
+        Ok(Ok(stream)) => Ok(MaybeHttpsStream::Https(TokioIo::new(stream))),
+        Ok(Err(error)) => Err(handshake_failure(&error)),
+        Err(_late) => Err(ConnectFailure::TlsTimeout),
+    }
+}
+
 /// Tries the addresses one after the other, until one address accepts the connection. Each address gets an equal share
 /// of the time that is left, so an address that never answers leaves enough time for the next addresses.
 pub(super) async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectFailure> {
@@ -99,16 +149,13 @@ pub(super) async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Strea
     Err(failure)
 }
 
-/// Finds the failure in an error of `hyper-rustls`, which wraps errors of the handshake in I/O errors.
-pub(super) fn connect_failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
-    if let Some(failure) = error.downcast_ref::<ConnectFailure>() {
-        return *failure;
-    }
+/// Classifies an error of a TLS handshake. `rustls` wraps its errors in I/O errors.
+fn handshake_failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
     if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
         return ConnectFailure::Certificate;
     }
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => connect_failure(inner),
+        Some(inner) => handshake_failure(inner),
         None => ConnectFailure::Tls,
     }
 }
@@ -116,7 +163,6 @@ pub(super) fn connect_failure(error: &(dyn std::error::Error + 'static)) -> Conn
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use tokio::net::{TcpListener, TcpSocket};
 
@@ -176,9 +222,8 @@ mod tests {
     #[test]
     fn a_refused_certificate_is_distinguished_from_a_failed_handshake() {
         let certificate = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
-        assert_eq!(connect_failure(&io::Error::other(io::Error::other(certificate))), ConnectFailure::Certificate);
-        assert_eq!(connect_failure(&io::Error::other(rustls::Error::HandshakeNotComplete)), ConnectFailure::Tls);
-        assert_eq!(connect_failure(&io::Error::from(io::ErrorKind::ConnectionReset)), ConnectFailure::Tls);
-        assert_eq!(connect_failure(&io::Error::other(ConnectFailure::Refused)), ConnectFailure::Refused);
+        assert_eq!(handshake_failure(&io::Error::other(io::Error::other(certificate))), ConnectFailure::Certificate);
+        assert_eq!(handshake_failure(&io::Error::other(rustls::Error::HandshakeNotComplete)), ConnectFailure::Tls);
+        assert_eq!(handshake_failure(&io::Error::from(io::ErrorKind::ConnectionReset)), ConnectFailure::Tls);
     }
 }

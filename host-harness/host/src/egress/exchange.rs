@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::allow::Authority;
@@ -97,9 +97,14 @@ impl Client {
         let first_byte = shorter(self.deadlines.first_byte, options.first_byte_timeout);
         let between_bytes = shorter(self.deadlines.between_bytes, options.between_bytes_timeout);
 
-        let exchange =
-            async { self.send_and_read_head(with_whole_body(request).await?, connected_by, first_byte).await };
-        let result = timeout_at(end, exchange).await.unwrap_or_else(|_late| Err(Error::HttpResponseTimeout.into()));
+        let exchange = async {
+            // Nothing is sent before the whole body is read. So if the guest does not finish the body in time, the
+            // error says that nothing was sent.
+            let read = timeout_at(connected_by, with_whole_body(request)).await;
+            let request = read.map_err(|_late| Error::ConnectionTimeout)??;
+            self.send_and_read_head(request, connected_by, first_byte, end).await
+        };
+        let result: Result<_, SendError> = exchange.await;
         let elapsed = started.elapsed().as_millis();
         match &result {
             Ok(response) => {
@@ -126,13 +131,15 @@ impl Client {
         Ok(with_decoded_body(response, self.response_bytes).await?)
     }
 
-    /// Sends the request and reads the head of the response. If there was no connection yet, the error says that
-    /// nothing was sent.
+    /// Sends the request and reads the head of the response. If there was no connection yet at `connected_by`, the
+    /// error says that nothing was sent. The time `first_byte` begins when there is a connection, because only then the
+    /// request may be sent. `end` is the deadline of the whole request.
     async fn send_and_read_head(
         &self,
         mut request: Request<WasiBody>,
         connected_by: Instant,
         first_byte: Duration,
+        end: Instant,
     ) -> Result<Response<Incoming>, SendError> {
         let mut connection = capture_connection(&mut request);
         let mut response = self.connections.request(request);
@@ -145,7 +152,11 @@ impl Client {
         };
         let response = match timeout_at(connected_by, connected).await {
             Ok(Some(response)) => response,
-            Ok(None) => timeout(first_byte, response).await.map_err(|_late| Error::ConnectionReadTimeout)?,
+            Ok(None) => {
+                let first_byte_by = Instant::now() + first_byte;
+                let late = if first_byte_by < end { Error::ConnectionReadTimeout } else { Error::HttpResponseTimeout };
+                timeout_at(first_byte_by.min(end), response).await.map_err(|_late| late)?
+            }
             Err(_late) => return Err(Error::ConnectionTimeout.into()),
         };
         response.map_err(|error| {

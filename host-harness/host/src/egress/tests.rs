@@ -21,7 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks as _};
 
-use super::connect::{Connector, Dialer, Route};
+use super::connect::{Connector, Route};
+use super::dial::Dialer;
 use super::tls::production_roots;
 use super::{Authority, Client, EgressPolicy, LastProxyError, NotLoopback, Resolver};
 use crate::deadlines::Deadlines;
@@ -411,6 +412,19 @@ async fn a_request_is_sent_only_after_the_guest_has_finished_it() {
     let large = Full::new(Bytes::from(vec![b'x'; (16 << 20) + 1])).map_err(|never| match never {}).boxed_unsync();
     assert!(matches!(post(large).await.unwrap_err().code, Error::HttpRequestBodySize(Some(0x0100_0000))));
     assert!(server.heads.try_recv().is_err(), "nothing of the two requests was sent");
+}
+
+/// Nothing is sent before the body is complete, so the error must be one that says so.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_guest_does_not_finish_in_time_is_certainly_not_sent() {
+    let server = Server::start(Answer::KeepOpen(OK)).await;
+    let client = client_to(&server);
+    let (body, _unfinished) = unfinished("{}");
+    let request = Request::post(TOKEN_URL).body(body).unwrap();
+    let started = Instant::now();
+    let error = client.send(Authority::Auth, request, RequestOptions::default()).await.unwrap_err();
+    assert!(matches!(error.code, Error::ConnectionTimeout), "{:?}", error.code);
+    assert_eq!((started.elapsed().as_secs(), server.connections()), (25, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,9 +7,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
@@ -17,14 +15,12 @@ use http::{HeaderValue, Method, Request};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_rustls::MaybeHttpsStream;
-use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
-use rustls::pki_types::ServerName;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::allow::{Authority, HTTPS_PORT};
-use super::dial::{ConnectFailure, RouteStream, Stream, connect_failure, dial};
+use super::dial::{ConnectFailure, Dialer, RouteStream, start_tls};
 use super::proxy::{Proxy, Transport};
 use super::proxy_error::{Credentials, ProxyFailure};
 use super::resolver::Resolver;
@@ -39,7 +35,9 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 #[derive(Clone)]
 pub(super) struct Tunnel {
     proxy: Arc<Proxy>,
-    resolver: Arc<dyn Resolver>,
+    /// Connects to the proxy. The address of the proxy may be private, because only the embedder can choose the proxy.
+    /// A guest can't.
+    dialer: Dialer,
     deadlines: Deadlines,
     /// TLS to the proxy. `None` if the address of the proxy begins with `http://`.
     tls: Option<TlsConnector>,
@@ -55,7 +53,8 @@ impl Tunnel {
             Transport::Plain => None,
             Transport::Tls => Some(connector(proxy.roots.clone().unwrap_or_else(production_roots))?),
         };
-        Ok(Self { proxy: Arc::new(proxy), resolver, deadlines, tls })
+        let dialer = Dialer { resolver, timeout: deadlines.connect, is_allowed: |_| true, port: proxy.port };
+        Ok(Self { proxy: Arc::new(proxy), dialer, deadlines, tls })
     }
 
     /// Returns the address of the proxy, without credentials.
@@ -63,60 +62,31 @@ impl Tunnel {
         self.proxy.to_string().into()
     }
 
-    /// Returns the maximum duration of [`Self::open`].
-    pub(super) fn longest(&self) -> Duration {
-        let Deadlines { connect, tls, .. } = self.deadlines;
-        connect * 2 + if self.tls.is_some() { tls } else { Duration::ZERO }
-    }
-
     /// Connects to the proxy, and lets it open a tunnel to this server.
-    pub(super) async fn open(self, authority: Authority) -> Result<RouteStream, ProxyFailure> {
-        let stream = self.dial().await?;
+    pub(super) async fn open(&self, authority: Authority) -> Result<RouteStream, ProxyFailure> {
+        let stream = self.dialer.dial(&self.proxy.host).await.map_err(not_reached)?;
         let stream = match &self.tls {
             None => MaybeHttpsStream::Http(stream),
-            Some(connector) => self.start_tls(connector, stream).await?,
+            Some(tls) => start_tls(tls, &self.proxy.host, stream, self.deadlines.tls).await.map_err(not_reached)?,
         };
         let answer = connect(stream, authority, self.proxy.authorization.as_ref());
         timeout(self.deadlines.connect, answer).await.map_err(|_late| ProxyFailure::AnswerTimeout)?
     }
+}
 
-    /// Connects to the proxy. The address of the proxy may be private, because only the embedder can choose the proxy.
-    /// A guest can't.
-    async fn dial(&self) -> Result<Stream, ProxyFailure> {
-        let end = Instant::now() + self.deadlines.connect;
-        let Proxy { host, port, .. } = &*self.proxy;
-        let addresses = match host.parse::<IpAddr>() {
-            Ok(address) => vec![address],
-            Err(_) => timeout_at(end, self.resolver.resolve(host))
-                .await
-                .map_err(|_late| ProxyFailure::NotResolved)?
-                .map_err(|_| ProxyFailure::NotResolved)?,
-        };
-        let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect();
-        dial(&addresses, end).await.map_err(|failure| match failure {
-            ConnectFailure::NoPublicAddress => ProxyFailure::NotResolved,
-            ConnectFailure::Refused => ProxyFailure::Refused,
-            ConnectFailure::Timeout => ProxyFailure::ConnectTimeout,
-            ConnectFailure::ResolveTimeout
-            | ConnectFailure::Resolve
-            | ConnectFailure::Unreachable
-            | ConnectFailure::TlsTimeout
-            | ConnectFailure::Certificate
-            | ConnectFailure::Tls
-            | ConnectFailure::Proxy(_) => ProxyFailure::Unreachable,
-        })
-    }
-
-    /// Starts TLS to the proxy.
-    async fn start_tls(&self, connector: &TlsConnector, stream: Stream) -> Result<RouteStream, ProxyFailure> {
-        let name = ServerName::try_from(self.proxy.host.clone()).map_err(|_| ProxyFailure::Certificate)?;
-        let handshake = connector.connect(name, TokioIo::new(stream));
-        match timeout(self.deadlines.tls, handshake).await {
-            Ok(Ok(stream)) => Ok(stream.into()),
-            Ok(Err(error)) if connect_failure(&error) == ConnectFailure::Certificate => Err(ProxyFailure::Certificate),
-            Ok(Err(_)) => Err(ProxyFailure::Tls),
-            Err(_late) => Err(ProxyFailure::AnswerTimeout),
+/// Converts a failure on the way to the proxy itself.
+fn not_reached(failure: ConnectFailure) -> ProxyFailure {
+    match failure {
+        ConnectFailure::ResolveTimeout | ConnectFailure::Resolve | ConnectFailure::NoPublicAddress => {
+            ProxyFailure::NotResolved
         }
+        ConnectFailure::Timeout => ProxyFailure::ConnectTimeout,
+        ConnectFailure::Refused => ProxyFailure::Refused,
+        ConnectFailure::Unreachable => ProxyFailure::Unreachable,
+        ConnectFailure::TlsTimeout => ProxyFailure::AnswerTimeout,
+        ConnectFailure::Certificate => ProxyFailure::Certificate,
+        ConnectFailure::Tls => ProxyFailure::Tls,
+        ConnectFailure::Proxy(failure) => failure,
     }
 }
 

@@ -457,9 +457,10 @@ impl TryFrom<export::Disconnected> for Disconnected {
     fn try_from(ended: export::Disconnected) -> Result<Self, InvalidId> {
         let export::Disconnected { remaining, not_revoked } = ended;
         Ok(Self {
-            // The guest does not return this list. The host fills it in, because the host sees which connections the
-            // call finds.
+            // The guest does not return `found` and `revoked`. The host fills them in, because the host sees which
+            // connections and shops the call finds.
             found: Vec::new(),
+            revoked: Vec::new(),
             remaining: remaining.into_iter().map(Connection::try_from).collect::<Result<_, _>>()?,
             not_revoked: not_revoked.into_iter().map(NotRevoked::try_from).collect::<Result<_, _>>()?,
         })

@@ -1,15 +1,26 @@
-//! Records which connections of a customer a call has found in storage, and which shops they contain.
+//! Records which connections of a customer a call has found in storage, and in which state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::connection::ConnectionKey;
+use tiktok_shop_connector_core::record::DeadReason;
+
+use crate::connection::{Connection, ConnectionKey, ShopStanding};
 use crate::id::ShopId;
 use crate::storage::RowEntry;
 
+/// The state of a connection when a call found it.
+#[derive(Clone, Default)]
+pub(crate) struct FoundConnection {
+    /// Why the connection was dead. `None` if it was not dead, or if it has no row.
+    pub(crate) dead: Option<DeadReason>,
+    /// The shops of the connection, each with its standing.
+    pub(crate) shops: BTreeMap<ShopId, ShopStanding>,
+}
+
 /// The connections that a call has found. A clone is cheap and records into the same list.
 #[derive(Clone, Default)]
-pub(crate) struct Found(Arc<Mutex<BTreeMap<ConnectionKey, BTreeSet<ShopId>>>>);
+pub(crate) struct Found(Arc<Mutex<BTreeMap<ConnectionKey, FoundConnection>>>);
 
 impl Found {
     /// Records that the connection has a token record.
@@ -17,25 +28,27 @@ impl Found {
         self.lock().entry(key).or_default();
     }
 
-    /// Records that the connection has a row with these shops.
+    /// Records that the connection has this row.
     pub(super) fn row(&self, entry: &RowEntry) {
-        let connection = &entry.row.connection;
-        let shops = connection.shops.iter().map(|shop| shop.id.clone());
-        self.lock().entry(connection.key.clone()).or_default().extend(shops);
+        let Connection { key, status, shops, .. } = &entry.row.connection;
+        let shops = shops.iter().map(|shop| (shop.id.clone(), shop.standing)).collect();
+        self.lock().insert(key.clone(), FoundConnection { dead: status.dead(), shops });
     }
 
-    /// Returns the connections for which `is_meant` returns true, in byte order. `is_meant` gets the key of a
-    /// connection and its shops.
+    /// Returns the connections for which `is_meant` returns true. `is_meant` gets the key and the state of a
+    /// connection.
     pub(crate) fn connections(
         &self,
-        is_meant: impl Fn(&ConnectionKey, &BTreeSet<ShopId>) -> bool,
-    ) -> Vec<ConnectionKey> {
-        self.lock().iter().filter(|(key, shops)| is_meant(key, shops)).map(|(key, _)| key.clone()).collect()
+        is_meant: impl Fn(&ConnectionKey, &FoundConnection) -> bool,
+    ) -> BTreeMap<ConnectionKey, FoundConnection> {
+        let found = self.lock();
+        let meant = found.iter().filter(|(key, connection)| is_meant(key, connection));
+        meant.map(|(key, connection)| (key.clone(), connection.clone())).collect()
     }
 
     /// Takes the lock. If a thread has panicked while it held the lock, the list is still consistent, so the lock is
     /// taken anyway.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnectionKey, BTreeSet<ShopId>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnectionKey, FoundConnection>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct Imports {
     /// The revision of the row that this call last tried to write. If the storage's answer was lost, that row may be
     /// stored.
     unsettled_row: Option<Revision>,
+    /// Whether this call has written a token record. A forced refresh first writes its claim, and sends a refresh token
+    /// only after that.
+    has_written_tokens: bool,
     secrets: Secrets,
 }
 
@@ -56,7 +59,7 @@ impl Imports {
         let (token_save, row_save) = (SaveBudget::new(timeout), SaveBudget::new(timeout));
         let (last_row, unsettled_row) = (None, None);
         let storage = match scope.keys {
-            KeyUse::Optional => storage.leaving_out_missing_keys(),
+            KeyUse::Optional => storage.leaving_out_missing_keys(timeout),
             KeyUse::First | KeyUse::WhenNeeded => storage,
         };
         Self {
@@ -70,6 +73,7 @@ impl Imports {
             row_save,
             last_row,
             unsettled_row,
+            has_written_tokens: false,
             secrets,
         }
     }
@@ -154,7 +158,10 @@ impl Imports {
         })
         .await?;
         Ok(match (swapped, next) {
-            (Swapped::Done, Some(next)) => token_storage::SwapOutcome::Stored(next.revision.into()),
+            (Swapped::Done, Some(next)) => {
+                self.has_written_tokens = true;
+                token_storage::SwapOutcome::Stored(next.revision.into())
+            }
             (Swapped::Done, None) => token_storage::SwapOutcome::Deleted,
             (Swapped::Stale(entry), _) => {
                 self.secrets.learn_records(&entry);
@@ -169,13 +176,7 @@ impl Imports {
     async fn list_rows(&self, customer: String) -> Result<Vec<RowEntry>, StorageError> {
         let customer = self.customer(customer)?;
         let tenant = &self.scope.tenant;
-        let rows = async {
-            match self.scope.keys {
-                KeyUse::Optional => self.storage.list_rows_without_keys(tenant, &customer).await,
-                KeyUse::First | KeyUse::WhenNeeded => self.storage.list_rows(tenant, &customer).await,
-            }
-        };
-        let rows = run_within(self.timeout, rows).await?;
+        let rows = run_within(self.timeout, self.storage.list_rows(tenant, &customer)).await?;
         self.secrets.learn_rows(&rows);
         if let Some(found) = &self.scope.found {
             rows.iter().for_each(|entry| found.row(entry));
@@ -254,8 +255,10 @@ impl Imports {
             self.scope.act = Act::Other;
         }
         let Scope { tenant, origin, act, .. } = &self.scope;
+        // A forced refresh that has not claimed the tokens has sent nothing, so its row does not tell of a refresh.
+        let act = if *act == Act::ForcedRefresh && !self.has_written_tokens { Act::Other } else { *act };
         let (replaced, written) = (before.as_ref().map(|entry| &entry.row), next.as_ref().map(|next| &next.value));
-        let events = caused_by(replaced, written, *act, now, origin);
+        let events = caused_by(replaced, written, act, now, origin);
         self.unsettled_row = next.as_ref().map(|next| next.revision.clone());
         let storage = &self.storage;
         let budget = self.row_save.for_swap(&key, expected.as_ref());
@@ -265,7 +268,10 @@ impl Imports {
         .await?;
         Ok(match (swapped, next) {
             (Swapped::Done, Some(Next { revision, value })) => {
-                self.scope.act = Act::Other;
+                self.unsettled_row = None;
+                if act == self.scope.act {
+                    self.scope.act = Act::Other;
+                }
                 self.last_row = Some(RowEntry { revision: revision.clone(), row: value });
                 connection_storage::SwapOutcome::Stored(revision.into())
             }

@@ -10,6 +10,7 @@ use super::call_state::{CallState, link};
 use super::engine::{GuestMemories, Ticker, engine, engine_with_memories};
 use super::turns::Turns;
 use crate::build_error::BuildError;
+use crate::compiled_cache::CompiledCache;
 use crate::component::ComponentDigest;
 use crate::error::Plugin;
 use crate::limits::Limits;
@@ -22,6 +23,10 @@ pub(crate) struct Program {
     pub(super) contract: ContractPre<CallState>,
     pub(super) calls: Lane,
     pub(super) webhooks: Lane,
+    /// The places in which webhooks ask for the credentials of tenants that are not known yet. Anybody can post a
+    /// webhook with an invented tenant. Because these webhooks have places of their own, they never hold up the
+    /// webhooks of a known tenant.
+    pub(super) webhooks_of_unknown_tenants: Turns,
     _ticker: Arc<Ticker>,
 }
 
@@ -45,7 +50,7 @@ impl Lane {
 }
 
 impl Program {
-    /// Compiles and links a component. If `pinned` is not `None`, the component must have this digest. If `memories` is
+    /// Compiles and links a component, or takes its code from `cache`. If `pinned` is not `None`, the component must have this digest. If `memories` is
     /// `None`, the instances come from a pool.
     ///
     /// # Errors
@@ -53,6 +58,7 @@ impl Program {
     pub(crate) fn compile(
         bytes: Vec<u8>,
         pinned: Option<ComponentDigest>,
+        cache: Option<&CompiledCache>,
         limits: &Limits,
         memories: Option<GuestMemories>,
     ) -> Result<Self, BuildError> {
@@ -66,24 +72,34 @@ impl Program {
             Some(memories) => engine_with_memories(memories),
             None => engine(limits),
         };
-        Self::on(&engine.map_err(unavailable)?, bytes, digest, limits)
+        let engine = engine.map_err(unavailable)?;
+        let compiled = match cache {
+            Some(cache) => cache.compile(&engine, &bytes, digest),
+            None => Component::new(&engine, &bytes),
+        };
+        let compiled = compiled.map_err(|error| BuildError::NotAComponent(format!("{error:#}")))?;
+        Self::linked(&engine, &compiled, digest, limits)
     }
 
-    fn on(engine: &Engine, bytes: Vec<u8>, digest: ComponentDigest, limits: &Limits) -> Result<Self, BuildError> {
-        let compiled =
-            Component::new(engine, bytes).map_err(|error| BuildError::NotAComponent(format!("{error:#}")))?;
+    fn linked(
+        engine: &Engine,
+        compiled: &Component,
+        digest: ComponentDigest,
+        limits: &Limits,
+    ) -> Result<Self, BuildError> {
         let mut linker = Linker::new(engine);
         link(&mut linker).map_err(unavailable)?;
         let linked =
-            linker.instantiate_pre(&compiled).map_err(|error| BuildError::ImportNotOffered(format!("{error:#}")))?;
+            linker.instantiate_pre(compiled).map_err(|error| BuildError::ImportNotOffered(format!("{error:#}")))?;
         let contract = ContractPre::new(linked).map_err(|error| BuildError::NotAConnector(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| BuildError::Engine(error.to_string()))?;
         Ok(Self {
-            plugin: plugin(&compiled, engine),
+            plugin: plugin(compiled, engine),
             digest,
             contract,
             calls: Lane::new(limits, limits.concurrent_calls),
             webhooks: Lane::new(limits, limits.concurrent_webhooks),
+            webhooks_of_unknown_tenants: Turns::new(limits.share_of(limits.concurrent_webhooks), 1),
             _ticker: Arc::new(ticker),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use crate::id::{InvalidId, Revisions, TenantId};
 use crate::limits::Limits;
 use crate::randomness::Randomness;
 use crate::seal::SealedStorage;
+use crate::webhook::TIME_BEFORE_HANDLING;
 
 /// The component, and everything that its instances may use. All calls of a host share one sandbox.
 pub(crate) struct Sandbox {
@@ -85,7 +87,12 @@ impl Sandbox {
         let mut prepared = Prepared { credentials: None, wait: self.deadlines.queue };
         if scope.credentials == CredentialsUse::First {
             match self.fetch_credentials(&log, &scope, &mut prepared.wait).await {
-                Ok(fetched) => prepared.credentials = Some(fetched),
+                Ok(fetched) => {
+                    if fetched.is_ok() {
+                        self.remember_tenant(&scope.tenant);
+                    }
+                    prepared.credentials = Some(fetched);
+                }
                 Err(error) => return log.end(Err(error)),
             }
         }
@@ -95,17 +102,35 @@ impl Sandbox {
     /// Waits for the tenant's turn to ask for credentials, for at most `wait`, and then fetches the app's credentials.
     /// Subtracts the time that it waited for the turn from `wait`. The call has no instance yet, so a slow source of
     /// credentials keeps no instance busy.
+    ///
+    /// A webhook of an unknown tenant gives its place back after [`TIME_BEFORE_HANDLING`], when TikTok has got its
+    /// answer. It still waits for the credentials, so that a slow answer can make the tenant known for the next
+    /// delivery.
     pub(crate) async fn fetch_credentials(
         &self,
         log: &CallLog,
         scope: &Scope,
         wait: &mut Duration,
     ) -> Result<FetchedCredentials, CallError> {
-        let place = self.turn(&self.lane(scope).credentials, &scope.tenant, wait).await?;
+        let is_known = !scope.is_webhook() || self.storage.known_tenants().contains(&scope.tenant);
+        let (turns, hold) = if is_known {
+            (&self.lane(scope).credentials, self.deadlines.save)
+        } else {
+            (&self.program.webhooks_of_unknown_tenants, TIME_BEFORE_HANDLING)
+        };
+        let place = self.turn(turns, &scope.tenant, wait).await?;
         let fetching = fetch_credentials(&*self.credentials, &scope.tenant, self.deadlines.save);
-        let fetched = fetching.instrument(log.span()).await;
+        let mut fetching = pin!(fetching.instrument(log.span()));
+        if let Ok(fetched) = tokio::time::timeout(hold, fetching.as_mut()).await {
+            return Ok(fetched);
+        }
         drop(place);
-        Ok(fetched)
+        Ok(fetching.await)
+    }
+
+    /// Remembers that this tenant exists. The caller must have a proof that no stranger can forge.
+    pub(crate) fn remember_tenant(&self, tenant: &TenantId) {
+        self.storage.known_tenants().add(tenant);
     }
 
     /// Waits until it is the tenant's turn to take an instance, then runs `export` in a fresh instance. The call runs

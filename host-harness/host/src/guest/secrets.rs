@@ -30,7 +30,7 @@ use crate::call::CallResponse;
 use crate::connect::{Grant, StateCheck};
 use crate::connection::{Connection, ConnectionKey, PastFailure, Shop};
 use crate::credentials::AppCredentials;
-use crate::disconnect::{Disconnected, NotRevoked};
+use crate::disconnect::{Disconnected, NotRevoked, RevokedShop};
 use crate::error::Failure;
 use crate::seal::OpenToken;
 use crate::secret::Secret;
@@ -400,11 +400,20 @@ impl ClearTexts for NotRevoked {
     }
 }
 
+impl ClearTexts for RevokedShop {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { account, shop } = self;
+        see(account.as_str());
+        see(shop.as_str());
+    }
+}
+
 impl ClearTexts for Disconnected {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
-        let Self { found, remaining, not_revoked } = self;
+        let Self { found, remaining, revoked, not_revoked } = self;
         found.each_clear_text(see);
         remaining.each_clear_text(see);
+        revoked.each_clear_text(see);
         not_revoked.each_clear_text(see);
     }
 }

@@ -5,7 +5,7 @@ use super::provider::Destruction;
 use super::rotation_error::RotationError;
 use crate::events::{Cause, EventKind};
 use crate::id::TenantId;
-use crate::storage::{OnceDigest, TenantKey};
+use crate::storage::{OnceDigest, StorageError, TenantKey};
 
 /// The number of entries of each kind that are deleted at a time.
 const PAGE: usize = 500;
@@ -110,16 +110,31 @@ impl Keyring {
     }
 
     /// Destroys the host key of a tenant, if the provider has a host key for each tenant, and if the host key wraps a
-    /// data key of this database. Call this function before [`erase`](Self::erase), because the erasure deletes the data
-    /// keys. After both, the erasure is final in every copy and backup of the database.
+    /// data key of this database. Call this function before [`erase`](Self::erase), because the erasure deletes the
+    /// data keys. After both, the erasure is final in every copy and backup of the database.
+    ///
+    /// Another host may add a data key during this function, for example because a seller finishes a consent. Then the
+    /// provider may have kept its host key, because no data key named it yet, or may have made a new one. So the
+    /// function looks at the data keys again after the destruction, and repeats the destruction if it finds a new one.
+    /// If a seller finishes a consent later, the tenant begins again with a new host key.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the destruction.
     pub async fn destroy_host_key(&self, tenant: &TenantId) -> Result<Destruction, RotationError> {
-        let keys = self.storage().tenant_keys(tenant).await?;
-        let wrapped_by: Vec<_> = keys.into_iter().filter_map(|key| Some(key.wrapped?.host_key)).collect();
-        self.forget_keys(tenant);
-        Ok(self.provider().destroy(tenant, &wrapped_by).await?)
+        let mut keys = self.storage().tenant_keys(tenant).await?;
+        for _ in 0..MAX_PASSES {
+            let wrapped_by = keys.iter().filter_map(|key| Some(key.wrapped.as_ref()?.host_key.clone()));
+            let wrapped_by: Vec<_> = wrapped_by.collect();
+            self.forget_keys(tenant);
+            let destruction = self.provider().destroy(tenant, &wrapped_by).await?;
+            let after = self.storage().tenant_keys(tenant).await?;
+            if after.iter().all(|key| keys.contains(key)) {
+                return Ok(destruction);
+            }
+            keys = after;
+        }
+        let busy = || StorageError::Unavailable("other hosts keep changing the tenant's keys".to_owned());
+        Err(keys.pop().map_or_else(|| busy().into(), |newest| RotationError::Busy(newest.id)))
     }
 
     /// Erases the tenant's keys. Returns all keys of the tenant, including the keys that were already erased.

@@ -1,5 +1,7 @@
 //! Checks at the start of a program whether the host keys fit the storage: whether they open the stored data keys.
 
+use std::collections::BTreeMap;
+
 use super::keyring::{Keyring, wrapping_context};
 use super::provider::KeyError;
 use crate::id::{HostKeyId, KeyId, TenantId};
@@ -9,7 +11,7 @@ use crate::storage::{StorageError, TenantKey};
 const PAGE: usize = 20;
 
 /// The result of [`Keyring::check_host_keys`]: the host keys that wrap the checked data keys, and for each host key
-/// whether it opened a data key.
+/// whether it opened a data key. Both lists are in the byte order of the ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostKeyCheck {
     /// The host keys that opened a data key.
@@ -46,67 +48,113 @@ impl HostKeyCheck {
     }
 }
 
+/// What the check has found out so far: for each host key, whether it opened a data key.
+#[derive(Default)]
+struct Findings(BTreeMap<HostKeyId, Result<(), KeyError>>);
+
+impl Findings {
+    fn has_usable(&self) -> bool {
+        self.0.values().any(Result::is_ok)
+    }
+
+    fn has_unavailable(&self) -> bool {
+        self.0.values().any(|found| matches!(found, Err(KeyError::Unavailable { .. })))
+    }
+
+    /// Returns whether another data key of this host key must be tried. One damaged data key says nothing about its
+    /// host key. But a host key that is not here opens no data key.
+    fn needs_trial(&self, host_key: &HostKeyId) -> bool {
+        !matches!(self.0.get(host_key), Some(Ok(()) | Err(KeyError::Unknown(_))))
+    }
+
+    fn into_check(self) -> HostKeyCheck {
+        let mut check = HostKeyCheck::default();
+        for (host_key, found) in self.0 {
+            match found {
+                Ok(()) => check.usable.push(host_key),
+                Err(error) => check.unusable.push((host_key, error)),
+            }
+        }
+        check
+    }
+}
+
 impl Keyring {
-    /// Checks whether the host keys open the stored data keys. Call this function at the start of a host, before its
-    /// first call.
+    /// Checks whether the host keys open the stored data keys of these tenants. Call this function at the start of a
+    /// host, before its first call. If the host works with all tenants, call
+    /// [`check_host_keys_of_all`](Self::check_host_keys_of_all) instead.
     ///
-    /// The check unwraps data keys until each host key that it finds has opened one. First it reads the data keys of `tenants`, which
-    /// costs one read of the storage for each tenant. Pass the tenant that is about to be used, or some tenants of the
-    /// fleet. Only if none of these tenants has a data key, the check reads the data keys of all tenants in pages of 20
-    /// data keys, until it finds a data key that opens. So with the right host keys it reads one page, even if there
-    /// are many tenants. The storage counts the records of each data key in a page, so a page of tenants with a million
-    /// records takes a moment. A key service has a host key for each tenant. So the check asks the key service once for
-    /// each tenant whose data keys it reads. The check ends when a host key is unavailable, so that it does not wait
+    /// The check unwraps data keys until each host key that it finds has opened one. It reads the data keys of
+    /// `tenants`, which costs one read of the storage for each tenant. If none of these tenants has a data key, the
+    /// check reads the data keys of all tenants in pages of 20 data keys, until it finds a data key that opens. So with
+    /// the right host keys it reads one page, even if there are many tenants. The storage counts the records of each
+    /// data key in a page, so a page of tenants with a million records takes a moment. If each tenant has a host key of
+    /// its own, as in a key service, the check reads the data keys of `tenants` only, because the host keys of other
+    /// tenants say nothing about these tenants. The check ends when a host key is unavailable, so that it does not wait
     /// for the service again and again. The check caches nothing.
     ///
     /// # Errors
     /// The storage did not answer.
     pub async fn check_host_keys(&self, tenants: &[TenantId]) -> Result<HostKeyCheck, StorageError> {
-        let mut check = HostKeyCheck::default();
+        let mut findings = Findings::default();
+        self.check_keys_of(tenants, &mut findings).await?;
+        if findings.0.is_empty() && !self.provider().has_key_per_tenant() {
+            self.check_all_keys(&mut findings).await?;
+        }
+        Ok(findings.into_check())
+    }
+
+    /// Checks the host keys of a host that works with all tenants, for example for a sweep. The check first reads the
+    /// data keys of `first`, for example of some tenants whose apps are configured. If none of these data keys opens,
+    /// the check reads the data keys of all tenants in pages, until one opens. So the broken key of one tenant does not
+    /// keep the host from its other tenants: [`HostKeyCheck::fits_nothing`] is true only if no stored data key opens.
+    ///
+    /// With the right host keys, this check costs as much as [`check_host_keys`](Self::check_host_keys). If no data key
+    /// opens, and if each tenant has a host key of its own, the check asks the provider for every tenant.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn check_host_keys_of_all(&self, first: &[TenantId]) -> Result<HostKeyCheck, StorageError> {
+        let mut findings = Findings::default();
+        self.check_keys_of(first, &mut findings).await?;
+        if !findings.has_usable() && !findings.has_unavailable() {
+            self.check_all_keys(&mut findings).await?;
+        }
+        Ok(findings.into_check())
+    }
+
+    async fn check_keys_of(&self, tenants: &[TenantId], findings: &mut Findings) -> Result<(), StorageError> {
         for tenant in tenants {
             let keys = self.storage().tenant_keys(tenant).await?;
-            self.check_keys(keys.into_iter().map(|key| (tenant.clone(), key)), &mut check).await;
+            self.check_keys(keys.into_iter().map(|key| (tenant.clone(), key)), findings).await;
         }
-        if !check.found_no_data_key() || self.provider().has_key_per_tenant() {
-            return Ok(check);
-        }
+        Ok(())
+    }
+
+    /// Checks the data keys of all tenants, page by page, until one opens or the provider is unavailable.
+    async fn check_all_keys(&self, findings: &mut Findings) -> Result<(), StorageError> {
         let mut last: Option<(TenantId, KeyId)> = None;
         loop {
             let after = last.as_ref().map(|(tenant, key)| (tenant, key));
             let page = self.storage().key_uses(after, PAGE).await?;
-            let Some(newest) = page.last() else { return Ok(check) };
+            let Some(newest) = page.last() else { return Ok(()) };
             last = Some((newest.tenant.clone(), newest.key.id.clone()));
-            self.check_keys(page.into_iter().map(|found| (found.tenant, found.key)), &mut check).await;
-            if !check.usable.is_empty() || check.unavailable().is_some() {
-                return Ok(check);
+            self.check_keys(page.into_iter().map(|found| (found.tenant, found.key)), findings).await;
+            if findings.has_usable() || findings.has_unavailable() {
+                return Ok(());
             }
         }
     }
 
-    /// Unwraps these data keys, until each host key has opened one. One damaged data key says nothing about its host key,
-    /// so further data keys of the host key are tried.
-    async fn check_keys(&self, keys: impl Iterator<Item = (TenantId, TenantKey)>, check: &mut HostKeyCheck) {
+    /// Unwraps these data keys, until each host key has opened one or the provider is unavailable.
+    async fn check_keys(&self, keys: impl Iterator<Item = (TenantId, TenantKey)>, findings: &mut Findings) {
         for (tenant, TenantKey { id, wrapped }) in keys {
-            let Some(wrapped) = wrapped else { continue };
-            let host_key = wrapped.host_key.clone();
-            let known = check.unusable.iter().position(|(known, _)| *known == host_key);
-            let is_unknown = known.is_some_and(|at| matches!(check.unusable.get(at), Some((_, KeyError::Unknown(_)))));
-            if check.usable.contains(&host_key) || is_unknown {
-                continue;
-            }
-            if check.unavailable().is_some() {
+            let Some(wrapped) = wrapped.filter(|wrapped| findings.needs_trial(&wrapped.host_key)) else { continue };
+            if findings.has_unavailable() {
                 return;
             }
-            match self.provider().unwrap(&tenant, &wrapped, &wrapping_context(&tenant, &id)).await {
-                Ok(_) => {
-                    if let Some(at) = known {
-                        check.unusable.remove(at);
-                    }
-                    check.usable.push(host_key);
-                }
-                Err(_) if known.is_some() => {}
-                Err(error) => check.unusable.push((host_key, error)),
-            }
+            let unwrapped = self.provider().unwrap(&tenant, &wrapped, &wrapping_context(&tenant, &id)).await;
+            findings.0.insert(wrapped.host_key, unwrapped.map(drop));
         }
     }
 }
@@ -233,6 +281,72 @@ mod tests {
             assert!(!check.fits_nothing() && check.nothing_available().is_some(), "{check:?}");
             assert_eq!(away.0.load(Ordering::Relaxed), asked);
         }
+    }
+
+    /// A sweep works with all tenants. The broken key of one tenant must not stop it.
+    #[tokio::test]
+    async fn the_broken_keys_of_some_tenants_do_not_stop_a_host_that_works_with_all() {
+        let many: Vec<_> = (0..25).map(|number| format!("broken{number:02}")).collect();
+        let broken: Vec<TenantId> = many.iter().map(|tenant| tenant.parse().unwrap()).collect();
+        let lost = many.iter().map(|tenant| (tenant.as_str(), "lost"));
+        let storage = storage(&lost.chain([("fine", "here")]).collect::<Vec<_>>()).await;
+        let missing: HostKeyId = "lost".parse().unwrap();
+        let missing = [(missing.clone(), KeyError::Unknown(missing))];
+
+        let check = keyring(&storage, &["here"]).check_host_keys_of_all(&broken).await.unwrap();
+        assert_eq!((ids(&check.usable), check.fits_nothing()), (vec!["here"], false));
+        assert_eq!(check.unusable, missing);
+        let check = keyring(&storage, &["another"]).check_host_keys_of_all(&broken).await.unwrap();
+        assert_eq!((ids(&check.usable), check.fits_nothing()), (vec![], true));
+        let check = keyring(&storage, &["here"]).check_host_keys(&broken).await.unwrap();
+        assert_eq!((check.fits_nothing(), &*check.unusable), (true, &missing[..]), "these tenants alone decide");
+    }
+
+    /// A provider that has a host key for each tenant. It has lost the host key of the tenant `broken`.
+    struct PerTenant(Arc<HostKeys>);
+
+    #[async_trait]
+    impl KeyProvider for PerTenant {
+        async fn current(&self) -> Result<HostKeyId, KeyError> {
+            self.0.current().await
+        }
+
+        async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+            let WrappedKey { bytes, .. } = self.0.wrap(tenant, key, context).await?;
+            Ok(WrappedKey { host_key: tenant.as_str().parse().unwrap(), bytes })
+        }
+
+        async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+            if tenant.as_str() == "broken" {
+                return Err(KeyError::Unknown(wrapped.host_key.clone()));
+            }
+            let wrapped = WrappedKey { host_key: self.0.current().await?, bytes: wrapped.bytes.clone() };
+            self.0.unwrap(tenant, &wrapped, context).await
+        }
+
+        fn has_key_per_tenant(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn with_a_host_key_for_each_tenant_one_lost_host_key_stops_only_its_own_tenant() {
+        let storage = storage(&[]).await;
+        let provider = Arc::new(PerTenant(host_keys(&["service"])));
+        let ring = Keyring::new(Arc::clone(&storage), provider, Arc::new(SystemRandomness));
+        let tenant = |id: &str| id.parse::<TenantId>().unwrap();
+        // The storage gets the data key of `broken` directly, because a provider that has lost the key adds none.
+        let wrapped = WrappedKey { host_key: "broken".parse().unwrap(), bytes: b"lost".to_vec() };
+        let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
+        assert!(storage.add_key(&tenant("broken"), None, &key).await.unwrap());
+        ring.ensure_key(&tenant("fine")).await.unwrap();
+
+        let check = ring.check_host_keys_of_all(&[tenant("broken")]).await.unwrap();
+        assert_eq!((ids(&check.usable), check.fits_nothing()), (vec!["fine"], false));
+        let check = ring.check_host_keys(&[tenant("broken")]).await.unwrap();
+        assert!(check.usable.is_empty() && check.fits_nothing(), "{check:?}");
+        let check = ring.check_host_keys(&[tenant("new")]).await.unwrap();
+        assert!(check.found_no_data_key(), "the keys of other tenants say nothing about a new tenant: {check:?}");
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ pub enum KeyFileError {
         /// The reason why the keys are invalid.
         source: InvalidHostKeys,
     },
-    /// The file contains no key with this id, so this key can't become the current key.
+    /// The file contains no key with this id, so this key can't become the current key, and can't be retired.
     #[error("there is no host key {0}")]
     NoSuchKey(HostKeyId),
     /// The key with this id is already the current key.
@@ -121,7 +121,7 @@ impl KeyFile {
     /// Creates the file with one new key, if the file does not exist. Returns true if it has created the file.
     fn write_first(&self) -> Result<bool, KeyFileError> {
         let keys = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
-        Ok(private_file::create(&self.path, &lines(&keys))?)
+        Ok(private_file::create(&self.path, lines(&keys))?)
     }
 
     /// Returns the path of the file.

@@ -10,7 +10,8 @@ use crate::id::{HostKeyId, TenantId};
 use crate::storage::WrappedKey;
 
 /// Two providers of host keys. The current provider wraps new data keys. The earlier provider only unwraps the data
-/// keys whose host keys the current provider does not know.
+/// keys whose host keys the current provider does not know. So the two providers must not use the same id for two host
+/// keys: two key services need different prefixes.
 ///
 /// After [`Keyring::rotate`](super::Keyring::rotate), the current provider wraps every data key. Then the earlier
 /// provider is needed only for older copies of the database.
@@ -54,8 +55,23 @@ impl KeyProvider for KeySuccession {
         }
     }
 
+    /// Destroys the tenant's host key in both providers, because older copies of the database contain data keys that
+    /// the host key of the earlier provider wraps. If a provider has the same host keys for all tenants, it destroys
+    /// none.
     async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
-        self.current.destroy(tenant, wrapped_by).await
+        use Destruction::{Destroyed, NotAllowed, NotPossible};
+
+        let current = self.current.destroy(tenant, wrapped_by).await?;
+        let earlier = self.earlier.destroy(tenant, wrapped_by).await?;
+        Ok(match (current, earlier) {
+            (NotAllowed { key, next }, NotAllowed { key: earlier_key, next: earlier_next }) => {
+                NotAllowed { key: format!("{key} or {earlier_key}"), next: format!("{next}; {earlier_next}") }
+            }
+            (not_allowed @ NotAllowed { .. }, Destroyed | NotPossible)
+            | (Destroyed | NotPossible, not_allowed @ NotAllowed { .. }) => not_allowed,
+            (Destroyed, Destroyed | NotPossible) | (NotPossible, Destroyed) => Destroyed,
+            (NotPossible, NotPossible) => NotPossible,
+        })
     }
 
     fn has_key_per_tenant(&self) -> bool {

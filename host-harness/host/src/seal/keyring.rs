@@ -20,9 +20,10 @@ use crate::randomness::Randomness;
 use crate::secret::Secret;
 use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey, WrappedKey};
 
-/// How long a cached key may be used to decrypt values. After this time, the host reads the tenant's keys again, to
-/// notice an erasure.
-const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
+/// How long a call may begin with cached keys, and how long a cached key may be used to decrypt values. After this
+/// time, the host reads the tenant's keys again, to notice an erasure or a new key. [`Keyring::GRACE`] includes this
+/// time.
+pub(super) const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
 /// How long an unwrapped key is used before the host asks the provider again whether it still unwraps the key. So the
 /// host notices if a host key was deleted in a key service, or if the host may no longer use the host key.
 const RECHECK: Duration = Duration::from_secs(5 * 60);
@@ -114,6 +115,12 @@ impl Use {
 }
 
 impl CachedKeys {
+    /// Returns whether a use may rely on the list of keys without reading it again. A call that has begun seals with
+    /// the key that it has, so that its save does not need one more read. [`Keyring::GRACE`] is long enough for this.
+    fn is_fresh(&self, purpose: Use) -> bool {
+        purpose == Use::Seal || self.read_at.elapsed() < MAX_CACHE_AGE
+    }
+
     fn newest(&self, purpose: Use) -> Option<(KeyId, Arc<DataKey>)> {
         let id = &self.keys.last()?.id;
         Some((id.clone(), self.unwrapped.get(id)?.confirmed(purpose)?))
@@ -289,15 +296,24 @@ impl Keyring {
         decrypt(&key, &place.associated_data(sealed.key()), sealed.bytes()).ok_or_else(|| does_not_open(sealed.key()))
     }
 
-    /// Returns the tenant's newest key. Adds a key if the tenant has no key or if its newest key is erased. Another
-    /// host may have removed or erased a cached key. The storage then answers the write with [`StorageError::KeyGone`],
-    /// and the caller must seal the value again.
+    /// Returns the tenant's newest key. Adds a key if the tenant has no key or if its newest key is erased. A call that
+    /// begins reads the keys again after [`MAX_CACHE_AGE`], unless the storage is unavailable. Another host may have
+    /// removed or erased a cached key. The storage then answers the write with [`StorageError::KeyGone`], and the
+    /// caller must seal the value again.
     async fn sealing_key(&self, tenant: &TenantId, purpose: Use) -> Result<(KeyId, Arc<DataKey>), StorageError> {
-        if let Some(newest) = self.lock().get(tenant).and_then(|known| known.newest(purpose)) {
-            return Ok(newest);
+        let (is_fresh, cached) = match self.lock().get(tenant) {
+            Some(known) => (known.is_fresh(purpose), known.newest(purpose)),
+            None => (false, None),
+        };
+        if let (true, Some(newest)) = (is_fresh, &cached) {
+            return Ok(newest.clone());
         }
         for _ in 0..MAX_ATTEMPTS {
-            let keys = self.load_keys(tenant).await?;
+            let keys = match (self.load_keys(tenant).await, &cached) {
+                (Ok(keys), _) => keys,
+                (Err(StorageError::Unavailable(_)), Some(newest)) => return Ok(newest.clone()),
+                (Err(error), _) => return Err(error),
+            };
             match keys.last() {
                 Some(newest) if newest.wrapped.is_some() => {
                     let key = self.unwrap_for(purpose, tenant, newest).await?;
@@ -322,8 +338,7 @@ impl Keyring {
         let (confirmed, cached) = match self.lock().get(tenant) {
             Some(known) => {
                 let key = known.unwrapped.get(id);
-                let is_fresh = known.read_at.elapsed() < MAX_CACHE_AGE;
-                let confirmed = key.filter(|_| is_fresh).and_then(|key| key.confirmed(purpose));
+                let confirmed = key.filter(|_| known.is_fresh(Use::Open)).and_then(|key| key.confirmed(purpose));
                 (confirmed, key.and_then(|key| key.in_outage(purpose)))
             }
             None => (None, None),
@@ -336,11 +351,9 @@ impl Keyring {
             (Err(StorageError::Unavailable(_)), Some(key)) => return Ok(key),
             (Err(error), _) => return Err(error),
         };
-        let gone = |why| StorageError::Refused(format!("key-unavailable({id}): {why}"));
         match keys.iter().find(|key| key.id == *id) {
-            Some(key) if key.wrapped.is_some() => self.unwrap_for(purpose, tenant, key).await,
-            Some(_) => Err(gone("the tenant's key of that name has been erased")),
-            None => Err(gone("the tenant has no key of that name")),
+            Some(key) => self.unwrap_for(purpose, tenant, key).await,
+            None => Err(DataKeyGone::Absent(id.clone()).into()),
         }
     }
 
@@ -399,8 +412,7 @@ impl Keyring {
         if let Some(key) = confirmed {
             return Ok(key);
         }
-        let gone = || StorageError::Refused(format!("key-unavailable({}): it has been erased", key.id));
-        let wrapped = key.wrapped.as_ref().ok_or_else(gone)?;
+        let wrapped = key.wrapped.as_ref().ok_or_else(|| DataKeyGone::Erased(key.id.clone()))?;
         match (self.ask_to_unwrap(tenant, &key.id, wrapped).await, cached) {
             (Ok(key), _) => Ok(key),
             (Err(KeyError::Unavailable { .. }), Some(cached)) => {
@@ -493,6 +505,21 @@ impl Keyring {
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keyring").finish_non_exhaustive()
+    }
+}
+
+/// Why a tenant's data key can't be used although the storage has answered. [`KeyError`] says the same of a host key.
+#[derive(Debug, thiserror::Error)]
+enum DataKeyGone {
+    #[error("key-unavailable({0}): the tenant has no key of that name")]
+    Absent(KeyId),
+    #[error("key-unavailable({0}): the tenant's key of that name has been erased")]
+    Erased(KeyId),
+}
+
+impl From<DataKeyGone> for StorageError {
+    fn from(gone: DataKeyGone) -> Self {
+        Self::Refused(gone.to_string())
     }
 }
 

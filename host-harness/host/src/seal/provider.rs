@@ -51,7 +51,8 @@ pub trait KeyProvider: Send + Sync {
     /// Afterwards nobody can unwrap a data key of the tenant, not even in a copy or a backup of the database.
     ///
     /// `wrapped_by` has the ids of the host keys that wrap the tenant's data keys in this database. If none of them is
-    /// the tenant's key of this provider, the key may belong to another database, and the provider must keep it.
+    /// the tenant's key of this provider, the key may belong to another database, and the provider must keep it. If the
+    /// provider has no key of the tenant at all, the result is [`Destruction::Destroyed`].
     ///
     /// # Errors
     /// See [`KeyError`]. If the call is repeated after an error, it finishes the destruction.
@@ -70,7 +71,7 @@ pub trait KeyProvider: Send + Sync {
 /// The result of [`KeyProvider::destroy`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destruction {
-    /// The provider has no host key of this tenant any more.
+    /// The provider has no host key of this tenant any more, or has never had one.
     Destroyed,
     /// The provider may not destroy the host key, or must keep it because it may belong to another database. Somebody
     /// else must decide.
@@ -122,7 +123,8 @@ pub struct HostKeys {
     randomness: Arc<dyn Randomness>,
 }
 
-/// The reason why a list of host keys is invalid. It contains the position of the wrong entry and never its text.
+/// The reason why a list of host keys is invalid. It names the wrong entry by its position or its id, and
+/// never contains a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHostKeys {
     /// The list is empty.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::key_file::KeyFile;
+use super::key_file::{KeyFile, KeyFileError};
 use super::keyring::Keyring;
 use super::rotation_error::RotationError;
 use crate::events::{Cause, EventKind};
@@ -24,7 +24,7 @@ impl Keyring {
             return Err(RotationError::Current(host_key.clone()));
         }
         let Some((_, key)) = keys.expose().find(|(id, _)| *id == host_key) else {
-            return Err(RotationError::NoSuchKey(host_key.clone()));
+            return Err(KeyFileError::NoSuchKey(host_key.clone()).into());
         };
         self.check_unused(host_key).await?;
         if !file.remove(host_key)? {

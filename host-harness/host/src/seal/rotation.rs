@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 
-use super::keyring::{Keyring, Use, wrapping_context};
+use super::keyring::{Keyring, MAX_CACHE_AGE, Use, wrapping_context};
 use super::place::Place;
 use super::rotation_error::RotationError;
 use crate::connection::ConnectionKey;
@@ -50,10 +50,15 @@ pub enum RotationStep {
 }
 
 impl Keyring {
-    /// How long an old data key is still needed after a new one was added: 120 seconds. A claim also lasts 120 seconds,
-    /// and in this time a refresh sends its request and saves the new tokens. After this time, every host that began a
-    /// refresh with the old key has saved the tokens, and every host has read its keys again.
-    pub const GRACE: Duration = CLAIM_LIFE;
+    /// How long an old data key is still needed after a new one was added: 180 seconds. A call may begin with keys that
+    /// its host read 60 seconds ago, for example because a new connection has no record yet that names the new key.
+    /// After that, the call's claim lasts 120 seconds, and in this time the call sends its request and saves the new
+    /// tokens. So after 180 seconds, every call that began with the old key has saved its tokens.
+    ///
+    /// A call that takes even longer loses nothing, either. The storage refuses a value that is sealed with a removed
+    /// key, and the host seals the value again with the newest key. But for this the host may have to ask the provider,
+    /// which may be unavailable at that moment.
+    pub const GRACE: Duration = CLAIM_LIFE.saturating_add(MAX_CACHE_AGE);
 
     /// Moves every tenant to the current host key. Gives each tenant a new data key, and seals all records of the
     /// tenant again with this data key. Then waits for `grace`, so that writes that are under way finish, and removes

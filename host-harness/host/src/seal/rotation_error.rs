@@ -13,7 +13,7 @@ pub enum RotationError {
     /// A host key could not be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The file of host keys can't be used.
+    /// The file of host keys can't be used, or contains no host key with this id.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     /// The storage did not answer, or refused the operation.
@@ -23,9 +23,6 @@ pub enum RotationError {
     /// one, and rotate.
     #[error("host key {0} is the current one: promote another host key and rotate first")]
     Current(HostKeyId),
-    /// There is no host key with this id.
-    #[error("there is no host key {0}")]
-    NoSuchKey(HostKeyId),
     /// The host key still wraps data keys. Without this host key, the records that are sealed with these data keys
     /// could not be decrypted. Rotate first.
     #[error("host key {key} is in use: it wraps {keys} data keys with {records} records; rotate first")]

@@ -1,7 +1,9 @@
 //! The storage as a call sees it: seals (encrypts) every value that the call writes, and opens (decrypts) every value
 //! that the call reads.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -9,8 +11,11 @@ use zeroize::Zeroizing;
 use super::keyring::{Keyring, Use};
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::events::NewEvent;
-use crate::id::{CustomerId, Revision, TenantId};
-use crate::storage::{HostStorage, Next, Row, RowEntry, RowFilter, StorageError, Swapped, TokenEntry, TokenWrite};
+use crate::id::{CustomerId, KeyId, Revision, TenantId};
+use crate::known_tenants::KnownTenants;
+use crate::storage::{
+    HostStorage, Next, Row, RowEntry, RowFilter, StorageError, Swapped, TokenEntry, TokenWrite, run_within,
+};
 
 /// The maximum number of times that one value is sealed. A value is sealed again if its key was removed before the
 /// value was written.
@@ -22,16 +27,44 @@ pub(crate) struct SealedStorage {
     storage: Arc<dyn HostStorage>,
     keyring: Arc<Keyring>,
     missing_key: MissingKey,
+    known_tenants: KnownTenants,
 }
 
 /// Says how a read treats a value whose key is not available now.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 enum MissingKey {
     /// The read fails.
     Fails,
     /// The read returns an empty token record, or a row without ciphers. The guest can't decode an empty record, but it
     /// can delete it.
-    LeavesOut,
+    LeavesOut(Arc<LeftOut>),
+}
+
+/// The keys that one call has tried to get without success. The call asks for none of them again. Otherwise a call with
+/// many connections would wait for a slow key service once for each of them.
+struct LeftOut {
+    /// How long the call waits for a key.
+    wait: Duration,
+    /// Whether the provider or the storage failed to answer once. The call then asks for no further key.
+    no_answer: AtomicBool,
+    /// The keys that can't be used, although the provider and the storage answer.
+    refused: Mutex<BTreeSet<KeyId>>,
+}
+
+impl LeftOut {
+    fn contains(&self, key: &KeyId) -> bool {
+        self.no_answer.load(Ordering::Relaxed)
+            || self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    fn record(&self, key: &KeyId, error: &StorageError) {
+        match error {
+            StorageError::Unavailable(_) => self.no_answer.store(true, Ordering::Relaxed),
+            StorageError::Refused(_) | StorageError::KeyGone => {
+                self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+            }
+        }
+    }
 }
 
 /// A decrypted token record.
@@ -55,13 +88,17 @@ impl std::fmt::Debug for OpenToken {
 
 impl SealedStorage {
     pub(crate) fn new(storage: Arc<dyn HostStorage>, keyring: Arc<Keyring>) -> Self {
-        Self { storage, keyring, missing_key: MissingKey::Fails }
+        Self { storage, keyring, missing_key: MissingKey::Fails, known_tenants: KnownTenants::default() }
     }
 
-    /// Returns this storage for a call that only lists or deletes connections. If the tenant's keys are not available,
-    /// reads from the returned storage leave the sealed values out.
-    pub(crate) fn leaving_out_missing_keys(mut self) -> Self {
-        self.missing_key = MissingKey::LeavesOut;
+    /// Returns this storage for one call that only lists or deletes connections of one tenant. If the tenant's keys are
+    /// not available, reads from the returned storage leave the sealed values out. The call asks for each key at most
+    /// once. `timeout` is the time for one read or save. The call waits for a key for nine tenths of this time, so that
+    /// time for the storage is left. The nine tenths are longer than a [key service](super::KeyProvider) needs to
+    /// report that it is unavailable, and after such a report the keyring still uses a cached key.
+    pub(crate) fn leaving_out_missing_keys(mut self, timeout: Duration) -> Self {
+        let (no_answer, refused) = (AtomicBool::new(false), Mutex::default());
+        self.missing_key = MissingKey::LeavesOut(Arc::new(LeftOut { wait: timeout / 10 * 9, no_answer, refused }));
         self
     }
 
@@ -72,6 +109,11 @@ impl SealedStorage {
 
     pub(crate) fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// Returns the tenants that this host knows. This storage adds the tenant of every record that it reads.
+    pub(crate) fn known_tenants(&self) -> &KnownTenants {
+        &self.known_tenants
     }
 
     pub(crate) async fn load_token(
@@ -90,8 +132,7 @@ impl SealedStorage {
         expected: Option<&Revision>,
         next: Option<&Next<OpenWrite>>,
     ) -> Result<Swapped<OpenToken>, StorageError> {
-        let mut attempts = 0;
-        loop {
+        let swapped = self.seal_and_swap(tenant, move || async move {
             let sealed = match next {
                 Some(Next { revision, value }) => {
                     let sealed = self.keyring.seal_token(tenant, key, revision, &value.value).await?;
@@ -100,19 +141,34 @@ impl SealedStorage {
                 }
                 None => None,
             };
-            attempts += 1;
-            match self.storage.swap_token(tenant, key, expected, sealed.as_ref()).await {
-                Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => {
+            self.storage.swap_token(tenant, key, expected, sealed.as_ref()).await
+        });
+        match swapped.await? {
+            Swapped::Stale(entry) => Ok(Swapped::Stale(self.open_token(Use::Seal, tenant, key, entry).await?)),
+            Swapped::Done => Ok(Swapped::Done),
+        }
+    }
+
+    /// Runs a swap, which seals its value before it writes the value. If the value's key was removed before the write,
+    /// repeats both with another key.
+    async fn seal_and_swap<T, F>(
+        &self,
+        tenant: &TenantId,
+        seal_and_swap: impl Fn() -> F,
+    ) -> Result<Swapped<T>, StorageError>
+    where
+        F: Future<Output = Result<Swapped<T>, StorageError>>,
+    {
+        for _ in 1..MAX_ATTEMPTS {
+            match seal_and_swap().await {
+                Err(StorageError::KeyGone) => {
                     // Drops only the keys that are gone, so that the save need not ask for the others again.
                     self.keyring.load_keys(tenant).await?;
                 }
-                Ok(Swapped::Stale(entry)) => {
-                    return Ok(Swapped::Stale(self.open_token(Use::Seal, tenant, key, entry).await?));
-                }
-                Ok(Swapped::Done) => return Ok(Swapped::Done),
-                Err(error) => return Err(error),
+                settled => return settled,
             }
         }
+        seal_and_swap().await
     }
 
     pub(crate) async fn list_rows(
@@ -120,56 +176,17 @@ impl SealedStorage {
         tenant: &TenantId,
         customer: &CustomerId,
     ) -> Result<Vec<RowEntry>, StorageError> {
-        let mut rows = Vec::new();
-        for entry in self.storage.list_rows(tenant, customer).await? {
-            rows.push(self.open_row(Use::Open, tenant, entry).await?);
-        }
-        Ok(rows)
+        self.open_rows(tenant, self.storage.list_rows(tenant, customer).await?).await
     }
 
-    /// Lists a customer's rows even if the tenant's keys are unavailable. A row whose ciphers can't be decrypted now is
-    /// returned without ciphers, so that the caller can still see the state of the connection.
-    pub(crate) async fn list_rows_without_keys(
-        &self,
-        tenant: &TenantId,
-        customer: &CustomerId,
-    ) -> Result<Vec<RowEntry>, StorageError> {
-        let entries = self.storage.list_rows(tenant, customer).await?;
-        Ok(self.open_rows_without_keys(tenant, entries).await)
-    }
-
-    /// Lists a page of a tenant's rows, even if the tenant's keys are unavailable. A row whose ciphers can't be
-    /// decrypted is returned without ciphers, as in [`list_rows_without_keys`](Self::list_rows_without_keys).
-    pub(crate) async fn tenant_rows_without_keys(
+    pub(crate) async fn tenant_rows(
         &self,
         tenant: &TenantId,
         filter: &RowFilter,
         after: Option<&ConnectionKey>,
         limit: usize,
     ) -> Result<Vec<RowEntry>, StorageError> {
-        let entries = self.storage.tenant_rows(tenant, filter, after, limit).await?;
-        Ok(self.open_rows_without_keys(tenant, entries).await)
-    }
-
-    async fn open_rows_without_keys(&self, tenant: &TenantId, entries: Vec<RowEntry>) -> Vec<RowEntry> {
-        let mut rows = Vec::new();
-        for entry in entries {
-            rows.push(self.open_row_if_possible(tenant, entry).await);
-        }
-        rows
-    }
-
-    /// Opens a row. If its ciphers can't be decrypted now, returns the row without ciphers.
-    async fn open_row_if_possible(&self, tenant: &TenantId, entry: RowEntry) -> RowEntry {
-        let mut without = entry.clone();
-        match self.open_row(Use::Open, tenant, entry).await {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::warn!(%error, "a connection is read without the ciphers of its shops");
-                without.row.ciphers = None;
-                without
-            }
-        }
+        self.open_rows(tenant, self.storage.tenant_rows(tenant, filter, after, limit).await?).await
     }
 
     pub(crate) async fn load_row(
@@ -178,9 +195,6 @@ impl SealedStorage {
         key: &ConnectionKey,
     ) -> Result<Option<RowEntry>, StorageError> {
         match self.storage.load_row(tenant, key).await? {
-            Some(entry) if self.missing_key == MissingKey::LeavesOut => {
-                Ok(Some(self.open_row_if_possible(tenant, entry).await))
-            }
             Some(entry) => Ok(Some(self.open_row(Use::Open, tenant, entry).await?)),
             None => Ok(None),
         }
@@ -194,8 +208,7 @@ impl SealedStorage {
         next: Option<&Next<Row>>,
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
-        let mut attempts = 0;
-        loop {
+        let swapped = self.seal_and_swap(tenant, move || async move {
             let sealed = match next {
                 Some(Next { revision, value }) => {
                     let value = self.keyring.seal_row(tenant, revision, value.clone()).await?;
@@ -203,20 +216,28 @@ impl SealedStorage {
                 }
                 None => None,
             };
-            attempts += 1;
-            match self.storage.swap_row(tenant, key, expected, sealed.as_ref(), events).await {
-                Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => {
-                    // Drops only the keys that are gone, so that the save need not ask for the others again.
-                    self.keyring.load_keys(tenant).await?;
-                }
-                Ok(Swapped::Stale(Some(entry))) if self.missing_key == MissingKey::LeavesOut => {
-                    return Ok(Swapped::Stale(Some(self.open_row_if_possible(tenant, entry).await)));
-                }
-                Ok(Swapped::Stale(Some(entry))) => {
-                    return Ok(Swapped::Stale(Some(self.open_row(Use::Seal, tenant, entry).await?)));
-                }
-                Ok(other) => return Ok(other),
-                Err(error) => return Err(error),
+            self.storage.swap_row(tenant, key, expected, sealed.as_ref(), events).await
+        });
+        match swapped.await? {
+            Swapped::Stale(Some(entry)) => Ok(Swapped::Stale(Some(self.open_row(Use::Seal, tenant, entry).await?))),
+            Swapped::Stale(None) => Ok(Swapped::Stale(None)),
+            Swapped::Done => Ok(Swapped::Done),
+        }
+    }
+
+    /// Returns whether the caller should open a value that is sealed with this key. Returns false if the key is missing
+    /// and the call can do without it.
+    async fn should_open(&self, purpose: Use, tenant: &TenantId, key: &KeyId) -> bool {
+        let MissingKey::LeavesOut(left_out) = &self.missing_key else { return true };
+        if left_out.contains(key) {
+            return false;
+        }
+        match run_within(left_out.wait, self.keyring.opening_key(purpose, tenant, key)).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, "connections are read without the values that this key seals");
+                left_out.record(key, &error);
+                false
             }
         }
     }
@@ -229,19 +250,43 @@ impl SealedStorage {
         entry: Option<TokenEntry>,
     ) -> Result<Option<OpenToken>, StorageError> {
         let Some(TokenEntry { revision, value, age }) = entry else { return Ok(None) };
-        if self.missing_key == MissingKey::LeavesOut
-            && let Err(error) = self.keyring.opening_key(purpose, tenant, value.key()).await
-        {
-            tracing::warn!(%error, "a token record is read without its value");
+        self.known_tenants.add(tenant);
+        if !self.should_open(purpose, tenant, value.key()).await {
             return Ok(Some(OpenToken { revision, value: Zeroizing::default(), age }));
         }
         let value = self.keyring.open_token_for(purpose, tenant, key, &revision, &value).await?;
         Ok(Some(OpenToken { revision, value, age }))
     }
 
+    async fn open_rows(&self, tenant: &TenantId, entries: Vec<RowEntry>) -> Result<Vec<RowEntry>, StorageError> {
+        let mut rows = Vec::new();
+        for entry in entries {
+            rows.push(self.open_row(Use::Open, tenant, entry).await?);
+        }
+        Ok(rows)
+    }
+
+    /// Opens a row. If the call can do without keys, and the ciphers of the row can't be opened now, returns the row
+    /// without ciphers.
     async fn open_row(&self, purpose: Use, tenant: &TenantId, entry: RowEntry) -> Result<RowEntry, StorageError> {
-        let RowEntry { revision, row } = entry;
-        let row = self.keyring.open_row_for(purpose, tenant, &revision, row).await?;
-        Ok(RowEntry { revision, row })
+        self.known_tenants.add(tenant);
+        let RowEntry { revision, mut row } = entry;
+        let Some(sealed) = &row.ciphers else { return Ok(RowEntry { revision, row }) };
+        if !self.should_open(purpose, tenant, sealed.key()).await {
+            row.ciphers = None;
+            return Ok(RowEntry { revision, row });
+        }
+        let without_ciphers = match self.missing_key {
+            MissingKey::Fails => None,
+            MissingKey::LeavesOut(_) => Some(Row { ciphers: None, ..row.clone() }),
+        };
+        match (self.keyring.open_row_for(purpose, tenant, &revision, row).await, without_ciphers) {
+            (Ok(row), _) => Ok(RowEntry { revision, row }),
+            (Err(error), Some(row)) => {
+                tracing::warn!(%error, "a connection is read without the ciphers of its shops");
+                Ok(RowEntry { revision, row })
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 }

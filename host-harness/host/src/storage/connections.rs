@@ -7,6 +7,7 @@ use super::digest::digest;
 use super::error::StorageError;
 use super::keys::Sealed;
 use super::swap::{Next, Swapped};
+use super::tokens::Due;
 use crate::connection::{Connection, ConnectionKey, StatusKind, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
@@ -26,6 +27,22 @@ pub trait ConnectionStorage: Send + Sync {
     /// # Errors
     /// See [`StorageError`].
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError>;
+
+    /// Returns the row of each of these connections, in the order of `connections`. `None` stands for a connection
+    /// without a row. A sweep reads the rows of up to 500 connections with one call.
+    ///
+    /// The default implementation calls [`load_row`](Self::load_row) for each connection. A storage on a database
+    /// should read all rows with one query instead.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_rows(&self, connections: &[Due]) -> Result<Vec<Option<RowEntry>>, StorageError> {
+        let mut rows = Vec::with_capacity(connections.len());
+        for Due { tenant, key, .. } in connections {
+            rows.push(self.load_row(tenant, key).await?);
+        }
+        Ok(rows)
+    }
 
     /// If the stored row still has the revision `expected`, writes the row and appends the events in their order, in
     /// one transaction. `next: None` deletes the row. A stale swap appends no event.
@@ -113,7 +130,8 @@ impl OnceDigest {
     }
 
     /// Draws the digest of an event that may happen any number of times. If the host repeats a write whose answer was
-    /// lost, it uses the same digest again, so the event is appended only once.
+    /// lost, it uses the same digest again, so the event is appended only once. The storage keeps one digest for each
+    /// such event, so the number of digests grows with the number of events.
     ///
     /// # Errors
     /// The source of randomness failed.

@@ -247,6 +247,11 @@ impl ConnectionStorage for Intercepted {
         self.access(access, |storage| async move { storage.list_rows(tenant, customer).await }).await
     }
 
+    async fn load_rows(&self, connections: &[Due]) -> Result<Vec<Option<RowEntry>>, StorageError> {
+        let access = Access::Read("load_rows");
+        self.access(access, |storage| async move { storage.load_rows(connections).await }).await
+    }
+
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
         let passage = self.passage(Access::LoadRow(tenant, key)).await;
         if let Passage::Answer(Answer::LoadRow(entry)) = passage {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use futures::FutureExt as _;
+use tiktok_shop_connector_core::contract::{ENDING_NOTICE, NOTICE_DAYS};
 
 use super::{PAGE, Swept};
 use crate::connection::UnixSeconds;
@@ -12,18 +13,13 @@ use crate::host::ConnectorHost;
 use crate::storage::{Ending, OnceDigest, StorageError, run_within};
 
 const DAY: u64 = 86_400;
-/// A notice is written when an authorization ends within one of these numbers of days. The most urgent number comes
-/// first.
-const THRESHOLDS: [u8; 3] = [1, 7, 30];
-/// The longest time between a notice and the end of the authorization: 30 days, in seconds.
-const FIRST_NOTICE: u64 = 30 * DAY;
 
 /// Returns the notice that is due for this authorization, and the digest of the notice. The storage appends a notice
 /// with the same digest only once. Returns `None` if no notice is due. An authorization that has already ended gets the
 /// notice for one day.
 fn notice(ending: &Ending, now: UnixSeconds, origin: &Origin) -> Option<(OnceDigest, NewEvent)> {
     let left = ending.at.0.saturating_sub(now.0);
-    let days = THRESHOLDS.into_iter().find(|days| left <= u64::from(*days) * DAY)?;
+    let days = NOTICE_DAYS.into_iter().find(|days| left <= u64::from(*days) * DAY)?;
     let kind = EventKind::Notice { days, ends: ending.at };
     let once = OnceDigest::of(&format!("notice/{}/{days}", ending.grant));
     Some((once, NewEvent { at: now, key: Some(ending.key.clone()), kind, origin: origin.clone() }))
@@ -39,7 +35,7 @@ impl ConnectorHost {
         mut stop: Pin<&mut impl Future<Output = ()>>,
         swept: &mut Swept,
     ) -> Result<(), StorageError> {
-        let by = UnixSeconds(now.0.saturating_add(FIRST_NOTICE));
+        let by = UnixSeconds(now.0.saturating_add(ENDING_NOTICE));
         let origin = self.origin(Cause::Sweep);
         let mut last: Option<Ending> = None;
         loop {
@@ -47,6 +43,7 @@ impl ConnectorHost {
             if page.is_empty() {
                 return Ok(());
             }
+            page.iter().for_each(|ending| self.sandbox.remember_tenant(&ending.tenant));
             for ending in &page {
                 if stop.as_mut().now_or_never().is_some() {
                     swept.stopped = true;

@@ -18,7 +18,10 @@ pub enum SweepOutcome {
     /// The authorization has ended, for example because the seller has revoked it. Only a new consent of the seller
     /// helps, so this is no failure of the sweep. The error contains the reason. Later sweeps leave the connection out.
     Ended(ConnectorError),
-    /// The refresh failed.
+    /// The connection was listed as due, and there was nothing to do when its turn came, because another call had
+    /// refreshed or disconnected it meanwhile.
+    NoLongerDue,
+    /// The refresh failed. If the refresh panicked, the error is [`CallError::Aborted`].
     Failed(CallError),
 }
 
@@ -39,8 +42,9 @@ pub struct PassedOver {
 /// Why a due connection can't be renewed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassedOverReason {
-    /// A call has claimed the refresh token. Either this call is sending the refresh token now, or it has ended without
-    /// an answer, for example because its process was killed. The claim expires after 120 s.
+    /// An earlier refresh has claimed the refresh token and has not stored TikTok's answer. Either it is still running,
+    /// or the answer was lost, for example because its process was killed. Nobody can tell which of both is true. The
+    /// claim expires after 120 s.
     Held,
     /// The next attempt is not allowed yet, because the latest attempts have failed, or because TikTok refuses an
     /// access token that it issued a few minutes ago. The pause is at most one hour.
@@ -65,6 +69,7 @@ impl SweepOutcome {
             }
             Ok(refreshed) => Self::Refreshed(Box::new(refreshed)),
             Err(CallError::Connector(error)) if error.action() == Action::Reauthorize => Self::Ended(error),
+            Err(CallError::Connector(error)) if error.failure().code == codes::NOT_CONNECTED => Self::NoLongerDue,
             Err(CallError::Connector(error)) if is_held(&error) || error.failure().code == codes::BACKING_OFF => {
                 Self::PassedOver(PassedOver::new(error, now, AccessTokenState::Unusable))
             }
@@ -84,8 +89,8 @@ impl SweepOutcome {
 impl PassedOver {
     fn new(error: ConnectorError, now: UnixSeconds, access_token: AccessTokenState) -> Self {
         let (reason, pause) = if is_held(&error) {
-            // The connector names a pause of about one second, because the other call may end at any time. The claim
-            // was written before now, so it expires at most `CLAIM_LIFE` after now.
+            // The connector names a pause of about one second, because the earlier refresh may end at any time. The
+            // claim was written before now, so it expires at most `CLAIM_LIFE` after now.
             (PassedOverReason::Held, CLAIM_LIFE)
         } else {
             (PassedOverReason::BackingOff, error.retry_after().unwrap_or_default())
@@ -127,6 +132,9 @@ pub struct Swept {
     pub refreshed: u64,
     /// The number of connections whose authorization has ended: see [`SweepOutcome::Ended`].
     pub ended: u64,
+    /// The number of connections that other calls had refreshed or disconnected before their turn came: see
+    /// [`SweepOutcome::NoLongerDue`].
+    pub no_longer_due: u64,
     /// The number of due connections that were passed over because of a claim: see [`PassedOverReason::Held`]. If
     /// connections are held in every sweep, a clock may be wrong: compare the clocks of the hosts with the clock of the
     /// storage.
@@ -161,6 +169,7 @@ impl Swept {
                 self.unusable += u64::from(*access_token == AccessTokenState::Unusable);
             }
             SweepOutcome::Ended(_) => self.ended += 1,
+            SweepOutcome::NoLongerDue => self.no_longer_due += 1,
             SweepOutcome::Failed(_) => self.failed += 1,
         }
     }
@@ -168,9 +177,11 @@ impl Swept {
 
 impl fmt::Display for Swept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { refreshed, ended, held, backing_off, unusable, failed, notices, stopped, left } = self;
+        let Self { refreshed, ended, no_longer_due, held, backing_off, unusable, failed, notices, stopped, left } =
+            self;
         write!(f, "{refreshed} refreshed, ")?;
-        for (number, what) in [(ended, "ended"), (held, "held"), (backing_off, "backing off")] {
+        let others = [(ended, "ended"), (no_longer_due, "no longer due"), (held, "held"), (backing_off, "backing off")];
+        for (number, what) in others {
             if *number > 0 {
                 write!(f, "{number} {what}, ")?;
             }
@@ -227,16 +238,19 @@ mod tests {
 
         let mut swept = Swept::default();
         let revoked = error(Action::Reauthorize, "authorization-revoked");
+        let disconnected = error(Action::InvalidRequest, "not-connected");
         for result in [
             Ok(refreshed(RefreshEffect::Renewed)),
             Ok(refreshed(RefreshEffect::ShopsRead)),
             Err(CallError::Connector(revoked)),
+            Err(CallError::Connector(disconnected)),
+            Err(CallError::Connector(error(Action::InvalidRequest, "account-required"))),
             Err(CallError::Connector(wait(30, "tiktok-unavailable"))),
             Err(CallError::Busy { plugin: Plugin::new("tiktok-shop:connector@0.1.0") }),
         ] {
             swept.count(&SweepOutcome::of(result, NOW));
         }
-        assert_eq!(swept, Swept { refreshed: 2, ended: 1, failed: 2, ..Swept::default() });
+        assert_eq!(swept, Swept { refreshed: 2, ended: 1, no_longer_due: 1, failed: 3, ..Swept::default() });
     }
 
     #[test]
@@ -245,6 +259,7 @@ mod tests {
         let swept = Swept {
             refreshed: 1,
             ended: 2,
+            no_longer_due: 9,
             held: 3,
             backing_off: 4,
             unusable: 5,
@@ -255,7 +270,8 @@ mod tests {
         };
         assert_eq!(
             swept.to_string(),
-            "1 refreshed, 2 ended, 3 held, 4 backing off, 5 of these unusable, 6 failed, notices: 7, stopped, 8 still due"
+            "1 refreshed, 2 ended, 9 no longer due, 3 held, 4 backing off, 5 of these unusable, 6 failed, notices: 7, \
+             stopped, 8 still due"
         );
     }
 }

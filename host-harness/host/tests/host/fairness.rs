@@ -2,6 +2,8 @@
 //! task can run. So if no time has passed during a call, the call waited for nothing.
 
 use std::collections::BTreeMap;
+use std::future::pending;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,10 +12,15 @@ use async_trait::async_trait;
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_connector_core::signing::Webhook;
 use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connection::{Connection, ConnectionKey, UnixSeconds};
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::seal::HostKeys;
-use tiktok_shop_host::storage::{Access, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage};
+use tiktok_shop_host::storage::{
+    Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
+    Passage, Row, RowFilter, Sealed, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
+};
+use tiktok_shop_host::sweep::{Sweep, Swept};
 use tiktok_shop_host::webhook::WebhookReply;
 use tiktok_shop_host::{CallError, Component, ConnectorHost, TenantId};
 use tokio::time::Instant;
@@ -43,6 +50,8 @@ const MANY: usize = 10_000;
 struct Slow {
     answers: BTreeMap<TenantId, AtomicUsize>,
     asked: Mutex<BTreeMap<TenantId, usize>>,
+    /// How long the provider needs for an answer.
+    delay: Duration,
 }
 
 #[async_trait]
@@ -52,7 +61,10 @@ impl CredentialsProvider for Slow {
         let decrease = |left: usize| left.checked_sub(1);
         let left = self.answers.get(tenant);
         if left.is_none_or(|left| left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, decrease).is_err()) {
-            std::future::pending::<()>().await;
+            pending::<()>().await;
+        }
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
         }
         Ok(AppCredentials {
             app_key: "app-key".to_owned(),
@@ -64,9 +76,9 @@ impl CredentialsProvider for Slow {
 }
 
 impl Slow {
-    fn answering(answers: &[(&str, usize)]) -> Arc<Self> {
+    fn answering(answers: &[(&str, usize)], delay: Duration) -> Arc<Self> {
         let answers = answers.iter().map(|(name, count)| (tenant(name), AtomicUsize::new(*count))).collect();
-        Arc::new(Self { answers, asked: Mutex::default() })
+        Arc::new(Self { answers, asked: Mutex::default(), delay })
     }
 
     fn asked(&self, name: &str) -> usize {
@@ -92,20 +104,25 @@ struct Stage {
     host: ConnectorHost,
     credentials: Arc<Slow>,
     accesses: Arc<Accesses>,
+    memory: Arc<MemoryStorage>,
 }
 
 fn stage(body: Body, answers: &[(&str, usize)]) -> Stage {
-    let (credentials, accesses) = (Slow::answering(answers), Arc::new(Accesses::default()));
+    stage_with_delay(body, answers, Duration::ZERO)
+}
+
+fn stage_with_delay(body: Body, answers: &[(&str, usize)], delay: Duration) -> Stage {
+    let (credentials, accesses) = (Slow::answering(answers, delay), Arc::new(Accesses::default()));
     let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
     let host = ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", body)))
-        .storage(Arc::new(Intercepted::new(memory, Arc::clone(&accesses) as Arc<_>)))
+        .storage(Arc::new(Intercepted::new(Arc::clone(&memory) as Arc<_>, Arc::clone(&accesses) as Arc<_>)))
         .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(Arc::clone(&credentials) as Arc<_>)
         .limits(LIMITS)
         .build()
         .unwrap();
-    Stage { host, credentials, accesses }
+    Stage { host, credentials, accesses, memory }
 }
 
 fn tenant(name: &str) -> TenantId {
@@ -278,4 +295,127 @@ async fn missing_credentials_end_a_webhook_as_they_end_a_call() {
     let stage = stage(Body::Trap, &[]);
     let error = webhook(&stage.host, "nobody", &signature(BODY)).await;
     assert_eq!(error.code(), "credentials-unavailable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn webhooks_of_invented_tenants_hold_up_no_known_tenant() {
+    // The provider has no answer for an invented tenant.
+    let stage = stage(Body::Trap, &[("hooked", 2), ("called", 2)]);
+    let host = || stage.host.clone();
+    // A tenant is known after a webhook with a right signature, or after another call.
+    assert!(has_run(&at_once(webhook(&stage.host, "hooked", &signature(BODY))).await));
+    assert!(has_run(&at_once(url(&stage.host, "called")).await));
+    let invented = start((0..MANY).map(|number| {
+        let host = host();
+        async move { webhook(&host, &format!("invented-{number}"), &signature(BODY)).await }
+    }))
+    .await;
+    let asked = || (0..MANY).map(|number| stage.credentials.asked(&format!("invented-{number}"))).sum::<usize>();
+    assert_eq!(asked(), 1, "a quarter of the four places for webhooks");
+
+    for name in ["hooked", "called"] {
+        assert!(has_run(&at_once(webhook(&stage.host, name, &signature(BODY))).await), "{name}");
+    }
+    assert!(invented.iter().all(|webhook| !webhook.is_finished()));
+    assert_eq!(asked(), 1);
+    // A tenant that is not known yet waits with the invented tenants.
+    let host = host();
+    let _new = start(std::iter::once(async move { webhook(&host, "new", &signature(BODY)).await })).await;
+    assert_eq!(stage.credentials.asked("new"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_webhook_makes_no_tenant_known() {
+    let stage = stage(Body::Trap, &[("forged", 1)]);
+    let forged = signature(b"another body");
+    assert_eq!(at_once(webhook(&stage.host, "forged", &forged)).await.code(), "webhook-signature-invalid");
+    let _waiting = start(["invented", "forged"].into_iter().map(|name| {
+        let host = stage.host.clone();
+        async move { webhook(&host, name, &signature(BODY)).await }
+    }))
+    .await;
+    // The invented tenant has the only place for unknown tenants.
+    assert_eq!((stage.credentials.asked("invented"), stage.credentials.asked("forged")), (1, 1));
+}
+
+/// Starts a webhook of a tenant that does not exist. The provider never answers, so the webhook takes the only place
+/// for webhooks of unknown tenants.
+async fn start_invented(host: &ConnectorHost) -> Vec<tokio::task::JoinHandle<CallError>> {
+    let host = host.clone();
+    start(std::iter::once(async move { webhook(&host, "invented", &signature(BODY)).await })).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_of_an_unknown_tenant_holds_its_place_for_two_seconds() {
+    let stage = stage(Body::Trap, &[("new", 1)]);
+    let began = Instant::now();
+    let invented = start_invented(&stage.host).await;
+    assert!(has_run(&webhook(&stage.host, "new", &signature(BODY)).await));
+    assert_eq!(began.elapsed().as_secs(), 2);
+    // The webhook without a place waits for its credentials until the deadline.
+    for webhook in invented {
+        assert_eq!(webhook.await.unwrap().code(), "credentials-unavailable");
+    }
+    assert_eq!(began.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_too_late_for_its_webhook_makes_the_tenant_known() {
+    let stage = stage_with_delay(Body::Trap, &[("slow", 2)], Duration::from_secs(3));
+    let signature = signature(BODY);
+    let reply = stage.host.accept_webhook(&tenant("slow"), &signature, BODY.into(), async |_| Ok::<_, ()>(())).await;
+    assert_eq!(reply, WebhookReply::Late);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let _invented = start_invented(&stage.host).await;
+    let began = Instant::now();
+    assert!(has_run(&webhook(&stage.host, "slow", &signature).await));
+    assert_eq!(began.elapsed().as_secs(), 3, "the webhook waits only for the provider");
+}
+
+async fn put_row(memory: &MemoryStorage, name: &str, authorization_ends_at: Option<UnixSeconds>) {
+    let key = ConnectionKey { customer: "customer-7".parse().unwrap(), account: "a".parse().unwrap() };
+    let connection = Connection { authorization_ends_at, ..Connection::new(key.clone()) };
+    let next = Next { revision: "r".parse().unwrap(), value: Row::new(connection) };
+    memory.swap_row(&tenant(name), &key, None, Some(&next), &[]).await.unwrap();
+}
+
+async fn put_token(memory: &MemoryStorage, name: &str, refresh_due_at: UnixSeconds) {
+    let key = ConnectionKey { customer: "customer-7".parse().unwrap(), account: "a".parse().unwrap() };
+    let wrapped = Some(WrappedKey { host_key: "h".parse().unwrap(), bytes: Vec::new() });
+    let data_key = TenantKey { id: "k".parse().unwrap(), wrapped };
+    assert_eq!(memory.add_key(&tenant(name), None, &data_key).await, Ok(true));
+    let value = Sealed::new(data_key.id, b"sealed".to_vec());
+    let write = TokenWrite { value, refresh_due_at: Some(refresh_due_at) };
+    let next = Next { revision: "r".parse().unwrap(), value: write };
+    memory.swap_token(&tenant(name), &key, None, Some(&next)).await.unwrap();
+}
+
+/// After a start, a host learns its tenants from the storage, so a flood of invented tenants can't hold up their
+/// webhooks. The connection `due` is due one second after the sweep and not overdue, so the sweep sends nothing.
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_known_when_a_list_or_a_sweep_has_found_something_of_it() {
+    let names = ["listed", "due", "ending"];
+    let stage = stage(Body::Trap, &names.map(|name| (name, 1)));
+    put_row(&stage.memory, "listed", None).await;
+    put_row(&stage.memory, "due", None).await;
+    put_token(&stage.memory, "due", UnixSeconds(1)).await;
+    put_row(&stage.memory, "ending", Some(UnixSeconds(9))).await;
+    let listed = stage.host.tenant_connections(&tenant("listed"), &RowFilter::default(), None, 9).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(0), NonZeroUsize::MIN) };
+    let swept = stage.host.sweep(sweep, pending(), |_, _| ()).await.unwrap();
+    assert_eq!(swept, Swept { notices: 1, ..Swept::default() });
+
+    let _invented = start_invented(&stage.host).await;
+    for name in names {
+        assert_eq!(stage.credentials.asked(name), 0, "{name}: no earlier call had credentials");
+        assert!(has_run(&at_once(webhook(&stage.host, name, &signature(BODY))).await), "{name}");
+    }
+    // A list that finds nothing makes no tenant known.
+    let none = stage.host.tenant_connections(&tenant("new"), &RowFilter::default(), None, 9).await.unwrap();
+    assert_eq!(none, Vec::new());
+    let host = stage.host.clone();
+    let _new = start(std::iter::once(async move { webhook(&host, "new", &signature(BODY)).await })).await;
+    assert_eq!(stage.credentials.asked("new"), 0, "it waits with the invented tenant");
 }

@@ -1,20 +1,26 @@
 //! Tests that a sweep waits for a random time before it starts, so that the hosts of a fleet do not sweep at the same
-//! moment.
+//! moment, and that a refresh that panics does not stop the sweep.
 
+use std::collections::BTreeMap;
 use std::future::{pending, ready};
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tiktok_shop_host::clock::ManualClock;
-use tiktok_shop_host::connection::UnixSeconds;
+use async_trait::async_trait;
+use tiktok_shop_host::clock::{Clock, ManualClock};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::randomness::Randomness;
 use tiktok_shop_host::seal::HostKeys;
-use tiktok_shop_host::storage::MemoryStorage;
-use tiktok_shop_host::sweep::{Sweep, Swept};
-use tiktok_shop_host::{Component, ConnectorHost};
+use tiktok_shop_host::storage::{
+    Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
+    Passage, Row, Sealed, StorageError, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
+};
+use tiktok_shop_host::sweep::{Sweep, SweepOutcome, Swept};
+use tiktok_shop_host::{CallError, Component, ConnectorHost, KeyId, TenantId};
 use tokio::time::Instant;
 
 use crate::guest::{self, Body};
@@ -66,4 +72,140 @@ async fn a_sweep_can_be_stopped_while_it_waits() {
     let began = Instant::now();
     let swept = host.sweep(Sweep::new(UnixSeconds(7), NonZeroUsize::MIN), ready(()), |_, _| ()).await.unwrap();
     assert_eq!((swept, began.elapsed().as_secs()), (Swept { stopped: true, ..Swept::default() }, 0));
+}
+
+/// A clock that panics when it is read for the first time. It stands for a bug in code of the embedder.
+struct PanicsOnce(AtomicBool);
+
+impl Clock for PanicsOnce {
+    fn wall(&self) -> Duration {
+        assert!(self.0.swap(true, Ordering::SeqCst), "a bug in the clock");
+        Duration::from_secs(7)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Returns a storage in which the connections of these customers are due.
+async fn storage_with_due(customers: &[&str]) -> MemoryStorage {
+    let storage = MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)));
+    let (tenant, id): (TenantId, KeyId) = ("t".parse().unwrap(), "k".parse().unwrap());
+    let wrapped = Some(WrappedKey { host_key: "h".parse().unwrap(), bytes: Vec::new() });
+    assert_eq!(storage.add_key(&tenant, None, &TenantKey { id: id.clone(), wrapped }).await, Ok(true));
+    for customer in customers {
+        let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
+        let value = Sealed::new(id.clone(), b"sealed".to_vec());
+        let write = TokenWrite { value, refresh_due_at: Some(UnixSeconds(1)) };
+        let next = Next { revision: "r".parse().unwrap(), value: write };
+        storage.swap_token(&tenant, &key, None, Some(&next)).await.unwrap();
+    }
+    storage
+}
+
+/// Counts the accesses to the storage by method.
+#[derive(Default)]
+struct Counts(Mutex<BTreeMap<&'static str, usize>>);
+
+#[async_trait]
+impl Interceptor for Counts {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        *self.0.lock().unwrap().entry(access.method()).or_default() += 1;
+        Passage::Forward
+    }
+}
+
+/// The three connections are due in the second after the sweep. Their rows say that they are not overdue, so the sweep
+/// has nothing to do for them.
+#[tokio::test]
+async fn a_sweep_reads_the_rows_of_a_page_with_one_call() {
+    let customers = ["customer-1", "customer-2", "customer-3"];
+    let memory = storage_with_due(&customers).await;
+    for customer in customers {
+        let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
+        let next = Next { revision: "r".parse().unwrap(), value: Row::new(Connection::new(key.clone())) };
+        memory.swap_row(&"t".parse().unwrap(), &key, None, Some(&next), &[]).await.unwrap();
+    }
+    let counts = Arc::new(Counts::default());
+    let host = ConnectorHost::builder()
+        .component(Component::Bytes(guest::component("plugin", Body::Trap)))
+        .storage(Arc::new(Intercepted::new(Arc::new(memory), Arc::clone(&counts) as Arc<_>)))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
+        .credentials(Arc::new(StaticCredentials::new()))
+        .build()
+        .unwrap();
+    let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(0), NonZeroUsize::MIN) };
+    assert_eq!(host.sweep(sweep, pending(), |_, _| ()).await.unwrap(), Swept::default());
+    // The list of due connections is empty. The list of connections that become due later has one page.
+    assert_eq!(*counts.0.lock().unwrap(), BTreeMap::from([("due", 3), ("load_rows", 1), ("endings", 1)]));
+}
+
+#[tokio::test]
+async fn a_refresh_that_panics_fails_only_its_own_connection() {
+    let customers = ["customer-1", "customer-2", "customer-3"];
+    let host = ConnectorHost::builder()
+        .component(Component::Bytes(guest::component("plugin", Body::Trap)))
+        .storage(Arc::new(storage_with_due(&customers).await))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
+        .credentials(Arc::new(StaticCredentials::new()))
+        .clock(Arc::new(PanicsOnce(AtomicBool::new(false))))
+        .build()
+        .unwrap();
+    let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(7), NonZeroUsize::MIN) };
+    let (mut seen, mut aborted) = (Vec::new(), 0);
+    let swept = host
+        .sweep(sweep, pending(), |due, outcome| {
+            seen.push(due.key.customer.as_str().to_owned());
+            aborted += usize::from(matches!(outcome, SweepOutcome::Failed(CallError::Aborted { .. })));
+        })
+        .await
+        .unwrap();
+    assert_eq!((swept, aborted), (Swept { failed: 3, ..Swept::default() }, 1));
+    seen.sort();
+    assert_eq!(seen, customers);
+}
+
+/// Refuses every read that contains the row of `customer-2`, as a storage does that finds the row damaged.
+struct DamagedRow;
+
+#[async_trait]
+impl Interceptor for DamagedRow {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        match access {
+            Access::Read("load_rows") => {}
+            Access::LoadRow(_, key) if key.customer.as_str() == "customer-2" => {}
+            _ => return Passage::Forward,
+        }
+        Passage::Fail(StorageError::Refused("the row is damaged".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_holds_up_neither_other_connections_nor_the_notices() {
+    let customers = ["customer-1", "customer-2", "customer-3"];
+    let memory = storage_with_due(&customers).await;
+    for customer in customers {
+        let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
+        let mut connection = Connection::new(key.clone());
+        // The authorization ends in a week, so a notice is due. The access token has not ended.
+        connection.authorization_ends_at = Some(UnixSeconds(7 * 24 * 3600));
+        let next = Next { revision: "r".parse().unwrap(), value: Row::new(connection) };
+        memory.swap_row(&"t".parse().unwrap(), &key, None, Some(&next), &[]).await.unwrap();
+    }
+    let memory = Arc::new(memory);
+    let host = ConnectorHost::builder()
+        .component(Component::Bytes(guest::component("plugin", Body::Trap)))
+        .storage(Arc::new(Intercepted::new(Arc::clone(&memory) as Arc<_>, Arc::new(DamagedRow))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
+        .credentials(Arc::new(StaticCredentials::new()))
+        .build()
+        .unwrap();
+    let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(0), NonZeroUsize::MIN) };
+    let mut tried = Vec::new();
+    let swept = host.sweep(sweep, pending(), |due, _| tried.push(due.key.customer.as_str().to_owned())).await.unwrap();
+    assert_eq!((tried, swept.failed), (vec!["customer-2".to_owned()], 1));
+    let events = memory.events(&"t".parse().unwrap(), None, 10).await.unwrap();
+    let noticed: Vec<_> = events.iter().filter_map(|event| Some(event.event.key.as_ref()?.customer.as_str())).collect();
+    assert_eq!(noticed, customers);
 }

@@ -12,7 +12,7 @@ use tiktok_shop_host::{HostKeyId, ShopId, TenantId};
 
 use crate::pool::transaction::Transaction;
 use crate::sql::columns::{Columns as _, malformed};
-use crate::sql::statement::{BindValues as _, Statement, execute, fetch_optional, numbered, statement};
+use crate::sql::statement::{Statement, execute, fetch_optional, numbered, statement};
 
 /// The columns of an event, in the order in which [`append`] binds them. `tenant` is not among them.
 pub(super) const COLUMNS: [&str; 13] = [

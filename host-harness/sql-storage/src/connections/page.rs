@@ -17,7 +17,7 @@ use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ShopId, TenantId};
 
 use crate::sql::dialect::Dialect;
-use crate::sql::statement::{BindValues as _, Statement, statement};
+use crate::sql::statement::{Statement, statement};
 
 /// Returns a statement with the common table expression `page`. This expression selects the columns `customer` and
 /// `account` of one page, in the order of the list. `rest` is the SQL text that follows the expression.
@@ -85,20 +85,29 @@ fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
     if status.is_some() {
         conditions.push(format!("c.status = ${}", number()));
     }
+    // With `OFFSET 0`, PostgreSQL looks for the token record of one connection after the other. Otherwise it would join
+    // the two tables. It expects that hardly any connection has a record with the same customer and the same account.
+    // So it would read every connection of the tenant for each page.
     format!(
         "SELECT c.customer, c.account FROM {from} WHERE {} AND EXISTS (SELECT 1 FROM tiktok_shop_tokens t \
-         WHERE t.tenant = c.tenant AND t.customer = c.customer AND t.account = c.account) ORDER BY {order} LIMIT $4",
+         WHERE t.tenant = c.tenant AND t.customer = c.customer AND t.account = c.account LIMIT 1 OFFSET 0) \
+         ORDER BY {order} LIMIT $4",
         conditions.join(" AND ")
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+    use tiktok_shop_host::connection::UnixSeconds;
+    use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+    use tiktok_shop_host::storage::{ConnectionStorage as _, TokenStorage as _};
+
     use super::*;
-    use crate::OpenMode;
     use crate::sql::columns::Columns as _;
     use crate::sql::statement::fetch_all;
     use crate::storage::SqlStorage;
+    use crate::{OpenMode, PostgresOptions};
 
     /// Returns the plan with which SQLite would select the keys of a page with this filter. The plan does not depend on
     /// the values, so no value is bound, and SQLite takes every value as null.
@@ -135,6 +144,103 @@ mod tests {
             let plan = plan(&storage, &filter).await;
             assert!(plan.contains(index), "{filter:?}: {plan}");
             assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+        }
+    }
+
+    /// Fills the tables with 20 000 connections of the tenant `t`. If there were few connections, PostgreSQL could read
+    /// a whole table faster than an index.
+    const FILL: &str = "\
+        INSERT INTO tiktok_shop_tenant_keys (tenant, id, number) VALUES ('t', 'k', 1); \
+        INSERT INTO tiktok_shop_tokens (tenant, customer, account, revision, refresh_due_at, sealed_by, sealed, \
+        written_at) SELECT 't', 'c' || n, 'a' || n, 'r', n, 'k', '', now() FROM generate_series(1, 20000) n; \
+        INSERT INTO tiktok_shop_connections (tenant, customer, account, revision, token_lineage, token_generation, \
+        seller_name, seller_base_region, granted_scopes, shop_policy, status, ends_at, connected_at, granted_at, \
+        refreshed_at) SELECT 't', 'c' || n, 'a' || n, 'r', '', 0, 's' || n, '', '[]', 'all', \
+        CASE WHEN n % 100 = 0 THEN 'reauthorization-required' ELSE 'active' END, n, 0, 0, 0 \
+        FROM generate_series(1, 20000) n; \
+        INSERT INTO tiktok_shop_shops (tenant, customer, account, id, position, name, region, seller_type, code, raw, \
+        standing, linked) SELECT 't', 'c' || n, 'a' || n, n, 0, '', '', '', '', '{}', 'granted', TRUE \
+        FROM generate_series(1, 20000) n; \
+        INSERT INTO tiktok_shop_events (tenant, position, at, customer, account, kind) \
+        SELECT 't', n, n, 'c', 'a', 'connected' FROM generate_series(1, 20000) n; \
+        ANALYZE tiktok_shop_tokens, tiktok_shop_connections, tiktok_shop_shops, tiktok_shop_events";
+
+    /// Creates a schema, and opens a filled database in it. The storage has one connection to the server.
+    async fn filled_postgres(server: &str) -> SqlStorage {
+        let mut bits = [0; 8];
+        SystemRandomness.fill(&mut bits).unwrap();
+        let name = format!("pages_{:016x}", u64::from_be_bytes(bits));
+        let mut connection = PgConnection::connect(server).await.unwrap();
+        connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).await.unwrap();
+        let separator = if server.contains('?') { '&' } else { '?' };
+        let address = format!("{server}{separator}options=-c%20search_path%3D{name}");
+        let options = PostgresOptions { connections: 1, ..PostgresOptions::default() };
+        let storage = SqlStorage::postgres(&address, OpenMode::Migrate, options).await.unwrap();
+        connection.execute(AssertSqlSafe(format!("SET search_path TO {name}"))).await.unwrap();
+        connection.execute(FILL).await.unwrap();
+        connection.close().await.unwrap();
+        storage
+    }
+
+    /// Returns the plan with which PostgreSQL runs the statement.
+    async fn postgres_plan(storage: &SqlStorage, mut query: Statement) -> String {
+        query.sql.insert_str(0, "EXPLAIN (COSTS OFF) ");
+        let steps = fetch_all(&storage.readers, query).await.unwrap();
+        steps.iter().map(|step| step.text("QUERY PLAN").unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgresql_reads_each_page_of_a_tenants_list_from_an_index_that_has_its_order() {
+        let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+        let storage = filled_postgres(&server).await;
+        let tenant: TenantId = "t".parse().unwrap();
+        let after = ConnectionKey { customer: "c5".parse().unwrap(), account: "a".parse().unwrap() };
+        let filter = RowFilter::default;
+        for (filter, index) in [
+            (filter(), "tiktok_shop_connections_pkey"),
+            (RowFilter { status: Some(StatusKind::Active), ..filter() }, "tiktok_shop_connections_status"),
+            (
+                RowFilter { status: Some(StatusKind::ReauthorizationRequired), ..filter() },
+                "tiktok_shop_connections_status",
+            ),
+            (RowFilter { account: Some("a7".parse().unwrap()), ..filter() }, "tiktok_shop_connections_account"),
+            (RowFilter { seller_name: Some("s7".to_owned()), ..filter() }, "tiktok_shop_connections_seller"),
+            (RowFilter { shop: Some("7".parse().unwrap()), ..filter() }, "tiktok_shop_shops_owners"),
+        ] {
+            let page = page_statement(&tenant, &filter, Some(&after), 10, "SELECT * FROM page", &storage.dialect);
+            let plan = postgres_plan(&storage, page).await;
+            assert!(plan.contains(&format!(" using {index} on ")), "{filter:?}: {plan}");
+            assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{filter:?}: {plan}");
+        }
+    }
+
+    /// Returns the text of the statement that the storage has run and that contains `part`.
+    async fn text_of(storage: &SqlStorage, part: &str) -> String {
+        let sql = "SELECT statement FROM pg_prepared_statements WHERE position($1 IN statement) > 0";
+        let mut found = fetch_all(&storage.readers, statement(sql).bind_text(part)).await.unwrap();
+        assert_eq!(found.len(), 1, "{part}");
+        found.remove(0).text("statement").unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgresql_reads_each_page_of_due_connections_endings_and_events_from_an_index_that_has_its_order() {
+        let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+        let storage = filled_postgres(&server).await;
+        let end = UnixSeconds(100_000);
+        assert_eq!(storage.due(end, None, 10).await.unwrap().len(), 10);
+        assert_eq!(storage.endings(end, None, 10).await.unwrap().len(), 10);
+        assert_eq!(storage.events(&"t".parse().unwrap(), None, 10).await.unwrap().len(), 10);
+        let by_time = |text: String| statement(text).bind_bound(end.0).bind_position(None).unwrap().bind_limit(10);
+        let by_position = |text: String| statement(text).bind_text("t").bind_bound(0).bind_limit(10);
+        let lists = [
+            (by_time(text_of(&storage, "WHERE refresh_due_at <= $1").await), "tiktok_shop_tokens_due"),
+            (by_time(text_of(&storage, "WHERE ends_at <= $1").await), "tiktok_shop_connections_ends"),
+            (by_position(text_of(&storage, "position > $2 ORDER BY").await), "tiktok_shop_events_pkey"),
+        ];
+        for (query, index) in lists {
+            let plan = postgres_plan(&storage, query).await;
+            assert!(plan.contains(&format!(" using {index} on ")), "{plan}");
+            assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{plan}");
         }
     }
 }

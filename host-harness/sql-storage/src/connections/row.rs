@@ -7,7 +7,7 @@ use tiktok_shop_host::error::Failure;
 use tiktok_shop_host::storage::{Row, RowEntry, Sealed, StorageError};
 
 use crate::sql::columns::{Columns as _, malformed};
-use crate::sql::statement::{BindValues as _, Statement};
+use crate::sql::statement::Statement;
 
 /// The columns that a swap writes, in the order in which [`bind_row`] binds them. `tenant`, `customer` and `account`
 /// are not among them.

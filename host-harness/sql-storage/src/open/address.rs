@@ -61,6 +61,21 @@ const UNSUPPORTED: [&str; 14] = [
     "target_session_attrs",
     "tcp_user_timeout",
 ];
+/// The environment variables that the driver reads, and that this module can't replace with a default value, each with
+/// the parameter that sets the same part of a connection.
+const VARIABLES: [(&str, &str); 7] = [
+    ("PGHOST", "host"),
+    ("PGHOSTADDR", "host"),
+    ("PGOPTIONS", "options"),
+    ("PGSSLCERT", "sslcert"),
+    ("PGSSLKEY", "sslkey"),
+    ("PGSSLROOTCERT", "sslrootcert"),
+    ("PGUSER", "user"),
+];
+/// The name of the connector's connections at the server, unless the address sets another one.
+const APPLICATION: &str = "tiktok-shop-connector";
+/// PostgreSQL's usual port.
+const DEFAULT_PORT: u16 = 5432;
 /// The parameter of the driver that is a secret.
 const PASSWORD: &str = "password";
 /// The maximum length of a parameter's name that an error quotes.
@@ -92,6 +107,24 @@ pub(super) struct Parsed {
     pub(super) driver: PgConnectOptions,
     /// The highest number of connections. `None` if the address does not set it.
     pub(super) pool_size: Option<u32>,
+    /// The parts of a connection that the address sets, each by the name of its usual parameter.
+    pub(super) named: Vec<&'static str>,
+}
+
+impl Parsed {
+    /// Refuses an environment variable that the driver has read and that no setter of the driver takes back. `is_set`
+    /// says whether a variable is set.
+    ///
+    /// # Errors
+    /// [`OpenError::Variable`].
+    pub(super) fn refuse_variables(&self, is_set: impl Fn(&str) -> bool) -> Result<(), OpenError> {
+        // The driver adds the options of an address to those of the variable.
+        let acts = |parameter: &str| parameter == "options" || !self.named.contains(&parameter);
+        match VARIABLES.iter().find(|(name, parameter)| acts(parameter) && is_set(name)) {
+            Some(&(name, parameter)) => Err(OpenError::Variable { name, parameter }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Parses an address. If the server is on another machine, the result asks for verified TLS, unless the address
@@ -136,10 +169,10 @@ pub(super) fn parse(address: &str) -> Result<Parsed, OpenError> {
     if !for_driver.is_empty() {
         options.database_url.query_pairs_mut().extend_pairs(&for_driver);
     }
-    // The driver also reads environment variables, such as PGHOST and PGSSLMODE. If the address also sets a value, the
-    // value of the address applies.
-    let mut driver = PgConnectOptions::from_str(options.database_url.as_str()).map_err(|_| OpenError::Address)?;
-    let names_mode = for_driver.iter().any(|(name, _)| matches!(name.as_str(), "sslmode" | "ssl-mode"));
+    let named = named_parts(&options, &for_driver);
+    let driver = PgConnectOptions::from_str(options.database_url.as_str()).map_err(|_| OpenError::Address)?;
+    let mut driver = with_defaults(driver, &named);
+    let names_mode = named.contains(&"sslmode");
     if !is_on_this_machine(&driver) && !is_unverified {
         match driver.get_ssl_mode() {
             PgSslMode::VerifyFull => {}
@@ -153,7 +186,61 @@ pub(super) fn parse(address: &str) -> Result<Parsed, OpenError> {
     }
     // `extra_float_digits` is removed, because a connection pooler refuses it. It concerns only numbers with a
     // fraction, and no table contains such numbers.
-    Ok(Parsed { driver: driver.extra_float_digits(None), pool_size })
+    Ok(Parsed { driver: driver.extra_float_digits(None), pool_size, named })
+}
+
+/// Returns the parts of a connection that an address sets, each by the name of its usual parameter. `parameters` are
+/// the parameters of the address.
+fn named_parts(options: &AnyConnectOptions, parameters: &[(String, String)]) -> Vec<&'static str> {
+    let url = &options.database_url;
+    let of_authority = [
+        ("host", url.host_str().is_some_and(|host| !host.is_empty())),
+        ("port", url.port().is_some()),
+        ("user", !url.username().is_empty()),
+        (PASSWORD, url.password().is_some()),
+        ("dbname", !url.path().trim_start_matches('/').is_empty()),
+    ];
+    let of_parameters = parameters.iter().filter_map(|(name, _)| {
+        Some(match name.as_str() {
+            "application_name" => "application_name",
+            "dbname" => "dbname",
+            "host" | "hostaddr" => "host",
+            PASSWORD => PASSWORD,
+            "port" => "port",
+            "ssl-ca" | "ssl-root-cert" | "sslrootcert" => "sslrootcert",
+            "ssl-cert" | "sslcert" => "sslcert",
+            "ssl-key" | "sslkey" => "sslkey",
+            "ssl-mode" | "sslmode" => "sslmode",
+            "user" => "user",
+            _ => return None,
+        })
+    });
+    of_authority.into_iter().filter_map(|(name, is_named)| is_named.then_some(name)).chain(of_parameters).collect()
+}
+
+/// Gives each part of a connection that the address does not set its default value. Otherwise, the driver would take
+/// the part from an environment variable of PostgreSQL's own library, or the password from that library's password
+/// file.
+fn with_defaults(mut driver: PgConnectOptions, named: &[&str]) -> PgConnectOptions {
+    let is_missing = |part: &str| !named.contains(&part);
+    if is_missing("port") {
+        driver = driver.port(DEFAULT_PORT);
+    }
+    if is_missing("dbname") {
+        let user = driver.get_username().to_owned();
+        driver = driver.database(&user);
+    }
+    if is_missing(PASSWORD) {
+        // The driver sends an empty password if it has none, so this changes nothing else.
+        driver = driver.password("");
+    }
+    if is_missing("sslmode") {
+        driver = driver.ssl_mode(PgSslMode::Prefer);
+    }
+    if is_missing("application_name") {
+        driver = driver.application_name(APPLICATION);
+    }
+    driver
 }
 
 /// Returns the error for a parameter that is not known.
@@ -323,6 +410,53 @@ mod tests {
         ] {
             let error = mode(&format!("postgres://u:CANARY@localhost/d{text}")).unwrap_err();
             assert_eq!(error, format!("the address contains {name}: remove it"));
+        }
+    }
+
+    #[test]
+    fn what_the_address_does_not_set_has_a_default_whatever_the_environment_says() {
+        let driver = parse("postgres://u@localhost").unwrap().driver;
+        assert_eq!((driver.get_port(), driver.get_database()), (5432, Some("u")));
+        assert_eq!(driver.get_application_name(), Some("tiktok-shop-connector"));
+        assert!(
+            format!("{driver:?}").contains("password: Some(\"\")"),
+            "an empty password keeps the password file out"
+        );
+        let address = "postgres://localhost?user=v&port=1&dbname=d&application_name=a&password=p";
+        let driver = parse(address).unwrap().driver;
+        assert_eq!((driver.get_port(), driver.get_database()), (1, Some("d")));
+        assert_eq!(driver.get_application_name(), Some("a"));
+        assert!(format!("{driver:?}").contains("password: Some(\"p\")"));
+    }
+
+    #[test]
+    fn a_variable_that_the_driver_would_use_is_refused_unless_the_address_sets_the_same_part() {
+        let refused = |address: &str, variable: &str| {
+            let refused = parse(address).unwrap().refuse_variables(|name| name == variable);
+            refused.err().map(|error| error.to_string())
+        };
+        let text = |name: &str, parameter: &str| {
+            Some(format!(
+                "{name} is set and would change how the database is reached, which only its address decides: unset \
+                 this variable, and write its value into the address as {parameter}"
+            ))
+        };
+        for (name, parameter, value) in [
+            ("PGHOST", "host", "localhost"),
+            ("PGHOSTADDR", "host", "localhost"),
+            ("PGSSLCERT", "sslcert", "c"),
+            ("PGSSLKEY", "sslkey", "k"),
+            ("PGSSLROOTCERT", "sslrootcert", "r"),
+            ("PGUSER", "user", "u"),
+        ] {
+            assert_eq!(refused("postgres:///d?unverified-server=allowed", name), text(name, parameter));
+            let named = format!("postgres:///d?unverified-server=allowed&{parameter}={value}");
+            assert_eq!(refused(&named, name), None, "{name}");
+        }
+        let whole = "postgres://u@localhost/d?options[search_path]=s";
+        assert_eq!(refused(whole, "PGOPTIONS"), text("PGOPTIONS", "options"));
+        for name in ["PGHOST", "PGUSER", "PGPORT", "PGPASSWORD", "PGDATABASE", "PGSSLMODE", "PGAPPNAME", "PGPASSFILE"] {
+            assert_eq!(refused(whole, name), None, "{name}");
         }
     }
 

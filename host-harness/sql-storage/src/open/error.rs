@@ -1,12 +1,16 @@
 //! Why a database can't be opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::Error;
+use sqlx::error::DatabaseError;
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_private_file::PrivateFileError;
 
 use crate::sql::error::storage_error;
+
+/// SQLite's code for a file that is not a database.
+const NOT_A_DATABASE: &str = "26";
 
 /// Why a database can't be opened. The texts of these errors never quote the address of the database, because the
 /// address may contain a password.
@@ -25,6 +29,17 @@ pub enum OpenError {
         .0.display()
     )]
     Missing(PathBuf),
+    /// The file is empty, or it is another program's SQLite database, and the [`OpenMode`](crate::OpenMode) does not
+    /// create tables. Nothing was written.
+    #[error(
+        "there is no database of the connector in {}: correct the path, or create the tables with tiktok-shop-harness \
+         migrate",
+        .0.display()
+    )]
+    NotOfConnector(PathBuf),
+    /// SQLite says that the file is not a database. Nothing was written.
+    #[error("{}: not an SQLite database: correct the path, or restore the file from a backup", .0.display())]
+    NotADatabase(PathBuf),
     /// The folder for a new database file does not exist. Nothing was created.
     #[error("there is no folder {} for the database: correct the path, or create the folder", .0.display())]
     NoFolder(PathBuf),
@@ -73,6 +88,18 @@ pub enum OpenError {
         "the server is in a network, where anybody could pretend to be the server and get the password: use sslmode=verify-full (with sslrootcert=FILE for an authority of your own), or append unverified-server=allowed if you accept that"
     )]
     Unverified,
+    /// An environment variable of PostgreSQL's own library is set that the driver would read. Only the address decides
+    /// how the database is reached.
+    #[error(
+        "{name} is set and would change how the database is reached, which only its address decides: unset this \
+         variable, and write its value into the address as {parameter}"
+    )]
+    Variable {
+        /// The name of the variable.
+        name: &'static str,
+        /// The parameter of the address that replaces the variable.
+        parameter: &'static str,
+    },
     /// The database does not answer, or it refuses this user.
     #[error("the database can't be opened: {0}")]
     Unreachable(String),
@@ -130,6 +157,37 @@ impl OpenError {
             return Self::Address;
         }
         Self::of_storage(storage_error(error))
+    }
+
+    /// Converts the error of an attempt to connect to the PostgreSQL server at this host and port.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other error came from the server")]
+    pub(super) fn no_connection(error: Error, server: &str) -> Self {
+        let why = match error {
+            Error::Io(error) => format!("no connection to {server}: {error}"),
+            Error::Tls(error) => format!("no connection to {server}: TLS: {error}"),
+            other => return Self::unreachable(other),
+        };
+        Self::Unreachable(format!(
+            "{why}: check that the server runs, and correct the host and the port in the address"
+        ))
+    }
+
+    /// Converts an error of SQLite, and names the file.
+    pub(super) fn of_sqlite(error: Error, path: &Path) -> Self {
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        if code.is_some_and(|code| code == NOT_A_DATABASE) {
+            return Self::NotADatabase(path.to_owned());
+        }
+        Self::unreachable(error).naming(path)
+    }
+
+    /// Adds the path of the file to an error of SQLite that does not name it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other error names the file or says what to do")]
+    pub(super) fn naming(self, path: &Path) -> Self {
+        match self {
+            Self::Unreachable(why) => Self::Unreachable(format!("{}: {why}", path.display())),
+            other => other,
+        }
     }
 
     pub(super) fn of_storage(error: StorageError) -> Self {

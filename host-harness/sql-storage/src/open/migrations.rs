@@ -28,48 +28,28 @@ struct Version {
     sql: &'static str,
 }
 
-const SQLITE: [Version; 4] = [
-    Version {
-        number: 1,
-        name: "storage",
-        since: "0.1.0",
-        sql: include_str!("../../migrations/sqlite/0001_storage.sql"),
-    },
-    Version {
-        number: 2,
-        name: "environment",
-        since: "0.1.0",
-        sql: include_str!("../../migrations/sqlite/0002_environment.sql"),
-    },
-    Version { number: 3, name: "audit", since: "0.1.0", sql: include_str!("../../migrations/sqlite/0003_audit.sql") },
-    Version {
-        number: 4,
-        name: "tenant lists",
-        since: "0.1.0",
-        sql: include_str!("../../migrations/sqlite/0004_tenant_lists.sql"),
-    },
-];
-const POSTGRES: [Version; 4] = [
-    Version {
-        number: 1,
-        name: "storage",
-        since: "0.1.0",
-        sql: include_str!("../../migrations/postgres/0001_storage.sql"),
-    },
-    Version {
-        number: 2,
-        name: "environment",
-        since: "0.1.0",
-        sql: include_str!("../../migrations/postgres/0002_environment.sql"),
-    },
-    Version { number: 3, name: "audit", since: "0.1.0", sql: include_str!("../../migrations/postgres/0003_audit.sql") },
-    Version {
-        number: 4,
-        name: "tenant lists",
-        since: "0.1.0",
-        sql: include_str!("../../migrations/postgres/0004_tenant_lists.sql"),
-    },
-];
+/// The versions of the schema. `$folder` contains their files for one kind of database.
+macro_rules! versions {
+    ($folder:literal: $($number:literal $name:literal since $since:literal in $file:literal),+) => {
+        [$(Version {
+            number: $number,
+            name: $name,
+            since: $since,
+            sql: include_str!(concat!("../../migrations/", $folder, "/", $file)),
+        }),+]
+    };
+    ($folder:literal) => {
+        versions!($folder:
+            1 "storage" since "0.1.0" in "0001_storage.sql",
+            2 "environment" since "0.1.0" in "0002_environment.sql",
+            3 "audit" since "0.1.0" in "0003_audit.sql",
+            4 "tenant lists" since "0.1.0" in "0004_tenant_lists.sql"
+        )
+    };
+}
+
+const SQLITE: [Version; 4] = versions!("sqlite");
+const POSTGRES: [Version; 4] = versions!("postgres");
 
 impl SqlStorage {
     /// The version of the schema that this release needs.

@@ -4,7 +4,9 @@
 /// changes tables that exist, so that no host changes the tables of a running fleet by accident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
-    /// Opens a database that has the tables of this release. Creates and changes nothing. Use this mode in a host.
+    /// Opens a database that has the tables of this release. Creates and changes nothing, also if the file is empty or
+    /// belongs to another program. Use this mode in a host. If another program has crashed and left a log (`-wal`),
+    /// SQLite may make or renew the index of this log (`-shm`), which contains no data of its own.
     Existing,
     /// Opens a database as [`Existing`](Self::Existing) does. Creates the database file if it does not exist, but not
     /// its folder. Creates the tables if there are none. Tables of an earlier release stay as they are, and opening

@@ -33,10 +33,16 @@ impl SqlStorage {
     /// another way, append `unverified-server=allowed`. The parameter `sslmode` of the address then decides how TLS is
     /// used. `pool-size=N` in the address overrides [`PostgresOptions::connections`].
     ///
+    /// Only the address decides how the database is reached. The environment variables of PostgreSQL's own library,
+    /// such as `PGPASSWORD` and `PGSSLMODE`, and its password file have no effect. If one of these variables is set and
+    /// the driver can't be kept from using it, opening fails with [`OpenError::Variable`].
+    ///
     /// # Errors
     /// See [`OpenError`].
     pub async fn postgres(address: &str, mode: OpenMode, options: PostgresOptions) -> Result<Self, OpenError> {
-        let address::Parsed { driver, pool_size } = address::parse(address)?;
+        let parsed = address::parse(address)?;
+        parsed.refuse_variables(is_set)?;
+        let address::Parsed { driver, pool_size, named: _ } = parsed;
         let connect = driver.disable_statement_logging();
         let options = PostgresOptions { connections: pool_size.unwrap_or(options.connections), ..options };
         let mut first = first_connection(&connect, options.connect).await?;
@@ -69,19 +75,34 @@ impl SqlStorage {
 /// Opens a connection. If the server has no connection left or is starting, tries again for `limit`.
 async fn first_connection(connect: &PgConnectOptions, limit: Duration) -> Result<PgConnection, OpenError> {
     let until = Instant::now() + limit;
+    let server = match connect.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None => format!("{}:{}", connect.get_host(), connect.get_port()),
+    };
     loop {
         let connected = timeout_at(until, connect.connect()).await;
         let error = match connected {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => error,
-            Err(_) => return Err(OpenError::Unreachable("the server does not answer in time".to_owned())),
+            Err(_) => {
+                return Err(OpenError::Unreachable(format!(
+                    "the server at {server} does not answer in time: check the network, and the host and the port in \
+                     the address"
+                )));
+            }
         };
         let is_temporary = matches!(postgres_code(&error).as_deref(), Some("53300" | "57P03"));
         if !is_temporary || Instant::now() + PAUSE >= until {
-            return Err(OpenError::unreachable(error));
+            return Err(OpenError::no_connection(error, &server));
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Returns whether an environment variable is set.
+#[expect(clippy::disallowed_methods, reason = "the driver reads these variables, so the storage must refuse them")]
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
 }
 
 async fn set_up(pool: &PostgresPool, connection: &mut PgConnection) -> Result<(), OpenError> {

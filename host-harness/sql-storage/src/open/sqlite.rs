@@ -1,6 +1,7 @@
 //! Opens the storage in SQLite: one private file in WAL mode, for the processes of one machine.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tiktok_shop_private_file as private_file;
 use tiktok_shop_private_file::PrivateFileError;
 
 use super::error::OpenError;
-use super::migrations::prepare;
+use super::migrations::{SchemaConnection as _, prepare};
 use super::mode::OpenMode;
 use crate::clock::{BootClock, MachineClock};
 use crate::pool::Pool;
@@ -81,28 +82,36 @@ impl SqlStorage {
     ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let path = path.as_ref();
-        create_if_allowed(path, mode)?;
+        let mut locked = create_if_allowed(path, mode).await?;
         for suffix in ["-wal", "-shm"] {
-            let mut name = path.file_name().unwrap_or_default().to_owned();
-            name.push(suffix);
-            private_file::check(&path.with_file_name(name))?;
+            private_file::check(&with_suffix(path, suffix))?;
         }
         // The driver's address can't express a relative path or the step `..`, so the path is made canonical.
         let path = path.canonicalize().map_err(|source| PrivateFileError::Io { path: path.to_owned(), source })?;
         let text = path.to_str().ok_or_else(|| OpenError::Path(path.clone()))?;
-        let address = format!("sqlite://{}?mode=rw", utf8_percent_encode(text, ENCODED_IN_PATH));
-        let options =
-            AnyConnectOptions::from_str(&address).map_err(OpenError::unreachable)?.disable_statement_logging();
+        let failed = |error| OpenError::of_sqlite(error, &path);
+        let address = format!("sqlite://{}", utf8_percent_encode(text, ENCODED_IN_PATH));
+        let options = connect_options(&format!("{address}?mode=rw"))?;
         let dialect = Dialect::Sqlite(clock);
         let schema_change = {
+            // The lock and the settings write files. A file that is not a database of the connector stays as it is.
+            if !has_tables(&path, &address).await? && mode == OpenMode::Existing {
+                // Another process may be creating the tables at this moment. That process holds the lock until the
+                // tables are complete. A lock file that is not private does not belong to the connector.
+                locked = lock(&path, private_file::lock_existing).await.unwrap_or_default();
+                if locked.is_none() || !has_tables(&path, &address).await? {
+                    return Err(OpenError::NotOfConnector(path.clone()));
+                }
+            }
             // SQLite's own lock does not cover all the steps of a migration. This file lock lets only one process at a
             // time migrate the database.
-            let to_lock = path.clone();
-            let lock = tokio::task::spawn_blocking(move || private_file::lock(&to_lock)).await;
-            let _lock = lock.map_err(|error| OpenError::Unreachable(error.to_string()))??;
-            let mut connection = AnyConnection::connect_with(&options).await.map_err(OpenError::unreachable)?;
-            connection.execute(settings).await.map_err(OpenError::unreachable)?;
-            prepare(&mut connection, mode).await?
+            let _lock = match locked {
+                Some(locked) => locked,
+                None => lock(&path, private_file::lock).await?,
+            };
+            let mut connection = AnyConnection::connect_with(&options).await.map_err(failed)?;
+            connection.execute(settings).await.map_err(failed)?;
+            prepare(&mut connection, mode).await.map_err(|error| error.naming(&path))?
         };
         let pool = |max_connections: u32| {
             AnyPoolOptions::new()
@@ -147,11 +156,12 @@ impl SqlStorage {
 }
 
 /// Creates an empty file if there is no file at this path and `mode` allows it. Only the user of this process can read
-/// and write the new file.
-fn create_if_allowed(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
+/// and write the new file. Returns the lock of the file if the file was missing. The lock is taken before the file is
+/// created, so that a process that finds the empty file waits for the tables.
+async fn create_if_allowed(path: &Path, mode: OpenMode) -> Result<Option<File>, OpenError> {
     SqlStorage::check_path(path)?;
     if private_file::check(path)? {
-        return Ok(());
+        return Ok(None);
     }
     if mode == OpenMode::Existing {
         return Err(OpenError::Missing(path.to_owned()));
@@ -160,7 +170,40 @@ fn create_if_allowed(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
     if !folder.is_dir() {
         return Err(OpenError::NoFolder(folder.to_owned()));
     }
-    Ok(private_file::touch(path)?)
+    let locked = lock(path, private_file::lock).await?;
+    private_file::touch(path)?;
+    Ok(Some(locked))
+}
+
+/// Takes the lock of a file with this function, which may block.
+async fn lock<T: Send + 'static>(path: &Path, take: fn(&Path) -> Result<T, PrivateFileError>) -> Result<T, OpenError> {
+    let path = path.to_owned();
+    let taken = tokio::task::spawn_blocking(move || take(&path)).await;
+    Ok(taken.map_err(|error| OpenError::Unreachable(error.to_string()))??)
+}
+
+/// Returns whether the database has tables of the connector. Writes neither into the database nor into its log. If the
+/// log is not empty, SQLite makes or renews the index of the log (`-shm`), which contains no data of its own.
+async fn has_tables(path: &Path, address: &str) -> Result<bool, OpenError> {
+    // With `immutable`, SQLite makes no file, but it does not read the log.
+    let has_log = with_suffix(path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
+    let options = connect_options(&format!("{address}?mode=ro&immutable={}", !has_log))?;
+    let failed = |error| OpenError::of_sqlite(error, path);
+    let mut connection = AnyConnection::connect_with(&options).await.map_err(failed)?;
+    let has_table = connection.has_table().await;
+    connection.close().await.map_err(failed)?;
+    has_table.map_err(failed)
+}
+
+fn connect_options(address: &str) -> Result<AnyConnectOptions, OpenError> {
+    Ok(AnyConnectOptions::from_str(address).map_err(OpenError::unreachable)?.disable_statement_logging())
+}
+
+/// Returns the path of a file that belongs to the database.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
 }
 
 #[cfg(test)]

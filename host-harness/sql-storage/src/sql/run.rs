@@ -26,9 +26,6 @@ pub(crate) trait Run: Send + Sized {
     /// Returns all database rows of the result.
     fn fetch_all(self, statement: Statement) -> impl Future<Output = Result<Vec<AnyRow>, StorageError>> + Send;
 
-    /// Returns the first database row of the result, or `None` if the result is empty.
-    fn fetch_optional(self, statement: Statement) -> impl Future<Output = Result<Option<AnyRow>, StorageError>> + Send;
-
     /// Runs a statement that writes.
     fn execute(self, statement: Statement) -> impl Future<Output = Result<Written, StorageError>> + Send;
 }
@@ -42,18 +39,6 @@ impl Run for &Pool {
                 let rows = postgres_fetch_all(lent.connection(), statement).await;
                 lent.give_back();
                 rows
-            }
-        }
-    }
-
-    async fn fetch_optional(self, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
-        match self {
-            Pool::Sqlite(pool) => for_any(statement).fetch_optional(pool).await.map_err(storage_error),
-            Pool::Postgres(pool) => {
-                let mut lent = pool.lend().await?;
-                let row = postgres_fetch_optional(lent.connection(), statement).await;
-                lent.give_back();
-                row
             }
         }
     }
@@ -79,13 +64,6 @@ impl Run for &mut Transaction {
         }
     }
 
-    async fn fetch_optional(self, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
-        match self {
-            Transaction::Sqlite(on) => for_any(statement).fetch_optional(&mut **on).await.map_err(storage_error),
-            Transaction::Postgres(on) => postgres_fetch_optional(on.connection(), statement).await,
-        }
-    }
-
     async fn execute(self, statement: Statement) -> Result<Written, StorageError> {
         match self {
             Transaction::Sqlite(on) => sqlite_execute(&mut **on, statement).await,
@@ -101,11 +79,6 @@ async fn sqlite_execute(on: impl Executor<'_, Database = Any>, statement: Statem
 async fn postgres_fetch_all(on: &mut PgConnection, statement: Statement) -> Result<Vec<AnyRow>, StorageError> {
     let rows = for_postgres(statement).fetch_all(on).await.map_err(storage_error)?;
     rows.iter().map(any_row).collect()
-}
-
-async fn postgres_fetch_optional(on: &mut PgConnection, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
-    let row = for_postgres(statement).fetch_optional(on).await.map_err(storage_error)?;
-    row.as_ref().map(any_row).transpose()
 }
 
 async fn postgres_execute(on: &mut PgConnection, statement: Statement) -> Result<Written, StorageError> {

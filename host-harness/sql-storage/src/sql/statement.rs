@@ -17,7 +17,7 @@ pub(crate) const MAX_VALUES: usize = 1_000;
 
 /// A statement and the values that have been bound so far.
 pub(crate) struct Statement {
-    pub(super) sql: String,
+    pub(crate) sql: String,
     pub(super) values: Vec<Value>,
 }
 
@@ -82,38 +82,34 @@ impl Statement {
         self.values.push(value.into());
         self
     }
-}
 
-/// Creates a statement and binds tenant, customer and account as `$1` to `$3`.
-pub(crate) fn connection_statement(sql: impl Into<String>, tenant: &TenantId, key: &ConnectionKey) -> Statement {
-    statement(sql).bind_text(tenant.as_str()).bind_key(key)
-}
-
-/// Binds values in the form in which a column holds them.
-pub(crate) trait BindValues: Sized {
     /// Binds a text. A column can't hold every character, so the text may be escaped.
-    fn bind_text(self, text: &str) -> Self {
+    pub(crate) fn bind_text(self, text: &str) -> Self {
         self.bind_optional_text(Some(text))
     }
 
-    fn bind_optional_text(self, text: Option<&str>) -> Self;
+    pub(crate) fn bind_optional_text(self, text: Option<&str>) -> Self {
+        self.bind(text.map(escaped))
+    }
 
-    fn bind_optional_integer(self, integer: Option<i64>) -> Self;
+    pub(crate) fn bind_optional_integer(self, integer: Option<i64>) -> Self {
+        self.bind(integer)
+    }
 
     /// Binds customer and account, in this order.
-    fn bind_key(self, key: &ConnectionKey) -> Self {
+    pub(crate) fn bind_key(self, key: &ConnectionKey) -> Self {
         self.bind_text(key.customer.as_str()).bind_text(key.account.as_str())
     }
 
     /// # Errors
     /// The number has more than 63 bits. A column has 64 bits, and one bit is the sign.
-    fn bind_number(self, number: u64) -> Result<Self, StorageError> {
+    pub(crate) fn bind_number(self, number: u64) -> Result<Self, StorageError> {
         self.bind_optional_number(Some(number))
     }
 
     /// # Errors
     /// See [`bind_number`](Self::bind_number).
-    fn bind_optional_number(self, number: Option<u64>) -> Result<Self, StorageError> {
+    pub(crate) fn bind_optional_number(self, number: Option<u64>) -> Result<Self, StorageError> {
         let integer = number.map(i64::try_from).transpose();
         let integer = integer.map_err(|_| StorageError::Refused("a number has more than 63 bits".to_owned()))?;
         Ok(self.bind_optional_integer(integer))
@@ -121,24 +117,24 @@ pub(crate) trait BindValues: Sized {
 
     /// # Errors
     /// See [`bind_number`](Self::bind_number).
-    fn bind_seconds(self, at: UnixSeconds) -> Result<Self, StorageError> {
+    pub(crate) fn bind_seconds(self, at: UnixSeconds) -> Result<Self, StorageError> {
         self.bind_number(at.0)
     }
 
     /// # Errors
     /// See [`bind_number`](Self::bind_number).
-    fn bind_optional_seconds(self, at: Option<UnixSeconds>) -> Result<Self, StorageError> {
+    pub(crate) fn bind_optional_seconds(self, at: Option<UnixSeconds>) -> Result<Self, StorageError> {
         self.bind_optional_number(at.map(|at| at.0))
     }
 
     /// Binds a number that a statement uses in a comparison or as a limit. If the number has more than 63 bits, it is
     /// above every stored number, so the highest number of 63 bits is bound instead.
-    fn bind_bound(self, bound: u64) -> Self {
+    pub(crate) fn bind_bound(self, bound: u64) -> Self {
         self.bind_optional_integer(Some(i64::try_from(bound).unwrap_or(i64::MAX)))
     }
 
     /// Binds the highest number of database rows that a statement may return.
-    fn bind_limit(self, limit: usize) -> Self {
+    pub(crate) fn bind_limit(self, limit: usize) -> Self {
         self.bind_bound(u64::try_from(limit).unwrap_or(u64::MAX))
     }
 
@@ -147,7 +143,10 @@ pub(crate) trait BindValues: Sized {
     ///
     /// # Errors
     /// See [`bind_number`](Self::bind_number).
-    fn bind_position(self, last: Option<(UnixSeconds, &TenantId, &ConnectionKey)>) -> Result<Self, StorageError> {
+    pub(crate) fn bind_position(
+        self,
+        last: Option<(UnixSeconds, &TenantId, &ConnectionKey)>,
+    ) -> Result<Self, StorageError> {
         match last {
             Some((at, tenant, key)) => Ok(self.bind_seconds(at)?.bind_text(tenant.as_str()).bind_key(key)),
             None => Ok(self.bind_optional_integer(Some(-1)).bind_text("").bind_text("").bind_text("")),
@@ -155,14 +154,9 @@ pub(crate) trait BindValues: Sized {
     }
 }
 
-impl BindValues for Statement {
-    fn bind_optional_text(self, text: Option<&str>) -> Self {
-        self.bind(text.map(escaped))
-    }
-
-    fn bind_optional_integer(self, integer: Option<i64>) -> Self {
-        self.bind(integer)
-    }
+/// Creates a statement and binds tenant, customer and account as `$1` to `$3`.
+pub(crate) fn connection_statement(sql: impl Into<String>, tenant: &TenantId, key: &ConnectionKey) -> Statement {
+    statement(sql).bind_text(tenant.as_str()).bind_key(key)
 }
 
 /// The tuples of an `INSERT` of several database rows. `Display` writes them with numbered parameters.
@@ -199,9 +193,9 @@ pub(crate) async fn fetch_all(on: impl Run, statement: Statement) -> Result<Vec<
     on.fetch_all(statement).await
 }
 
-/// Runs a statement and returns the first database row of its result. `None` if the result is empty.
+/// Runs a statement whose result has at most one database row, and returns this row.
 pub(crate) async fn fetch_optional(on: impl Run, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
-    on.fetch_optional(statement).await
+    Ok(fetch_all(on, statement).await?.into_iter().next())
 }
 
 /// Runs a statement that writes, and returns the number of database rows that it changed.

@@ -6,6 +6,7 @@ use axum::response::{Html, IntoResponse};
 use maud::html;
 
 use crate::control::Control;
+use crate::grants::CODE_LIFE;
 use crate::page::{code, headers, single};
 use crate::query::{self, Query};
 
@@ -23,7 +24,10 @@ pub(crate) async fn callback(State(control): State<Control>, RawQuery(query): Ra
         p { (outcome) " The browser would now be back at the app. This app has no redirect address, so the fake shows \
              the address that a platform's callback would receive." }
         div.field { label { "The whole address" input readonly value=(address); } }
-        p.note { "Give it to your platform's callback, or to a program, for example:" }
+        @if parameters.first("error").is_none() && parameters.first("code").is_some() {
+            p.note { "The code works once, within " (CODE_LIFE / 60) " minutes of the fake's time." }
+        }
+        p { "Give the address to your platform's callback. Or start this program, and paste the address:" }
         pre { code { "tiktok-shop-harness connect" } }
         h2 { "Its parameters" }
         dl {

@@ -15,7 +15,7 @@ pub(super) fn content(marketplace: &Marketplace, forms: &Forms) -> Markup {
     let running = if marketplace.clock.is_ticking() { "The clock runs." } else { "The clock stands still." };
     html! {
         section.card aria-labelledby="clock" {
-            h2 id="clock" style="margin-top:0" { "Time here: " time { (Utc::from_unix_seconds(now).text()) } }
+            h2 id="clock" { "Time here: " time { (Utc::from_unix_seconds(now).text()) } }
             p.note { (running) " Unix seconds: " (now) ". Codes, tokens and webhooks follow this clock." }
             div.row {
                 @for (label, seconds) in STEPS {

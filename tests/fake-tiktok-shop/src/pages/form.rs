@@ -53,6 +53,20 @@ impl Forms {
     pub(super) fn button(&self, action: &str, hidden: &[(&str, &str)], look: Look, label: &str) -> Markup {
         self.form(action, hidden, &submit(look, label))
     }
+
+    /// Returns a form that consists of one button. A screen reader also says the subject, because the page has other
+    /// buttons with the same label.
+    pub(super) fn button_for(
+        &self,
+        subject: &str,
+        action: &str,
+        hidden: &[(&str, &str)],
+        look: Look,
+        label: &str,
+    ) -> Markup {
+        let button = html! { button class=[look.class()] aria-label={ (label) ": " (subject) } { (label) } };
+        self.form(action, hidden, &button)
+    }
 }
 
 pub(super) fn submit(look: Look, label: &str) -> Markup {

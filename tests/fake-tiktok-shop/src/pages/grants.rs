@@ -12,7 +12,7 @@ use crate::marketplace::Marketplace;
 use crate::page::{Tab, code, moment};
 
 /// The number of requests at the end of the page.
-const SHOWN_REQUESTS: usize = 10;
+const SHOWN_REQUESTS: usize = 5;
 
 pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
     marketplace.announce_ends();
@@ -24,20 +24,23 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
             "A TikTok Shop for tests and demos. It keeps state, checks signatures, and lets you act as a seller and as \
              TikTok Shop. All data is invented."
         }
-        (clock::content(marketplace, &forms))
+        // Before the first grant, the first thing to do is a consent, so the apps come before the clock.
+        @if !reports.is_empty() { (clock::content(marketplace, &forms)) }
         @if due > 0 {
             p { a href=(Tab::Webhooks.path()) { "Webhooks that are due: " (due) } }
         }
         h2 { "Grants" }
         @if reports.is_empty() {
             p.note {
-                "No app has exchanged an authorization code so far. Consent as a seller below, or give a consent link \
-                 of your platform this fake's address."
+                "No app has exchanged an authorization code so far. To begin, choose a seller of an app below, and \
+                 open the consent page. Or begin in your platform, with this fake's address instead of TikTok \
+                 Shop's addresses."
             }
         }
         div.cards { @for report in &reports { (grant(marketplace, &forms, report)) } }
         h2 { "Apps" }
         div.cards { @for app in &marketplace.apps { (app_card(marketplace, app)) } }
+        @if reports.is_empty() { (clock::content(marketplace, &forms)) }
         h2 { "Last requests" }
         (requests::latest(marketplace, SHOWN_REQUESTS))
         p { a href=(Tab::Requests.path()) { "All requests, with a filter" } }
@@ -49,10 +52,10 @@ fn grant(marketplace: &Marketplace, forms: &Forms, report: &GrantReport) -> Mark
     let app_name = marketplace.app_by_service_id(&report.service_id).map_or("", |app| app.name.as_str());
     let seller_name = marketplace.seller(&report.seller).map_or("", |seller| seller.name.as_str());
     let key = [("service_id", report.service_id.as_str()), ("seller", report.seller.as_str())];
-    let (class, state) = match report.state {
-        GrantState::InForce => ("good", "in force"),
-        GrantState::Ended => ("wait", "ended"),
-        GrantState::Removed => ("bad", "removed"),
+    let (class, state, end) = match report.state {
+        GrantState::InForce => ("good", "in force", "Ends"),
+        GrantState::Ended => ("wait", "ended", "Ended"),
+        GrantState::Removed => ("bad", "removed", "Would end"),
     };
     let heading = format!("grant-{}-{}", report.service_id, report.seller);
     html! {
@@ -62,7 +65,7 @@ fn grant(marketplace: &Marketplace, forms: &Forms, report: &GrantReport) -> Mark
                 span class={ "badge " (class) } { (state) }
             }
             dl {
-                dt { "Ends" } dd { (moment(report.ends_at, now)) }
+                dt { (end) } dd { (moment(report.ends_at, now)) }
                 dt { "Access token" } dd { (newest(&report.access_tokens, now)) }
                 dt { "Refresh token" } dd { (newest(&report.refresh_tokens, now)) }
             }
@@ -79,17 +82,17 @@ fn grant(marketplace: &Marketplace, forms: &Forms, report: &GrantReport) -> Mark
             }
             h4 { "Shops" }
             @if report.shops.is_empty() { p.note { "The seller has no shop." } }
-            ul.lines {
+            ul.lines.shops {
                 @for shop in &report.shops {
                     @let shop_key = [key[0], key[1], ("shop", shop.id.as_str())];
                     li {
                         span { (shop.name) " " (code(&shop.id)) }
                         @if shop.granted {
-                            (forms.button("remove-shop", &shop_key, Look::Danger, "Take the shop away"))
+                            (forms.button_for(&shop.name, "remove-shop", &shop_key, Look::Danger, "Take away"))
                         } @else if report.state == GrantState::Removed {
                             span.note { "not granted" }
                         } @else {
-                            (forms.button("restore-shop", &shop_key, Look::Plain, "Give the shop back"))
+                            (forms.button_for(&shop.name, "restore-shop", &shop_key, Look::Plain, "Give back"))
                         }
                     }
                 }
@@ -130,12 +133,14 @@ fn earlier(title: &str, tokens: &[TokenReport], now: u64) -> Markup {
 }
 
 fn token_state(token: &TokenReport, now: u64) -> Markup {
-    let (class, word) = match token.verdict {
-        TokenVerdict::Works => ("good", "works"),
-        TokenVerdict::Expired => ("wait", "expired"),
-        TokenVerdict::Refused => ("bad", "refused"),
+    let (class, word, end) = match token.verdict {
+        TokenVerdict::Works => ("good", "works", " until "),
+        TokenVerdict::Expired if token.expires_at <= now => ("wait", "expired", " since "),
+        // The token has ended together with the authorization, before its own end.
+        TokenVerdict::Expired => ("wait", "expired", ", issued until "),
+        TokenVerdict::Refused => ("bad", "refused", ", issued until "),
     };
-    html! { span class={ "badge " (class) } { (word) } " until " (moment(token.expires_at, now)) }
+    html! { span class={ "badge " (class) } { (word) } (end) (moment(token.expires_at, now)) }
 }
 
 fn app_card(marketplace: &Marketplace, app: &App) -> Markup {

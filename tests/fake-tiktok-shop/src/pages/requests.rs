@@ -137,7 +137,7 @@ fn entry(record: &RequestRecord) -> Markup {
             summary {
                 span.note { (masked.number) ". " (Utc::from_unix_seconds(masked.at).text()) " " }
                 span class={ "badge " (class) } {
-                    @if masked.status == 0 { "not answered" } @else { (masked.status) }
+                    @if masked.status == 0 { "fault" } @else { (masked.status) }
                     @if let Some(code) = masked.code { " · code " (code) }
                 }
                 " " (code(format!("{} {}", masked.method, masked.path)))

@@ -38,7 +38,7 @@ fn card(marketplace: &Marketplace, forms: &Forms, seller: &Seller) -> Markup {
     html! {
         article.card aria-labelledby=(heading) {
             header { h3 id=(heading) { (seller.name) } (code(&seller.id)) }
-            dl {
+            dl.short {
                 dt { "Kind" } dd { (kind(seller)) " (user_type " (seller.user_type) ")" }
                 dt { "Region" } dd { (seller.base_region) }
                 @if let Some(scopes) = &seller.granted_scopes {
@@ -47,17 +47,19 @@ fn card(marketplace: &Marketplace, forms: &Forms, seller: &Seller) -> Markup {
             }
             h4 { "Shops" }
             @if seller.shops.is_empty() { p.note { "no shop" } }
-            ul.lines {
+            ul.lines.shops {
                 @for shop in &seller.shops {
+                    @let shop_key = [key[0], ("shop", shop.id.as_str())];
                     li {
                         (named(shop))
-                        (forms.button("close-shop", &[key[0], ("shop", &shop.id)], Look::Danger, "Close the shop"))
+                        (forms.button_for(&shop.name, "close-shop", &shop_key, Look::Danger, "Close"))
                     }
                 }
                 @for (_, shop) in closed {
+                    @let shop_key = [key[0], ("shop", shop.id.as_str())];
                     li {
                         (named(shop))
-                        (forms.button("reopen-shop", &[key[0], ("shop", &shop.id)], Look::Plain, "Open the shop again"))
+                        (forms.button_for(&shop.name, "reopen-shop", &shop_key, Look::Plain, "Open again"))
                     }
                 }
             }

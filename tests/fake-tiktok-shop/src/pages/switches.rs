@@ -16,7 +16,8 @@ const PATHS: [&str; 4] =
 pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
     let forms = Forms::new(marketplace, Tab::Switches);
     let (present, initial) = (marketplace.switches.to_json(), Switches::default().to_json());
-    let changed = |switch: &Explanation| present.get(switch.name) != initial.get(switch.name);
+    let value = |values: &Value, switch: &Explanation| values.get(switch.name).cloned().unwrap_or_default();
+    let changed = |switch: &Explanation| value(&present, switch) != value(&initial, switch);
     html! {
         p {
             "A switch chooses what the fake does where TikTok Shop's documentation does not say what TikTok Shop does. \
@@ -31,7 +32,7 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
                     @if changes > 0 { " " span.badge.wait { (changes) " changed" } }
                 }
                 @for switch in switches {
-                    (choice(&forms, switch, present.get(switch.name).unwrap_or(&Value::Null), changed(switch)))
+                    (choice(&forms, switch, &value(&present, switch), &value(&initial, switch)))
                 }
             }
         }
@@ -44,7 +45,7 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
                     input name="path" required list="paths" value=(PATHS[1]);
                     datalist id="paths" { @for path in PATHS { option value=(path) {} } }
                 }))
-                (field("Fault", "", &html! {
+                (field("Fault", "wide", &html! {
                     select name="name" { @for (name, _) in catalogue() { option value=(name) { (name) } } }
                 }))
                 (field("Times", "small", &html! {
@@ -67,12 +68,13 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
                     }
                 }
             }
-            (forms.button("clear-faults", &[], Look::Plain, "Remove all faults"))
+            (forms.button("clear-faults", &[], Look::Danger, "Remove all faults"))
         }
     }
 }
 
-fn choice(forms: &Forms, switch: &Explanation, present: &Value, changed: bool) -> Markup {
+fn choice(forms: &Forms, switch: &Explanation, present: &Value, initial: &Value) -> Markup {
+    let changed = present != initial;
     let mut values: Vec<Value> = serde_json::from_str(&format!("[{}]", switch.values)).unwrap_or_default();
     if !values.contains(present) {
         // The present value has another number of seconds than the values in the list.
@@ -80,7 +82,10 @@ fn choice(forms: &Forms, switch: &Explanation, present: &Value, changed: bool) -
     }
     html! {
         div.switch.changed[changed] {
-            div { (code(switch.name)) @if changed { " " span.badge.wait { "changed" } } }
+            div {
+                (code(switch.name))
+                @if changed { " " span.badge.wait { "changed" } " " span.note { "initially " (label(initial)) } }
+            }
             p { (switch.question) }
             (forms.form("set-switch", &[("name", switch.name)], &html! {
                 div.row {

@@ -28,7 +28,7 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
              401 becomes due again after 2 minutes, 30 minutes, 3 hours and 12 hours."
         }
         section.card aria-labelledby="send" {
-            h2 id="send" style="margin-top:0" { "Send" }
+            h2 id="send" { "Send" }
             (forms.form("send-webhooks", &[], &html! {
                 div.row {
                     (field("Receiver: address and port", "", &html! { input name="to" required value=(receiver.to); }))
@@ -37,40 +37,49 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
                 }
             }))
         }
+        details open[reports.is_empty()] {
+            summary { "Queue a webhook" }
+            (queue_form(marketplace, &forms))
+        }
         h2 { "All webhooks" }
         @if reports.is_empty() {
-            p.note { "No webhook so far. One is queued when a seller removes an app or a shop, and below." }
+            p.note {
+                "No webhook so far. The fake queues one when a seller removes an app or a shop. You can queue one, too."
+            }
         }
         div.cards { @for report in &reports { (card(marketplace, &forms, report, now)) } }
-        h2 { "Queue a webhook" }
-        (forms.form("queue-webhook", &[], &html! {
-            div.row {
-                (field("App", "", &html! {
-                    select name="service_id" {
-                        @for app in &marketplace.apps { option value=(app.service_id) { (app.name) } }
-                    }
-                }))
-                (field("Type", "", &html! {
-                    input name="type" required type="number" min="0" value="1" list="types";
-                    datalist id="types" { @for (number, name) in TYPES { option value=(number) { (name) } } }
-                }))
-                (field("Shop (optional)", "", &html! {
-                    input name="shop_id" list="shops" value=(first_shop(marketplace));
-                    datalist id="shops" {
-                        @for shop in marketplace.sellers.iter().flat_map(|seller| &seller.shops) {
-                            option value=(shop.id) { (shop.name) }
-                        }
-                    }
-                }))
-                (field("Data (JSON)", "whole", &html! {
-                    textarea name="data" rows="3" required {
-                        "{\"order_id\": \"576000000000000001\", \"order_status\": \"AWAITING_SHIPMENT\"}"
-                    }
-                }))
-                (submit(Look::Primary, "Queue the webhook"))
-            }
-        }))
     }
+}
+
+fn queue_form(marketplace: &Marketplace, forms: &Forms) -> Markup {
+    let content = html! {
+        div.row {
+            (field("App", "", &html! {
+                select name="service_id" {
+                    @for app in &marketplace.apps { option value=(app.service_id) { (app.name) } }
+                }
+            }))
+            (field("Type", "", &html! {
+                input name="type" required type="number" min="0" value="1" list="types";
+                datalist id="types" { @for (number, name) in TYPES { option value=(number) { (name) } } }
+            }))
+            (field("Shop (optional)", "", &html! {
+                input name="shop_id" list="shops" value=(first_shop(marketplace));
+                datalist id="shops" {
+                    @for shop in marketplace.sellers.iter().flat_map(|seller| &seller.shops) {
+                        option value=(shop.id) { (shop.name) }
+                    }
+                }
+            }))
+            (field("Data (JSON)", "whole", &html! {
+                textarea name="data" rows="4" required {
+                    "{\"order_id\": \"576000000000000001\", \"order_status\": \"AWAITING_SHIPMENT\"}"
+                }
+            }))
+            (submit(Look::Primary, "Queue the webhook"))
+        }
+    };
+    forms.form("queue-webhook", &[], &content)
 }
 
 fn first_shop(marketplace: &Marketplace) -> &str {
@@ -96,15 +105,15 @@ fn card(marketplace: &Marketplace, forms: &Forms, report: &WebhookReport, now: u
                     WebhookState::GivenUp => span.badge.bad { "given up" },
                 }
             }
-            dl {
-                dt { "Type" } dd { (report.event_type) @if let Some(name) = type_name { " " (code(name)) } }
+            p { "Type " (report.event_type) @if let Some(name) = type_name { " " (code(name)) } }
+            dl.short {
                 dt { "App" } dd { (app) }
                 @if let Some(shop) = &report.shop_id { dt { "Shop" } dd { (code(shop)) } }
                 dt { "Event" } dd { (moment(report.at, now)) }
                 dt { "Id" } dd { (code(&report.id)) }
                 @if let WebhookState::DueAt(at) = report.state { dt { "Due again" } dd { (moment(at, now)) } }
                 @if report.failures > 0 { dt { "Failures" } dd { (report.failures) } }
-                @if let Some(status) = report.last_status { dt { "Last answer" } dd { "HTTP " (status) } }
+                @if let Some(status) = report.last_status { dt { "Answer" } dd { "HTTP " (status) } }
             }
             @if let Some(delivery) = delivery {
                 details { summary { "Body" } pre { code { (delivery.body) } } }

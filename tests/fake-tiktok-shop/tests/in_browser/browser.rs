@@ -24,8 +24,9 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// The time within which a page must show what a test expects.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time within which the browser must start, carry out a command, or show what a test expects. It is long because a
+/// machine may run many tests at a time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const ENTER: char = '\u{e007}';
 pub(crate) const TAB: char = '\u{e004}';
@@ -81,12 +82,15 @@ impl Browser {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let port = loop {
-            let line = lines.next_line().await.unwrap().expect("chromedriver ended before it printed its port");
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').parse::<u16>().unwrap();
+        let started = timeout(PATIENCE, async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("chromedriver ended before it printed its port");
+                if let Some((_, port)) = line.split_once("started successfully on port ") {
+                    return port.trim_end_matches('.').parse::<u16>().unwrap();
+                }
             }
-        };
+        });
+        let port = started.await.expect("chromedriver did not print its port in time");
         // This task reads what chromedriver prints later. Otherwise the pipe could become full.
         tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
         let mut browser = Self {
@@ -202,6 +206,15 @@ impl Browser {
     }
 
     async fn command(&self, method: &str, path: &str, body: Value) -> Value {
+        let answer = timeout(PATIENCE, self.answer(method, path, body)).await;
+        let value =
+            answer.unwrap_or_else(|_| panic!("{method} {path}: the browser did not answer within {PATIENCE:?}"));
+        assert!(value.get("error").is_none(), "{method} {path}: {value}");
+        value
+    }
+
+    /// Sends a command, and returns the member `value` of the answer.
+    async fn answer(&self, method: &str, path: &str, body: Value) -> Value {
         let stream = TcpStream::connect(self.driver).await.unwrap();
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -210,9 +223,7 @@ impl Browser {
         let answer = sender.send_request(request.body(body).unwrap()).await.unwrap();
         let bytes = to_bytes(Body::new(answer.into_body()), usize::MAX).await.unwrap();
         let mut answer: Value = serde_json::from_slice(&bytes).unwrap();
-        let value = answer["value"].take();
-        assert!(value.get("error").is_none(), "{method} {path}: {value}");
-        value
+        answer["value"].take()
     }
 }
 

@@ -43,6 +43,7 @@ async fn a_seller_consents_by_keyboard_and_the_app_gets_a_code_that_works() {
     browser.tab_to("Allow", None).await;
     browser.press([ENTER]).await;
     browser.shows("The seller has allowed.").await;
+    browser.shows("The code works once, within 30 minutes of the fake's time.").await;
     browser.picture("callback-desktop").await;
     let address = browser.address().await;
     let shown = browser.script("return document.querySelector('input[readonly]').value").await;
@@ -64,10 +65,10 @@ async fn a_seller_removes_the_app_by_keyboard_and_the_grant_and_its_tokens_end()
     stage.connect("one-shop").await;
     stage.connect("several-regions").await;
     browser.open(&stage.page("/")).await;
-    browser.tab_to("Take the shop away", Some("Lantern & Loom → Northwind Sync")).await;
+    browser.tab_to("Take away: Lantern & Loom DE", Some("Lantern & Loom → Northwind Sync")).await;
     browser.press([ENTER]).await;
     browser.shows("The grant no longer covers the shop 7490000000000000002.").await;
-    browser.tab_to("Give the shop back", Some("Lantern & Loom → Northwind Sync")).await;
+    browser.tab_to("Give back: Lantern & Loom DE", Some("Lantern & Loom → Northwind Sync")).await;
     browser.press([ENTER]).await;
     browser.shows("The grant covers the shop 7490000000000000002 again.").await;
     assert!(stage.control.grants()[1].shops.iter().all(|shop| shop.granted));

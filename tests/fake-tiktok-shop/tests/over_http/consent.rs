@@ -45,6 +45,7 @@ async fn an_unknown_or_missing_service_id_gets_an_explanation() {
         let page = world.local("GET", &format!("{AUTHORIZE}{query}"), "").await;
         assert_eq!(page.status, 400);
         assert!(page.body.contains(text), "{}", page.body);
+        assert!(page.body.contains("<a href=\"/\">The apps and all pages of this fake</a>"), "{}", page.body);
     }
 }
 

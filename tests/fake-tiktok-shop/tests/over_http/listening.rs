@@ -1,14 +1,13 @@
 //! Tests of a fake that listens beyond loopback, or that has names of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Stdio;
 
 use fake_tiktok_shop::Options;
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use crate::client::{World, send};
+use crate::program::start;
 
 #[tokio::test]
 async fn beyond_loopback_a_fake_answers_under_ip_addresses_and_its_names_only() {
@@ -50,16 +49,24 @@ async fn on_loopback_a_fake_does_not_answer_under_other_addresses() {
 }
 
 #[tokio::test]
+async fn every_printed_link_answers_at_the_address_on_which_the_fake_listens() {
+    for listen in ["127.0.0.1", "127.0.0.2", "0.0.0.0"] {
+        let (_program, announcement) = start(&["--listen", listen]).await;
+        let reached = if listen == "0.0.0.0" { "127.0.0.1" } else { listen };
+        for link in ["/start_page", "/control", "/apps/0/consent", "/apps/1/consent"] {
+            let link = announcement.pointer(link).unwrap().as_str().unwrap();
+            let (authority, path) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
+            let address: SocketAddr = authority.parse().unwrap();
+            assert_eq!(address.ip().to_string(), reached, "{link}");
+            let reply = send(address, "GET", authority, &format!("/{path}"), &[], "").await;
+            assert_eq!(reply.status, 200, "{link}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_program_warns_if_it_listens_beyond_loopback_and_prints_links_with_its_name() {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
-        .args(["--json", "--listen", "0.0.0.0", "--host-name", "localhost:8080"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let line = BufReader::new(program.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
-    let announcement: Value = serde_json::from_str(&line).unwrap();
+    let (mut program, announcement) = start(&["--listen", "0.0.0.0", "--host-name", "localhost:8080"]).await;
     let address = announcement["address"].as_str().unwrap();
     assert!(address.starts_with("0.0.0.0:"), "{address}");
     assert_eq!(announcement["start_page"], "http://localhost:8080/");

@@ -181,6 +181,7 @@ async fn forms_set_switches_and_script_faults() {
     assert_eq!(world.control.switches().refusal_error, RefusalError::AccessDenied);
     let page = world.local("GET", "/_pages/switches", "").await.body;
     shows(&page, "1 changed");
+    shows(&page, "<span class=\"badge wait\">changed</span> <span class=\"note\">initially auth_denied</span>");
     let wrong = submit(&world, "set-switch", &[("name", "refusal_error"), ("value", "\"no\"")]).await;
     shows(&wrong, "unknown variant `no`");
     submit(&world, "reset-switches", &[]).await;
@@ -235,8 +236,68 @@ async fn the_request_log_is_filtered_by_text_and_outcome() {
         assert_eq!(page.status, 200);
         shows(&page.body, count);
     }
+    let page = world.local("GET", "/_pages/requests?outcome=fault", "").await.body;
+    shows(&page, "<span class=\"badge wait\">fault</span>");
     submit(&world, "clear-requests", &[]).await;
     assert_eq!(world.control.requests(), []);
+}
+
+#[tokio::test]
+async fn the_end_of_a_token_is_shown_according_to_its_state() {
+    let world = World::new();
+    let keep = |time: &str| format!("<span class=\"keep\">{time} UTC</span>");
+    let page = async || world.local("GET", "/", "").await.body;
+    let year_2124 = keep("2124-12-08 00:00:00");
+
+    world.connect("one-shop").await;
+    let works = "<span class=\"badge good\">works</span> until ";
+    shows(&page().await, &format!("<dt>Ends</dt><dd>{year_2124}"));
+    shows(&page().await, &format!("{works}{}", keep("2026-01-08 00:00:00")));
+    shows(&page().await, &format!("{works}{year_2124}"));
+
+    world.control.end_access_tokens("one-shop").unwrap();
+    world.control.end_authorization("one-shop").unwrap();
+    let expired = "<span class=\"badge wait\">expired</span>";
+    shows(&page().await, &format!("<dt>Ended</dt><dd>{}", keep("2026-01-01 00:00:00")));
+    shows(&page().await, &format!("{expired} since {}", keep("2026-01-01 00:00:00")));
+    shows(&page().await, &format!("{expired}, issued until {year_2124}"));
+
+    world.connect("one-shop").await;
+    world.control.deauthorize(&world.app.service_id, "one-shop").unwrap();
+    let refused = "<span class=\"badge bad\">refused</span>, issued until ";
+    shows(&page().await, &format!("<dt>Would end</dt><dd>{year_2124}"));
+    shows(&page().await, &format!("{refused}{}", keep("2026-01-08 00:00:00")));
+    shows(&page().await, &format!("{refused}{year_2124}"));
+}
+
+#[tokio::test]
+async fn the_start_page_begins_with_the_apps_until_there_is_a_grant() {
+    let world = World::new();
+    let apps_first = async || {
+        let page = world.local("GET", "/", "").await.body;
+        page.find("Open the consent page").unwrap() < page.find("id=\"clock\"").unwrap()
+    };
+    assert!(apps_first().await);
+    world.connect("one-shop").await;
+    assert!(!apps_first().await);
+}
+
+#[tokio::test]
+async fn the_page_of_the_control_interface_shows_commands_for_this_fake() {
+    let world = World::new();
+    let page = world.local("GET", "/_pages/control", "").await.body;
+    let base = format!("http://{}/_control", world.address());
+    let json = "-H 'content-type: application/json'";
+    for command in [
+        format!("curl {base}/clock"),
+        format!("curl -X PUT {json} \\\n  -d '{{\"now\":1767225600}}' \\\n  {base}/clock"),
+        format!("curl -X POST {json} {base}/sellers/one-shop/end"),
+        format!("curl -X DELETE {base}/sellers/one-shop/shops/7490000000000000001"),
+        format!("curl -X POST {json} {base}/webhooks/1/repeat"),
+    ] {
+        shows(&page, &format!("<pre><code>{}</code></pre>", command.replace('"', "&quot;")));
+    }
+    shows(&page, "<code>DELETE</code> <code>/sellers/{seller}/shops/{shop}</code>");
 }
 
 #[tokio::test]

@@ -4,20 +4,27 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::client::send;
 
-#[tokio::test]
-async fn the_program_prints_its_address_and_serves_there() {
+/// Starts the program. Returns its process and the JSON object that it prints. The process ends when it is dropped.
+pub(crate) async fn start(arguments: &[&str]) -> (Child, Value) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
-        .args(["--json", "--redirect", "https://platform.example/cb"])
+        .arg("--json")
+        .args(arguments)
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
     let line = BufReader::new(program.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
-    let announcement: Value = serde_json::from_str(&line).unwrap();
+    (program, serde_json::from_str(&line).unwrap())
+}
+
+#[tokio::test]
+async fn the_program_prints_its_address_and_serves_there() {
+    let (_program, announcement) = start(&["--redirect", "https://platform.example/cb"]).await;
     let address = announcement["address"].as_str().unwrap().parse().unwrap();
     let consent = announcement["apps"][0]["consent"].as_str().unwrap();
     let target = consent.strip_prefix(&format!("http://{address}")).unwrap();
@@ -25,7 +32,6 @@ async fn the_program_prints_its_address_and_serves_there() {
     let apps = send(address, "GET", "localhost", "/_control/apps", &[], "").await.json();
     assert_eq!(apps[0]["redirect_address"], "https://platform.example/cb");
     assert_eq!(apps[0]["app_secret"], announcement["apps"][0]["app_secret"]);
-    program.kill().await.unwrap();
 }
 
 #[tokio::test]

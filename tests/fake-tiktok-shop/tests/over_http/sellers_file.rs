@@ -1,27 +1,19 @@
 //! Tests of the file with more apps, sellers and shops.
 
 use std::fs;
-use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::client::send;
+use crate::program::start;
 
 /// The file that the documentation shows.
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sellers.json");
 
 #[tokio::test]
 async fn the_program_adds_the_apps_sellers_and_shops_of_the_example() {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
-        .args(["--json", "--sellers", EXAMPLE])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let line = BufReader::new(program.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
-    let announcement: Value = serde_json::from_str(&line).unwrap();
+    let (_program, announcement) = start(&["--sellers", EXAMPLE]).await;
     let address = announcement["address"].as_str().unwrap().parse().unwrap();
     let names: Vec<_> = announcement["apps"].as_array().unwrap().iter().map(|app| &app["name"]).collect();
     assert_eq!(names, ["Northwind Sync", "Harbour Orders", "Meadow Stock"]);
@@ -29,7 +21,6 @@ async fn the_program_adds_the_apps_sellers_and_shops_of_the_example() {
     let added = sellers.as_array().unwrap().last().unwrap();
     assert_eq!((&added["id"], added["shops"].as_array().unwrap().len()), (&Value::from("two-shops"), 2));
     assert_eq!(added["authorization_lasts_seconds"], 2_592_000);
-    program.kill().await.unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 
-use super::{Instead, NEEDS, check_changeable, key_file, unused};
+use super::{Instead, NEEDS_KEY_FILE, check_changeable, key_file, unused};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
@@ -47,7 +47,7 @@ struct Line {
 
 impl Add {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let opened = self.settings.open_for(NEEDS, report).await?;
+        let opened = self.settings.open_for(NEEDS_KEY_FILE, report).await?;
         let instead = Instead {
             environment: &format!(
                 "append a new ID:HEX with 64 random hexadecimal digits behind the others in {HOST_KEYS}"

@@ -2,8 +2,9 @@
 
 use anstyle::Style;
 use clap::Args;
-use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{Destruction, Erased};
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::{HostKeyId, InvalidId, KeyId, TenantId};
 
 use super::NEEDS;
 use crate::failure::Failure;
@@ -59,9 +60,7 @@ impl Erase {
         let opened = settings.open_for(NEEDS, report).await?;
         let (keyring, tenant) = (opened.keyring(), &opened.tenant);
         if !yes {
-            let keys = keyring.data_keys().await?;
-            let own = keys.iter().filter(|key| key.tenant == *tenant);
-            let (keys, records) = own.fold((0, 0), |(keys, records), key| (keys + 1, records + key.records));
+            let (keys, records) = stored_of(tenant, &*opened.storage).await?;
             let (keys, records) = (count(keys, "data key", "data keys"), count(records, "record", "records"));
             return Err(Failure::Malformed(format!(
                 "tenant {tenant}: {keys} with {records} would be lost forever; confirm with --yes"
@@ -78,6 +77,7 @@ impl Erase {
         };
         let Erased { keys, connections, others } = erased;
         // If the tenant's key in the service wrapped no data key of this database, that key may belong to another
+        // database, and somebody else must decide.
         if matches!(destruction, Destruction::NotAllowed { .. }) {
             report.set_refused();
         }
@@ -145,6 +145,17 @@ impl Erase {
         report.detail("next", Style::new(), &next);
         Ok(())
     }
+}
+
+/// Returns the number of the tenant's data keys, and the number of records that are sealed with them. Reads nothing of
+/// other tenants.
+async fn stored_of(tenant: &TenantId, storage: &dyn HostStorage) -> Result<(u64, u64), Failure> {
+    let keys = storage.tenant_keys(tenant).await?.len();
+    // The ids of data keys are hexadecimal digits, so all of them come after this one.
+    let start: KeyId = "!".parse().map_err(|error: InvalidId| Failure::Malformed(error.to_string()))?;
+    let uses = storage.key_uses(Some((tenant, &start)), keys).await?;
+    let own = uses.iter().filter(|found| found.tenant == *tenant);
+    Ok(own.fold((0, 0), |(keys, records), found| (keys + 1, records + found.records)))
 }
 
 /// Returns the names of the host keys that can open older copies of the database.

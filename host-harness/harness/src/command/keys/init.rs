@@ -25,8 +25,8 @@ Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   host key host-… is in the new file …/fake-host-keys
   …
 
-Exit status: 0 if the file was made; 1 if it exists; 2 if the host keys are in
-TIKTOK_SHOP_HOST_KEYS or in a key service; 3 if the file can't be written; for others see tiktok-shop-harness --help.")]
+Exit status: 0 if the file was made; 1 if it exists; 2 if the host keys are in TIKTOK_SHOP_HOST_KEYS
+or in a key service; 3 if the file can't be written; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Init {
     #[command(flatten)]
     settings: KeyArgs,

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 
-use super::{Instead, NEEDS, check_changeable, key_file};
+use super::{Instead, NEEDS_KEY_FILE, check_changeable, key_file};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
@@ -50,7 +50,7 @@ struct Line {
 impl Promote {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { host_key, settings } = self;
-        let opened = settings.open_for(NEEDS, report).await?;
+        let opened = settings.open_for(NEEDS_KEY_FILE, report).await?;
         let instead = Instead {
             environment: &format!("if every machine has {host_key} there, put it before the others in {HOST_KEYS}"),
             service: "the newest version of a tenant's key is always the current one; run keys rotate",

@@ -3,9 +3,9 @@
 use anstyle::Style;
 use clap::Args;
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::RotationError;
+use tiktok_shop_host::seal::{KeyFileError, RotationError};
 
-use super::{Instead, NEEDS, check_changeable, key_file};
+use super::{Instead, NEEDS_KEY_FILE, check_changeable, key_file};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
@@ -24,7 +24,7 @@ With a key service, raise min_decryption_version of the keys there instead, as d
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness keys retire host-0000000000000000
-  error: there is no host key host-0000000000000000
+  error: there is no host key host-0000000000000000; keys status shows the host keys
 
 Exit status: 0 if the key was removed; 1 if the key is in use or is the current host key, and then
 the key stays; 2 if the host keys come from the environment or a key service; 5 if there is no key
@@ -45,7 +45,7 @@ pub(crate) struct Retire {
 impl Retire {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { host_key, allow_absent, settings } = self;
-        let opened = settings.open_for(NEEDS, report).await?;
+        let opened = settings.open_for(NEEDS_KEY_FILE, report).await?;
         let instead = Instead {
             environment: &format!("if keys status counts no data key under {host_key}, remove it from {HOST_KEYS}"),
             service: "to retire earlier versions, raise min_decryption_version there",
@@ -55,7 +55,7 @@ impl Retire {
         check_changeable(&keyring, &opened.keys).await?;
         let is_retired = match keyring.retire(file, &host_key).await {
             Ok(()) => true,
-            Err(RotationError::NoSuchKey(_)) if allow_absent => false,
+            Err(RotationError::KeyFile(KeyFileError::NoSuchKey(_))) if allow_absent => false,
             Err(error) => return Err(error.into()),
         };
         if report.is_json() {

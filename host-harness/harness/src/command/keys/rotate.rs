@@ -9,7 +9,7 @@ use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
 use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::KeyService;
 
-use super::{Instead, NEEDS, check_changeable, key_file, unused};
+use super::{Instead, NEEDS_KEY_FILE, check_changeable, key_file, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, Needs, StorageArgs};
@@ -92,7 +92,7 @@ struct Line {
 impl Rotate {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { wait, single_machine, retire, settings } = self;
-        let needs = if single_machine { NEEDS } else { Needs::EVERYTHING };
+        let needs = if single_machine { NEEDS_KEY_FILE } else { Needs::EVERYTHING };
         let opened = settings.open_for(needs, report).await?;
         let keyring = opened.keyring();
         let file = if single_machine {

@@ -43,8 +43,10 @@ pub(crate) struct Status {
 
 #[derive(Serialize)]
 struct StatusLine<'a> {
-    current: &'a str,
-    rotation_needed: bool,
+    /// `null` if this program has no host keys.
+    current: Option<&'a str>,
+    /// `null` if this program has no host keys.
+    rotation_needed: Option<bool>,
     /// The host keys that wrap stored data keys but that this program does not have.
     missing: Vec<&'a str>,
     host_keys: Vec<HostKeyLine<'a>>,
@@ -82,151 +84,150 @@ impl<'a> From<&'a TenantKeyStatus> for DataKeyLine<'a> {
     }
 }
 
+/// What the command has found in the database and on this machine.
+struct Found<'a> {
+    /// The stored data keys of all tenants.
+    keys: &'a [TenantKeyStatus],
+    /// The host keys that can unwrap data keys now.
+    own: &'a [HostKeyId],
+    /// The current host key. `None` if this program has no host keys.
+    current: Option<&'a HostKeyId>,
+    /// Whether nothing is left to rotate. `None` if this program has no host keys.
+    is_rotated: Option<bool>,
+    service: Option<&'a KeyService>,
+}
+
 impl Status {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let opened = self.settings.open_for(NEEDS, report).await?;
         if let HostKeySource::Missing(why) = &opened.keys {
-            return without_host_keys(&opened.keyring().data_keys().await?, why, report);
+            let keys = opened.keyring().data_keys().await?;
+            Found { keys: &keys, own: &[], current: None, is_rotated: None, service: None }.print(report);
+            report.flush();
+            return Err(Failure::Unavailable(why.clone()));
         }
         let status = opened.keyring().status().await?;
         let own = opened.keys.usable_ids(&status)?;
-        if !missing(&status, &own).is_empty() {
+        if !missing(&status.keys, &own).is_empty() {
             report.set_key_missing();
         }
-        if report.is_json() {
-            print_json(&status, &own, opened.keys.service(), report);
-        } else {
-            print_text(&status, &own, opened.keys.service(), report);
-        }
+        let KeyStatus { current, keys } = &status;
+        let (is_rotated, service) = (Some(status.is_rotated()), opened.keys.service());
+        Found { keys, own: &own, current: Some(current), is_rotated, service }.print(report);
         Ok(())
     }
 }
 
-/// Prints the stored data keys although this program has no host keys. Returns an error with the reason `why`.
-fn without_host_keys(keys: &[TenantKeyStatus], why: &str, report: &mut Report) -> Result<(), Failure> {
-    let mut uses: BTreeMap<_, (u64, u64)> = BTreeMap::new();
-    for key in keys {
-        let (number, records) = uses.entry(key.host_key.as_ref()).or_default();
-        *number += 1;
-        *records += key.records;
+impl<'a> Found<'a> {
+    fn print(&self, report: &mut Report) {
+        if report.is_json() {
+            self.print_json(report);
+        } else {
+            self.print_tables(report);
+            self.print_advice(report);
+        }
     }
-    if report.is_json() {
-        let line = |(id, &(data_keys, records)): (&Option<&HostKeyId>, &(u64, u64))| serde_json::json!({ "host_key": id.map(HostKeyId::as_str), "data_keys": data_keys, "records": records, "here": false });
-        let host_keys: Vec<_> = uses.iter().map(line).collect();
-        let keys: Vec<_> = keys.iter().map(DataKeyLine::from).collect();
-        report.json(&serde_json::json!({ "current": null, "host_keys": host_keys, "keys": keys }));
-    } else {
+
+    /// Returns, for each host key, the number of data keys that it wraps and the number of records that are sealed with
+    /// these data keys. The entry `None` counts the erased data keys.
+    fn uses(&self) -> BTreeMap<Option<&'a HostKeyId>, (u64, u64)> {
+        let mut uses: BTreeMap<_, (u64, u64)> = self.own.iter().map(|id| (Some(id), (0, 0))).collect();
+        for key in self.keys {
+            let (data_keys, records) = uses.entry(key.host_key.as_ref()).or_default();
+            *data_keys += 1;
+            *records += key.records;
+        }
+        uses
+    }
+
+    fn print_json(&self, report: &mut Report) {
+        let Self { keys, own, current, is_rotated, .. } = *self;
+        let uses = self.uses();
+        let host_keys = uses.iter().map(|(id, &(data_keys, records))| HostKeyLine {
+            host_key: id.map(HostKeyId::as_str),
+            data_keys,
+            records,
+            here: id.is_some_and(|id| own.contains(id)),
+        });
+        report.json(&StatusLine {
+            current: current.map(HostKeyId::as_str),
+            rotation_needed: is_rotated.map(|is_rotated| !is_rotated),
+            missing: missing(keys, own).into_iter().map(|(id, _)| id.as_str()).collect(),
+            host_keys: host_keys.collect(),
+            keys: keys.iter().map(DataKeyLine::from).collect(),
+        });
+    }
+
+    fn print_tables(&self, report: &mut Report) {
+        let Self { keys, own, current, .. } = *self;
+        let is_current =
+            |id: &HostKeyId| Some(id) == current || keys.iter().any(|key| key.current.as_ref() == Some(id));
         report.table(
             ["host key", "data keys", "records", ""],
-            uses.iter().map(|(id, (keys, records))| {
-                let note = if id.is_some() { "missing" } else { "" };
-                [name_or_erased(*id), keys.to_string(), records.to_string(), note.to_owned()]
+            self.uses().iter().map(|(id, (data_keys, records))| {
+                let note = match id {
+                    None => "",
+                    Some(id) if !own.contains(id) => "missing",
+                    Some(id) if is_current(id) => "current",
+                    Some(_) if *data_keys == 0 => "unused",
+                    Some(_) => "",
+                };
+                [name_or_erased(*id), data_keys.to_string(), records.to_string(), note.to_owned()]
             }),
         );
-    }
-    report.flush();
-    Err(Failure::Unavailable(why.to_owned()))
-}
-
-/// Returns, for each host key, the number of data keys that it wraps and the number of records that are sealed with
-/// these data keys. `own` contains the host keys that can unwrap data keys now.
-fn uses<'a>(
-    status: &'a KeyStatus,
-    own: &'a [HostKeyId],
-    service: Option<&KeyService>,
-) -> BTreeMap<Option<&'a HostKeyId>, (u64, u64)> {
-    let mut uses = status.by_host_key();
-    if service.is_some() {
-        uses.remove(&Some(&status.current)); // With a key service, this id stands for the keys of all tenants.
-    }
-    for id in own {
-        uses.entry(Some(id)).or_default();
-    }
-    uses
-}
-
-/// Prints the status as JSON. `own` contains the host keys that can unwrap data keys now.
-fn print_json(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService>, report: &mut Report) {
-    let uses = uses(status, own, service);
-    let host_keys = uses.iter().map(|(id, &(data_keys, records))| HostKeyLine {
-        host_key: id.map(HostKeyId::as_str),
-        data_keys,
-        records,
-        here: id.is_some_and(|id| own.contains(id)),
-    });
-    let keys = status.keys.iter().map(DataKeyLine::from);
-    report.json(&StatusLine {
-        current: status.current.as_str(),
-        rotation_needed: !status.is_rotated(),
-        missing: missing(status, own).into_iter().map(|(id, _)| id.as_str()).collect(),
-        host_keys: host_keys.collect(),
-        keys: keys.collect(),
-    });
-}
-
-/// Prints the status as tables. `own` contains the host keys that can unwrap data keys now.
-fn print_text(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService>, report: &mut Report) {
-    let KeyStatus { current, keys } = status;
-    let uses = uses(status, own, service);
-    let is_current = |id: &HostKeyId| id == current || keys.iter().any(|key| key.current.as_ref() == Some(id));
-    report.table(
-        ["host key", "data keys", "records", ""],
-        uses.iter().map(|(id, (keys, records))| {
-            let note = match id {
-                None => "",
-                Some(id) if !own.contains(id) => "missing",
-                Some(id) if is_current(id) => "current",
-                Some(_) if *keys == 0 => "unused",
-                Some(_) => "",
-            };
-            [name_or_erased(*id), keys.to_string(), records.to_string(), note.to_owned()]
-        }),
-    );
-    if !keys.is_empty() {
-        report.line("");
-        report.table(
-            ["tenant", "data key", "host key", "records"],
-            keys.iter().map(|key| {
-                let host_key = name_or_erased(key.host_key.as_ref());
-                [key.tenant.as_str(), key.key.as_str(), &host_key, &key.records.to_string()].map(str::to_owned)
-            }),
-        );
-    }
-    report.line("");
-    let missing = missing(status, own);
-    let is_in_service = |id: &HostKeyId| service.is_some_and(|service| service.owns(id));
-    for (id, data_keys) in missing.iter().filter(|(id, _)| !is_in_service(id)) {
-        let data_keys = count(*data_keys, "data key", "data keys");
-        report.styled(
-            BAD,
-            &format!("host key {id} is missing; put it into the key file or the environment to open its {data_keys}"),
-        );
-    }
-    if let Some(service) = service {
-        let is_missing = |id: &HostKeyId| service.owns(id) && !own.contains(id);
-        let without_key = keys.iter().filter(|key| key.host_key.as_ref().is_some_and(is_missing));
-        for tenant in without_key.map(|key| &key.tenant).collect::<BTreeSet<_>>() {
-            let path = service.key_path(tenant);
-            report.styled(
-                BAD,
-                &format!(
-                    "the key service has no key {path}; if it was deleted to erase the tenant, run keys erase --tenant \
-                     {tenant}, else restore it there"
-                ),
+        if !keys.is_empty() {
+            report.line("");
+            report.table(
+                ["tenant", "data key", "host key", "records"],
+                keys.iter().map(|key| {
+                    let host_key = name_or_erased(key.host_key.as_ref());
+                    [key.tenant.as_str(), key.key.as_str(), &host_key, &key.records.to_string()].map(str::to_owned)
+                }),
             );
         }
     }
-    if !missing.is_empty() {
-        return;
-    }
-    if status.is_rotated() {
-        let wrapped = match service {
-            Some(_) => "every data key is wrapped by the newest version of its tenant's key",
-            None => "every data key is wrapped by the current host key",
-        };
-        report.styled(GOOD, wrapped);
-    } else {
-        report.styled(BAD, "a rotation is needed or unfinished; run keys rotate");
+
+    /// Says which host keys are missing and what to do about them, or whether a rotation is needed.
+    fn print_advice(&self, report: &mut Report) {
+        let Self { keys, own, is_rotated, service, .. } = *self;
+        let missing = missing(keys, own);
+        if missing.is_empty() && is_rotated.is_none() {
+            return;
+        }
+        report.line("");
+        let is_in_service = |id: &HostKeyId| service.is_some_and(|service| service.owns(id));
+        for (id, data_keys) in missing.iter().filter(|(id, _)| !is_in_service(id)) {
+            let data_keys = count(*data_keys, "data key", "data keys");
+            report.styled(
+                BAD,
+                &format!(
+                    "host key {id} is missing; put it into the key file or the environment to open its {data_keys}"
+                ),
+            );
+        }
+        if let Some(service) = service {
+            let is_missing = |id: &HostKeyId| service.owns(id) && !own.contains(id);
+            let without_key = keys.iter().filter(|key| key.host_key.as_ref().is_some_and(is_missing));
+            for tenant in without_key.map(|key| &key.tenant).collect::<BTreeSet<_>>() {
+                let path = service.key_path(tenant);
+                report.styled(
+                    BAD,
+                    &format!(
+                        "the key service has no key {path}; if it was deleted to erase the tenant, run keys erase \
+                         --tenant {tenant}, else restore it there"
+                    ),
+                );
+            }
+        }
+        match (is_rotated, service) {
+            _ if !missing.is_empty() => {}
+            (None, _) => {}
+            (Some(true), Some(_)) => {
+                report.styled(GOOD, "every data key is wrapped by the newest version of its tenant's key");
+            }
+            (Some(true), None) => report.styled(GOOD, "every data key is wrapped by the current host key"),
+            (Some(false), _) => report.styled(BAD, "a rotation is needed or unfinished; run keys rotate"),
+        }
     }
 }
 

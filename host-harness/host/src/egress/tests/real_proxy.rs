@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 
 use fake_tiktok_shop::{Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
@@ -35,6 +36,9 @@ const BEGIN: u64 = 1_767_225_600;
 const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
 const PASSWORD: &str = "s3cret-of-the-proxy";
 const BOTH: &str = "^auth\\.tiktok-shops\\.com$\n^open-api\\.tiktokglobalshop\\.com$\n";
+
+/// The maximum time that tinyproxy may take to start. It is long because a machine may run many tests at a time.
+const START: Duration = Duration::from_secs(60);
 
 /// A process that is killed when this value is dropped, even if the test fails.
 struct Process(Child);
@@ -85,10 +89,20 @@ impl Tinyproxy {
                     return None;
                 }
             };
-            let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
-            if lines.any(|line| line.unwrap().contains("Accepting connections")) {
-                let reading = std::thread::spawn(move || lines.map_while(Result::ok).map(|line| line + "\n").collect());
-                return Some(Self { process, port, reading, _folder: folder });
+            let output = process.0.stdout.take().unwrap();
+            let (started, has_started) = channel();
+            let reading = std::thread::spawn(move || {
+                let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+                if lines.any(|line| line.contains("Accepting connections")) {
+                    let _no_receiver = started.send(());
+                }
+                lines.map(|line| line + "\n").collect()
+            });
+            match has_started.recv_timeout(START) {
+                Ok(()) => return Some(Self { process, port, reading, _folder: folder }),
+                // The process has ended, because another program has the port.
+                Err(RecvTimeoutError::Disconnected) => {}
+                Err(RecvTimeoutError::Timeout) => panic!("tinyproxy did not start within {START:?}"),
             }
         }
         panic!("tinyproxy does not start");

@@ -27,6 +27,36 @@ enum Then {
     EndlessHead,
     /// Opens a tunnel to this address.
     Tunnel(SocketAddr),
+    /// Lets 4 seconds pass before TLS and 4 seconds after the request, then opens a tunnel to this address.
+    TunnelLate(SocketAddr),
+    /// Answers nothing in the handshake of TLS, and lets a minute pass.
+    NoTls,
+    /// Sends these bytes, and lets a minute pass.
+    Silence(&'static [u8]),
+}
+
+/// Moves the paused clock on, second by second, and lets all tasks notice each second.
+async fn let_time_pass(seconds: u32) {
+    for _ in 0..seconds {
+        tokio::time::advance(SECOND).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Runs `work` while only [`let_time_pass`] moves the paused clock. Without this function the clock jumps to the next
+/// deadline as soon as every task waits for the network.
+async fn with_the_clock_in_hand<T>(work: impl Future<Output = T>) -> T {
+    let busy = async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        result = work => result,
+        () = busy => unreachable!("the loop has no end"),
+    }
 }
 
 /// A proxy on loopback. It records the head of each request. If it opens no tunnel, it also records the bytes that
@@ -60,7 +90,7 @@ impl ScriptedProxy {
                     // The result is ignored, because the client may break the connection off.
                     let _ = match acceptor {
                         None => serve_proxy(stream, then, head, after).await,
-                        Some(acceptor) => match acceptor.accept(stream).await {
+                        Some(acceptor) => match accept(acceptor, stream, then).await {
                             Ok(stream) => serve_proxy(stream, then, head, after).await,
                             Err(error) => Err(error),
                         },
@@ -74,6 +104,23 @@ impl ScriptedProxy {
     fn url(&self) -> String {
         format!("http://{}", self.address)
     }
+}
+
+/// Starts TLS with a client. [`Then::TunnelLate`] first waits for 4 seconds.
+async fn accept(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    then: Then,
+) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    match then {
+        Then::TunnelLate(_) => let_time_pass(4).await,
+        Then::NoTls => {
+            stream.readable().await?;
+            let_time_pass(60).await;
+        }
+        Then::Answer(_) | Then::Close(_) | Then::EndlessHead | Then::Tunnel(_) | Then::Silence(_) => {}
+    }
+    acceptor.accept(stream).await
 }
 
 async fn serve_proxy(
@@ -104,6 +151,20 @@ async fn serve_proxy(
         Then::Tunnel(address) => {
             stream.write_all(OPENED).await?;
             copy_bidirectional(&mut stream, &mut TcpStream::connect(address).await?).await?;
+        }
+        Then::TunnelLate(address) => {
+            let_time_pass(4).await;
+            stream.write_all(OPENED).await?;
+            copy_bidirectional(&mut stream, &mut TcpStream::connect(address).await?).await?;
+        }
+        Then::NoTls => {}
+        Then::Silence(bytes) => {
+            stream.write_all(bytes).await?;
+            // After the head of the tunnel, the client begins TLS in it. So it has read the head when a byte comes.
+            if !bytes.is_empty() {
+                stream.read_u8().await?;
+            }
+            let_time_pass(60).await;
         }
     }
     let mut rest = Vec::new();
@@ -316,8 +377,61 @@ async fn a_tunnel_in_which_nobody_answers_ends_at_the_deadline() {
     let client = production_client(&proxy.url());
     let started = Instant::now();
     assert_eq!(proxy_failure(&client).await, ("DestinationUnavailable".to_owned(), ProxyFailure::TunnelBroken));
-    assert_eq!(started.elapsed().as_secs(), 15);
+    assert_eq!(started.elapsed().as_secs(), 5);
     assert!(is_only_a_handshake(&proxy.rest.recv().await.unwrap()));
+}
+
+/// Returns an acceptor for TLS with a proxy of the name [`PROXY_NAME`], and the address of a proxy at this port.
+fn tls_of_proxy(root: &Root) -> (TlsAcceptor, impl Fn(u16) -> Proxy) {
+    let acceptor = TlsAcceptor::from(root.issue(&named(&[PROXY_NAME])).server(&[], rustls::ALL_VERSIONS));
+    let pem = root.pem();
+    let at = move |port| {
+        let proxy = format!("https://{PROXY_NAME}:{port}").parse::<Proxy>().unwrap();
+        proxy.certificate_authorities(pem.as_bytes()).unwrap()
+    };
+    (acceptor, at)
+}
+
+/// The steps to a connection take 8 seconds here, longer than the guest's deadline for the first byte.
+#[tokio::test(start_paused = true)]
+async fn the_deadline_for_the_first_byte_begins_when_tls_with_tiktok_shop_is_there() {
+    let (root_of_proxy, root) = (Root::new(), Root::new());
+    let server = TlsServer::start(root.issue(&valid()), &["h2"], rustls::ALL_VERSIONS).await;
+    let (acceptor, at) = tls_of_proxy(&root_of_proxy);
+    let proxy = ScriptedProxy::start_over_tls(Then::TunnelLate(server.address), acceptor).await;
+    let client = || client_through(at(proxy.address.port()), Arc::new(Recorder::default()), root.trusted());
+
+    let started = Instant::now();
+    let options = RequestOptions { first_byte_timeout: Some(SECOND), ..RequestOptions::default() };
+    let body = with_the_clock_in_hand(async { body_of(fetch(&client(), TOKEN_URL, options).await).await }).await;
+    assert_eq!((&*body, started.elapsed().as_secs()), (b"{}".as_slice(), 8));
+
+    // The guest's deadline for connecting covers all steps, and its error says that nothing was sent.
+    let started = Instant::now();
+    let options = RequestOptions { connect_timeout: Some(6 * SECOND), ..RequestOptions::default() };
+    let error = with_the_clock_in_hand(fetch(&client(), TOKEN_URL, options)).await.unwrap_err();
+    assert_eq!((format!("{error:?}").as_str(), started.elapsed().as_secs()), ("ConnectionTimeout", 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_through_an_https_proxy_has_a_deadline_of_its_own() {
+    let (root_of_proxy, root) = (Root::new(), Root::new());
+    let (acceptor, at) = tls_of_proxy(&root_of_proxy);
+    let late = ("ConnectionTimeout".to_owned(), ProxyFailure::AnswerTimeout);
+    for (then, expected) in [
+        // The proxy accepts the connection, and does not answer in the TLS handshake.
+        (Then::NoTls, late.clone()),
+        // The proxy does not answer `CONNECT`.
+        (Then::Silence(b""), late),
+        // Nobody answers in the tunnel.
+        (Then::Silence(OPENED), ("DestinationUnavailable".to_owned(), ProxyFailure::TunnelBroken)),
+    ] {
+        let proxy = ScriptedProxy::start_over_tls(then, acceptor.clone()).await;
+        let client = client_through(at(proxy.address.port()), Arc::new(Recorder::default()), root.trusted());
+        let started = Instant::now();
+        assert_eq!(with_the_clock_in_hand(proxy_failure(&client)).await, expected);
+        assert_eq!(started.elapsed().as_secs(), 5, "{expected:?}");
+    }
 }
 
 /// A proxy that inspects TLS presents a certificate that its own authority has issued.

@@ -2,6 +2,7 @@
 //! time.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -11,10 +12,14 @@ use crate::clock::ManualClock;
 use crate::connection::{Connection, Shop, ShopStanding, UnixSeconds};
 use crate::credentials::StaticCredentials;
 use crate::events::{Cause, EventKind, Origin};
+use crate::id::{HostKeyId, TenantId};
 use crate::randomness::SystemRandomness;
 use crate::refresh::RefreshMode;
-use crate::seal::{HostKeys, Keyring};
-use crate::storage::{Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage};
+use crate::seal::{DataKey, HostKeys, KeyError, KeyProvider, Keyring};
+use crate::secret::Secret;
+use crate::storage::{
+    Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage, WrappedKey,
+};
 
 const SAVE: Duration = Duration::from_secs(10);
 const NOW: Duration = Duration::from_secs(1_767_225_600);
@@ -38,10 +43,14 @@ fn origin() -> Origin {
 }
 
 fn imports_in(scope: Scope, storage: Arc<dyn HostStorage>) -> Imports {
+    imports_with(scope, sealed(storage))
+}
+
+fn imports_with(scope: Scope, storage: SealedStorage) -> Imports {
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
     let credentials = GuestCredentials { fetched: None, provider: Arc::new(StaticCredentials::new()) };
-    Imports::new(scope, sealed(storage), credentials, clock, revisions, SAVE, Secrets::default())
+    Imports::new(scope, storage, credentials, clock, revisions, SAVE, Secrets::default())
 }
 
 /// Returns a storage that seals (encrypts) every value before it writes the value to `storage`. All sealed storages of
@@ -102,6 +111,22 @@ async fn saving_new_tokens_has_its_full_budget_after_the_claim_has_used_its_own(
     assert!(matches!(saved, Ok(token_storage::SwapOutcome::Stored(_))), "{saved:?}");
 }
 
+#[tokio::test]
+async fn a_tenant_is_known_once_a_call_has_read_one_of_its_records() {
+    let memory = Arc::new(memory());
+    let mut earlier = imports_over(Arc::clone(&memory) as _, Some("mine"));
+    let stored = earlier.swap_token(key("mine"), None, Some(write(1))).await;
+    assert!(matches!(stored, Ok(token_storage::SwapOutcome::Stored(_))), "{stored:?}");
+
+    let after_restart = imports_over(memory, Some("mine"));
+    let (tenant, known) = (&after_restart.scope.tenant, after_restart.storage.known_tenants());
+    let missing = types::ConnectionKey { account: "missing".to_owned(), ..key("mine") };
+    assert!(after_restart.load_token(missing).await.unwrap().is_none());
+    assert!(!known.contains(tenant));
+    assert!(after_restart.load_token(key("mine")).await.unwrap().is_some());
+    assert!(known.contains(tenant));
+}
+
 #[tokio::test(start_paused = true)]
 async fn repeated_swaps_of_a_guest_share_one_budget() {
     let started = Instant::now();
@@ -123,6 +148,68 @@ async fn the_guest_gets_what_the_host_has_fetched_and_later_questions_reach_the_
             assert_eq!(format!("{answer:?}"), format!("{:?}", reply(Err::<(), _>(expected))));
         }
     }
+}
+
+/// A key service that never answers. It counts how often it is asked to unwrap a data key.
+#[derive(Default)]
+struct NeverAnswers(AtomicUsize);
+
+#[async_trait]
+impl KeyProvider for NeverAnswers {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        std::future::pending().await
+    }
+
+    async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+        std::future::pending().await
+    }
+
+    async fn unwrap(&self, _: &TenantId, _: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+}
+
+/// Makes the accesses of a `disconnect` of a customer with four accounts: list the rows, look at each record, delete
+/// each record, delete each row.
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_of_several_accounts_waits_once_for_a_key_service_that_never_answers() {
+    let storage: Arc<dyn HostStorage> = Arc::new(memory());
+    let (tenant, customer): (TenantId, CustomerId) = ("acme".parse().unwrap(), "mine".parse().unwrap());
+    let stored = sealed(Arc::clone(&storage));
+    let accounts = ["a", "b", "c", "d"];
+    for account in accounts {
+        let key = ConnectionKey { customer: customer.clone(), account: account.parse().unwrap() };
+        let revision: Revision = format!("r-{account}").parse().unwrap();
+        let record = OpenWrite { value: b"record".to_vec().into(), refresh_due_at: None };
+        let next = Next { revision: revision.clone(), value: record };
+        stored.swap_token(&tenant, &key, None, Some(&next)).await.unwrap();
+        let mut shop = Shop::new("1".parse().unwrap(), key.account.clone());
+        shop.cipher = Some(Secret::from("cipher"));
+        let mut row = Row::new(Connection::new(key.clone()));
+        row.connection.shops = vec![shop];
+        stored.swap_row(&tenant, &key, None, Some(&Next { revision, value: row }), &[]).await.unwrap();
+    }
+    let service = Arc::new(NeverAnswers::default());
+    let keyring = Keyring::new(Arc::clone(&storage), Arc::clone(&service) as _, Arc::new(SystemRandomness));
+    let keyless = SealedStorage::new(Arc::clone(&storage), Arc::new(keyring));
+    let mut imports = imports_with(Scope::for_deletion(&tenant, &customer, origin()), keyless);
+
+    let began = Instant::now();
+    assert_eq!(imports.list_rows("mine".to_owned()).await.unwrap().len(), 4);
+    for account in accounts {
+        let key = || types::ConnectionKey { customer: "mine".to_owned(), account: account.to_owned() };
+        let seen = imports.swap_token(key(), None, None).await.unwrap();
+        let token_storage::SwapOutcome::Stale(Some(entry)) = seen else { panic!("{account}") };
+        let deleted = imports.swap_token(key(), Some(entry.revision), None).await.unwrap();
+        assert!(matches!(deleted, token_storage::SwapOutcome::Deleted), "{account}: {deleted:?}");
+        let row = imports.load_row(key()).await.unwrap().unwrap();
+        let deleted = imports.swap_row(key(), Some(row.revision.into()), None).await.unwrap();
+        assert!(matches!(deleted, connection_storage::SwapOutcome::Deleted), "{account}: {deleted:?}");
+    }
+    assert_eq!(storage.accounts(&tenant, &customer).await, Ok(vec![]));
+    assert_eq!(storage.list_rows(&tenant, &customer).await, Ok(vec![]));
+    assert_eq!((service.0.load(Ordering::SeqCst), began.elapsed().as_secs()), (1, 9));
 }
 
 #[tokio::test]
@@ -353,12 +440,26 @@ async fn a_forced_refresh_writes_its_event_with_its_first_row() {
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
     let mut imports = forced_refresh(Arc::clone(&storage) as _);
+    imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
     assert!(matches!(lost, connection_storage::SwapOutcome::Stale(Some(_))), "{lost:?}");
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     imports.swap_row(key("mine"), Some(stored(second)), Some(row(3, ENDING))).await.unwrap();
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
     assert_eq!(kinds(&storage).await, [EventKind::Connected, EventKind::RefreshForced, ending]);
+}
+
+/// A forced refresh that claims no tokens sends nothing. It may still write a row, for example because the app key has
+/// changed.
+#[tokio::test]
+async fn a_forced_refresh_writes_its_event_only_after_it_has_claimed_the_tokens() {
+    let storage = Arc::new(memory());
+    let mut imports = forced_refresh(Arc::clone(&storage) as _);
+    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    assert_eq!(kinds(&storage).await, [EventKind::Connected]);
+    imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
+    imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, types::ConnectionStatus::Active))).await.unwrap();
+    assert_eq!(kinds(&storage).await, [EventKind::Connected, EventKind::RefreshForced]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -368,7 +469,9 @@ async fn a_forced_refresh_whose_answers_are_lost_writes_its_event_once() {
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
     // The answer to every swap is lost until the time for the write is over. Then the guest loads the row and writes it
     // again.
-    let mut imports = forced_refresh(slow(&memory, Instant::now() + 2 * SAVE));
+    let mut imports = forced_refresh(Arc::clone(&memory) as _);
+    imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
+    imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
     imports.storage = sealed(Arc::clone(&memory) as _);

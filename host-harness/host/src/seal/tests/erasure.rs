@@ -1,5 +1,6 @@
 //! Tests of the erasure of a tenant: in one run, after an interruption, and while other hosts write.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -8,8 +9,9 @@ use super::two_tenants::*;
 use super::*;
 use crate::connection::UnixSeconds;
 use crate::events::{Cause, Event, EventKind, EventPosition, NewEvent, Origin};
+use crate::id::HostKeyId;
 use crate::storage::{
-    Access, Intercepted, Interceptor, OnceDigest, Passage, Swapped, WebhookDigest, WebhookStorage as _,
+    Access, Intercepted, Interceptor, OnceDigest, Passage, Swapped, WebhookDigest, WebhookStorage as _, WrappedKey,
 };
 
 #[tokio::test(start_paused = true)]
@@ -162,4 +164,59 @@ async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     let erased = keyring(&storage, &old()).erase(&t).await.unwrap();
     assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64 + 1, others: 1 });
     assert_eq!(storage.load_row(&t, &key("bare", "a")).await, Ok(None));
+}
+
+/// A provider that has a host key for each tenant. It destroys the host key only if a data key of the database names
+/// it. Just before the first destruction, another host adds a data key.
+struct ConsentBeforeDestruction {
+    keys: HostKeys,
+    storage: Arc<MemoryStorage>,
+    /// The host keys that the caller named in each call of `destroy`.
+    named: Mutex<Vec<Vec<HostKeyId>>>,
+}
+
+#[async_trait]
+impl KeyProvider for ConsentBeforeDestruction {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        self.keys.current().await
+    }
+
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        self.keys.wrap(tenant, key, context).await
+    }
+
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        self.keys.unwrap(tenant, wrapped, context).await
+    }
+
+    async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
+        let is_first = {
+            let mut named = self.named.lock().unwrap();
+            named.push(wrapped_by.to_vec());
+            named.len() == 1
+        };
+        if is_first {
+            keyring(&self.storage, &self.keys).ensure_key(tenant).await.unwrap();
+        }
+        if wrapped_by.is_empty() {
+            return Ok(Destruction::NotAllowed { key: "old".to_owned(), next: "ask".to_owned() });
+        }
+        Ok(Destruction::Destroyed)
+    }
+
+    fn has_key_per_tenant(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_data_key_that_another_host_adds_before_the_destruction_of_the_host_key_is_noticed() {
+    let (storage, t) = (memory(), tenant("t"));
+    let provider =
+        Arc::new(ConsentBeforeDestruction { keys: old(), storage: Arc::clone(&storage), named: Mutex::default() });
+    let ring = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&provider) as _, Arc::new(SystemRandomness));
+    assert_eq!(ring.destroy_host_key(&t).await.unwrap(), Destruction::Destroyed);
+    assert_eq!(*provider.named.lock().unwrap(), [vec![], vec!["old".parse::<HostKeyId>().unwrap()]]);
+    assert_eq!(ring.erase(&t).await.unwrap(), Erased { keys: 1, ..Erased::default() });
+    assert_eq!(storage.tenant_keys(&t).await, Ok(Vec::new()));
 }

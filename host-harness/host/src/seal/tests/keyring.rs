@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::id::HostKeyId;
-use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped, TenantKey, WrappedKey};
+use crate::storage::{Access, Intercepted, Interceptor, Passage, RowFilter, Swapped, TenantKey, WrappedKey};
 
 #[tokio::test]
 async fn hosts_that_seal_for_a_new_tenant_at_the_same_time_agree_on_one_key() {
@@ -279,6 +279,50 @@ async fn a_provider_after_another_unwraps_what_the_other_one_wrapped_and_wraps_w
     assert_eq!(earlier.unwrap(&t, &new, b"context").await.unwrap_err(), KeyError::Unknown(new.host_key.clone()));
 }
 
+/// A provider that only answers `destroy`.
+struct Destroys(Destruction);
+
+#[async_trait]
+impl KeyProvider for Destroys {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        Err(KeyError::Unavailable { key: None, why: "not asked in this test".to_owned() })
+    }
+
+    async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+        Err(KeyError::Unavailable { key: None, why: "not asked in this test".to_owned() })
+    }
+
+    async fn unwrap(&self, _: &TenantId, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        Err(KeyError::Unknown(wrapped.host_key.clone()))
+    }
+
+    async fn destroy(&self, _: &TenantId, _: &[HostKeyId]) -> Result<Destruction, KeyError> {
+        Ok(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_host_key_counts_as_destroyed_only_if_no_provider_of_a_succession_keeps_one() {
+    use Destruction::{Destroyed, NotPossible};
+
+    let kept = |key: &str| Destruction::NotAllowed { key: key.to_owned(), next: format!("delete {key}") };
+    let both = Destruction::NotAllowed { key: "a or b".to_owned(), next: "delete a; delete b".to_owned() };
+    for (current, earlier, expected) in [
+        (Destroyed, NotPossible, Destroyed),
+        (Destroyed, Destroyed, Destroyed),
+        (NotPossible, Destroyed, Destroyed),
+        (NotPossible, NotPossible, NotPossible),
+        (Destroyed, kept("b"), kept("b")),
+        (NotPossible, kept("b"), kept("b")),
+        (kept("a"), Destroyed, kept("a")),
+        (kept("a"), NotPossible, kept("a")),
+        (kept("a"), kept("b"), both),
+    ] {
+        let providers = KeySuccession::new(Arc::new(Destroys(current.clone())), Arc::new(Destroys(earlier.clone())));
+        assert_eq!(providers.destroy(&tenant("t"), &[]).await.unwrap(), expected, "{current:?} {earlier:?}");
+    }
+}
+
 /// More than the 60 s for which a cached key is used before the host reads the tenant's keys again.
 const PAST_CACHE_AGE: Duration = Duration::from_secs(61);
 
@@ -323,9 +367,80 @@ async fn connections_are_listed_without_their_keys() {
     let keyless = Arc::new(keyring(&storage, &HostKeys::draw().unwrap()));
     let sealed = SealedStorage::new(Arc::clone(&storage) as _, keyless);
     assert!(matches!(sealed.list_rows(&t, &k.customer).await, Err(StorageError::Refused(_))));
-    let rows = sealed.list_rows_without_keys(&t, &k.customer).await.unwrap();
+    let rows = sealed.leaving_out_missing_keys(TIMEOUT).list_rows(&t, &k.customer).await.unwrap();
     let [entry] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!(entry.row, Row { ciphers: None, ..row_in(&storage, &t, &k).await });
+}
+
+/// The time that a call has for one read.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A key service that unwraps no data key. It counts how often it is asked.
+struct UnwrapsNothing {
+    asked: AtomicUsize,
+    /// Whether the service never answers. Otherwise it answers at once that it does not know the host key.
+    hangs: bool,
+}
+
+#[async_trait]
+impl KeyProvider for UnwrapsNothing {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        Err(KeyError::Unavailable { key: None, why: "not asked in this test".to_owned() })
+    }
+
+    async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+        Err(KeyError::Unavailable { key: None, why: "not asked in this test".to_owned() })
+    }
+
+    async fn unwrap(&self, _: &TenantId, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        Err(KeyError::Unknown(wrapped.host_key.clone()))
+    }
+}
+
+/// The clock of this test is paused, so waiting takes no time.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_can_do_without_keys_asks_the_key_service_once_for_all_its_connections() {
+    for (hangs, seconds) in [(false, 0), (true, 9)] {
+        let (storage, t) = (memory(), tenant("t"));
+        let ring = keyring(&storage, &HostKeys::draw().unwrap());
+        let keys: Vec<_> = ["a", "b", "c", "d"].into_iter().map(|account| key("c", account)).collect();
+        for key in &keys {
+            put(&storage, &ring, &t, key, "precious").await;
+        }
+        let service = Arc::new(UnwrapsNothing { asked: AtomicUsize::new(0), hangs });
+        let keyless = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
+        let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyless)).leaving_out_missing_keys(TIMEOUT);
+
+        let began = tokio::time::Instant::now();
+        let listed = sealed.list_rows(&t, &keys[0].customer).await.unwrap();
+        let page = sealed.tenant_rows(&t, &RowFilter::default(), None, 9).await.unwrap();
+        assert_eq!((listed.len(), page.len()), (4, 4));
+        for (entry, key) in listed.iter().zip(&keys).chain(page.iter().zip(&keys)) {
+            assert_eq!(entry.row, Row { ciphers: None, ..row_in(&storage, &t, key).await });
+        }
+        for key in &keys {
+            assert_eq!(*sealed.load_token(&t, key).await.unwrap().unwrap().value, b"");
+            assert_eq!(sealed.load_row(&t, key).await.unwrap().unwrap().row.ciphers, None);
+        }
+        assert_eq!(service.asked.load(Ordering::SeqCst), 1, "hangs: {hangs}");
+        assert_eq!(began.elapsed().as_secs(), seconds, "hangs: {hangs}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_over_rows_without_ciphers_does_not_ask_the_key_service() {
+    let (storage, t, k) = (memory(), tenant("t"), key("c", "a"));
+    let next = Next { revision: revision("r"), value: row(&[None]) };
+    storage.swap_row(&t, &k, None, Some(&next), &[]).await.unwrap();
+    let service = Arc::new(UnwrapsNothing { asked: AtomicUsize::new(0), hangs: true });
+    let keyless = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
+    let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyless)).leaving_out_missing_keys(TIMEOUT);
+    assert_eq!(sealed.list_rows(&t, &k.customer).await.unwrap().len(), 1);
+    assert_eq!(service.asked.load(Ordering::SeqCst), 0);
 }
 
 async fn row_in(storage: &MemoryStorage, tenant: &TenantId, key: &ConnectionKey) -> Row {

@@ -42,7 +42,7 @@ async fn a_rotation_seals_everything_under_new_keys_so_that_the_old_host_key_is_
 /// The clock of this test is paused, so waiting takes no time.
 #[tokio::test(start_paused = true)]
 async fn a_rotation_waits_for_the_whole_grace_before_it_removes_a_key() {
-    assert_eq!(Keyring::GRACE, Duration::from_secs(120));
+    assert_eq!(Keyring::GRACE, Duration::from_secs(180));
     for grace in [Duration::ZERO, Duration::from_secs(1), Keyring::GRACE] {
         let storage = stored().await;
         let ring = keyring(&storage, &new());
@@ -64,6 +64,56 @@ async fn a_rotation_waits_for_the_whole_grace_before_it_removes_a_key() {
         assert_eq!(removed_after, Some(grace.as_secs()));
         assert!(ring.status().await.unwrap().is_rotated());
     }
+}
+
+/// A host has read the tenant's keys just before the rotation adds a new key. Almost 60 seconds later, a `connect`
+/// begins with these keys, because no stored record tells the host of the new key. Its tokens are saved almost 120
+/// seconds after that. The old key is still there, so the save needs no other key. The clock of this test is paused.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_begins_with_the_oldest_cached_keys_saves_its_tokens_within_the_grace() {
+    let storage = stored().await;
+    let (t, k) = (tenant("t"), key("new", "a"));
+    let elsewhere = Arc::new(keyring(&storage, &new()));
+    let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::clone(&elsewhere));
+    elsewhere.ensure_key(&t).await.unwrap();
+    let old_key = storage.tenant_keys(&t).await.unwrap().remove(0).id;
+    let ring = keyring(&storage, &new());
+    let rotating = ring.rotate(Keyring::GRACE, |_| ());
+    let connecting = async {
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        elsewhere.ensure_key(&t).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(119)).await;
+        let value = OpenWrite { value: b"new tokens".to_vec().into(), refresh_due_at: None };
+        let next = Next { revision: revision("connected"), value };
+        let swapped = sealed.swap_token(&t, &k, None, Some(&next)).await;
+        assert!(matches!(swapped, Ok(Swapped::Done)), "{swapped:?}");
+        storage.load_token(&t, &k).await.unwrap().unwrap().value.key().clone()
+    };
+    let (rotated, sealed_by) = tokio::join!(rotating, connecting);
+    assert_eq!(sealed_by, old_key, "the save needed no other key");
+    let rotated = rotated.unwrap();
+    assert_eq!((rotated.removed, rotated.resealed), (2, 4 * CONNECTIONS as u64 + 1));
+    let token = storage.load_token(&t, &k).await.unwrap().unwrap();
+    let opened = keyring(&storage, &new_alone()).open_token(&t, &k, &token.revision, &token.value).await;
+    assert_eq!(**opened.unwrap(), *b"new tokens");
+}
+
+/// Another host has added a key. A call that begins more than 60 seconds after the last reading must not seal with the
+/// earlier key, because a rotation counts on this.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_begins_reads_keys_again_that_are_older_than_60_seconds() {
+    let (storage, t) = (memory(), tenant("t"));
+    let ring = keyring(&storage, &old());
+    let sealed_by = async || {
+        ring.ensure_key(&t).await.unwrap();
+        ring.seal_token(&t, &key("c", "a"), &revision("r"), b"").await.unwrap().key().clone()
+    };
+    let first = sealed_by().await;
+    assert!(keyring(&storage, &old()).add_key(&t, Some(&first)).await.unwrap());
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert_eq!(sealed_by().await, first);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(sealed_by().await, storage.tenant_keys(&t).await.unwrap()[1].id);
 }
 
 /// Records when the first key is removed.
