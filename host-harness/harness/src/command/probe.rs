@@ -22,7 +22,7 @@ use tiktok_shop_probe::webhook_receiver::WebhookReceiver;
 
 use self::operator::{Operator, Time};
 use crate::failure::Failure;
-use crate::output::{Answer, GOOD, Report, confirm, count};
+use crate::output::{Answer, GOOD, Report, can_ask, confirm, count};
 use crate::settings::{AppArgs, LoneApp};
 
 /// Find out with a development shop what TikTok Shop's documentation leaves open
@@ -191,14 +191,16 @@ impl Probe {
 
 /// Asks whether to begin.
 async fn ask(report: &Report) -> Result<(), Failure> {
+    if !can_ask() {
+        return Err(Failure::Malformed(
+            "nobody can be asked, because standard input is not a terminal; read the plan, and confirm with --yes"
+                .to_owned(),
+        ));
+    }
     match confirm("Begin? [y/N]", &report.stop).await {
         Answer::Yes => Ok(()),
         Answer::No => Err(Failure::Refused("nothing was sent, because the answer was not yes".to_owned())),
         Answer::Stopped => Err(Failure::Stopped("nothing was sent".to_owned())),
-        Answer::NobodyToAsk => Err(Failure::Malformed(
-            "nobody can be asked, because standard input is not a terminal; read the plan, and confirm with --yes"
-                .to_owned(),
-        )),
     }
 }
 
