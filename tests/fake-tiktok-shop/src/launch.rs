@@ -34,7 +34,7 @@ pub struct Launch {
     #[arg(long = "as", value_name = "FILE")]
     pub report: Option<PathBuf>,
 
-    /// Where the browser goes after a consent [default: a page of the fake]
+    /// Where the browser goes after consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 

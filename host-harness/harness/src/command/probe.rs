@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::output::{Answer, GOOD, Report, can_ask, confirm, count};
 use crate::settings::{AppArgs, LoneApp};
 
-/// Find out with a development shop what TikTok Shop's documentation leaves open
+/// Find out with a development shop how TikTok Shop treats your app
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Probe {
