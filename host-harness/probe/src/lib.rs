@@ -9,6 +9,20 @@
 //!
 //! The [`Report`](report::Report) contains no secret and no id. A fake reads it with `fake --as`, and then behaves as
 //! TikTok Shop was seen to do.
+//!
+//! ```
+//! use tiktok_shop_probe::run::run;
+//! use tiktok_shop_probe::settings::Settings;
+//! use tiktok_shop_probe::world::World;
+//!
+//! async fn probe<W: World>(settings: Settings, world: &mut W) -> Result<(), Box<dyn std::error::Error>> {
+//!     // Somebody must agree to the plan first.
+//!     settings.plan().iter().for_each(|line| world.say(line));
+//!     let report = run(settings, world).await?;
+//!     std::fs::write("probe.json", report.json().to_string())?;
+//!     Ok(())
+//! }
+//! ```
 
 pub mod finding;
 pub mod http;
