@@ -20,6 +20,7 @@ mod list_connections;
 mod list_shops;
 mod man;
 mod migrate;
+mod probe;
 mod refresh;
 mod sign;
 mod sweep;
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Keys(keys::Keys),
     Migrate(migrate::Migrate),
     Fake(fake::Fake),
+    Probe(probe::Probe),
     Contract(contract::Contract),
     Inspect(inspect::Inspect),
     Sign(sign::Sign),
@@ -107,6 +109,7 @@ impl Command {
             Self::Keys(command) => command.run(report).await,
             Self::Migrate(command) => command.run(report).await,
             Self::Fake(command) => command.run(report).await,
+            Self::Probe(command) => command.run(report).await,
             Self::Contract(command) => command.run(report).await,
             Self::Inspect(command) => command.run(report).await,
             Self::Completions(_) | Self::Documentation | Self::Man(_) | Self::Sign(_) | Self::VerifyWebhook(_) => {

@@ -12,6 +12,7 @@ use tiktok_shop_host::seal::{InvalidHostKeys, KeyFileError, RotationError};
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{BuildError, CallError};
 use tiktok_shop_private_file::PrivateFileError;
+use tiktok_shop_probe::report::Ended;
 use tiktok_shop_sql_storage::OpenError;
 
 /// Every exit status with its meaning. The program's help and `docs/command-line.md` contain this list.
@@ -75,6 +76,8 @@ pub(crate) enum Failure {
     Storage(StorageError),
     /// The host keys open none of the stored data keys. The text names the host keys that are missing.
     HostKeys(String),
+    /// A probe has ended early. The text says where its partial report is.
+    Probe(Ended, String),
     /// A signal asked the program to end before the command was complete. The command finished every step that it had
     /// begun. The text says what the command did not do.
     Stopped(String),
@@ -363,6 +366,15 @@ impl Failure {
             Self::Storage(error) => ErrorReport::of_storage(error),
             Self::HostKeys(text) => ErrorReport::new(STORAGE_FAILED, "storage-failed", text.clone())
                 .with_code("key-unavailable", "name the right host keys; docs/storage.md explains how"),
+            Self::Probe(ended, next) => {
+                let (status, case) = match ended {
+                    Ended::AllowList(_) | Ended::WrongSecret(_) => (12, "misconfigured"),
+                    Ended::NoConsent(_) => (CONSENT, "consent-not-finished"),
+                    Ended::Stopped => (STOPPED, "stopped"),
+                    Ended::Away(_) | Ended::Refused(_) | Ended::Complete => (14, "upstream"),
+                };
+                ErrorReport::new(status, case, format!("{ended}; {next}"))
+            }
             Self::Stopped(text) => ErrorReport::new(STOPPED, "stopped", format!("stopped by a signal: {text}")),
             Self::Interrupted => ErrorReport::new(INTERRUPTED, "interrupted", "stopped at once".to_owned()),
         }

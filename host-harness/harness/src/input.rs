@@ -86,6 +86,17 @@ pub(crate) fn line(mut stdin: impl BufRead, limit: u64) -> Result<String, Malfor
     if line.contains('\n') { Err(Malformed("standard input has more than one line".to_owned())) } else { Ok(line) }
 }
 
+/// Reads the next line of standard input, and trims it. Returns `None` at the end.
+pub(crate) fn next_line(stdin: impl BufRead, limit: u64) -> Result<Option<String>, Malformed> {
+    let mut line = Vec::new();
+    let read = stdin.take(limit + 1).read_until(b'\n', &mut line);
+    let read = read.map_err(|error| Malformed(format!("cannot read standard input: {error}")))?;
+    if read as u64 > limit {
+        return Err(Malformed(format!("a line of standard input is longer than {} KiB", limit / 1024)));
+    }
+    if read == 0 { Ok(None) } else { Ok(Some(text(line)?.trim().to_owned())) }
+}
+
 fn text(bytes: Vec<u8>) -> Result<String, Malformed> {
     String::from_utf8(bytes).map_err(|error| {
         Malformed(format!("standard input is not UTF-8 at byte {}", error.utf8_error().valid_up_to() + 1))

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::extra_sellers;
-use crate::{FakeTikTokShop, Options};
+use crate::{FakeTikTokShop, Options, extra_sellers, probe_report};
 
 /// The command-line arguments that start a fake.
 #[derive(Args, Debug)]
@@ -31,6 +30,10 @@ pub struct Launch {
     #[arg(long, value_name = "FILE")]
     pub sellers: Option<PathBuf>,
 
+    /// Report of a probe: behave as TikTok Shop was seen to do
+    #[arg(long = "as", value_name = "FILE")]
+    pub report: Option<PathBuf>,
+
     /// Where the browser goes after consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
@@ -44,7 +47,7 @@ impl Launch {
     /// Starts the fake on the current Tokio runtime.
     ///
     /// # Errors
-    /// The file of `--sellers` can't be used, or [`FakeTikTokShop::start`] fails. The error is a text for people.
+    /// The file of `--sellers` or `--as` can't be used, or [`FakeTikTokShop::start`] fails. The error is a text for people.
     pub fn start(self) -> Result<FakeTikTokShop, String> {
         let mut options =
             Options { port: self.port, listen: self.listen, host_names: self.host_name, ..Options::default() };
@@ -53,6 +56,9 @@ impl Launch {
                 // The file's name shows which argument of the command line is wrong.
                 format!("{}: {error}", file.display())
             })?;
+        }
+        if let Some(file) = &self.report {
+            options.switches = probe_report::read(file)?;
         }
         if let Some(now) = self.now {
             options.clock = Clock::ticking_from(now);

@@ -62,6 +62,7 @@ mod marketplace;
 mod multipart;
 mod page;
 mod pages;
+mod probe_report;
 mod query;
 mod request_log;
 mod same_site;

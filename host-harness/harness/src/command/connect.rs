@@ -60,7 +60,7 @@ not valid; 11 if the seller refused or the code is not valid; for others see
 tiktok-shop-harness --help.";
 
 /// The maximum length of the callback: 64 KiB.
-const MAX_BYTES: u64 = 64 * 1024;
+pub(super) const MAX_BYTES: u64 = 64 * 1024;
 
 impl Connect {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
@@ -133,7 +133,7 @@ fn is_link(query: &str) -> bool {
 /// a query alone. It may also contain a byte order mark, quotes, a fragment, or `&amp;` in place of `&`.
 ///
 /// A text without a code and without an error is refused here, so that it does not use up the state.
-fn query(callback: &str) -> Result<Secret, Failure> {
+pub(super) fn query(callback: &str) -> Result<Secret, Failure> {
     let callback = from_json(callback)?;
     let callback = callback.as_str();
     let malformed = |what: &str| Err(Failure::Malformed(format!("standard input: {what}")));

@@ -24,6 +24,9 @@ With --listen, clients in other containers reach the fake. Everybody who reaches
 read all secrets of the fake and change its state. --host-name adds a name by which they may reach
 it; links contain the first of these names. The other commands accept only a fake on loopback.
 
+With --as, the fake behaves as the report of the command probe says. A switch that the report does
+not name keeps its default.
+
 Example:
 
   $ tiktok-shop-harness fake --port 4010 &
@@ -31,7 +34,7 @@ Example:
   …
 
 Exit status: 0 if Ctrl-C or SIGTERM ended the fake, or its terminal was closed; 2 if the fake can't
-listen there, the file can't be used, or the redirect is not an address.";
+listen there, a file can't be used, or the redirect is not an address.";
 
 impl Fake {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {

@@ -95,6 +95,12 @@ impl FakeAddress {
     /// In the role of a seller of the fake, allows the consent that this link asks for. Returns the query of the
     /// callback.
     pub(crate) async fn allow(self, link: &str, seller: &str) -> Result<String, Failure> {
+        self.decide(link, seller, "allow").await
+    }
+
+    /// In the role of a seller of the fake, decides on the consent that this link asks for: `allow` or `refuse`. Returns
+    /// the query of the callback.
+    pub(crate) async fn decide(self, link: &str, seller: &str, decision: &str) -> Result<String, Failure> {
         let query = link.split_once('?').map_or("", |(_, query)| query);
         let parameter = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name);
         let value = |name| parameter(name).map(|(_, value)| value.into_owned());
@@ -103,7 +109,7 @@ impl FakeAddress {
             "app_key": value("app_key"),
             "state": value("state"),
             "seller": seller,
-            "decision": "allow",
+            "decision": decision,
         });
         let answer = self.control("POST", "/consent", Some(&consent)).await?;
         if let Some(refusal) = answer.get("error").and_then(Value::as_str) {
@@ -126,8 +132,13 @@ impl FakeAddress {
         ))
     }
 
+    /// Returns the address.
+    pub(crate) const fn socket(self) -> SocketAddr {
+        self.0
+    }
+
     /// Sends a request to the fake's control interface.
-    async fn control(self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    pub(crate) async fn control(self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let connected = tokio::time::timeout(TIMEOUT, TcpStream::connect(self.0)).await;
         let stream = connected.ok().and_then(Result::ok).ok_or_else(|| self.no_fake())?;
         let answer = tokio::time::timeout(TIMEOUT, exchange(stream, method, path, body)).await;

@@ -139,6 +139,7 @@ const WITH_A_FAKE: [&str; 22] = [
     "keys rotate",
     "keys retire",
     "disconnect",
+    "probe",
 ];
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) const COMMANDS: [&str; 29] = [
     "keys erase",
     "migrate",
     "fake",
+    "probe",
     "contract",
     "inspect",
     "sign",

@@ -27,6 +27,7 @@ mod mistakes;
 mod opening;
 mod output;
 mod pooler;
+mod probe;
 mod proxy;
 mod schema;
 mod settings;

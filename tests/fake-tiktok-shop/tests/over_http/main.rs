@@ -19,6 +19,7 @@ mod hosts;
 mod listening;
 mod openapi;
 mod pages;
+mod probe_report;
 mod program;
 mod refresh_policies;
 mod sellers_file;

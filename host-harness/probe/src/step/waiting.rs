@@ -1,0 +1,100 @@
+//! Waits until tokens end by time, if the options allow the wait.
+
+use crate::finding::Finding;
+use crate::report::Ended;
+use crate::session::{Grant, Session, TokenState};
+use crate::step::calls::failure_status;
+use crate::switch::Switch;
+use crate::world::World;
+
+/// The probe looks at a token this many seconds after its end, because clocks differ.
+const AFTER_END: u64 = 5;
+/// The probe refreshes the tokens this many seconds before the authorization ends.
+pub(super) const BEFORE_END: u64 = 60;
+/// What lasted until the end of an authorization counts as unlimited only if it lasted for this many seconds: the life
+/// of an access token. In a shorter authorization, a limit may simply not have been reached.
+pub(super) const UNLIMITED: u64 = 7 * 86_400;
+
+impl<W: World> Session<'_, W> {
+    /// Waits until the access token has ended, and uses it.
+    pub(crate) async fn wait_for_an_expired_access_token(&mut self) -> Result<(), Ended> {
+        let Some(grant) = self.grant.as_ref().map(Grant::copy) else { return Ok(()) };
+        let (longest, now) = (self.settings.longest_wait.as_secs(), self.now());
+        let wait = grant.access_ends.saturating_sub(now).saturating_add(AFTER_END);
+        let why = if grant.access_ends <= now {
+            "it is unknown when the access token ends".to_owned()
+        } else if wait > longest {
+            format!("the access token ends in {wait} s, and the run may wait {longest} s")
+        } else if grant.access_ends.saturating_add(2 * BEFORE_END) >= grant.ends {
+            "the authorization ends before the access token".to_owned()
+        } else {
+            self.step("Waited until the access token had ended, used it, and refreshed the tokens.");
+            self.wait(wait).await?;
+            let answer = self.list_shops(&grant.access, "with an access token that has ended").await?;
+            let finding = match answer.code() {
+                Some(105_002) => failure_status(&answer),
+                Some(_) | None => {
+                    Finding::unclear(format!("an access token that has ended gets {}", answer.in_words()))
+                }
+            };
+            self.find(Switch::Status105002, finding);
+            let answer = self.refresh(&grant.refresh, "").await?;
+            self.renewed(&answer, &grant)?;
+            return Ok(());
+        };
+        self.find(Switch::Status105002, Finding::not_observable(why));
+        Ok(())
+    }
+
+    /// Waits until the authorization has ended, and uses an access token that has not.
+    pub(crate) async fn wait_for_the_end_of_the_authorization(&mut self) -> Result<(), Ended> {
+        let longest = self.settings.longest_wait.as_secs();
+        if self.grant.is_none() && self.lasts.saturating_add(AFTER_END) > longest {
+            let why = "the consent had ended before, and the run may not wait for the end of another one";
+            self.find(Switch::AccessTokenAfterEnd, Finding::not_observable(why));
+            return Ok(());
+        }
+        let grant = self.working_grant().await?;
+        let now = self.now();
+        let wait = grant.ends.saturating_sub(now).saturating_add(AFTER_END);
+        if grant.ends <= now || wait > longest {
+            let why = if grant.ends <= now {
+                "it is unknown when the authorization ends".to_owned()
+            } else {
+                format!("the authorization ends in {wait} s, and the run may wait {longest} s")
+            };
+            self.find(Switch::AccessTokenAfterEnd, Finding::not_observable(why));
+            return Ok(());
+        }
+        self.step("Waited until the authorization had ended, and used its tokens.");
+        self.wait(grant.ends.saturating_sub(now).saturating_sub(BEFORE_END)).await?;
+        let answer = self.refresh(&grant.refresh, "shortly before the end").await?;
+        let Some(last) = self.renewed(&answer, &grant)? else {
+            let why = "the last refresh before the end was refused";
+            self.find(Switch::AccessTokenAfterEnd, Finding::unclear(why));
+            return Ok(());
+        };
+        let good = self.list_shops(&last.access, "shortly before the end").await?.verdict();
+        let rest = last.ends.saturating_sub(self.now()).saturating_add(AFTER_END);
+        if last.access_ends < last.ends.saturating_add(AFTER_END) || rest > 3 * BEFORE_END {
+            let why = "the access token ends with the authorization, or the refresh has moved the end";
+            self.find(Switch::AccessTokenAfterEnd, Finding::not_observable(why));
+            return Ok(());
+        }
+        self.wait(rest).await?;
+        let state = self.state_of(&last.access, good, "after the end").await?;
+        let finding = match state {
+            TokenState::Works => Finding::seen("honoured", "it works after the authorization has ended"),
+            TokenState::Invalid => Finding::seen("refused", "it is refused after the authorization has ended"),
+            TokenState::Expired | TokenState::Unknown => {
+                Finding::unclear("the answer says neither that it works nor that it is invalid")
+            }
+        };
+        self.find(Switch::AccessTokenAfterEnd, finding);
+        let answer = self.refresh(&last.refresh, "after the end").await?;
+        let message = self.shown(answer.message());
+        self.fact("a refresh after the authorization has ended", format!("{}, “{message}”", answer.in_words()));
+        self.lose_grant();
+        Ok(())
+    }
+}

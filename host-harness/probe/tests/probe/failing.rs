@@ -1,0 +1,119 @@
+//! Runs that end early: each has a reason in one line, and a report about the steps before.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use fake_tiktok_shop::{Fault, WrongSecret};
+use tiktok_shop_connector_core::secret::AppSecret;
+use tiktok_shop_probe::finding::Finding;
+use tiktok_shop_probe::http::Route;
+use tiktok_shop_probe::report::{Ended, Report};
+use tiktok_shop_probe::run::run;
+use tiktok_shop_probe::switch::Switch;
+
+use crate::world::FakeWorld;
+
+const START: u64 = 1_767_225_600;
+
+fn world() -> FakeWorld {
+    FakeWorld::new(START, 0, "one-shop")
+}
+
+/// Returns the number of questions whose value the report names.
+fn named(report: &Report) -> usize {
+    assert_eq!(report.findings.len(), Switch::ALL.len(), "every question has a finding");
+    report.findings.values().filter(|finding| matches!(finding, Finding::Seen { .. })).count()
+}
+
+#[tokio::test]
+async fn without_the_network_the_report_is_empty_and_says_so() {
+    let mut world = world();
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let mut settings = world.settings();
+    settings.route = Route::Fake(SocketAddr::from((Ipv4Addr::LOCALHOST, free.port())));
+    let report = run(settings, &mut world).await.unwrap();
+    assert_eq!(report.ended.to_string(), "TikTok Shop does not answer: Connection refused (os error 111)");
+    assert_eq!(named(&report), 0);
+    assert_eq!(report.switches().len(), 0);
+    assert_eq!(report.still_valid, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_wrong_secret_ends_the_run_before_the_consent() {
+    for (answer, ended) in [
+        (WrongSecret::Ok, "HTTP 200, code 36009004, “Invalid app_key or app_secret”"),
+        (WrongSecret::BadRequest, "HTTP 400, code 36009004, “Invalid app_key or app_secret”"),
+        (WrongSecret::Unauthorized, "HTTP 401, code 36009004, “Invalid app_key or app_secret”"),
+    ] {
+        let mut world = world();
+        world.control.update_switches(|switches| switches.wrong_secret = answer);
+        let mut settings = world.settings();
+        settings.app.app_secret = AppSecret::new("a-wrong-secret-of-an-operator".to_owned());
+        let report = run(settings, &mut world).await.unwrap();
+        assert_eq!(report.ended, Ended::WrongSecret(ended.to_owned()));
+        assert_eq!((named(&report), world.control.requests().len()), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_that_looks_like_a_wrong_code_ends_the_run_at_the_exchange() {
+    let mut world = world();
+    world.control.update_switches(|switches| switches.wrong_secret = WrongSecret::BadGrant);
+    let mut settings = world.settings();
+    settings.app.app_secret = AppSecret::new("a-wrong-secret-of-an-operator".to_owned());
+    let report = run(settings, &mut world).await.unwrap();
+    let ended = "TikTok Shop refused: the code of the consent gets HTTP 200, code 36004004, “invalid auth code”; the code \
+                 was used or is too old, or the app secret is wrong";
+    assert_eq!(report.ended.to_string(), ended);
+    // The failure of the token host, the error of a refusal, and the callback.
+    assert_eq!(named(&report), 3);
+}
+
+#[tokio::test]
+async fn an_allow_list_ends_the_run_wherever_it_is_enforced() {
+    for path in ["/api/v2/token/get", "/api/v2/token/refresh", "/authorization/202309/shops"] {
+        let mut world = world();
+        let fault = Fault::named("HTTP 200, code 36009033").unwrap();
+        world.control.fault_every(path, "allow list", fault);
+        let settings = world.settings();
+        let report = run(settings, &mut world).await.unwrap();
+        let ended = "HTTP 200, code 36009033, “The IP address is not on the list of the app. For more details: [link]”";
+        assert_eq!(report.ended, Ended::AllowList(ended.to_owned()), "{path}");
+        let valid = report.still_valid.first().map(|what| what.starts_with("The authorization"));
+        assert_eq!(valid, (path != "/api/v2/token/get").then_some(true), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_run_says_what_may_still_be_valid() {
+    let mut world = world();
+    // The refusal, then the first consent.
+    world.decisions_left = 2;
+    let settings = world.settings();
+    let report = run(settings, &mut world).await.unwrap();
+    assert_eq!(report.ended, Ended::Stopped);
+    let code = "The code of the consent, which works once within 30 minutes. It was not stored.";
+    assert_eq!(report.still_valid, [code]);
+    assert_eq!(report.findings[&Switch::RefusalError].value().unwrap(), "auth_denied");
+    assert!(
+        report.page().starts_with("# Probe of a fake TikTok Shop\n\nThe probe ended because the command was stopped.")
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_loses_the_network_keeps_what_it_has_found() {
+    let mut world = world();
+    let fault = Fault::named("HTTP 502, HTML").unwrap();
+    world.control.fault_every("/api/v2/token/refresh", "gateway", fault);
+    let settings = world.settings();
+    let report = run(settings, &mut world).await.unwrap();
+    let ended = "TikTok Shop refused: a refresh gets HTTP 502, no envelope and no access token";
+    assert_eq!(report.ended.to_string(), ended);
+    assert_eq!(report.findings[&Switch::InvalidAccessToken].value().unwrap(), "105001");
+    let Finding::NotObservable { why } = &report.findings[&Switch::RefreshTokenField] else { panic!("no refresh") };
+    assert_eq!(*why, format!("the run ended before: {ended}"));
+    assert_eq!(report.still_valid.len(), 1);
+    let warnings = world.said.iter().filter(|said| said.contains("also if this command is killed")).count();
+    assert_eq!(warnings, 1, "a killed command could not say it any more");
+    let until = START + 36_135 * 86_400;
+    assert!(report.still_valid[0].starts_with(&format!("The authorization that this run has got, until {until} ")));
+}
