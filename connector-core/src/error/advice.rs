@@ -131,10 +131,9 @@ impl Cause {
                 "Allow both hosts on port 443, and check that their names do not resolve to a private address.",
                 "The request did not leave the host.",
             ),
-            Self::GrantMalformed => (
-                "Pass the tokens as TikTok issued them, without quotation marks and spaces.",
-                NOTHING_SENT,
-            ),
+            Self::GrantMalformed => {
+                ("Pass the tokens as TikTok issued them, without quotation marks and spaces.", NOTHING_SENT)
+            }
             Self::Internal => ("Report it with the version, the code and the detail.", "All stored tokens are kept."),
             Self::IpNotAllowed => (
                 "Add the host's outgoing addresses to the app's list in Partner Center, or empty that list.",

@@ -252,7 +252,7 @@ impl Import {
         let steps = if io::stderr().is_terminal() { count_lines(&file)? } else { 0 };
         let shops = shops.map_or(ShopPolicy::All, ShopPolicy::from);
         let defaults = Defaults { app, shops, retry_in_doubt, journal: journal.or_else(|| beside(&file)) };
-        let OpenedHost { host, opened, .. } = settings.open_or_create(Creation::Any, report).await?;
+        let OpenedHost { host, opened, .. } = settings.open_or_create(Creation::Default, report).await?;
         let mut ticks = interval(Duration::from_secs(1) / u32::from(per_second));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let bar = report.begin_progress("Importing", steps);
@@ -493,7 +493,8 @@ impl Run<'_> {
             Verdict::Later | Verdict::Stop => Word::Later,
         };
         let failure = Failure::from(error.clone());
-        let why = (verdict != Verdict::AlreadyConnected).then(|| self.report.error_report(&failure).line());
+        let why = (verdict != Verdict::AlreadyConnected)
+            .then(|| self.report.error_report(&failure, &self.opened.tenant).line());
         let result = LineResult {
             customer: Some(customer),
             code: Some(error.code()),

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use tiktok_shop_host::TenantId;
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider as _};
+use tiktok_shop_host::{AppKey, TenantId};
 use tiktok_shop_private_file::Access;
 
-use super::configured_text::{path, visible_ascii};
+use super::configured_text::{one_line, path, visible_ascii};
 use super::credentials::Credentials;
 use super::fake::FakeAddress;
 use super::tenant::{NamedTenants, OneTenant, TenantArgs as _};
@@ -20,6 +20,10 @@ use crate::failure::Failure;
 pub(crate) struct AppArgs {
     #[command(flatten)]
     tenant: OneTenant,
+
+    /// Key of the app; only if the tenant has several
+    #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
+    app: Option<AppKey>,
 
     /// Who may read: owner, group, mounted
     #[arg(long, value_name = "WHO", env = environment::FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
@@ -53,10 +57,10 @@ impl AppArgs {
     /// Finds the app of the tenant. Opens no database and no file except the configuration.
     ///
     /// # Errors
-    /// The tenant has no app, a setting is malformed, or a proxy is configured. The requests of such a command can't use
+    /// The tenant has no app, or several of which none is named. Or a setting is malformed, or a proxy is configured. The requests of such a command can't use
     /// a proxy.
     pub(crate) async fn find(self) -> Result<LoneApp, Failure> {
-        let Self { tenant, file_access, config, fake } = self;
+        let Self { tenant, app, file_access, config, fake } = self;
         let tenants = NamedTenants::find(tenant.named())?;
         let config = read_config(config, file_access)?;
         let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
@@ -72,14 +76,29 @@ impl AppArgs {
             None => credentials,
         };
         let tenant = tenants.tenant;
-        let found = credentials.current(&tenant).await;
-        let credentials = found.map_err(|_| {
+        let apps = credentials.apps(&tenant).await.map_err(|_| {
             Failure::Malformed(format!(
                 "tenant {tenant} has no app; set {} and {}, or put the app into tenants.{tenant} of the configuration file",
                 environment::APP_KEY,
                 environment::APP_SECRET
             ))
         })?;
+        let keys = apps.iter().map(|app| app.app_key.as_str()).collect::<Vec<_>>().join(", ");
+        let mut candidates =
+            apps.into_iter().filter(|found| app.as_ref().is_none_or(|app| app.as_str() == found.app_key));
+        let credentials = match (candidates.next(), candidates.next()) {
+            (Some(only), None) => only,
+            (Some(_), Some(_)) => {
+                return Err(Failure::Malformed(format!(
+                    "tenant {tenant} has several apps; name one with --app: {keys}"
+                )));
+            }
+            (None, _) => {
+                return Err(Failure::Malformed(format!(
+                    "--app: tenant {tenant} has no such app; its apps are: {keys}"
+                )));
+            }
+        };
         Ok(LoneApp { tenant, credentials, fake })
     }
 }

@@ -3,7 +3,7 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 29] = [
+pub(crate) const COMMANDS: [&str; 30] = [
     "authorization-url",
     "connect",
     "import",

@@ -940,7 +940,8 @@ fn on_threads<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Ve
 }
 
 /// Describes an answer as in `mistakes.txt`. Checks that an operator can use it.
-fn described(label: &str, Run { status, stdout, stderr }: &Run) -> String {
+fn described(row: &Row, Run { status, stdout, stderr }: &Run) -> String {
+    let label = &*row.label;
     let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     let others = stderr.lines().filter(|line| !line.starts_with("error: "));
     for line in others {
@@ -950,6 +951,10 @@ fn described(label: &str, Run { status, stdout, stderr }: &Run) -> String {
         (0, Some(0)) => {}
         // Only this command shows results although something is wrong.
         (0 | 1, Some(1..)) if label == "keys status" => assert!(errors.len() == 1 || !stdout.is_empty()),
+        (1, Some(1..)) if row.words.contains("--json") => {
+            let printed: Value = serde_json::from_str(stdout).unwrap();
+            assert!(printed["error"].is_object(), "{label}: {stdout}");
+        }
         (1, Some(1..)) => assert_eq!(stdout, "", "{label}"),
         _ => panic!("{label}: {status:?} {stderr}"),
     }
@@ -1036,7 +1041,7 @@ fn every_command_answers_every_mistake_in_one_line_that_says_what_to_do() {
             headings.push(&row.heading);
         }
         let has_no_effect = row.right.as_ref().is_some_and(|right| without[right] == *answer);
-        let text = if has_no_effect { "no effect\n".to_owned() } else { described(&row.label, answer) };
+        let text = if has_no_effect { "no effect\n".to_owned() } else { described(row, answer) };
         let outcomes = found.entry(&row.heading).or_default();
         match outcomes.iter_mut().find(|(known, _)| *known == text) {
             Some((_, labels)) => labels.push(&row.label),

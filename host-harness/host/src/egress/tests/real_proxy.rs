@@ -253,7 +253,8 @@ async fn a_whole_connection_lives_behind_a_real_proxy() {
     let world = World::new().await;
     let Some(proxy) = Tinyproxy::start(world.upstream, BOTH) else { return };
     let host = world.host(with_credentials(&proxy.address(), PASSWORD));
-    let connection = host.connect(&tenant(), &customer(), None, grant(&world.callback()), ShopPolicy::All).await.unwrap();
+    let connection =
+        host.connect(&tenant(), &customer(), None, grant(&world.callback()), ShopPolicy::All).await.unwrap();
     assert_eq!(connection.shops.len(), 1);
     let refreshed = host.refresh(&tenant(), &customer(), None, RefreshMode::Forced).await.unwrap();
     assert!(matches!(refreshed.effect, RefreshEffect::Renewed), "{refreshed:?}");
