@@ -143,3 +143,22 @@ async fn an_answer_that_repeats_secrets_puts_none_into_the_report() {
         assert_eq!(report.findings[&switch], Finding::Unclear { why }, "{switch:?}");
     }
 }
+
+#[tokio::test]
+async fn a_gateway_that_is_busy_once_refuses_no_grant_type() {
+    let mut world = world();
+    // The first refresh gets TikTok Shop's own answer. The second, which has the other grant type, meets the gateway.
+    let text = |text: &str| Piece::Text(text.to_owned());
+    let head = text("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: ");
+    let sends = vec![head, Piece::AnswerLength, text("\r\n\r\n"), Piece::Answer { skip: 0, take: None }];
+    let own = Fault { acts: true, sends, then: Ending::Close };
+    world.control.fault_next("/api/v2/token/refresh", "own answer", own);
+    let busy = Fault::named("HTTP 503, JSON").unwrap();
+    world.control.fault_next("/api/v2/token/refresh", "busy", busy);
+    let settings = world.settings();
+    let report = run(settings, &mut world).await.unwrap();
+    assert_eq!(report.ended, Ended::Complete);
+    let why = "a refresh with authorized_code gets HTTP 503, code 36009003, which may have another reason".to_owned();
+    assert_eq!(report.findings[&Switch::RefreshGrantType], Finding::Unclear { why });
+    assert_eq!(report.findings[&Switch::AccessTokenAfterConsent].value().unwrap(), "honoured");
+}
