@@ -8,7 +8,7 @@ use serde::Serialize;
 use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_host::consent::ConsentError;
 use tiktok_shop_host::error::{Action, ConnectorError};
-use tiktok_shop_host::seal::{KeyFileError, RotationError};
+use tiktok_shop_host::seal::{InvalidHostKeys, KeyFileError, RotationError};
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{BuildError, CallError};
 use tiktok_shop_private_file::PrivateFileError;
@@ -110,7 +110,6 @@ impl From<PrivateFileError> for Failure {
 }
 
 impl From<KeyFileError> for Failure {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what to do")]
     fn from(error: KeyFileError) -> Self {
         let advice = match &error {
             KeyFileError::NoSuchKey(_) => return Self::Absent(format!("{error}{SEE_STATUS}")),
@@ -120,6 +119,9 @@ impl From<KeyFileError> for Failure {
             }
             KeyFileError::File(error) => access_advice(error),
             KeyFileError::Missing(path) => return Self::Unavailable(missing_key_file(path)),
+            // This error says itself what to do.
+            KeyFileError::Malformed { source: InvalidHostKeys::Zero(_), .. } => "",
+            KeyFileError::Malformed { .. } => "; correct the file, or restore it from a backup",
             _ => "",
         };
         Self::Unavailable(format!("host keys: {error}{advice}"))
@@ -295,7 +297,12 @@ impl ErrorReport {
     }
 
     fn of_storage(error: &StorageError) -> Self {
-        Self::new(STORAGE_FAILED, "storage-failed", error.to_string()).with_code(error.code(), RESTORE)
+        // The code says that the storage refused or is unavailable, so the text does not repeat it.
+        let detail = match error {
+            StorageError::Unavailable(why) | StorageError::Refused(why) => why.clone(),
+            StorageError::KeyGone => error.to_string(),
+        };
+        Self::new(STORAGE_FAILED, "storage-failed", detail).with_code(error.code(), RESTORE)
     }
 
     /// If the storage failed, adds the error of a host key to `detail`, unless `detail` already contains this error.

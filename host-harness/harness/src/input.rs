@@ -11,6 +11,7 @@ use std::io::{self, BufRead, IsTerminal as _, Read, StdinLock};
 
 use serde_json::value::RawValue;
 use tiktok_shop_connector_core::json::{self, Members};
+use tiktok_shop_private_file as private_file;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
@@ -58,7 +59,7 @@ pub(crate) async fn standard_input<T: Send + 'static>(
 pub(crate) fn bytes(source: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, Malformed> {
     let mut bytes = Vec::new();
     let read = source.take(limit + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Malformed(format!("cannot read {name}: {error}")))?;
+    read.map_err(|error| Malformed(format!("cannot read {name}: {}", private_file::reason(&error))))?;
     if bytes.len() as u64 > limit {
         let limit = if limit < MIB { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / MIB) };
         return Err(Malformed(format!("{name} is longer than {limit}")));
@@ -107,7 +108,7 @@ pub(crate) fn objects(text: &str) -> Result<Vec<Object<'_>>, Malformed> {
     if text.trim().is_empty() {
         return Err(Malformed("standard input is empty".to_owned()));
     }
-    let whole = serde_json::from_str(text).map_err(|error| Malformed(format!("not JSON: {error}")))?;
+    let whole = serde_json::from_str(text).map_err(|error| Malformed(format!("standard input: not JSON: {error}")))?;
     let whole = Value { place: String::new(), raw: whole };
     if whole.raw.get().starts_with('{') {
         return Ok(vec![whole.object()?]);
@@ -211,5 +212,6 @@ impl<'a> Object<'a> {
 }
 
 fn malformed(place: &str, what: &str) -> Malformed {
-    Malformed(format!("{}: {what}", if place.is_empty() { "." } else { place }))
+    let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+    Malformed(format!("standard input: {place}{what}"))
 }

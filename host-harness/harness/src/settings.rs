@@ -32,7 +32,7 @@ use tiktok_shop_host::egress::{EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
-use tiktok_shop_host::seal::{KeyFile, KeyProvider, Keyring};
+use tiktok_shop_host::seal::{KeyFile, KeyFileError, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage};
 use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
 use tiktok_shop_private_file::Access;
@@ -42,8 +42,8 @@ pub(crate) use self::browser_session::browser_session;
 use self::component::build_failure;
 pub(crate) use self::component::component_file;
 use self::config_file::ConfigFile;
-pub(crate) use self::configured_text::one_line;
-use self::configured_text::{path, trimmed, visible_ascii};
+pub(crate) use self::configured_text::{one_line, path};
+use self::configured_text::{trimmed, visible_ascii};
 use self::credentials::Credentials;
 use self::database::Database;
 pub(crate) use self::database::{Creation, DatabaseArgs};
@@ -206,12 +206,37 @@ impl KeyArgs {
         let service = KeyServiceTable::open_if_configured(None, fake)?;
         let settings = KeySettings { option: key_file, configured: config.key_file, service, fake };
         match KeyPlace::find(settings)? {
-            KeyPlace::Named(NamedPlace::File(path)) | KeyPlace::Default(path) => Ok(KeyFile::create(path)?),
+            KeyPlace::Named(NamedPlace::File(path)) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+                match folder {
+                    // The folder is probably misspelt. Only the program's own folder is created.
+                    Some(folder) => Err(Failure::Unavailable(format!(
+                        "host keys: there is no folder {} for the key file: correct the path, or create the folder",
+                        folder.display()
+                    ))),
+                    None => new_key_file(path, file_access.or(config.file_access).unwrap_or_default()),
+                }
+            }
+            KeyPlace::Default(path) => new_key_file(path, file_access.or(config.file_access).unwrap_or_default()),
             KeyPlace::Service { .. } => Err(needless()),
             KeyPlace::Named(NamedPlace::Environment(_)) => Err(Failure::Malformed(format!(
                 "the host keys come from {HOST_KEYS}; unset it to make a key file, or keep the keys there"
             ))),
         }
+    }
+}
+
+/// Creates a key file with one new key.
+///
+/// # Errors
+/// The file exists. If it is no key file, for example a folder or an empty file, the error says so.
+fn new_key_file(path: PathBuf, access: Access) -> Result<KeyFile, Failure> {
+    match KeyFile::create(path) {
+        Err(KeyFileError::Exists(path)) => {
+            KeyFile::open_with_access(&path, access)?;
+            Err(KeyFileError::Exists(path).into())
+        }
+        created => Ok(created?),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Describes wrong arguments in one line. The line contains the names of options, but not their values, because a value
 //! may be a secret or a megabyte long. The only value that the line contains is a number that is out of range.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
+use std::num::{IntErrorKind, ParseIntError};
 
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -36,8 +37,8 @@ fn describe(error: &Error) -> String {
         }
         ErrorKind::InvalidValue => format!("{argument}: not one of {}", text(error, ContextKind::ValidValue)),
         ErrorKind::ValueValidation => {
-            let source = error.source().map_or_else(|| "malformed".to_owned(), ToString::to_string);
-            format!("{argument}: {source}")
+            let what = error.source().map_or_else(|| "malformed".to_owned(), wrong_value);
+            format!("{argument}: {what}")
         }
         ErrorKind::ArgumentConflict => match text(error, ContextKind::PriorArg) {
             other if other == argument => format!("{argument} is given twice"),
@@ -45,6 +46,28 @@ fn describe(error: &Error) -> String {
         },
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
         other => other.as_str().unwrap_or("malformed").to_owned(),
+    }
+}
+
+/// Returns what is wrong with a value. For a number, the texts of the standard library and of clap are notations of
+/// Rust, so others replace them.
+fn wrong_value(error: &(dyn StdError + 'static)) -> String {
+    if let Some(error) = error.downcast_ref::<ParseIntError>() {
+        let kind = error.kind();
+        let what = if *kind == IntErrorKind::Empty {
+            "empty"
+        } else if matches!(kind, IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) {
+            "the number is too large"
+        } else {
+            "not a whole number"
+        };
+        return what.to_owned();
+    }
+    let text = error.to_string();
+    let bounds = text.split_once(" is not in ").and_then(|(number, range)| Some((number, range.split_once("..=")?)));
+    match bounds {
+        Some((number, (least, most))) => format!("{number} is not a number from {least} to {most}"),
+        None => text,
     }
 }
 

@@ -357,8 +357,10 @@ async fn kubernetes_logs_in_with_the_token_that_the_file_contains_at_that_time()
     let (keys, t) = (KeyService::new(Options::new(server.address(), auth)).unwrap(), tenant("acme"));
 
     let missing = keys.current().await.unwrap_err().to_string();
-    let why = "/token: No such file or directory (os error 2); correct the file or its path in the settings";
-    assert!(missing.ends_with(why), "{missing}");
+    assert!(
+        missing.ends_with("/token: there is no such file; correct the file or its path in the settings"),
+        "{missing}"
+    );
     fs::write(&jwt_file, service_account_token("stranger")).unwrap();
     let stranger = keys.current().await.unwrap_err().to_string();
     assert!(stranger.contains("refuses the Kubernetes role: "), "{stranger}");

@@ -36,7 +36,7 @@ const MAX_ATTEMPTS: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateFileError {
     /// The file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), reason(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -116,6 +116,27 @@ pub enum PrivateFileError {
     },
 }
 
+/// Returns why a file could not be read or written, in words and without the number of the system's error.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOENT) => "there is no such file".to_owned(),
+        Some(Errno::ACCESS | Errno::PERM) => "this user has no right to it".to_owned(),
+        Some(Errno::NOTDIR) => "a part of the path is not a folder".to_owned(),
+        Some(Errno::ISDIR) => "it is a folder".to_owned(),
+        Some(Errno::LOOP) => TOO_MANY_LINKS.to_owned(),
+        Some(Errno::NAMETOOLONG) => "the path is too long".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let number = error.raw_os_error().map(|number| format!(" (os error {number})")).unwrap_or_default();
+            text.strip_suffix(&number).unwrap_or(&text).to_owned()
+        }
+    }
+}
+
+/// The reason for a link that leads to itself, or for a long chain of links.
+const TOO_MANY_LINKS: &str = "too many symbolic links";
+
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> PrivateFileError {
     |source| PrivateFileError::Io { path: path.to_owned(), source }
 }
@@ -150,8 +171,10 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError>
 pub fn read_with_access(path: &Path, limit: u64, access: Access) -> Result<Option<String>, PrivateFileError> {
     let judge = |path: &Path, file: &File, found: &Metadata| access.judge(path, file, found);
     let Some(bytes) = read_judged(path, limit, judge)? else { return Ok(None) };
-    let invalid = |_| failed(path)(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"));
-    String::from_utf8(bytes).map(Some).map_err(invalid)
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let what = format!("not UTF-8 at byte {}; save the file as UTF-8", error.utf8_error().valid_up_to() + 1);
+        failed(path)(io::Error::new(io::ErrorKind::InvalidData, what))
+    })
 }
 
 /// Returns the bytes of a private file of at most `limit` bytes. `None` if the file does not exist.
@@ -420,6 +443,22 @@ pub fn create_folder_of(path: &Path) -> Result<(), PrivateFileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_names_no_number_and_keeps_a_text_of_its_own() {
+        for (error, expected) in [
+            (io::Error::from(Errno::NOENT), "there is no such file"),
+            (Errno::ACCESS.into(), "this user has no right to it"),
+            (Errno::NOTDIR.into(), "a part of the path is not a folder"),
+            (Errno::ISDIR.into(), "it is a folder"),
+            (Errno::LOOP.into(), "too many symbolic links"),
+            (Errno::NAMETOOLONG.into(), "the path is too long"),
+            (Errno::NOSPC.into(), "No space left on device"),
+            (io::Error::other("too many symbolic links"), "too many symbolic links"),
+        ] {
+            assert_eq!(reason(&error), expected);
+        }
+    }
 
     #[test]
     fn a_failed_write_leaves_no_draft() {

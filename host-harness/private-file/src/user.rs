@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use crate::{PrivateFileError, failed};
+use crate::{PrivateFileError, TOO_MANY_LINKS, failed};
 
 const ROOT: u32 = 0;
 const STICKY: u32 = 0o1000;
@@ -54,7 +54,7 @@ impl User {
             if next.is_symlink() {
                 links += 1;
                 if links > MAX_LINKS {
-                    return Err(failed(path)(io::Error::other("too many symbolic links")));
+                    return Err(failed(path)(io::Error::other(TOO_MANY_LINKS)));
                 }
                 let target = fs::read_link(&entry).map_err(failed(&entry))?;
                 if target.is_absolute() {

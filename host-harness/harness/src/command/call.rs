@@ -4,16 +4,17 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
+use tiktok_shop_private_file as private_file;
 
 use super::held_back::Subject;
 use crate::failure::Failure;
 use crate::input;
 use crate::output::{JsonBody, Report};
-use crate::settings::{HostArgs, OpenedHost};
+use crate::settings::{self, HostArgs, OpenedHost};
 
 /// Send a request to TikTok Shop's API, with signature, token and cipher
 #[derive(Args)]
@@ -42,7 +43,7 @@ pub(crate) struct Call {
     query: Vec<(String, String)>,
 
     /// File with the body; - is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(settings::path))]
     body_file: Option<PathBuf>,
 
     /// Content type of the body [default: application/json]
@@ -136,8 +137,11 @@ async fn body(path: &PathBuf, report: &Report) -> Result<Vec<u8>, Failure> {
         let read = |stdin| input::bytes(stdin, "standard input", MAX_BYTES);
         return input::standard_input(&report.stop, read).await;
     }
-    let name = path.display().to_string();
-    let file = File::open(path).map_err(|error| Failure::Malformed(format!("{name}: {error}")))?;
+    let name = format!("--body-file {}", path.display());
+    let unreadable = |error: std::io::Error| {
+        Failure::Malformed(format!("{name}: {}; name the file with the body", private_file::reason(&error)))
+    };
+    let file = File::open(path).map_err(unreadable)?;
     Ok(input::bytes(file, &name, MAX_BYTES)?)
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Events {
 
     /// Maximum number of events
     #[arg(long, value_name = "NUMBER", default_value_t = 100, conflicts_with = "all")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 
     /// Show all events, however many there are

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anstyle::Style;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use serde::Serialize;
 use tiktok_shop_host::clock::SystemClock;
 use tiktok_shop_host::credentials::StaticCredentials;
@@ -13,17 +14,20 @@ use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::MemoryStorage;
 use tiktok_shop_host::{BuildError, Component, ComponentDigest, ConnectorHost};
+use tiktok_shop_private_file as private_file;
 use wasmparser::{BinaryReaderError, Parser, Payload};
 
 use crate::failure::{Failure, build_error_line};
 use crate::input;
 use crate::output::{BAD, GOOD, Report};
+use crate::settings;
 
 /// Describe a component, and check whether this host can run it
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Inspect {
     /// File of the component; its code is not run
+    #[arg(value_parser = OsStringValueParser::new().try_map(settings::path))]
     component: PathBuf,
 }
 
@@ -88,11 +92,13 @@ impl Inspect {
 
 fn describe(path: &Path) -> Result<Description, Failure> {
     let name = path.display().to_string();
-    let unreadable = |error: std::io::Error| Failure::Malformed(format!("{name}: {error}"));
+    let unreadable = |error: std::io::Error| {
+        Failure::Malformed(format!("component {name}: {}; name the file of a component", private_file::reason(&error)))
+    };
     // Reading a pipe or a device could block forever.
     let found = path.metadata().map_err(unreadable)?;
     if !found.is_file() {
-        return Err(Failure::Malformed(format!("{name}: not a regular file")));
+        return Err(Failure::Malformed(format!("component {name}: not a regular file; name the file of a component")));
     }
     let limit = Limits::default().component_bytes;
     let mut description = Description {

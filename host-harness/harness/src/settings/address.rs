@@ -8,7 +8,7 @@ use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 
-use super::configured_text::{Rule, cleaned};
+use super::configured_text::{MAX_PATH_BYTES, Rule, cleaned};
 use super::environment;
 use crate::failure::Failure;
 
@@ -107,6 +107,9 @@ impl Address {
 /// program would use another file than the user means. `address` is the whole address that contains `path`.
 fn check_sqlite_path(path: &str, address: &str) -> Result<(), String> {
     let refused = |what: &str| Err(what.to_owned());
+    if path.len() > MAX_PATH_BYTES {
+        return refused("the path after sqlite: is longer than 4096 bytes");
+    }
     SqlStorage::check_path(Path::new(path)).map_err(|error| {
         let is_in_memory = matches!(error, OpenError::InMemory);
         if is_in_memory { "a database in memory is written memory:".to_owned() } else { error.to_string() }
@@ -216,7 +219,7 @@ mod tests {
             ),
             (
                 "postgres://u:CANARY@localhost/d?pool-size=0",
-                "the value of the parameter pool-size in the address is wrong",
+                "the value of the parameter pool-size in the address is wrong; docs/storage.md says which values it takes",
             ),
             ("postgres://u:CANARY@localhost/d#CANARY", "the address contains a #: write %23 in its place"),
         ] {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tiktok_shop_host::BuildError;
+use tiktok_shop_private_file::PrivateFileError;
 
 use crate::failure::{Failure, build_error_line};
 
@@ -29,6 +30,9 @@ pub(crate) fn component_file(given: Option<&Path>) -> Result<PathBuf, Failure> {
     })
 }
 
+const ADVICE: &str =
+    "; expected the component that cargo xtask dist builds: correct --component or TIKTOK_SHOP_COMPONENT";
+
 /// Returns the failure of a host that can't be built with this file. If the component is at fault, the error names the
 /// file.
 #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list; the file is not at fault")]
@@ -38,10 +42,12 @@ pub(super) fn build_failure(file: &Path, error: &BuildError) -> Failure {
         BuildError::TooLarge { .. }
         | BuildError::NotAComponent(_)
         | BuildError::ImportNotOffered(_)
-        | BuildError::NotAConnector(_) => {
-            "; expected the component that cargo xtask dist builds: correct --component or TIKTOK_SHOP_COMPONENT"
-        }
+        | BuildError::NotAConnector(_) => ADVICE,
         BuildError::OtherComponent { .. } => "",
+        // This error names the file itself.
+        BuildError::Unreadable(PrivateFileError::Io { .. } | PrivateFileError::NotAFile(_)) => {
+            return Failure::Unavailable(format!("{line}{ADVICE}"));
+        }
         _ => return Failure::Unavailable(line),
     };
     let what = line.strip_prefix("component ").unwrap_or(&line);

@@ -28,7 +28,12 @@ pub(crate) enum InvalidText {
     Hidden { character: char, position: usize },
     #[error("contains a character that is not ASCII as character {position}; copy the value again")]
     NotAscii { position: usize },
+    #[error("longer than 4096 bytes, which is the maximum length of a path")]
+    TooLongPath,
 }
+
+/// The maximum length of a path in bytes, as on Linux. A longer path would only fill the error that repeats it.
+pub(super) const MAX_PATH_BYTES: usize = 4096;
 
 /// Returns the text without the white space and line breaks at its ends.
 ///
@@ -92,8 +97,11 @@ fn parsed<T: FromStr<Err: ToString>>(text: &str, rule: Rule) -> Result<T, String
 /// Parses the path of a file. A path that is not UTF-8 is taken as it is.
 ///
 /// # Errors
-/// See [`cleaned`].
-pub(super) fn path(text: OsString) -> Result<PathBuf, InvalidText> {
+/// See [`cleaned`]; or the path is too long.
+pub(crate) fn path(text: OsString) -> Result<PathBuf, InvalidText> {
+    if text.len() > MAX_PATH_BYTES {
+        return Err(InvalidText::TooLongPath);
+    }
     match text.to_str() {
         Some(text) => cleaned(text, Rule::OneLine).map(PathBuf::from),
         None => Ok(text.into()),
@@ -199,5 +207,7 @@ mod tests {
         let break_in_path = InvalidText::Hidden { character: '\n', position: 4 };
         assert_eq!(path("/a/\nb".into()), Err(break_in_path));
         assert_eq!(path(OsString::new()), Err(InvalidText::Empty));
+        assert_eq!(path("x".repeat(4096).into()), Ok("x".repeat(4096).into()));
+        assert_eq!(path("x".repeat(4097).into()), Err(InvalidText::TooLongPath));
     }
 }

@@ -19,7 +19,7 @@ use tiktok_shop_host::{ComponentDigest, TenantId};
 use tiktok_shop_private_file::{self as private_file, Access};
 
 use super::address::Address;
-use super::configured_text::{InvalidText, Rule, cleaned};
+use super::configured_text::{InvalidText, Rule, cleaned, path};
 use super::fake::FakeAddress;
 use crate::failure::Failure;
 
@@ -67,18 +67,18 @@ const VARIABLES: [Variable; 19] = [
     any(KEY_SERVICE_TOKEN, Rule::VisibleAscii),
     any(KEY_SERVICE_SECRET_ID, Rule::VisibleAscii),
     checked(PROXY, Rule::VisibleAscii, is_a::<Proxy>),
-    any(PROXY_CERTIFICATES, Rule::OneLine),
+    checked(PROXY_CERTIFICATES, Rule::OneLine, is_path),
     any(APP_KEY, Rule::VisibleAscii),
     any(APP_SECRET, Rule::VisibleAscii),
     any(PREVIOUS_APP_SECRET, Rule::VisibleAscii),
     any(AUTHORIZATION_LINK, Rule::VisibleAscii),
     checked(TENANT, Rule::OneLine, is_a::<TenantId>),
-    any(KEY_FILE, Rule::OneLine),
+    checked(KEY_FILE, Rule::OneLine, is_path),
     checked(FILE_ACCESS, Rule::VisibleAscii, is_a::<Access>),
-    any(CONFIG, Rule::OneLine),
+    checked(CONFIG, Rule::OneLine, is_path),
     checked(FAKE, Rule::VisibleAscii, is_a::<FakeAddress>),
     checked(ACTOR, Rule::Unchecked, is_a::<Actor>),
-    any(COMPONENT, Rule::OneLine),
+    checked(COMPONENT, Rule::OneLine, is_path),
     checked(COMPONENT_SHA256, Rule::VisibleAscii, is_a::<ComponentDigest>),
 ];
 
@@ -92,6 +92,10 @@ const fn checked(name: &'static str, rule: Rule, check: Check) -> Variable {
 
 fn is_a<T: FromStr<Err: ToString>>(text: &str) -> Result<(), String> {
     text.parse::<T>().map(drop).map_err(|error| error.to_string())
+}
+
+fn is_path(text: &str) -> Result<(), String> {
+    path(text.into()).map(drop).map_err(|error| error.to_string())
 }
 
 fn is_address(text: &str) -> Result<(), String> {
@@ -209,7 +213,7 @@ fn similar(name: &str) -> Option<&'static str> {
 pub(crate) enum VariableError {
     #[error("{0}: the variable is set but empty; unset it, or give it a value")]
     Empty(&'static str),
-    #[error("{0}: not UTF-8")]
+    #[error("{0}: not UTF-8; copy the value again")]
     NotUtf8(&'static str),
     #[error("{0}: {1}")]
     Invalid(&'static str, InvalidText),

@@ -18,6 +18,7 @@ use tiktok_shop_host::credentials::AppCredentials;
 use tiktok_shop_host::egress::{Authority, EgressPolicy, NotLoopback};
 use tokio::net::TcpStream;
 
+use super::environment::FAKE;
 use crate::failure::Failure;
 
 /// The program waits 5 seconds at most for an answer of the fake, because the fake runs on this machine.
@@ -79,7 +80,7 @@ impl FakeAddress {
     /// Returns a clock that starts at the fake's current time. The clock stands still if the fake's clock stands still.
     pub(crate) async fn clock(self) -> Result<Arc<dyn Clock>, Failure> {
         let answer = self.control("GET", "/clock", None).await?;
-        let now = answer.get("now").and_then(Value::as_u64).ok_or_else(|| self.no_fake())?;
+        let now = answer.get("now").and_then(Value::as_u64).ok_or_else(|| self.not_a_fake())?;
         let ticking = answer.get("ticking").and_then(Value::as_bool).unwrap_or(true);
         Ok(Arc::new(FakeClock { now: Duration::from_secs(now), ticking, since: SystemClock::new() }))
     }
@@ -88,7 +89,7 @@ impl FakeAddress {
     pub(crate) async fn apps(self) -> Result<Vec<AppCredentials>, Failure> {
         let shown = self.control("GET", "/apps", None).await?;
         let apps = shown.as_array().into_iter().flatten().map(app).collect::<Option<Vec<_>>>();
-        apps.filter(|apps| !apps.is_empty()).ok_or_else(|| self.no_fake())
+        apps.filter(|apps| !apps.is_empty()).ok_or_else(|| self.not_a_fake())
     }
 
     /// In the role of a seller of the fake, allows the consent that this link asks for. Returns the query of the
@@ -114,7 +115,7 @@ impl FakeAddress {
         if let Some(refusal) = answer.get("error").and_then(Value::as_str) {
             return Err(Failure::Malformed(format!("the fake refused: {refusal}")));
         }
-        answer.get("callback_query").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| self.no_fake())
+        answer.get("callback_query").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| self.not_a_fake())
     }
 
     fn no_fake(self) -> Failure {
@@ -129,30 +130,38 @@ impl FakeAddress {
         self.0
     }
 
-    /// Sends a request to the fake's control interface.
-    pub(crate) async fn control(self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
-        let answer = answer.ok().flatten().ok_or_else(|| self.no_fake())?;
-        serde_json::from_slice(&answer).map_err(|_| self.no_fake())
+    /// The failure if another program than a fake listens at the address. A fake can't be started there.
+    fn not_a_fake(self) -> Failure {
+        Failure::Unavailable(format!(
+            "the program at {self} does not answer as a fake TikTok Shop of this release; correct --fake or {FAKE}"
+        ))
     }
 
-    async fn exchange(self, method: &str, path: &str, body: Option<&Value>) -> Option<Bytes> {
-        let stream = TcpStream::connect(self.0).await.ok()?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-        let mut request = Request::builder().method(method).uri(format!("/_control{path}")).header(HOST, "localhost");
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let request = request.body(Full::new(Bytes::from(body.map_or_else(String::new, Value::to_string)))).ok()?;
-        let answer = async {
-            let answer = sender.send_request(request).await.ok()?;
-            Some(Limited::new(answer.into_body(), MAX_BYTES).collect().await.ok()?.to_bytes())
-        };
-        // The request is sent and the answer is read only while the connection is polled.
-        tokio::select! {
-            answer = answer => answer,
-            _ = connection => None,
-        }
+    /// Sends a request to the fake's control interface.
+    pub(crate) async fn control(self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let connected = tokio::time::timeout(TIMEOUT, TcpStream::connect(self.0)).await;
+        let stream = connected.ok().and_then(Result::ok).ok_or_else(|| self.no_fake())?;
+        let answer = tokio::time::timeout(TIMEOUT, exchange(stream, method, path, body)).await;
+        let answer = answer.ok().flatten().ok_or_else(|| self.not_a_fake())?;
+        serde_json::from_slice(&answer).map_err(|_| self.not_a_fake())
+    }
+}
+
+async fn exchange(stream: TcpStream, method: &str, path: &str, body: Option<&Value>) -> Option<Bytes> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let mut request = Request::builder().method(method).uri(format!("/_control{path}")).header(HOST, "localhost");
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let request = request.body(Full::new(Bytes::from(body.map_or_else(String::new, Value::to_string)))).ok()?;
+    let answer = async {
+        let answer = sender.send_request(request).await.ok()?;
+        Some(Limited::new(answer.into_body(), MAX_BYTES).collect().await.ok()?.to_bytes())
+    };
+    // The request is sent and the answer is read only while the connection is polled.
+    tokio::select! {
+        answer = answer => answer,
+        _ = connection => None,
     }
 }
 

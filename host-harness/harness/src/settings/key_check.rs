@@ -28,6 +28,8 @@ pub(crate) enum KeyNeed {
     /// The command changes the key file. It checks the host keys itself, so that its errors can say what to do. It
     /// never creates a first key.
     KeyFile,
+    /// The command shows which host keys are missing. It needs none.
+    Shown,
     /// The command works without host keys, because it opens nothing.
     None,
 }
@@ -83,6 +85,7 @@ pub(crate) fn prepare(
     let is_deferred = need == KeyNeed::KeyFile
         && matches!(found, FoundKeys::DefaultFileMissing(_))
         && matches!(database, DatabaseOrigin::Default | DatabaseOrigin::Fake);
+    let needs_none = matches!(need, KeyNeed::None | KeyNeed::Shown);
     let missing = match (found, database) {
         (FoundKeys::Default(_), DatabaseOrigin::Server) => {
             format!("host keys: with PostgreSQL, host keys must be named: {NAME_THEM}")
@@ -116,7 +119,7 @@ pub(crate) fn prepare(
                 "host keys: {}: there is no such file; with a key service, a key file only opens earlier data",
                 path.display()
             );
-            if need == KeyNeed::None {
+            if needs_none {
                 report.note(&text);
                 let earlier = Some(EarlierKeys::Missing(text));
                 return Ok(Prepared::Here(HostKeySource::Service { service, earlier }));
@@ -124,7 +127,7 @@ pub(crate) fn prepare(
             text
         }
     };
-    if need == KeyNeed::None || is_deferred {
+    if needs_none || is_deferred {
         return Ok(Prepared::Here(HostKeySource::Missing(missing)));
     }
     Err(Failure::Unavailable(missing))

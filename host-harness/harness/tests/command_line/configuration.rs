@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use crate::stage::Stage;
 use crate::{Run, run};
 
-const VARIABLES: [&str; 19] = [
+/// Every variable of the program.
+pub(crate) const VARIABLES: [&str; 19] = [
     "TIKTOK_SHOP_STORAGE",
     "TIKTOK_SHOP_CONTRACT_STORAGE",
     "TIKTOK_SHOP_HOST_KEYS",

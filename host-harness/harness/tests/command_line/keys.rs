@@ -177,7 +177,8 @@ fn the_question_before_an_erasure_counts_only_entries_of_the_tenant() {
     Runtime::new().unwrap().block_on(damage);
     let unconfirmed = "tenant default: 1 data key with 2 records would be lost forever; confirm with --yes".to_owned();
     assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), unconfirmed));
-    let nothing = "tenant nobody: 0 data keys with 0 records would be lost forever; confirm with --yes".to_owned();
+    let nothing =
+        "tenant nobody: no data key is stored; check the name, or erase everything else with --yes".to_owned();
     assert_eq!(stage.error(stage.command("keys erase --tenant nobody"), ""), (Some(2), nothing));
 }
 

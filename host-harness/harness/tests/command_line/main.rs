@@ -21,6 +21,7 @@ mod key_service;
 mod keys;
 mod life;
 mod malformed;
+mod mistakes;
 mod opening;
 mod output;
 mod pooler;

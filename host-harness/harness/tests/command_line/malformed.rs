@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 
 use crate::{REQUESTS, Run, WEBHOOKS, changed, harness, run, vectors};
 
+/// Checks the error about this input. In `line`, the words `standard input: ` and the place of the whole input are left
+/// out.
 fn assert_refused(command: &str, input: impl AsRef<[u8]>, line: &str) {
+    let line = line.strip_prefix(".: ").unwrap_or(line);
+    let line = if line.starts_with("standard input ") { line.to_owned() } else { format!("standard input: {line}") };
     let shown: String = String::from_utf8_lossy(input.as_ref()).chars().take(200).collect();
     for arguments in ["", " --explain --json"] {
         let run = run(harness(&format!("{command}{arguments}")), &input);

@@ -54,7 +54,7 @@ fn files(stage: &Stage) -> Vec<String> {
 }
 
 /// Runs statements in an SQLite file.
-fn execute_sqlite(path: &Path, sql: &str) {
+pub(crate) fn execute_sqlite(path: &Path, sql: &str) {
     let run = async {
         let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
         connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
@@ -200,7 +200,7 @@ fn the_variables_and_the_password_file_of_postgresql_do_not_act() {
 }
 
 /// Sets the database back to the schema version before the newest one.
-const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+pub(crate) const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
@@ -210,7 +210,7 @@ const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                            DROP INDEX tiktok_shop_connections_seller; \
                            DELETE FROM tiktok_shop_migrations WHERE version > 2";
 /// Imitates a newer release that has changed the tables.
-const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \
+pub(crate) const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \
                          VALUES (900, 'x, since release 7.1.0', TRUE, CHECKSUM, 0)";
 
 /// Checks what each command says about a database with an older or a newer schema. `execute` runs statements in the
@@ -326,7 +326,10 @@ fn an_address_that_others_would_read_in_another_way_is_refused_before_anything_i
             format!("{server}?target_session_attrs=any"),
             "the parameter target_session_attrs of the address is not supported: remove it",
         ),
-        (format!("{server}?pool-size=none"), "the value of the parameter pool-size in the address is wrong"),
+        (
+            format!("{server}?pool-size=none"),
+            "the value of the parameter pool-size in the address is wrong; docs/storage.md says which values it takes",
+        ),
         (
             "postgres://user:CANARY@one,two/db".to_owned(),
             "the address names several servers, which is not supported: name the primary, or a name that leads to it",

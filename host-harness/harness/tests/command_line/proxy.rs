@@ -204,12 +204,7 @@ fn a_proxy_that_can_t_be_configured_is_an_error_and_its_password_is_not_repeated
                 .to_owned(),
         ),
         (https.clone(), Some(&no_pem), 3, format!("certificates of the proxy: {no_pem}: {not_pem}")),
-        (
-            https,
-            Some(&missing),
-            3,
-            format!("certificates of the proxy: {missing}: No such file or directory (os error 2)"),
-        ),
+        (https, Some(&missing), 3, format!("certificates of the proxy: {missing}: there is no such file")),
         (
             format!("http://connector:{PASSWORD}@proxy:1"),
             Some(&no_pem),

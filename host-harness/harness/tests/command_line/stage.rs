@@ -158,7 +158,7 @@ impl Stage {
     }
 
     /// Returns every secret of this stage that the recorded output must not contain.
-    fn canaries(&self) -> Canaries {
+    pub(crate) fn canaries(&self) -> Canaries {
         let mut canaries = Canaries::default();
         self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
         self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));

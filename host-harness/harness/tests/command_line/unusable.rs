@@ -53,9 +53,9 @@ fn a_file_that_is_not_a_component_is_refused() {
     let empty = private(at("empty.wasm"), b"\0asm\x0d\0\x01\0");
     let advice = "; expected the component that cargo xtask dist builds: correct --component or TIKTOK_SHOP_COMPONENT";
     let table: [(&Path, &str, &str); 6] = [
-        (Path::new("/no/such"), "No such file or directory (os error 2)", ""),
-        (Path::new("/"), "not a regular file", ""),
-        (Path::new("/dev/zero"), "not a regular file", ""),
+        (Path::new("/no/such"), "there is no such file", advice),
+        (Path::new("/"), "not a regular file", advice),
+        (Path::new("/dev/zero"), "not a regular file", advice),
         (&sparse, "larger than 4194304 bytes", advice),
         (&text, "not a component: ", advice),
         (&empty, "not a connector: ", advice),
@@ -190,7 +190,7 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     let advice = "set TIKTOK_SHOP_APP_SECRET, or tenants.default.app-secret in the configuration file";
     assert_refused(&stage, &option, 2, &format!("tenant default: no app-secret; {advice}"));
     fs::write(&path, b"\xff\xfe").unwrap();
-    assert_refused(&stage, &option, 2, &format!("configuration {name}: not UTF-8"));
+    assert_refused(&stage, &option, 2, &format!("configuration {name}: not UTF-8 at byte 1; save the file as UTF-8"));
     fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
     assert_refused(&stage, &option, 2, &format!("configuration {name}: longer than 1048576 bytes"));
     fs::write(&path, "").unwrap();
@@ -208,10 +208,12 @@ fn host_keys_that_are_malformed_or_not_private_are_refused() {
     let path = private(stage.home().join("keys"), "CANARY");
     let name = path.display();
     let option = format!("--key-file {name}");
+    let malformed = "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits; correct the file, or restore it from a \
+                     backup";
     for (text, expected) in [
-        ("", "no host key"),
-        ("CANARY", "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
-        ("a:12CANARY", "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
+        ("", "no host key; correct the file, or restore it from a backup"),
+        ("CANARY", malformed),
+        ("a:12CANARY", malformed),
         (
             &format!("a:{}", "0".repeat(64)),
             "host key a is all zeros; draw 64 random hexadecimal digits, for example with openssl rand -hex 32",

@@ -76,7 +76,7 @@ fn a_component_without_the_connectors_exports_is_refused() {
 fn a_file_that_is_missing_or_too_large_is_refused() {
     let missing = Component::File("no/such/component.wasm".into());
     let error = refusal(builder(missing));
-    assert_eq!(error.to_string(), "component no/such/component.wasm: No such file or directory (os error 2)");
+    assert_eq!(error.to_string(), "component no/such/component.wasm: there is no such file");
 
     let limits = Limits { component_bytes: 64, ..Limits::default() };
     let manifest = Component::File(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());

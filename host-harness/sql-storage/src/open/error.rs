@@ -11,6 +11,13 @@ use crate::sql::error::storage_error;
 
 /// SQLite's code for a file that is not a database.
 const NOT_A_DATABASE: &str = "26";
+/// SQLite's primary codes for which an error says what to do.
+const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
+const READ_ONLY: u32 = 8;
+const CORRUPT: u32 = 11;
+const FULL: u32 = 13;
+const CANT_OPEN: u32 = 14;
 
 /// Why a database can't be opened. The texts of these errors never quote the address of the database, because the
 /// address may contain a password.
@@ -81,7 +88,7 @@ pub enum OpenError {
     #[error("the parameter {0} of the address is not supported: remove it")]
     Unsupported(&'static str),
     /// The value of a parameter of the address is wrong. The value is not quoted.
-    #[error("the value of the parameter {0} in the address is wrong")]
+    #[error("the value of the parameter {0} in the address is wrong; docs/storage.md says which values it takes")]
     Value(String),
     /// The server is reached over a network, and the address asks for a TLS mode that does not verify the server.
     #[error(
@@ -185,7 +192,7 @@ impl OpenError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other error names the file or says what to do")]
     pub(super) fn naming(self, path: &Path) -> Self {
         match self {
-            Self::Unreachable(why) => Self::Unreachable(format!("{}: {why}", path.display())),
+            Self::Unreachable(why) => Self::Unreachable(format!("{}: {why}{}", path.display(), sqlite_advice(&why))),
             other => other,
         }
     }
@@ -203,6 +210,21 @@ impl OpenError {
             Some(c) => Err(Self::Invisible { place, character: name_of(c) }),
             None => Ok(()),
         }
+    }
+}
+
+/// Returns what to do about an error of SQLite, whose text begins with its number. The lower byte of the number is the
+/// primary code.
+fn sqlite_advice(why: &str) -> &'static str {
+    let number = why.strip_prefix("SQLite error ").and_then(|rest| rest.split(':').next());
+    match number.and_then(|number| number.parse::<u32>().ok()).map(|number| number & 0xff) {
+        Some(BUSY | LOCKED) => ": another program has locked the file; end that program, or try again",
+        Some(READ_ONLY | CANT_OPEN) => {
+            ": this user must be able to read and write the file and its folder; correct their permissions"
+        }
+        Some(CORRUPT) => ": the file is damaged; restore it from a backup",
+        Some(FULL) => ": the disk is full; make room, and try again",
+        Some(_) | None => "",
     }
 }
 

@@ -61,6 +61,11 @@ impl Erase {
         let (keyring, tenant) = (opened.keyring(), &opened.tenant);
         if !yes {
             let (keys, records) = stored_of(tenant, &*opened.storage).await?;
+            if keys == 0 {
+                return Err(Failure::Malformed(format!(
+                    "tenant {tenant}: no data key is stored; check the name, or erase everything else with --yes"
+                )));
+            }
             let (keys, records) = (count(keys, "data key", "data keys"), count(records, "record", "records"));
             return Err(Failure::Malformed(format!(
                 "tenant {tenant}: {keys} with {records} would be lost forever; confirm with --yes"

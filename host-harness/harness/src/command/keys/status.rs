@@ -8,10 +8,10 @@ use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{KeyStatus, TenantKeyStatus};
 use tiktok_shop_key_service::KeyService;
 
-use super::{NEEDS, missing};
+use super::missing;
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::{AllTenants, HostKeySource, StorageArgs};
+use crate::settings::{AllTenants, HostKeySource, KeyNeed, Needs, StorageArgs, TenantNeed};
 
 /// Count the records of each host key and data key, and say if a rotation is needed
 #[derive(Args)]
@@ -99,7 +99,8 @@ struct Found<'a> {
 
 impl Status {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let opened = self.settings.open_for(NEEDS, report).await?;
+        let needs = Needs { keys: KeyNeed::Shown, tenant: TenantNeed::Any };
+        let opened = self.settings.open_for(needs, report).await?;
         if let HostKeySource::Missing(why) = &opened.keys {
             let keys = opened.keyring().data_keys().await?;
             Found { keys: &keys, own: &[], current: None, is_rotated: None, service: None }.print(report);
