@@ -144,6 +144,8 @@ pub(crate) struct Session<'w, W> {
     pub(crate) scopes: Option<Vec<String>>,
     /// The verdict on a list of shops with an access token that works.
     pub(crate) good: Option<(u16, Option<i64>)>,
+    /// The verdict on a list of shops with an access token that does not exist.
+    pub(crate) invented_token: Option<(u16, Option<i64>)>,
     /// The verdict on a cipher that belongs to no shop.
     pub(crate) wrong_cipher: Option<(u16, Option<i64>)>,
     /// The webhooks whose signature fits.
@@ -183,6 +185,7 @@ impl<'w, W: World> Session<'w, W> {
             shops: Vec::new(),
             scopes: None,
             good: None,
+            invented_token: None,
             wrong_cipher: None,
             notifications: Vec::new(),
             others: 0,
@@ -501,9 +504,11 @@ impl<'w, W: World> Session<'w, W> {
         Some(shops)
     }
 
-    /// Tells whether the token of a call was accepted. `good` is the verdict on the same call with a token that works.
-    pub(crate) fn token_state(answer: &Answer, good: (u16, Option<i64>)) -> TokenState {
+    /// Tells whether the token of a call was accepted. `good` is the verdict on the same call with a token that works. If
+    /// an invented token gets this verdict, too, the call does not show whether a token works.
+    pub(crate) fn token_state(&self, answer: &Answer, good: (u16, Option<i64>)) -> TokenState {
         match answer.code() {
+            _ if answer.verdict() == good && self.invented_token == Some(good) => TokenState::Unknown,
             _ if answer.verdict() == good => TokenState::Works,
             Some(105_002) => TokenState::Expired,
             Some(105_001) => TokenState::Invalid,
@@ -520,7 +525,7 @@ impl<'w, W: World> Session<'w, W> {
         what: &str,
     ) -> Result<TokenState, Ended> {
         let answer = self.list_shops(token, what).await?;
-        Ok(Self::token_state(&answer, good))
+        Ok(self.token_state(&answer, good))
     }
 }
 

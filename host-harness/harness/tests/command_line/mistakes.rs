@@ -53,9 +53,10 @@ use self::Reads::{Component, Configuration, Database, Nothing, Storage};
 
 /// Every command, with the settings that it reads and with right arguments and right input. Words of the form `{…}` are
 /// replaced, see [`Place::filled`].
-const COMMANDS: [(&str, Reads, &str); 29] = [
+const COMMANDS: [(&str, Reads, &str); 31] = [
     ("authorization-url", Component, "customer-7"),
     ("connect", Component, "<callback"),
+    ("import", Component, "- <line"),
     ("refresh", Component, "customer-7"),
     ("list-shops", Component, "customer-7"),
     ("list-connections", Component, "customer-7"),
@@ -75,6 +76,8 @@ const COMMANDS: [(&str, Reads, &str); 29] = [
     ("keys retire", Storage, "second"),
     ("keys erase", Storage, "--tenant default"),
     ("migrate", Database, ""),
+    // The folder of the reports is refused, because the probe would send requests.
+    ("probe", Configuration, "--yes --report {files}/text"),
     // This address is refused, because the fake would run until a signal ends it.
     ("fake", Nothing, "--port 0 --redirect /nowhere"),
     ("contract", Nothing, "sqlite:{files}/missing.sqlite"),
@@ -705,6 +708,7 @@ fn input(name: &str) -> Vec<u8> {
     let text: &[u8] = match name {
         "callback" => b"https://platform.example/callback?code=CANARY-code&state=CANARY-state",
         "object" => b"{}",
+        "line" => b"{\"customer\": \"customer-7\", \"refresh-token\": \"CANARY-token\"}",
         "request" => {
             b"{\"app_key\": \"k\", \"app_secret\": \"CANARY\", \"timestamp\": 1623812664, \"path\": \"/a/202309/b\"}"
         }

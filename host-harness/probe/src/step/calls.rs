@@ -129,6 +129,7 @@ impl<W: World> Session<'_, W> {
         let junk = AccessToken::new(mangled(token.expose()));
         self.keep_secret(junk.expose());
         let answer = self.list_shops(&junk, "an invented access token").await?;
+        self.invented_token = Some(answer.verdict());
         self.judge_invalid_token(&answer);
         self.send_ciphers(token).await?;
         self.leave_the_body_out(token).await?;

@@ -59,7 +59,7 @@ impl<W: World> Session<'_, W> {
         }
         let removed_at = self.now();
         let after = self.list_shops(&grant.access, "after the removal").await?;
-        match Self::token_state(&after, good) {
+        match self.token_state(&after, good) {
             TokenState::Invalid => {
                 self.judge_removed_grant(Lasting::Refused { worked: 0, refused: 0 });
                 self.confirm_removal(&grant).await
@@ -238,7 +238,7 @@ impl<W: World> Session<'_, W> {
         }
         let removed_at = self.now();
         let after = self.list_shops(&grant.access, "after the removal of every shop").await?;
-        let lasting = match Self::token_state(&after, good) {
+        let lasting = match self.token_state(&after, good) {
             TokenState::Invalid => Lasting::Refused { worked: 0, refused: 0 },
             TokenState::Works => match self.read_shops(&after) {
                 Some(left) if left.is_empty() => self.watch(grant, good, removed_at, None).await?,
@@ -309,7 +309,7 @@ impl<W: World> Session<'_, W> {
                 }
             }
             let answer = self.list_shops(&grant.access, "after the removal").await?;
-            match Self::token_state(&answer, good) {
+            match self.token_state(&answer, good) {
                 TokenState::Works => worked = refused,
                 TokenState::Invalid => return Ok(Lasting::Refused { worked, refused }),
                 TokenState::Expired | TokenState::Unknown => {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::finding::Finding;
 use crate::http::Answer;
 use crate::report::Ended;
-use crate::session::{Grant, Session, TokenState, UNKNOWN_REFRESH_TOKEN, refuses_refresh_token};
+use crate::session::{BAD_REQUEST, Grant, Session, TokenState, refuses_refresh_token};
 use crate::switch::Switch;
 use crate::world::World;
 
@@ -44,12 +44,12 @@ impl<W: World> Session<'_, W> {
         let words = other.in_words();
         let answer = self.refresh(&after.refresh, "grant type refresh_token").await?;
         let Some(_) = self.renewed(&answer, &after)? else { return Ok(()) };
-        let finding = if other.code() == Some(UNKNOWN_REFRESH_TOKEN) {
-            Finding::unclear(format!("a refresh with authorized_code gets {words}, which is about the refresh token"))
-        } else {
+        let finding = if other.code() == Some(BAD_REQUEST) {
             let why =
                 format!("a refresh with authorized_code gets {words}; the same token then works with refresh_token");
             Finding::seen("refresh-token", why)
+        } else {
+            Finding::unclear(format!("a refresh with authorized_code gets {words}, which may have another reason"))
         };
         self.find(Switch::RefreshGrantType, finding);
         Ok(())

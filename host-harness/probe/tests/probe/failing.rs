@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use fake_tiktok_shop::{Fault, WrongSecret};
+use fake_tiktok_shop::{Ending, Fault, Piece, WrongSecret};
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_probe::finding::Finding;
 use tiktok_shop_probe::http::Route;
@@ -116,4 +116,49 @@ async fn a_run_that_loses_the_network_keeps_what_it_has_found() {
     assert_eq!(warnings, 1, "a killed command could not say it any more");
     let until = START + 36_135 * 86_400;
     assert!(report.still_valid[0].starts_with(&format!("The authorization that this run has got, until {until} ")));
+}
+
+#[tokio::test]
+async fn an_answer_that_repeats_secrets_puts_none_into_the_report() {
+    let mut world = world();
+    let (key, secret) = (world.app.app_key.clone(), world.app.app_secret.clone());
+    let message = format!("app {key} with {secret} may not see 7490000000000000001, see https://x.example/{secret}");
+    let body = format!(r#"{{"code":105005,"message":"{message}"}}"#);
+    let head = format!("HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let fault = Fault { acts: false, sends: vec![Piece::Text(head + &body)], then: Ending::Close };
+    world.control.fault_every("/authorization/202309/shops", "repeats secrets", fault);
+    let settings = world.settings();
+    let report = run(settings, &mut world).await.unwrap();
+    assert_eq!(report.ended, Ended::Complete);
+    let (json, page) = (report.json().to_string(), report.page());
+    let shown = "HTTP 401, code 105005, “app [removed] with [removed] may not see [removed] see [link]”";
+    assert!(page.contains(shown), "{page}");
+    for secret in [&key, &secret, "7490000000000000001", "x.example"] {
+        assert!(!json.contains(secret) && !page.contains(secret), "{secret}");
+    }
+    assert_eq!(report.findings[&Switch::RefreshTokenField].value().unwrap(), "present");
+    // An invented token gets the same answer, so the answer does not show that a token works.
+    for switch in [Switch::AccessTokenAfterRefresh, Switch::AccessTokenAfterConsent] {
+        let why = "the answer says neither that it works nor that it is invalid".to_owned();
+        assert_eq!(report.findings[&switch], Finding::Unclear { why }, "{switch:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_busy_once_refuses_no_grant_type() {
+    let mut world = world();
+    // The first refresh gets TikTok Shop's own answer. The second, which has the other grant type, meets the gateway.
+    let text = |text: &str| Piece::Text(text.to_owned());
+    let head = text("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: ");
+    let sends = vec![head, Piece::AnswerLength, text("\r\n\r\n"), Piece::Answer { skip: 0, take: None }];
+    let own = Fault { acts: true, sends, then: Ending::Close };
+    world.control.fault_next("/api/v2/token/refresh", "own answer", own);
+    let busy = Fault::named("HTTP 503, JSON").unwrap();
+    world.control.fault_next("/api/v2/token/refresh", "busy", busy);
+    let settings = world.settings();
+    let report = run(settings, &mut world).await.unwrap();
+    assert_eq!(report.ended, Ended::Complete);
+    let why = "a refresh with authorized_code gets HTTP 503, code 36009003, which may have another reason".to_owned();
+    assert_eq!(report.findings[&Switch::RefreshGrantType], Finding::Unclear { why });
+    assert_eq!(report.findings[&Switch::AccessTokenAfterConsent].value().unwrap(), "honoured");
 }

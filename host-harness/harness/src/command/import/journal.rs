@@ -148,7 +148,7 @@ mod tests {
     fn a_line_that_was_cut_off_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.journal");
-        private_file::create(&path, &format!("begun {}", hex::encode(LINES[0]))).unwrap();
+        private_file::create(&path, format!("begun {}", hex::encode(LINES[0]))).unwrap();
         let mut journal = Journal::open(&path).unwrap();
         assert_eq!(journal.state(&LINES[0]), None);
         journal.begin(&LINES[1], AT).unwrap();
