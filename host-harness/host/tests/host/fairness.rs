@@ -364,7 +364,8 @@ async fn a_webhook_of_an_unknown_tenant_holds_its_place_for_two_seconds() {
 async fn an_answer_that_comes_too_late_for_its_webhook_makes_the_tenant_known() {
     let stage = stage_with_delay(Body::Trap, &[("slow", 2)], Duration::from_secs(3));
     let signature = signature(BODY);
-    let reply = stage.host.accept_webhook(&tenant("slow"), &signature, BODY.into(), async |_| Ok::<_, ()>(())).await;
+    let reply =
+        stage.host.accept_webhook(&tenant("slow"), None, &signature, BODY.into(), async |_| Ok::<_, ()>(())).await;
     assert_eq!(reply, WebhookReply::Late);
     tokio::time::sleep(Duration::from_secs(2)).await;
 
@@ -399,6 +400,7 @@ async fn a_tenant_is_known_when_a_list_or_a_sweep_has_found_something_of_it() {
     let names = ["listed", "due", "ending"];
     let stage = stage(Body::Trap, &names.map(|name| (name, 1)));
     put_row(&stage.memory, "listed", None).await;
+    put_token(&stage.memory, "listed", UnixSeconds(1_000_000)).await;
     put_row(&stage.memory, "due", None).await;
     put_token(&stage.memory, "due", UnixSeconds(1)).await;
     put_row(&stage.memory, "ending", Some(UnixSeconds(9))).await;

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::tls::{Root, TlsServer, body_of, is_only_a_handshake, named, valid};
@@ -65,6 +66,9 @@ struct ScriptedProxy {
     address: SocketAddr,
     heads: mpsc::UnboundedReceiver<String>,
     rest: mpsc::UnboundedReceiver<Vec<u8>>,
+    /// Ends the proxy and its connections when the test drops it. Otherwise a proxy that lets time pass would move the
+    /// clock of the next part of the test.
+    _serving: JoinSet<()>,
 }
 
 impl ScriptedProxy {
@@ -82,11 +86,13 @@ impl ScriptedProxy {
         let address = listener.local_addr().unwrap();
         let (head, heads) = mpsc::unbounded_channel();
         let (after, rest) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
             loop {
                 let stream = listener.accept().await.unwrap().0;
                 let (acceptor, head, after) = (acceptor.clone(), head.clone(), after.clone());
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     // The result is ignored, because the client may break the connection off.
                     let _ = match acceptor {
                         None => serve_proxy(stream, then, head, after).await,
@@ -98,7 +104,7 @@ impl ScriptedProxy {
                 });
             }
         });
-        Self { address, heads, rest }
+        Self { address, heads, rest, _serving: serving }
     }
 
     fn url(&self) -> String {
