@@ -70,8 +70,8 @@ pub fn check_signature<'a>(apps: &'a [Credentials], authorization: &[u8], body: 
 }
 
 /// Receives one webhook of the app with the key `app`. If `app` is `None`, the webhook may be of any app of the tenant.
-/// The event concerns only the connections of the app that signed it. Idempotent. An event that [counts as handled](counts_as_handled) because of its age changes
-/// nothing.
+/// The event concerns only the connections of the app that signed it. Idempotent. An event that
+/// [counts as handled](counts_as_handled) because of its age changes nothing.
 ///
 /// # Errors
 /// - Invalid request: `webhook-signature-invalid`, `webhook-malformed`; nothing was written.
