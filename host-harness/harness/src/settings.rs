@@ -18,6 +18,7 @@ mod lone_app;
 mod proxy;
 mod tenant;
 mod toml_value;
+mod variable_names;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -111,6 +111,7 @@ pub mod existing_grant;
 mod guest;
 mod host;
 mod id;
+mod import_grant;
 mod known_tenants;
 pub mod limits;
 mod link_shops;

@@ -33,6 +33,7 @@ pub mod switch;
 pub mod webhook_receiver;
 pub mod world;
 
+mod notification;
 mod secrets;
 mod session;
 mod step;

@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::finding::Finding;
 use crate::http::{Answer, Away, Client};
+use crate::notification::Notification;
 use crate::report::{Ended, Report, SeenAnswer, Step};
 use crate::secrets::Secrets;
 use crate::settings::Settings;
-use crate::step::webhooks::Notification;
 use crate::switch::Switch;
 use crate::world::World;
 

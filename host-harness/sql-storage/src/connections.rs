@@ -23,10 +23,8 @@ use self::row::{COLUMNS, bind_row, read_row};
 use self::shops::{PlacedShop, insert_shops, placed, read_shop};
 use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
-use crate::sql::statement::{
-    MAX_VALUES, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, numbered,
-    statement,
-};
+use crate::sql::run::{execute, execute_if_references_hold, fetch_all, fetch_optional};
+use crate::sql::statement::{MAX_VALUES, connection_statement, numbered, statement};
 use crate::storage::SqlStorage;
 use crate::swap::Condition;
 use crate::usable_key::usable_key;

@@ -8,7 +8,8 @@ use tiktok_shop_host::{AppKey, TenantId};
 
 use crate::sql::columns::{Columns as _, malformed};
 use crate::sql::dialect::{Dialect, Moment};
-use crate::sql::statement::{execute, fetch_optional, statement};
+use crate::sql::run::{execute, fetch_optional};
+use crate::sql::statement::statement;
 use crate::storage::SqlStorage;
 
 /// How long a consent is kept: one hour, in milliseconds. The host refuses a consent after ten minutes.

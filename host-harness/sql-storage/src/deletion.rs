@@ -11,7 +11,8 @@ use tiktok_shop_host::storage::{Deleted, StorageError, Swapped};
 use crate::pool::Pool;
 use crate::pool::transaction::Transaction;
 use crate::sql::error::storage_error;
-use crate::sql::statement::{execute_count, fetch_optional, statement};
+use crate::sql::run::{execute_count, fetch_optional};
+use crate::sql::statement::statement;
 use crate::storage::SqlStorage;
 
 /// The tables of events, digests of `append_once`, consents and webhooks. Each table comes with the columns that

@@ -8,7 +8,8 @@ use crate::connections::row::{COLUMNS, bind_row};
 use crate::connections::shops::{insert_shops, placed};
 use crate::pool::transaction::Transaction;
 use crate::sql::dialect::Moment;
-use crate::sql::statement::{MAX_VALUES, Tuples, execute, statement};
+use crate::sql::run::execute;
+use crate::sql::statement::{MAX_VALUES, Tuples, statement};
 use crate::storage::SqlStorage;
 use crate::tokens::bind_token;
 

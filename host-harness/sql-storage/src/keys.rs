@@ -10,9 +10,8 @@ use tiktok_shop_host::storage::{
 use tiktok_shop_host::{KeyId, TenantId};
 
 use crate::sql::columns::Columns as _;
-use crate::sql::statement::{
-    Statement, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, statement,
-};
+use crate::sql::run::{execute, execute_if_references_hold, fetch_all, fetch_optional};
+use crate::sql::statement::{Statement, connection_statement, statement};
 use crate::storage::SqlStorage;
 use crate::usable_key::usable_key;
 

@@ -3,7 +3,8 @@
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{KeyId, TenantId};
 
-use crate::sql::statement::{fetch_optional, statement};
+use crate::sql::run::fetch_optional;
+use crate::sql::statement::statement;
 use crate::storage::SqlStorage;
 
 /// Returns a condition for the `WHERE` clause of a write. The condition holds if the key in the parameter with this

@@ -5,7 +5,8 @@ use tiktok_shop_host::TenantId;
 use tiktok_shop_host::storage::{StorageError, WebhookDigest, WebhookStorage};
 
 use crate::sql::dialect::Dialect;
-use crate::sql::statement::{execute, fetch_optional, statement};
+use crate::sql::run::{execute, fetch_optional};
+use crate::sql::statement::statement;
 use crate::storage::SqlStorage;
 
 /// How long a webhook is remembered: four days, in seconds. [`WebhookStorage`] promises three days. The fourth day is a

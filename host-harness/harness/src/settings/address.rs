@@ -9,7 +9,7 @@ use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 
 use super::configured_text::{MAX_PATH_BYTES, Rule, cleaned};
-use super::environment;
+use super::variable_names::{CONTRACT_STORAGE, STORAGE};
 use crate::failure::Failure;
 
 /// The address of the database that contains the connections. It may contain a password, so it is never printed.
@@ -64,8 +64,7 @@ impl Address {
             return Err(format!(
                 "{mistake}an argument must not contain a password, because other users can read it; put the address into {}, \
                  for contract into {}, or into the configuration file",
-                environment::STORAGE,
-                environment::CONTRACT_STORAGE,
+                STORAGE, CONTRACT_STORAGE,
             ));
         }
         Self::parse(text)

@@ -21,31 +21,8 @@ use tiktok_shop_private_file::{self as private_file, Access};
 use super::address::Address;
 use super::configured_text::{InvalidText, Rule, cleaned, path};
 use super::fake::FakeAddress;
+pub(crate) use super::variable_names::*;
 use crate::failure::Failure;
-
-pub(crate) const STORAGE: &str = "TIKTOK_SHOP_STORAGE";
-pub(crate) const CONTRACT_STORAGE: &str = "TIKTOK_SHOP_CONTRACT_STORAGE";
-pub(crate) const HOST_KEYS: &str = "TIKTOK_SHOP_HOST_KEYS";
-pub(crate) const PROXY: &str = "TIKTOK_SHOP_PROXY";
-pub(crate) const PROXY_CERTIFICATES: &str = "TIKTOK_SHOP_PROXY_CERTIFICATES";
-/// The token with which the program authenticates to the key service.
-pub(crate) const KEY_SERVICE_TOKEN: &str = "TIKTOK_SHOP_KEY_SERVICE_TOKEN";
-/// The secret id with which the program logs in to the key service as an AppRole.
-pub(crate) const KEY_SERVICE_SECRET_ID: &str = "TIKTOK_SHOP_KEY_SERVICE_SECRET_ID";
-pub(crate) const APP_KEY: &str = "TIKTOK_SHOP_APP_KEY";
-pub(crate) const APP_SECRET: &str = "TIKTOK_SHOP_APP_SECRET";
-pub(crate) const PREVIOUS_APP_SECRET: &str = "TIKTOK_SHOP_PREVIOUS_APP_SECRET";
-pub(crate) const AUTHORIZATION_LINK: &str = "TIKTOK_SHOP_AUTHORIZATION_LINK";
-pub(crate) const TENANT: &str = "TIKTOK_SHOP_TENANT";
-pub(crate) const KEY_FILE: &str = "TIKTOK_SHOP_KEY_FILE";
-pub(crate) const FILE_ACCESS: &str = "TIKTOK_SHOP_FILE_ACCESS";
-pub(crate) const CONFIG: &str = "TIKTOK_SHOP_CONFIG";
-pub(crate) const FAKE: &str = "TIKTOK_SHOP_FAKE";
-pub(crate) const ACTOR: &str = "TIKTOK_SHOP_ACTOR";
-/// Clap reads this variable for the option `--component`. With `--version`, clap does not parse the other settings, so
-/// the program reads the variable itself.
-pub(crate) const COMPONENT: &str = "TIKTOK_SHOP_COMPONENT";
-pub(crate) const COMPONENT_SHA256: &str = "TIKTOK_SHOP_COMPONENT_SHA256";
 
 /// Checks the value of a variable, and says what is wrong with it.
 type Check = fn(&str) -> Result<(), String>;

@@ -18,7 +18,7 @@ use tiktok_shop_host::credentials::AppCredentials;
 use tiktok_shop_host::egress::{Authority, EgressPolicy, NotLoopback};
 use tokio::net::TcpStream;
 
-use super::environment::FAKE;
+use super::variable_names::FAKE;
 use crate::failure::Failure;
 
 /// The program waits 5 seconds at most for an answer of the fake, because the fake runs on this machine.

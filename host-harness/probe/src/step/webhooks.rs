@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tiktok_shop_connector_core::signing::Webhook;
 
 use crate::finding::Finding;
+use crate::notification::{Notification, is_milliseconds};
 use crate::report::Ended;
 use crate::session::Session;
 use crate::settings::Webhooks;
@@ -33,54 +34,6 @@ const UPCOMING_EXPIRATION: u64 = 7;
 /// The questions that the form of any webhook answers.
 const OF_EVERY_WEBHOOK: [Switch; 5] =
     [Switch::NotificationId, Switch::WebhookShopId, Switch::WebhookTimestamp, Switch::WebhookData, Switch::WebhookBody];
-
-/// A webhook whose signature fits.
-pub(crate) struct Notification {
-    at: u64,
-    answered: u16,
-    /// Whether the body arrived as it was signed.
-    as_signed: bool,
-    /// The body as it arrived. Copies of a webhook have the same body.
-    raw: bytes::Bytes,
-    body: Value,
-}
-
-impl Notification {
-    fn event(&self) -> Option<u64> {
-        self.body.get("type")?.as_u64()
-    }
-
-    fn shop_id(&self) -> Option<String> {
-        match self.body.get("shop_id")? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-        }
-    }
-
-    /// Returns the time of the event in seconds.
-    fn timestamp(&self) -> Option<u64> {
-        let number = match self.body.get("timestamp")? {
-            Value::String(text) => text.parse().ok()?,
-            Value::Number(number) => number.as_u64()?,
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-        };
-        Some(if is_milliseconds(number) { number / 1_000 } else { number })
-    }
-
-    fn data(&self) -> Option<Value> {
-        let data = self.body.get("data")?;
-        match data.as_str() {
-            Some(text) => serde_json::from_str(text).ok(),
-            None => Some(data.clone()),
-        }
-    }
-}
-
-/// Times of this century in milliseconds have 13 digits, and in seconds 10.
-const fn is_milliseconds(number: u64) -> bool {
-    number >= 100_000_000_000
-}
 
 impl<W: World> Session<'_, W> {
     /// Waits for webhooks while one of them could still answer a question.

@@ -12,7 +12,8 @@ use tiktok_shop_host::{HostKeyId, ShopId, TenantId};
 
 use crate::pool::transaction::Transaction;
 use crate::sql::columns::{Columns as _, malformed};
-use crate::sql::statement::{Statement, execute, fetch_optional, numbered, statement};
+use crate::sql::run::{execute, fetch_optional};
+use crate::sql::statement::{Statement, numbered, statement};
 
 /// The columns of an event, in the order in which [`append`] binds them. `tenant` is not among them.
 pub(super) const COLUMNS: [&str; 13] = [

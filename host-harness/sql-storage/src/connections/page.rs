@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::sql::columns::Columns as _;
-    use crate::sql::statement::fetch_all;
+    use crate::sql::run::fetch_all;
     use crate::storage::SqlStorage;
     use crate::{OpenMode, PostgresOptions};
 

@@ -7,7 +7,8 @@ use tiktok_shop_host::storage::{Row, StorageError};
 
 use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
-use crate::sql::statement::{MAX_VALUES, Statement, Tuples, execute, statement};
+use crate::sql::run::execute;
+use crate::sql::statement::{MAX_VALUES, Statement, Tuples, statement};
 
 /// The columns of a shop, in the order in which [`bind_shop`] binds them. `tenant`, `customer` and `account` are not
 /// among them.

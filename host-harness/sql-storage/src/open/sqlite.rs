@@ -20,7 +20,8 @@ use crate::clock::{BootClock, MachineClock};
 use crate::pool::Pool;
 use crate::sql::dialect::Dialect;
 use crate::sql::error::storage_error;
-use crate::sql::statement::{fetch_all, statement};
+use crate::sql::run::fetch_all;
+use crate::sql::statement::statement;
 use crate::storage::SqlStorage;
 
 /// The number of connections that only read. In WAL mode readers and the writer don't wait for each other.

@@ -1,14 +1,12 @@
-//! Statements: their text, the values that they bind, and how they run. A value is always bound, and never a part of
+//! Statements: their text, the values that they bind, how they run. A value is always bound, and never a part of
 //! the text.
 
 use std::fmt;
 
-use sqlx::any::AnyRow;
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::storage::StorageError;
 
-use super::run::{Run, Written};
 use super::text::escaped;
 
 /// The highest number of values that one statement binds. For each value, SQLite searches the names of all values, so a
@@ -186,37 +184,4 @@ impl fmt::Display for Tuples<'_> {
 pub(crate) fn numbered(first: usize, count: usize) -> String {
     let parameters: Vec<_> = (first..).take(count).map(|number| format!("${number}")).collect();
     parameters.join(", ")
-}
-
-/// Runs a statement and returns the database rows of its result.
-pub(crate) async fn fetch_all(on: impl Run, statement: Statement) -> Result<Vec<AnyRow>, StorageError> {
-    on.fetch_all(statement).await
-}
-
-/// Runs a statement whose result has at most one database row, and returns this row.
-pub(crate) async fn fetch_optional(on: impl Run, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
-    Ok(fetch_all(on, statement).await?.into_iter().next())
-}
-
-/// Runs a statement that writes, and returns the number of database rows that it changed.
-pub(crate) async fn execute_count(on: impl Run, statement: Statement) -> Result<u64, StorageError> {
-    match on.execute(statement).await? {
-        Written::Rows(rows) => Ok(rows),
-        Written::ForeignKeyBroken(error) => Err(error),
-    }
-}
-
-/// Runs a statement that writes, and returns whether it changed a database row.
-pub(crate) async fn execute(on: impl Run, statement: Statement) -> Result<bool, StorageError> {
-    Ok(execute_count(on, statement).await? > 0)
-}
-
-/// Runs a statement that writes, and returns whether it changed a database row. If the write would break a foreign key,
-/// it changes nothing, and this function returns false. Such a write refers to a data key that another writer has just
-/// removed, or it removes a data key to which another writer has just added a reference.
-pub(crate) async fn execute_if_references_hold(on: impl Run, statement: Statement) -> Result<bool, StorageError> {
-    match on.execute(statement).await? {
-        Written::Rows(rows) => Ok(rows > 0),
-        Written::ForeignKeyBroken(_) => Ok(false),
-    }
 }
