@@ -37,6 +37,7 @@ async fn embed(
         .build()?;
 
     let browser = BrowserSession::new(session_cookie.into()).ok_or("the cookie has fewer than 16 bytes")?;
+    // `None` is the tenant's only app. If a tenant has several apps, pass the key of one of them.
     let consent = host.begin_consent(&tenant, &customer, None, &browser, ShopPolicy::All).await?;
     // Send the browser to this link. The seller consents there, and the browser returns to your callback with a query.
     let query = seller_consents(consent.url.expose()).await;

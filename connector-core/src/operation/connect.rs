@@ -65,7 +65,8 @@ pub async fn connect(
 }
 
 /// Reads the shops of a grant that this call has stored, and writes the row. The connection exists already. A failure
-/// concerns only the row, and `refresh` repairs it. The row shows `remark` as its last failure if the shops can be read.
+/// concerns only the row, and `refresh` repairs it. The row shows `remark` as its last failure if the shops can be
+/// read.
 pub(super) async fn finish(
     effects: &impl Effects,
     app: &Credentials,

@@ -27,8 +27,8 @@ pub struct ConnectionKey {
 pub struct Connection {
     /// The customer and the seller account.
     pub key: ConnectionKey,
-    /// The app that the seller consented to. `None` in a row that version 0.1 wrote, until the next call that writes the
-    /// row.
+    /// The app that the seller consented to. `None` in a row that version 0.1 wrote, until the next call that writes
+    /// the row.
     pub app: Option<AppKey>,
     /// The seller's name, as TikTok sent it with the tokens.
     pub seller_name: String,

@@ -104,9 +104,10 @@ impl ConsentError {
 
 impl ConnectorHost {
     /// Begins a consent to an app of the tenant. `None` means the tenant's only app. The state belongs to this app, so
-    /// [`finish_consent`](Self::finish_consent) refuses the callback of another app. Send the seller's browser to the link in the result. TikTok sends the same browser back to
-    /// your callback, and [`finish_consent`](Self::finish_consent) makes the connection for this customer. The callback
-    /// must arrive within ten minutes.
+    /// [`finish_consent`](Self::finish_consent) refuses the callback of another app. Send the seller's browser to the
+    /// link in the result. TikTok sends the same browser back to your callback, and
+    /// [`finish_consent`](Self::finish_consent) makes the connection for this customer. The callback must arrive within
+    /// ten minutes.
     ///
     /// # Errors
     /// [`ConsentError::Storage`] or [`ConsentError::Call`]. After an error, no consent has begun. The code
@@ -174,11 +175,11 @@ impl ConnectorHost {
         Ok(outcome?)
     }
 
-    /// Finishes an install of an app of the tenant from TikTok's App Store. `None` means the tenant's only app. The callback contains no state, so only the caller knows who the
-    /// customer is. An attacker can send another person's browser to the callback with the attacker's own code.
-    /// Therefore call this function only after the customer has signed in during this visit, has seen which seller
-    /// account is about to be attached, and has agreed. A query with a state is refused, because such a query belongs
-    /// to a consent that this host began.
+    /// Finishes an install of an app of the tenant from TikTok's App Store. `None` means the tenant's only app. The
+    /// callback contains no state, so only the caller knows who the customer is. An attacker can send another person's
+    /// browser to the callback with the attacker's own code. Therefore call this function only after the customer has
+    /// signed in during this visit, has seen which seller account is about to be attached, and has agreed. A query with
+    /// a state is refused, because such a query belongs to a consent that this host began.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -1,7 +1,7 @@
-//! The credentials of the tenants' apps, and the trait of a provider of credentials. A tenant has several apps if TikTok
-//! issued it separate apps, for example for the US and for the rest of the world. The host asks the provider once
-//! per call, so a rotated secret needs no restart. The host asks before the call takes an instance, so a slow provider
-//! does not use up the instances.
+//! The credentials of the tenants' apps, and the trait of a provider of credentials. A tenant has several apps if
+//! TikTok issued it separate apps, for example for the US and for the rest of the world. The host asks the provider
+//! once per call, so a rotated secret needs no restart. The host asks before the call takes an instance, so a slow
+//! provider does not use up the instances.
 
 use std::collections::BTreeMap;
 
@@ -72,11 +72,11 @@ pub enum CredentialsError {
 #[async_trait]
 pub trait CredentialsProvider: Send + Sync {
     /// Returns the credentials of this tenant's apps: 1 to [`MAX_APPS`] apps, each with another key. The host refuses
-    /// any other list ([`check_apps`]), and the call fails with `misconfigured`. If an app is missing from the list, its
-    /// connections stay stored, and their calls fail with `misconfigured` (`app-unknown`). Only a limited number of calls of one tenant ask at the same time:
-    /// see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent). The host also asks when a webhook arrives
-    /// whose signature has the right form, even if the webhook is forged. So answer quickly, for example from a cache
-    /// of some seconds.
+    /// any other list ([`check_apps`]), and the call fails with `misconfigured`. If an app is missing from the list,
+    /// its connections stay stored, and their calls fail with `misconfigured` (`app-unknown`). Only a limited number of
+    /// calls of one tenant ask at the same time: see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent).
+    /// The host also asks when a webhook arrives whose signature has the right form, even if the webhook is forged. So
+    /// answer quickly, for example from a cache of some seconds.
     ///
     /// # Errors
     /// See [`CredentialsError`]. A provider that panics, or takes longer than

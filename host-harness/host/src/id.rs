@@ -66,8 +66,8 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// A tenant of the platform, with its own TikTok apps and its own data. The caller of the host chooses the tenant of a call;
-    /// the guest can't. 1 to 256 bytes of UTF-8.
+    /// A tenant of the platform, with its own TikTok apps and its own data. The caller of the host chooses the tenant
+    /// of a call; the guest can't. 1 to 256 bytes of UTF-8.
     TenantId, "tenant id", opaque
 }
 

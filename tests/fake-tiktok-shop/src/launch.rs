@@ -30,7 +30,7 @@ pub struct Launch {
     #[arg(long, value_name = "FILE")]
     pub sellers: Option<PathBuf>,
 
-    /// Report of a probe: behave as TikTok Shop was seen to do
+    /// Report probe.json of the command probe: behave as TikTok Shop did
     #[arg(long = "as", value_name = "FILE")]
     pub report: Option<PathBuf>,
 
@@ -47,7 +47,8 @@ impl Launch {
     /// Starts the fake on the current Tokio runtime.
     ///
     /// # Errors
-    /// The file of `--sellers` or `--as` can't be used, or [`FakeTikTokShop::start`] fails. The error is a text for people.
+    /// The file of `--sellers` or `--as` can't be used, or [`FakeTikTokShop::start`] fails. The error is a text for
+    /// people.
     pub fn start(self) -> Result<FakeTikTokShop, String> {
         let mut options =
             Options { port: self.port, listen: self.listen, host_names: self.host_name, ..Options::default() };

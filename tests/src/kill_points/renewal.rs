@@ -1,6 +1,6 @@
-//! The check after a killed connect, reconnect, import, refresh or promotion. The connection must be whole (see `is_whole`), or
-//! it must be lost for the only legal cause: TikTok Shop issued new tokens, and the kill prevented the operation from
-//! storing them.
+//! The check after a killed connect, reconnect, import, refresh or promotion. The connection must be whole (see
+//! `is_whole`), or it must be lost for the only legal cause: TikTok Shop issued new tokens, and the kill prevented the
+//! operation from storing them.
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;

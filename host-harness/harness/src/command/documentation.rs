@@ -57,7 +57,7 @@ A mistake is an error, never a quiet loss:
 | a fake in place of TikTok Shop: `http://127.0.0.1:PORT` | `--fake` | `TIKTOK_SHOP_FAKE` | |
 | who runs the command, for events and logs; default the user of this machine: `USER`, `LOGNAME` or `USERNAME`, else the user id, such as `uid:1000` | `--actor` | `TIKTOK_SHOP_ACTOR` | |
 | why the command is run, for events | `--reason` | | |
-| app key of the tenant | | `TIKTOK_SHOP_APP_KEY` | `tenants.NAME.app-key` |
+| app key of the tenant's only app; [apps.md](apps.md) shows how to list several apps | | `TIKTOK_SHOP_APP_KEY` | `tenants.NAME.app-key` |
 | app secret | | `TIKTOK_SHOP_APP_SECRET` | `tenants.NAME.app-secret` |
 | the previous app secret, for webhooks | | `TIKTOK_SHOP_PREVIOUS_APP_SECRET` | `tenants.NAME.previous-app-secret` |
 | Partner Center's authorization link | | `TIKTOK_SHOP_AUTHORIZATION_LINK` | `tenants.NAME.authorization-link` |
@@ -104,16 +104,18 @@ A tenant is known if it has an app, or if something is stored of it. A command w
 so a mistyped name neither begins a new tenant nor shows an empty list. `keys erase` accepts every tenant. Only if no tenant is named and no
 app is configured at all, the tenant `default` is known without an app.
 
-The app in the environment variables belongs to the tenant in `TIKTOK_SHOP_TENANT`, or to the tenant of the command if this variable is not
-set. `sweep`, `keys init`, `keys status`, `keys add`, `keys promote`, `keys rotate`, `keys retire`, `migrate` and `contract` have no option
+`TIKTOK_SHOP_APP_KEY` and the three other variables of the app describe the only app of the tenant in `TIKTOK_SHOP_TENANT`, or of the tenant
+of the command if that variable is not set. If the configuration file lists several apps for this tenant, none of the four may be set.
+
+`sweep`, `keys init`, `keys status`, `keys add`, `keys promote`, `keys rotate`, `keys retire`, `migrate` and `contract` have no option
 `--tenant`, because they work with all tenants. `TIKTOK_SHOP_TENANT` does not limit them either. If it is set, `sweep` and these `keys`
 commands, except `keys init`, say in a note that they work with all tenants. If the environment contains no app, they end with status 2
 instead, because the variable would do nothing. `keys init`, `migrate` and `contract` use no tenant.
 
 ### Files that the program refuses
 
-Every file in these two folders is private (mode 600). The program refuses a key file, a configuration file, a browser session and an
-SQLite database if one of these is true:
+Every file in these two folders is private (mode 600). The program refuses a key file, a configuration file, a browser session, an
+SQLite database, and the file and the journal of an import if one of these is true:
 
 - Other users can read or write the file.
 - The file, or a folder or symbolic link on the way to it, belongs to a user other than you and root.
@@ -136,9 +138,10 @@ A component may be readable for everybody and may have several names. The other 
 
 ### Which commands create a database
 
-`migrate` creates a database that a setting names, and only in a folder that exists. `authorization-url` and `connect --app-store` create
-only the default database. `contract` creates one only with `--create`. Every other command ends with status 3 if there is no database,
-and writes nothing, also not into an empty file. Only `migrate` changes the tables of an earlier release. [storage.md](storage.md#open-create-migrate) says how to update a fleet.
+`migrate` creates a database that a setting names, and only in a folder that exists. `authorization-url`, `connect --app-store` and
+`import` create only the default database. `contract` creates one only with `--create`. Every other command ends with status 3 if there is
+no database, and writes nothing, also not into an empty file. Only `migrate` changes the tables of an earlier release.
+[storage.md](storage.md#open-create-migrate) says how to update a fleet.
 
 ### The address of a PostgreSQL server
 
@@ -195,6 +198,8 @@ app-secret = \"…\"
 previous-app-secret = \"…\" # for a day after a change
 authorization-link = \"https://services.tiktokshop.com/open/authorize?service_id=…\"
 ```
+
+A tenant with several apps has a list `[[tenants.NAME.apps]]` instead, with these four members in each entry ([apps.md](apps.md)).
 ";
 
 /// Returns the page for this definition of the command line.

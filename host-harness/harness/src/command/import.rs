@@ -39,15 +39,15 @@ pub(crate) struct Import {
     #[arg(long)]
     dry_run: bool,
 
-    /// Sellers per second, 1 to 100; each seller takes two requests
+    /// Maximum number of sellers per second, 1 to 100; each seller takes two requests
     #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = clap::value_parser!(u8).range(1..=100))]
     per_second: u8,
 
-    /// Key of the app of lines that name no app; only if the tenant has several
+    /// Key of the app for lines that name no app; needed only if the tenant has several apps
     #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
     app: Option<AppKey>,
 
-    /// Shops that are linked if a line does not say: all (default) or exactly-one
+    /// Shops to link if a line does not say which: all (default) or exactly-one
     #[arg(long, value_name = "WHICH", hide_possible_values = true)]
     shops: Option<Shops>,
 
@@ -55,7 +55,7 @@ pub(crate) struct Import {
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
 
-    /// Send the tokens of lines in doubt again
+    /// Send the tokens of lines that are in doubt once more
     #[arg(long)]
     retry_in_doubt: bool,
 
@@ -66,7 +66,8 @@ pub(crate) struct Import {
 const AFTER_HELP: &str = "\
 Stop all refreshes of the other system before the import: docs/moving-over.md lists the steps.
 The import sends each refresh token to TikTok Shop once. From then on, only this connector has the
-tokens. The file must be private (chmod 600). Its columns, or the members of its JSON objects:
+tokens that work. The file must be private (chmod 600). Its columns, or the members of its JSON
+objects, are these, and no others:
 
   customer            your id of the customer; required
   refresh_token       the newest refresh token; required
@@ -81,16 +82,20 @@ The command prints a line for each line of the file:
 
   connected          the customer is connected
   already-connected  the account was connected before, and its connection keeps its own tokens
-  rejected           nothing was stored, and the line says why; in most cases, the seller must consent
-  later              TikTok Shop did not answer or limits the rate; run the same command again
-  in-doubt           an earlier run was killed after it had sent the token of a line without an
-                     account; if list-connections does not show the seller, try --retry-in-doubt
+  rejected           the line has connected nobody, and says why; in most cases, the seller must
+                     consent again
+  later              TikTok Shop did not answer or limits the rate, or another call sends the token;
+                     run the same command again, two minutes later
+  in-doubt           an earlier run sent the token of a line without an account, and ended before
+                     it knew the answer; if list-connections does not show the seller, try
+                     --retry-in-doubt
   malformed          the line can't be used; nothing was sent
 
 To continue after a kill, run the same command again. It sends no token of a customer who is
-connected already. If TikTok Shop refuses the app, or the database fails, the import stops. If there
-is no database, import creates it, in a folder that exists. After Ctrl-C, SIGTERM or SIGHUP, the
-imports that have begun are finished.
+connected already. If TikTok Shop refuses the app, or the database fails, the import stops. If no
+setting names a database, and the default database does not exist, the command creates it. Create a
+database that a setting names with migrate. After Ctrl-C, SIGTERM or SIGHUP, the imports that have
+begun are finished.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -103,9 +108,9 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   line 2: customer-8: rejected: reauthorize: authorization-revoked: …
   0 connected, 0 already connected, 1 rejected, 0 later, 0 in doubt, 0 malformed
 
-Exit status: 0 if every customer of the file is connected, or every line can be imported; 1 if not;
-2 if the file has no usable header; 7 if a signal stopped the import; for others see
-tiktok-shop-harness --help.";
+Exit status: 0 if every customer of the file is connected, or with --dry-run if every line is well
+formed; 1 if not; 2 if the file has no usable header; 7 if a signal stopped the import; for others
+see tiktok-shop-harness --help.";
 
 /// The maximum number of imports that run at the same time.
 const MAX_RUNNING: usize = 16;

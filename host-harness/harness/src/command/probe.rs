@@ -70,19 +70,19 @@ pub(crate) struct Probe {
 }
 
 const AFTER_HELP: &str = "\
-The command asks TikTok Shop itself, with a consent of its own. It touches no database. First it
-says what it will do and what that could cost, and asks. Use a development shop that nothing else
-uses: even without a flag, other tokens of the app for this shop may stop working. You open each
-consent link in the seller's browser, and paste the address to which the browser is sent back.
+The command asks TikTok Shop itself, with a consent of its own. It opens no database. First it says
+what it will do and what that could cost, and asks whether to begin. Use a development shop that
+nothing else uses: even without a flag, other tokens of the app for this shop may stop working. Open
+each consent link in the seller's browser, and paste the address to which the browser is sent back.
 
 The steps that may end the consent come last, and only with their flag. With --webhooks, a proxy of
-yours must pass TikTok Shop's webhooks on to the address. The command answers 200, and 401 to the
-second webhook. With a fake, waiting moves the fake's clock.
+yours must pass TikTok Shop's webhooks on to the address. The command answers 200 to the first
+webhook and 401 to the second. With a fake, waiting moves the fake's clock.
 
-Each question gets an answer only if no other answer fits. The reports contain no secret, and no id
-or name of an app, a seller or a shop, so you can attach them to an issue. fake --as probe.json
-starts a fake that behaves in the same way. If the command ends early, it writes a partial report,
-and says what may still be valid. Read more in docs/going-live.md.
+A question gets an answer only if no other answer fits. The reports contain no secret, and no id or
+name of an app, a seller or a shop, so you can attach them to an issue. fake --as probe.json starts
+a fake that behaves in the same way. If the command ends early, it writes partial reports, and says
+what may still be valid. Read more in docs/going-live.md.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 

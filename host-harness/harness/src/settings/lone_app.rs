@@ -21,7 +21,7 @@ pub(crate) struct AppArgs {
     #[command(flatten)]
     tenant: OneTenant,
 
-    /// Key of the app; only if the tenant has several
+    /// Key of the app; needed only if the tenant has several apps
     #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
     app: Option<AppKey>,
 
@@ -57,8 +57,8 @@ impl AppArgs {
     /// Finds the app of the tenant. Opens no database and no file except the configuration.
     ///
     /// # Errors
-    /// The tenant has no app, or several of which none is named. Or a setting is malformed, or a proxy is configured. The requests of such a command can't use
-    /// a proxy.
+    /// The tenant has no app, or it has several and `--app` names none of them. Or a setting is malformed. Or a proxy is
+    /// configured: the requests of such a command can't use a proxy.
     pub(crate) async fn find(self) -> Result<LoneApp, Failure> {
         let Self { tenant, app, file_access, config, fake } = self;
         let tenants = NamedTenants::find(tenant.named())?;

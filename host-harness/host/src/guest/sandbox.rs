@@ -67,10 +67,10 @@ pub(crate) struct Prepared {
 }
 
 impl Sandbox {
-    /// Fetches the credentials of the tenant's apps if the operation needs them, waits until it is the tenant's turn to take an
-    /// instance, and then runs `export` in a fresh instance. `export` runs on a task of its own, which continues if the
-    /// caller stops waiting. `secrets` are the secrets among the call's arguments. `read` converts the answer from its
-    /// generated type into a type of this library. Only the converted value is logged.
+    /// Fetches the credentials of the tenant's apps if the operation needs them, waits until it is the tenant's turn to
+    /// take an instance, and then runs `export` in a fresh instance. `export` runs on a task of its own, which
+    /// continues if the caller stops waiting. `secrets` are the secrets among the call's arguments. `read` converts the
+    /// answer from its generated type into a type of this library. Only the converted value is logged.
     pub(crate) async fn call<T, U, F>(
         self: &Arc<Self>,
         log: CallLog,
@@ -103,9 +103,9 @@ impl Sandbox {
         Ok(prepared)
     }
 
-    /// Waits for the tenant's turn to ask for credentials, for at most `wait`, and then fetches the credentials of its apps.
-    /// Subtracts the time that it waited for the turn from `wait`. The call has no instance yet, so a slow source of
-    /// credentials keeps no instance busy.
+    /// Waits for the tenant's turn to ask for credentials, for at most `wait`, and then fetches the credentials of its
+    /// apps. Subtracts the time that it waited for the turn from `wait`. The call has no instance yet, so a slow source
+    /// of credentials keeps no instance busy.
     ///
     /// A webhook of an unknown tenant gives its place back after [`TIME_BEFORE_HANDLING`], when TikTok has got its
     /// answer. It still waits for the credentials, so that a slow answer can make the tenant known for the next
