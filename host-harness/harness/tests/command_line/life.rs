@@ -21,6 +21,7 @@ fn a_connection_is_created_used_refreshed_and_ended() {
     let connection = lines([
         "customer-7: Teapot Corner (GB), active",
         &format!("    account {account}"),
+        "    app     6fakeapp00001",
         "    token   ends 2026-01-08T00:00:00Z, in 7 days",
         "    consent ends 2124-12-08T00:00:00Z, in 36135 days",
         "    shop    7490000000000000001  Teapot Corner (GB), linked, cipher present",

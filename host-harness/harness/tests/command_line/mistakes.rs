@@ -76,8 +76,8 @@ const COMMANDS: [(&str, Reads, &str); 31] = [
     ("keys retire", Storage, "second"),
     ("keys erase", Storage, "--tenant default"),
     ("migrate", Database, ""),
-    // The folder of the reports is refused, because the probe would send requests.
-    ("probe", Configuration, "--yes --report {files}/text"),
+    // The folder of the reports is refused first, because the probe would send requests.
+    ("probe", Nothing, "--yes --report {files}/text"),
     // This address is refused, because the fake would run until a signal ends it.
     ("fake", Nothing, "--port 0 --redirect /nowhere"),
     ("contract", Nothing, "sqlite:{files}/missing.sqlite"),
@@ -343,6 +343,7 @@ const LINES: &[(&str, &str)] = &[
     ("unknown command", "help CANARY"),
     ("unknown command", "completions CANARY"),
     ("missing argument", "authorization-url"),
+    ("missing argument", "import"),
     ("missing argument", "refresh"),
     ("missing argument", "list-shops"),
     ("missing argument", "list-connections"),
@@ -365,6 +366,7 @@ const LINES: &[(&str, &str)] = &[
     ("missing argument", "contract"),
     ("missing argument", "inspect"),
     ("missing argument", "completions"),
+    ("missing argument", "probe --report"),
     ("missing argument", "events --limit"),
     ("missing argument", "sweep --concurrency"),
     ("missing argument", "fake --port"),
