@@ -19,17 +19,18 @@ fn every_command_prints_exactly_these_members() {
     let callback: Value = serde_json::from_str(&callback).unwrap();
     let connected = stage.json("connect", &callback.to_string());
 
-    let account = stage.account("one-shop");
+    let (account, app) = (stage.account("one-shop"), stage.app().app_key);
     let raw = connected[0]["shops"][0]["raw"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(raw).unwrap()["name"], "Teapot Corner");
     let shop = json!({
-        "id": SHOP, "account": account, "name": "Teapot Corner", "region": "GB", "seller_type": "LOCAL",
+        "id": SHOP, "account": account, "app": app, "name": "Teapot Corner", "region": "GB", "seller_type": "LOCAL",
         "cipher": "present", "code": "GBLCFIX001", "standing": "granted", "linked": true, "raw": raw,
     });
     let scopes = connected[0]["granted_scopes"].clone();
     assert_eq!(scopes[0], "seller.authorization.info");
     let connection = json!({
-        "customer": "customer-7", "account": account, "seller_name": "Teapot Corner", "seller_base_region": "GB",
+        "customer": "customer-7", "account": account, "app": app, "seller_name": "Teapot Corner",
+        "seller_base_region": "GB",
         "granted_scopes": scopes, "shop_policy": "all", "status": "active", "access_expires_at": BEGIN + 7 * 86_400,
         "refresh_expires_at": BEGIN + 36_135 * 86_400, "authorization_ends_at": null, "connected_at": BEGIN,
         "granted_at": BEGIN, "refreshed_at": BEGIN, "shops_synced_at": BEGIN, "shops": [shop], "last_failure": null,
@@ -63,7 +64,7 @@ fn every_command_prints_exactly_these_members() {
     let take = format!("webhook --authorization {}", delivery.header("authorization").unwrap());
     let taken = stage.json(&take, &delivery.body).remove(0);
     let event = json!({
-        "notification_id": taken["event"]["notification_id"], "event_type": 1, "shop": SHOP, "occurred_at": BEGIN,
+        "app": app, "notification_id": taken["event"]["notification_id"], "event_type": 1, "shop": SHOP, "occurred_at": BEGIN,
         "data": "{\"order_id\":\"1\"}", "effect": "none",
         "owners": [{ "customer": "customer-7", "account": account, "may_use": true }],
     });

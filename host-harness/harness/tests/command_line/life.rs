@@ -21,6 +21,7 @@ fn a_connection_is_created_used_refreshed_and_ended() {
     let connection = lines([
         "customer-7: Teapot Corner (GB), active",
         &format!("    account {account}"),
+        "    app     6fakeapp00001",
         "    token   ends 2026-01-08T00:00:00Z, in 7 days",
         "    consent ends 2124-12-08T00:00:00Z, in 36135 days",
         "    shop    7490000000000000001  Teapot Corner (GB), linked, cipher present",
@@ -28,7 +29,8 @@ fn a_connection_is_created_used_refreshed_and_ended() {
     assert_eq!(printed, connection);
     assert_eq!(stage.ok("list-connections customer-7", ""), connection);
     let shops = stage.ok("list-shops customer-7", "");
-    assert_eq!(shops.lines().nth(1).unwrap(), format!("{SHOP}  Teapot Corner  GB      {account}  granted   present"));
+    let row = format!("{SHOP}  Teapot Corner  GB      {account}  6fakeapp00001  granted   present");
+    assert_eq!(shops.lines().nth(1).unwrap(), row);
 
     // Eight days later, the access token has ended.
     stage.advance(8 * DAY);
