@@ -108,6 +108,7 @@ fn webhooks(stage: &Stage, account: &str) {
     let printed = stage.ok(&take, &delivery.body);
     let expected = lines([
         "answer 200: handled",
+        "    app     6fakeapp00001",
         "    type    1",
         "    shop    7490000000000000001",
         "    time    2026-01-09T00:00:00Z",
