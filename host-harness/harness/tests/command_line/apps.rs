@@ -144,7 +144,8 @@ fn a_mistake_in_the_list_of_apps_is_told_with_its_place() {
     let file = |what: &str| format!("configuration PATH: {what}");
     let two = "tenant default has several apps in the configuration file, and TIKTOK_SHOP_APP_SECRET does not say which \
                of them it describes; unset TIKTOK_SHOP_APP_SECRET";
-    let table: [(String, &[(&str, &str)], String); 8] = [
+    type Case<'a> = (String, &'a [(&'a str, &'a str)], String);
+    let table: [Case<'_>; 8] = [
         (
             "tenants.default.apps = []".to_owned(),
             &[],
