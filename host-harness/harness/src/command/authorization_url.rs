@@ -20,7 +20,7 @@ pub(crate) struct AuthorizationUrl {
     #[arg(value_parser = one_line::<CustomerId>)]
     customer: CustomerId,
 
-    /// Key of the app to which the seller consents; needed only if the tenant has several apps
+    /// Key of the app of this consent; needed if the tenant has several
     #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
     app: Option<AppKey>,
 

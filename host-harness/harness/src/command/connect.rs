@@ -19,7 +19,7 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "CUSTOMER", value_parser = one_line::<CustomerId>)]
     app_store: Option<CustomerId>,
 
-    /// Key of the app that was installed; needed only if the tenant has several apps
+    /// Key of the installed app; needed if the tenant has several
     #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>, requires = "app_store")]
     app: Option<AppKey>,
 

@@ -197,6 +197,12 @@ app-key = \"6a1b2c3d4e5f6\"
 app-secret = \"…\"
 previous-app-secret = \"…\" # for a day after a change
 authorization-link = \"https://services.tiktokshop.com/open/authorize?service_id=…\"
+
+# A tenant with several apps lists them (docs/apps.md). No variable describes them.
+[[tenants.acme.apps]]
+app-key = \"6f5e4d3c2b1a0\"
+app-secret = \"…\"
+authorization-link = \"https://services.us.tiktokshop.com/open/authorize?service_id=…\"
 ```
 
 A tenant with several apps has a list `[[tenants.NAME.apps]]` instead, with these four members in each entry ([apps.md](apps.md)).

@@ -25,7 +25,7 @@ pub(crate) struct AcceptWebhook {
     #[arg(long, value_name = "HEX")]
     authorization: String,
 
-    /// Key of the app to whose address the webhook came; without it, all apps of the tenant are tried
+    /// Key of the app the webhook is for [default: any app]
     #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
     app: Option<AppKey>,
 

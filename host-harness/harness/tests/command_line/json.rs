@@ -19,8 +19,7 @@ fn every_command_prints_exactly_these_members() {
     let callback: Value = serde_json::from_str(&callback).unwrap();
     let connected = stage.json("connect", &callback.to_string());
 
-    let account = stage.account("one-shop");
-    let app = "6fakeapp00001";
+    let (account, app) = (stage.account("one-shop"), stage.app().app_key);
     let raw = connected[0]["shops"][0]["raw"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(raw).unwrap()["name"], "Teapot Corner");
     let shop = json!({
@@ -65,7 +64,7 @@ fn every_command_prints_exactly_these_members() {
     let take = format!("webhook --authorization {}", delivery.header("authorization").unwrap());
     let taken = stage.json(&take, &delivery.body).remove(0);
     let event = json!({
-        "notification_id": taken["event"]["notification_id"], "event_type": 1, "shop": SHOP, "occurred_at": BEGIN,
+        "app": app, "notification_id": taken["event"]["notification_id"], "event_type": 1, "shop": SHOP, "occurred_at": BEGIN,
         "data": "{\"order_id\":\"1\"}", "effect": "none",
         "owners": [{ "customer": "customer-7", "account": account, "may_use": true }],
     });

@@ -29,7 +29,8 @@ fn a_connection_is_created_used_refreshed_and_ended() {
     assert_eq!(printed, connection);
     assert_eq!(stage.ok("list-connections customer-7", ""), connection);
     let shops = stage.ok("list-shops customer-7", "");
-    assert_eq!(shops.lines().nth(1).unwrap(), format!("{SHOP}  Teapot Corner  GB      {account}  granted   present"));
+    let row = format!("{SHOP}  Teapot Corner  GB      {account}  6fakeapp00001  granted   present");
+    assert_eq!(shops.lines().nth(1).unwrap(), row);
 
     // Eight days later, the access token has ended.
     stage.advance(8 * DAY);
@@ -108,6 +109,7 @@ fn webhooks(stage: &Stage, account: &str) {
     let printed = stage.ok(&take, &delivery.body);
     let expected = lines([
         "answer 200: handled",
+        "    app     6fakeapp00001",
         "    type    1",
         "    shop    7490000000000000001",
         "    time    2026-01-09T00:00:00Z",
