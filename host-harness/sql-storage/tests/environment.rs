@@ -60,6 +60,8 @@ async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used(
                     ALTER TABLE tiktok_shop_events DROP COLUMN host_key; DROP TABLE tiktok_shop_environment; \
                     DROP INDEX tiktok_shop_connections_status; DROP INDEX tiktok_shop_connections_account; \
                     DROP INDEX tiktok_shop_connections_seller; \
+                    ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
+                    ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
                     DELETE FROM tiktok_shop_migrations WHERE version > 1";
         earlier.execute(undo).await.unwrap();
         earlier.close().await.unwrap();

@@ -124,6 +124,8 @@ async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_use
                 ALTER TABLE tiktok_shop_events DROP COLUMN host_key; DROP TABLE tiktok_shop_environment; \
                 DROP INDEX tiktok_shop_connections_status; DROP INDEX tiktok_shop_connections_account; \
                     DROP INDEX tiktok_shop_connections_seller; \
+                ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
+                ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
                     DELETE FROM tiktok_shop_migrations WHERE version > 1";
     earlier.execute(undo).await.unwrap();
     assert_eq!(open().await.belongs_to(Environment::Fake).await, Ok(false));
