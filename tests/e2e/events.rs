@@ -421,7 +421,7 @@ async fn a_forced_refresh_that_sends_nothing_causes_no_event() {
     app.app_key = "another-app".to_owned();
     let host = stage.host_with(StaticCredentials::new().with(tenant(0), app));
     let refused = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await;
-    assert_eq!(refusal(refused), ("misconfigured", "app-key-changed".to_owned()));
+    assert_eq!(refusal(refused), ("misconfigured", "app-unknown".to_owned()));
     assert!(stage.connection("alice").await.last_failure.is_some(), "the row shows the failure");
     assert_eq!((stage.fake.requests(), kinds(&stage).await), (vec![], vec![EventKind::Connected, linked()]));
 }
