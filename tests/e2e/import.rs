@@ -1,5 +1,7 @@
 //! Tests of `import_grant`: sellers who have consented in another system are connected with the tokens of that system.
 
+use std::collections::BTreeSet;
+
 use fake_tiktok_shop::{Fault, ReplacedRefreshToken};
 use tiktok_shop_connector_core::record::TokenRecord;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ReauthorizationReason, ShopPolicy, UnixSeconds};
@@ -94,7 +96,8 @@ async fn a_rejected_grant_leaves_nothing() {
 async fn an_expired_grant_leaves_nothing() {
     let stage = Stage::new();
     let grant = stage.grant_in_another_system(SELLER).await;
-    stage.advance(366 * DAY);
+    stage.fake.end_authorization(SELLER).unwrap();
+    stage.advance(8 * DAY);
     for grant in both_forms(&grant) {
         refused(import(&stage, &grant).await, "reauthorize", "authorization-expired");
         assert_nothing_stored(&stage).await;
@@ -132,6 +135,10 @@ async fn a_grant_of_another_app_leaves_nothing() {
     assert_eq!(connection.app, Some(own));
     // The account belongs to the first app now.
     refused(import_by(&host, Some(&other), &grant).await, "invalid-request", "account-of-another-app");
+    // The caller named the wrong app, so the token was sent with the key of this app, to TikTok's token host only.
+    let sent = "refresh token in refresh_token of auth.tiktok-shops.com/api/v2/token/refresh".to_owned();
+    assert_eq!(stage.misplaced_secrets(), BTreeSet::from([sent]));
+    stage.fake.clear_requests();
 }
 
 #[tokio::test]
