@@ -9,7 +9,7 @@
 use super::apps::Apps;
 use super::connect::finish;
 use super::renewal::{self, NotRenewed, Received, Renewed};
-use super::tokens::{self, Seen, SwapOutcome, VersionedRecord};
+use super::tokens::{self, SwapOutcome, VersionedRecord};
 use super::{apps, rows, storage_error};
 use crate::connection::Connection;
 use crate::credentials::Credentials;
@@ -17,7 +17,7 @@ use crate::envelope::Acted;
 use crate::error::{Cause, Error};
 use crate::existing_grant::ExistingGrant;
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
-use crate::ports::Effects;
+use crate::ports::{Effects, Swapped};
 use crate::record::{Import, Lineage, ShopPolicy, TokenRecord};
 use crate::rotation::{self, MAX_ROUNDS, MAX_TRIES, Plan, Trigger};
 use crate::secret::RefreshToken;
@@ -79,6 +79,8 @@ async fn of_named_account(
         Ok(Renewed::Waiting { error, .. } | Renewed::Dead { error, .. }) => return Err(error),
         Err(failed) => return Err(give_up(effects, &key, found, failed).await),
     };
+    // Another call may have replaced the record since. The shops of a record are read only with the secret of its app.
+    check_app(&stored.record, import)?;
     if stored.record.profile().user_type.is_some_and(UserType::is_not_a_seller) {
         remove(effects, &key, &stored).await?;
         return Err(Error::new(Cause::NotASeller));
@@ -127,10 +129,16 @@ async fn place(effects: &impl Effects, key: &ConnectionKey, import: &Import<'_>)
 
 /// Refuses a stored record that an import must not change: a record of another app, or of a connection that works.
 fn check_usable(record: &TokenRecord, import: &Import<'_>) -> Result<(), Error> {
-    if record.app_key() != import.app_key {
-        return Err(Error::new(Cause::AccountOfAnotherApp).with_note(&format!("app {}", record.app_key())));
-    }
+    check_app(record, import)?;
     if record.lacks_shops() { Ok(()) } else { Err(Error::new(Cause::AlreadyConnected)) }
+}
+
+/// Refuses a record of another app.
+fn check_app(record: &TokenRecord, import: &Import<'_>) -> Result<(), Error> {
+    if record.app_key() == import.app_key {
+        return Ok(());
+    }
+    Err(Error::new(Cause::AccountOfAnotherApp).with_note(&format!("app {}", record.app_key())))
 }
 
 /// Ends an import whose refresh failed. If TikTok has rejected the token or certainly did not act, the record of the
@@ -154,17 +162,13 @@ async fn give_up(effects: &impl Effects, key: &ConnectionKey, found: Found, fail
     rows::record_failure(effects, key, NotRenewed { error, stored: Some(stored) }).await.error
 }
 
-/// Deletes the record of an import, and the row that another call may have written for it.
+/// Deletes the record of an import, and the row that another call may have written for it. If the record has changed
+/// since, it stays, because another call may be sending its token, or may have stored a new pair.
 async fn remove(effects: &impl Effects, key: &ConnectionKey, stored: &VersionedRecord) -> Result<(), Error> {
-    let record = &stored.record;
-    let seen = Seen::Grant {
-        revision: stored.revision.clone(),
-        lineage: record.lineage(),
-        app_key: record.app_key().into(),
-        granted_at: record.granted_at(),
-    };
-    tokens::delete(effects, key, &seen).await?;
-    rows::delete_orphan(effects, key).await
+    match effects.swap_token(key, Some(&stored.revision), None).await.map_err(storage_error)? {
+        Swapped::Deleted => rows::delete_orphan(effects, key).await,
+        Swapped::Stale(_) | Swapped::Stored(_) => Err(Error::new(Cause::StorageConflict)),
+    }
 }
 
 /// Sends the token, and stores TikTok's answer under the account that it names.

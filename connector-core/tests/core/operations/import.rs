@@ -4,8 +4,8 @@
 use super::{connected, import_of, refresh_when_due};
 use crate::samples::{
     APP_KEY, DAY, LINEAGE, NOW, OTHER_APP, access, cause_and_delay, customer, expired, fresh, key, key_of,
-    last_failure, outcome, pair_answer, pair_answer_with, refresh_token, row_of, shops_answer, shops_of, stored_form,
-    their_claim, tokens, with,
+    last_failure, outcome, pair, pair_answer, pair_answer_with, refresh_token, row_of, shops_answer, shops_of,
+    stored_form, their_claim, tokens, with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::json;
@@ -283,6 +283,43 @@ fn the_grant_of_a_creator_is_not_stored() {
         assert!(host.find_record(&key()).is_none() && host.row().is_none(), "{account:?}");
         assert_eq!(host.sent(), ["refresh RT-1"], "{account:?}");
     }
+}
+
+/// Between the failure of an import and its deletion, another call claims the record or stores a new pair.
+#[test]
+fn a_record_that_another_call_has_changed_is_not_deleted() {
+    let creator = || pair_answer_with(2, &json!({"user_type": 1}));
+    let cases = [
+        (Answer::code(REJECTED), "authorization-revoked", "- RT-1 [] claimed dead", "AT-5 RT-5 [RT-1]"),
+        (Answer::limited(None), "rate-limited", "- RT-1 [] claimed", "AT-5 RT-5 [RT-1]"),
+        (creator(), "storage-conflict", "AT-2 RT-2 [RT-1] claimed", "AT-5 RT-5 [RT-2 RT-1]"),
+    ];
+    for (answer, expected, claimed, renewed) in cases {
+        let host = ScriptedHost::new().answers([answer.clone()]).meanwhile(Step::SwapToken, 4, |host| {
+            let current = host.record().current().refresh.as_ref().unwrap().expose().to_owned();
+            host.edit(|record| record.claim = Some(their_claim(&current)));
+        });
+        assert_eq!(outcome(&import_of(&host, Some("account-1"), "RT-1")), expected);
+        assert_eq!(tokens(&host.record()), claimed, "{expected}");
+
+        let host = ScriptedHost::new().answers([answer]).meanwhile(Step::SwapToken, 4, |host| {
+            host.edit(|record| record.apply(|record| record.take_pair(&pair(5), NOW, 0)));
+        });
+        assert_eq!(outcome(&import_of(&host, Some("account-1"), "RT-1")), expected);
+        assert_eq!(tokens(&host.record()), renewed, "{expected}");
+    }
+}
+
+/// During the import, the seller consents to another app of the tenant.
+#[test]
+fn shops_are_not_read_with_the_secret_of_another_app() {
+    let host = accepting().apps_are(&[APP_KEY, OTHER_APP]).meanwhile(Step::LoadToken, 1, |host| {
+        host.put(&key(), &with(fresh(), |record| record.app_key = OTHER_APP.into()));
+    });
+    let error = import_to(&host, Some(APP_KEY), &grant(Some("account-1"), "RT-9")).err().unwrap();
+    assert_eq!((error.cause, error.note()), (Cause::AccountOfAnotherApp, Some("app app-key-2")));
+    assert_eq!(host.sent(), ["app-key-2: refresh RT-1"]);
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tiktok_shop_connector_core::error::{Cause, code};
-use tiktok_shop_host::connection::{Connection, ShopPolicy, UnixSeconds};
+use tiktok_shop_host::connection::{Connection, ShopPolicy};
 use tiktok_shop_host::error::Action;
 use tiktok_shop_host::{AppKey, CallError, ConnectorHost, CustomerId};
 use tiktok_shop_private_file as private_file;
@@ -86,8 +86,8 @@ The command prints a line for each line of the file:
                      consent again
   later              TikTok Shop did not answer or limits the rate, or another call sends the token;
                      run the same command again, two minutes later
-  in-doubt           an earlier run sent the token of a line without an account, and ended before
-                     it knew the answer; if list-connections does not show the seller, try
+  in-doubt           an earlier run sent the token of a line without an account, and the outcome
+                     is unknown; if list-connections does not show the seller, try
                      --retry-in-doubt
   malformed          the line can't be used; nothing was sent
 
@@ -118,9 +118,13 @@ const MAX_RUNNING: usize = 16;
 const READ_AHEAD: usize = 64;
 /// The longest time that the import waits after TikTok Shop has limited the rate.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// A customer of a line in doubt counts as connected if the connection began within this number of seconds after the
-/// request. A call ends earlier.
-const IN_DOUBT_SECONDS: u64 = 300;
+/// Why a line is in doubt if its last request has no known outcome.
+const OUTCOME_UNKNOWN: &str = "an earlier run sent the token, or was about to, and nobody knows whether TikTok Shop has \
+                               replaced it. Next: see list-connections, or run import with --retry-in-doubt";
+/// Why a line is in doubt if the journal says *connected*, and the storage has no connection of the customer.
+const NO_CONNECTION: &str = "an earlier run connected this seller, but this database has no connection of the customer: \
+                             the journal belongs to another database, or the connection was ended. Next: check \
+                             --storage, or run import with --retry-in-doubt";
 
 /// The result of one line, as JSON.
 #[derive(Serialize)]
@@ -349,23 +353,30 @@ impl Run<'_> {
         };
         if let Some(mark) = &journalled {
             let state = self.journal()?.state(mark);
-            match state {
+            let doubt = match state {
                 Some(State::Connected) => {
-                    self.already_connected(number, &customer);
-                    return Ok(());
+                    let connections = self.host.list_connections(&self.opened.tenant, &customer).await?;
+                    if !connections.is_empty() {
+                        let (word, customer) = (Word::AlreadyConnected, Some(customer.as_str()));
+                        self.print(word, &LineResult { customer, ..LineResult::new(number, word) });
+                        return Ok(());
+                    }
+                    Some(NO_CONNECTION)
                 }
-                Some(State::Begun(since)) if !self.defaults.retry_in_doubt => {
-                    return self.doubt(number, &customer, mark, since).await;
-                }
-                Some(State::Begun(_)) | None => {}
+                Some(State::Begun) => Some(OUTCOME_UNKNOWN),
+                None => None,
+            };
+            if doubt.is_some() && !self.defaults.retry_in_doubt {
+                let (word, customer) = (Word::InDoubt, Some(customer.as_str()));
+                self.print(word, &LineResult { customer, why: doubt, ..LineResult::new(number, word) });
+                return Ok(());
             }
         }
         if !self.turn().await? {
             return Ok(());
         }
         if let Some(mark) = &journalled {
-            let now = self.opened.now();
-            self.journal()?.begin(mark, now)?;
+            self.journal()?.begin(mark)?;
         }
         let (host, tenant) = (self.host.clone(), self.opened.tenant.clone());
         let shops = shops.unwrap_or(self.defaults.shops);
@@ -413,35 +424,6 @@ impl Run<'_> {
         Ok(self.journal.insert(journal))
     }
 
-    /// Decides a line without an account, whose token an earlier run has sent. The customer is connected if one of the
-    /// customer's connections began during the call of the earlier run.
-    async fn doubt(
-        &mut self,
-        number: u64,
-        customer: &CustomerId,
-        mark: &Digest,
-        since: UnixSeconds,
-    ) -> Result<(), Failure> {
-        let connections = self.host.list_connections(&self.opened.tenant, customer).await?;
-        let until = since.0.saturating_add(IN_DOUBT_SECONDS);
-        if connections.iter().any(|connection| (since.0..=until).contains(&connection.granted_at.0)) {
-            self.journal()?.end(mark, Outcome::Connected)?;
-            self.already_connected(number, customer);
-            return Ok(());
-        }
-        let why = "an earlier run was killed after it had sent the token; TikTok Shop may have replaced it. Next: see \
-                   list-connections, or run import with --retry-in-doubt";
-        let customer = Some(customer.as_str());
-        self.print(Word::InDoubt, &LineResult { customer, why: Some(why), ..LineResult::new(number, Word::InDoubt) });
-        Ok(())
-    }
-
-    fn already_connected(&mut self, number: u64, customer: &CustomerId) {
-        let word = Word::AlreadyConnected;
-        let customer = Some(customer.as_str());
-        self.print(word, &LineResult { customer, ..LineResult::new(number, word) });
-    }
-
     /// Prints the outcome of an import, and records it in the journal. Returns an error if the import must stop.
     fn settle(&mut self, ended: Result<Ended, JoinError>) -> Result<(), Failure> {
         let ended = ended.map_err(|_| Failure::Unavailable("an import ended without a result".to_owned()))?;
@@ -449,12 +431,13 @@ impl Run<'_> {
         let customer = customer.as_str();
         let recorded = match &outcome {
             Ok(_) => Some(Outcome::Connected),
-            Err(CallError::Connector(error)) => match verdict(error.action(), &error.failure().code) {
-                Verdict::AlreadyConnected => Some(Outcome::Connected),
-                Verdict::Rejected | Verdict::Later => Some(Outcome::NotConnected),
-                Verdict::Stop => None,
-            },
-            // Nobody knows whether TikTok Shop has acted, so the line stays in doubt.
+            Err(CallError::Connector(error)) if error.failure().code == code::ALREADY_CONNECTED => {
+                Some(Outcome::Connected)
+            }
+            // The call did not start.
+            Err(CallError::Busy { .. }) => Some(Outcome::NotConnected),
+            Err(CallError::Connector(error)) if keeps_token(&error.failure().code) => Some(Outcome::NotConnected),
+            // TikTok Shop may have replaced the token, so the line stays in doubt.
             Err(_) => None,
         };
         if let (Some(mark), Some(recorded)) = (&journalled, recorded) {
@@ -532,14 +515,51 @@ impl LineResult<'_> {
 
 const RATE_LIMITED: &str = Cause::RateLimited.code();
 
+/// The causes that prove one of two things about the token of a line: TikTok Shop has not replaced it, or does not
+/// accept it. After any other cause, nobody knows.
+const TOKEN_KEPT: [Cause; 22] = [
+    // The token was not sent. If storage fails after TikTok's answer, the cause is another one.
+    Cause::AppRequired,
+    Cause::AppUnknown,
+    Cause::CredentialsRefused,
+    Cause::CredentialsUnavailable,
+    Cause::EgressDenied,
+    Cause::GrantMalformed,
+    Cause::StorageRefused,
+    Cause::StorageUnavailable,
+    Cause::TikTokUnreachable,
+    // TikTok Shop refused the request.
+    Cause::AppRejected,
+    Cause::AuthorizationInactive,
+    Cause::ClockSkewed,
+    Cause::IpNotAllowed,
+    Cause::MissingPermission,
+    Cause::RateLimited,
+    Cause::SellerInactive,
+    Cause::ShopInactive,
+    Cause::SignatureRejected,
+    Cause::TikTokRefused,
+    Cause::WrongUserType,
+    // TikTok Shop does not accept the token.
+    Cause::AuthorizationExpired,
+    Cause::AuthorizationRevoked,
+];
+
+/// Returns whether an error proves that TikTok Shop has not replaced the token of a line without an account.
+fn keeps_token(error_code: &str) -> bool {
+    TOKEN_KEPT.iter().any(|cause| cause.code() == error_code)
+}
+
 /// Decides what an error of the connector means for the line and for the import.
 fn verdict(action: Action, error_code: &str) -> Verdict {
     match action {
         Action::InvalidRequest if error_code == code::ALREADY_CONNECTED => Verdict::AlreadyConnected,
         // Another line may name another app.
         Action::Misconfigured if error_code == Cause::AppUnknown.code() => Verdict::Rejected,
-        Action::InvalidRequest | Action::Reauthorize | Action::Upstream => Verdict::Rejected,
-        Action::RetryAfter(_) | Action::StorageConflict => Verdict::Later,
+        Action::InvalidRequest | Action::Reauthorize => Verdict::Rejected,
+        Action::Upstream if keeps_token(error_code) => Verdict::Rejected,
+        // If the outcome of a request is unknown, the record of a line with an account stays stored.
+        Action::Upstream | Action::RetryAfter(_) | Action::StorageConflict => Verdict::Later,
         Action::Misconfigured | Action::StorageFailed | Action::Internal => Verdict::Stop,
     }
 }
@@ -648,26 +668,101 @@ fn read_ahead(source: Box<dyn BufRead + Send>) -> mpsc::Receiver<Result<Line, Fa
 
 #[cfg(test)]
 mod tests {
+    use tiktok_shop_connector_core::error::Action as CoreAction;
+
     use super::*;
+
+    /// Returns the codes of the causes for which the condition holds.
+    fn codes(condition: impl Fn(Cause) -> bool) -> Vec<&'static str> {
+        Cause::ALL.iter().filter(|cause| condition(**cause)).map(|cause| cause.code()).collect()
+    }
+
+    fn action_of(cause: Cause) -> Action {
+        match cause.action() {
+            CoreAction::Internal => Action::Internal,
+            CoreAction::InvalidRequest => Action::InvalidRequest,
+            CoreAction::Misconfigured => Action::Misconfigured,
+            CoreAction::Reauthorize => Action::Reauthorize,
+            CoreAction::RetryAfter => Action::RetryAfter(Duration::from_secs(7)),
+            CoreAction::StorageConflict => Action::StorageConflict,
+            CoreAction::StorageFailed => Action::StorageFailed,
+            CoreAction::Upstream => Action::Upstream,
+        }
+    }
+
+    fn codes_of(action: Action, expected: Verdict) -> Vec<&'static str> {
+        codes(|cause| action_of(cause) == action && verdict(action, cause.code()) == expected)
+    }
 
     #[test]
     fn only_an_error_that_would_happen_to_every_line_stops_the_import() {
-        let pause = Duration::from_secs(7);
-        for (action, code, expected) in [
-            (Action::InvalidRequest, "already-connected", Verdict::AlreadyConnected),
-            (Action::InvalidRequest, "account-of-another-app", Verdict::Rejected),
-            (Action::InvalidRequest, "not-a-seller", Verdict::Rejected),
-            (Action::Reauthorize, "authorization-revoked", Verdict::Rejected),
-            (Action::Upstream, "tiktok-refused", Verdict::Rejected),
-            (Action::Misconfigured, "app-unknown", Verdict::Rejected),
-            (Action::RetryAfter(pause), "rate-limited", Verdict::Later),
-            (Action::StorageConflict, "storage-conflict", Verdict::Later),
-            (Action::Misconfigured, "app-rejected", Verdict::Stop),
-            (Action::StorageFailed, "token-not-saved", Verdict::Stop),
-            (Action::Internal, "internal", Verdict::Stop),
+        let pause = Action::RetryAfter(Duration::from_secs(7));
+        for (action, expected, exceptions) in [
+            (Action::InvalidRequest, Verdict::Rejected, &["already-connected"][..]),
+            (Action::Reauthorize, Verdict::Rejected, &[]),
+            (pause, Verdict::Later, &[]),
+            (Action::StorageConflict, Verdict::Later, &[]),
+            (Action::Misconfigured, Verdict::Stop, &["app-unknown"]),
+            (Action::StorageFailed, Verdict::Stop, &[]),
+            (Action::Internal, Verdict::Stop, &[]),
         ] {
-            assert_eq!(verdict(action, code), expected, "{code}");
+            let all = codes(|cause| action_of(cause) == action && !exceptions.contains(&cause.code()));
+            assert_eq!(codes_of(action, expected), all, "{action}");
         }
+        assert_eq!(codes_of(Action::InvalidRequest, Verdict::AlreadyConnected), ["already-connected"]);
+        assert_eq!(codes_of(Action::Misconfigured, Verdict::Rejected), ["app-unknown"]);
+    }
+
+    /// After these codes, the record of a line with an account is deleted only if TikTok Shop certainly did not act.
+    #[test]
+    fn a_line_is_rejected_upstream_only_if_tiktok_certainly_did_not_act() {
+        let rejected =
+            ["authorization-inactive", "seller-inactive", "shop-inactive", "tiktok-refused", "wrong-user-type"];
+        assert_eq!(codes_of(Action::Upstream, Verdict::Rejected), rejected);
+        let later = [
+            "account-changed",
+            "answer-too-large",
+            "outcome-unknown",
+            "redirected",
+            "revocation-not-tried",
+            "shop-cipher-missing",
+            "shop-entry-unreadable",
+            "token-answer-incomplete",
+            "token-refused",
+            "too-many-shops",
+            "unrecognised-answer-repeated",
+        ];
+        assert_eq!(codes_of(Action::Upstream, Verdict::Later), later);
+    }
+
+    /// The journal calls a line *ended* only after these codes. Then the next run may send the token again.
+    #[test]
+    fn only_these_codes_prove_that_the_token_was_not_replaced() {
+        let expected = [
+            "app-rejected",
+            "app-required",
+            "app-unknown",
+            "authorization-expired",
+            "authorization-inactive",
+            "authorization-revoked",
+            "clock-skewed",
+            "credentials-refused",
+            "credentials-unavailable",
+            "egress-denied",
+            "grant-malformed",
+            "ip-not-allowed",
+            "missing-permission",
+            "rate-limited",
+            "seller-inactive",
+            "shop-inactive",
+            "signature-rejected",
+            "storage-refused",
+            "storage-unavailable",
+            "tiktok-refused",
+            "tiktok-unreachable",
+            "wrong-user-type",
+        ];
+        assert_eq!(codes(|cause| keeps_token(cause.code())), expected);
     }
 
     #[test]

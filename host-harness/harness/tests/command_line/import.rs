@@ -212,13 +212,15 @@ fn a_killed_import_is_continued_without_refreshing_anybody_twice() {
     (0..2).for_each(|_| gate.wait_for_request());
     send("KILL", &killed);
     assert_eq!(killed.wait().unwrap().signal(), Some(9));
+    // Another seller of the customer consents meanwhile. That says nothing about the line.
+    stage.connect("customer-2", "cross-border");
 
     let (status, mut printed) = import(&stage, &file, "");
     let summary = printed.pop().unwrap();
     printed.sort();
     assert_eq!((status, printed.len()), (Some(1), 2), "{printed:?}");
     assert!(printed[0].starts_with("line 2: customer-1: later: retry-after: refresh-in-progress: "), "{printed:?}");
-    assert!(printed[1].starts_with("line 3: customer-2: in-doubt: an earlier run was killed"), "{printed:?}");
+    assert!(printed[1].starts_with("line 3: customer-2: in-doubt: an earlier run sent the token, or was about to"), "{printed:?}");
     let counts = "0 connected, 0 already connected, 0 rejected, 1 later, 1 in doubt, 0 malformed";
     assert_eq!(summary, counts);
 
@@ -236,6 +238,68 @@ fn a_killed_import_is_continued_without_refreshing_anybody_twice() {
     let (status, printed) = import(&stage, &file, "");
     let counts = "0 connected, 2 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
     assert_eq!((status, printed.last().unwrap().as_str(), requests(&stage)), (Some(0), counts, sent));
+}
+
+/// Nobody knows whether TikTok Shop has acted. With an account, the token is stored. Without one, it is not sent again.
+#[test]
+fn a_line_whose_outcome_is_unknown_is_not_rejected() {
+    let stage = Stage::new();
+    let other = OtherSystem::new(&stage);
+    let (named, unnamed) = (other.held("one-shop"), other.held("several-regions"));
+    let lines = [
+        format!("customer-1,{},{}", named.refresh_token, named.account),
+        format!("customer-2,{},", unnamed.refresh_token),
+    ];
+    let file = write(&stage, &[&[HEADER.to_owned()][..], &lines].concat());
+    let name = "HTTP 302 without a location";
+    (0..2).for_each(|_| stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap()));
+    let (status, mut printed) = import(&stage, &file, "");
+    let counts = "0 connected, 0 already connected, 0 rejected, 2 later, 0 in doubt, 0 malformed";
+    assert_eq!((status, printed.pop().unwrap().as_str(), requests(&stage)), (Some(1), counts, 2), "{printed:?}");
+    printed.sort();
+    assert!(printed[0].starts_with("line 2: customer-1: later: upstream: redirected: "), "{printed:?}");
+    assert!(printed[1].starts_with("line 3: customer-2: later: upstream: redirected: "), "{printed:?}");
+
+    let (status, printed) = import(&stage, &file, "");
+    let counts = "0 connected, 0 already connected, 0 rejected, 1 later, 1 in doubt, 0 malformed";
+    assert_eq!((status, printed.last().unwrap().as_str(), requests(&stage)), (Some(1), counts, 2), "{printed:?}");
+}
+
+/// TikTok Shop certainly did not act, so the next run sends the token of the line without being told to.
+#[test]
+fn a_line_without_an_account_that_stopped_the_import_is_not_in_doubt() {
+    let stage = Stage::new();
+    let other = OtherSystem::new(&stage);
+    let held = other.held("one-shop");
+    let file = write(&stage, &[HEADER.to_owned(), format!("customer-1,{},", held.refresh_token)]);
+    let body = r#"{"code":36009004,"message":"The 'app_key' is invalid","request_id":"1"}"#;
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stage.fake.fault_next(TOKEN_REFRESH, "a refused app", Fault::sends([Piece::Text(answer)]));
+    let (status, printed) = import(&stage, &file, "");
+    assert!(status != Some(0) && printed[0].contains("misconfigured: app-rejected"), "{status:?} {printed:?}");
+    let (status, printed) = import(&stage, &file, "");
+    assert_eq!((status, printed[0].as_str()), (Some(0), "line 2: customer-1: connected"));
+}
+
+#[test]
+fn a_journal_of_another_database_connects_nobody() {
+    let stage = Stage::new();
+    let other = OtherSystem::new(&stage);
+    let held = other.held("one-shop");
+    let file = write(&stage, &[HEADER.to_owned(), format!("customer-1,{},", held.refresh_token)]);
+    let (status, _) = import(&stage, &file, "");
+    assert_eq!((status, requests(&stage)), (Some(0), 1));
+
+    let database = format!("sqlite:{}", stage.home().join("production.sqlite").display());
+    stage.ok(&format!("migrate --storage {database}"), "");
+    let (status, printed) = import(&stage, &file, &format!("--storage {database}"));
+    let counts = "0 connected, 0 already connected, 0 rejected, 0 later, 1 in doubt, 0 malformed";
+    assert_eq!((status, printed[1].as_str(), requests(&stage)), (Some(1), counts, 1));
+    let expected = "line 2: customer-1: in-doubt: an earlier run connected this seller, but this database has no ";
+    assert!(printed[0].starts_with(expected), "{printed:?}");
 }
 
 #[test]

@@ -9,21 +9,20 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_private_file as private_file;
 
 use super::lines::Digest;
 use crate::failure::Failure;
 
-/// The maximum length of a journal: 1 GiB. It has at most 130 bytes for each line of the import.
+/// The maximum length of a journal: 1 GiB. Each run adds at most 82 bytes for each line of the import.
 const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// What the journal says about a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// The token was sent at this time, and the program ended before it knew the outcome.
-    Begun(UnixSeconds),
-    /// The customer is connected.
+    /// The token was about to be sent, or was sent, and nobody knows whether TikTok has replaced it.
+    Begun,
+    /// The customer was connected then, in the storage of that run.
     Connected,
 }
 
@@ -31,7 +30,7 @@ pub(super) enum State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Connected,
-    /// The customer is not connected, and a later run may send the token again.
+    /// TikTok has certainly not replaced the token, so a later run may send it again.
     NotConnected,
 }
 
@@ -67,8 +66,8 @@ impl Journal {
     }
 
     /// Records that the token of a line is about to be sent.
-    pub(super) fn begin(&mut self, line: &Digest, at: UnixSeconds) -> Result<(), Failure> {
-        self.write(&format!("begun {} {}\n", hex::encode(line), at.0))
+    pub(super) fn begin(&mut self, line: &Digest) -> Result<(), Failure> {
+        self.write(&format!("begun {}\n", hex::encode(line)))
     }
 
     /// Records the outcome of a line.
@@ -96,19 +95,19 @@ fn read(text: &str) -> HashMap<Digest, State> {
     let mut states = HashMap::new();
     for line in text.lines() {
         let mut words = line.split(' ');
-        let (word, digest, at) = (words.next(), words.next().and_then(decoded), words.next());
+        let (word, digest) = (words.next(), words.next().and_then(decoded));
         let Some(digest) = digest else { continue };
-        match (word, at.and_then(|at| at.parse().ok())) {
-            (Some("begun"), Some(at)) => {
-                states.insert(digest, State::Begun(UnixSeconds(at)));
+        match word {
+            Some("begun") => {
+                states.insert(digest, State::Begun);
             }
-            (Some("connected"), None) => {
+            Some("connected") => {
                 states.insert(digest, State::Connected);
             }
-            (Some("ended"), None) => {
+            Some("ended") => {
                 states.remove(&digest);
             }
-            (_, _) => {}
+            Some(_) | None => {}
         }
     }
     states
@@ -124,7 +123,6 @@ mod tests {
     use super::*;
 
     const LINES: [Digest; 3] = [[1; 16], [2; 16], [3; 16]];
-    const AT: UnixSeconds = UnixSeconds(1_767_225_600);
 
     #[test]
     fn a_journal_remembers_what_became_of_each_line() {
@@ -133,7 +131,7 @@ mod tests {
         let mut journal = Journal::open(&path).unwrap();
         for line in &LINES {
             assert_eq!(journal.state(line), None);
-            journal.begin(line, AT).unwrap();
+            journal.begin(line).unwrap();
         }
         journal.end(&LINES[0], Outcome::Connected).unwrap();
         journal.end(&LINES[1], Outcome::NotConnected).unwrap();
@@ -141,18 +139,19 @@ mod tests {
         drop(journal);
         let journal = Journal::open(&path).unwrap();
         let states = LINES.map(|line| journal.state(&line));
-        assert_eq!(states, [Some(State::Connected), None, Some(State::Begun(AT))]);
+        assert_eq!(states, [Some(State::Connected), None, Some(State::Begun)]);
     }
 
     #[test]
     fn a_line_that_was_cut_off_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.journal");
-        private_file::create(&path, format!("begun {}", hex::encode(LINES[0]))).unwrap();
+        let whole = format!("begun {}", hex::encode(LINES[0]));
+        private_file::create(&path, &whole[..whole.len() - 1]).unwrap();
         let mut journal = Journal::open(&path).unwrap();
         assert_eq!(journal.state(&LINES[0]), None);
-        journal.begin(&LINES[1], AT).unwrap();
+        journal.begin(&LINES[1]).unwrap();
         drop(journal);
-        assert_eq!(Journal::open(&path).unwrap().state(&LINES[1]), Some(State::Begun(AT)));
+        assert_eq!(Journal::open(&path).unwrap().state(&LINES[1]), Some(State::Begun));
     }
 }
