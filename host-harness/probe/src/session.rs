@@ -426,7 +426,8 @@ impl<'w, W: World> Session<'w, W> {
     }
 
     /// Reads the tokens of a successful answer. `before` is the grant whose refresh token was sent. If the answer has no
-    /// refresh token, the earlier one stays in use. If it does not say when the authorization ends, the earlier end stays.
+    /// refresh token, the earlier one stays in use. If it does not say when the authorization ends, the earlier end
+    /// stays.
     pub(crate) fn read_grant(&mut self, answer: &Answer, before: Option<&Grant>) -> Option<Grant> {
         for name in ["access_token", "refresh_token", "open_id", "seller_name"] {
             if let Some(text) = answer.text(name) {

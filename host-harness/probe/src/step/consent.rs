@@ -144,8 +144,8 @@ impl<W: World> Session<'_, W> {
         self.later_consent().await
     }
 
-    /// Gets a consent of the same seller as the first. Another seller's consent ends the run, because the next steps may
-    /// cost a consent.
+    /// Gets a consent of the same seller as the first. Another seller's consent ends the run, because the next steps
+    /// may cost a consent.
     async fn later_consent(&mut self) -> Result<Grant, Ended> {
         let (grant, _) = self.consent().await?;
         let copy = grant.copy();
