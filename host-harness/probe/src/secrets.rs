@@ -3,6 +3,8 @@
 //! The report is made to be attached to an issue. So it contains no token, code, cipher or secret, and no id or name
 //! that tells whose shop or app it is.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -39,8 +41,8 @@ impl Secrets {
         text
     }
 
-    /// Prepares a text of TikTok Shop for the report: removes known secrets, links, and words that look like an id or a
-    /// token.
+    /// Prepares a text of TikTok Shop for the report: removes known secrets, links, IP addresses, and words that look
+    /// like an id or a token.
     pub(crate) fn shown(&self, text: &str) -> String {
         let words = self.removed_from(text).split_whitespace().map(shown_word).collect::<Vec<_>>().join(" ");
         words.chars().filter(|c| !c.is_control()).take(200).collect()
@@ -61,11 +63,20 @@ fn shown_word(word: &str) -> &str {
     let looks_like_an_id = word.len() >= LONG_WORD && word.bytes().any(|byte| byte.is_ascii_digit());
     if word.contains("://") {
         "[link]"
-    } else if looks_like_an_id && word != REMOVED {
-        "[removed]"
+    } else if (looks_like_an_id && word != REMOVED) || contains_an_address(word) {
+        REMOVED
     } else {
         word
     }
+}
+
+/// Returns whether a word contains an IP address, also with punctuation or a port.
+fn contains_an_address(word: &str) -> bool {
+    let pieces = word.split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != ':');
+    pieces.map(|piece| piece.trim_matches('.').trim_end_matches(':')).any(|piece| {
+        let is_ipv4 = |part: &str| part.trim_matches('.').parse::<Ipv4Addr>().is_ok();
+        piece.parse::<IpAddr>().is_ok() || piece.split(':').any(is_ipv4)
+    })
 }
 
 #[cfg(test)]
@@ -81,6 +92,15 @@ mod tests {
         let text = "bad ROW_secret_longer and 'ROW_secret' of 7490000000000000001, see https://m.tiktok.shop/s/1 (abc)";
         let shown = "bad [removed] and '[removed]' of [removed] see [link] (abc)";
         assert_eq!(secrets.shown(text), shown);
+        for address in
+            ["10.0.0.1", "(10.0.0.1),", "10.0.0.1:80.", "ip=10.0.0.1;", "IP:9.9.9.9", "2001:db8::1.", "[::1]:80"]
+        {
+            assert_eq!(
+                secrets.shown(&format!("from {address} to 1.2.3 ::")),
+                "from [removed] to 1.2.3 ::",
+                "{address}"
+            );
+        }
         let mut json = serde_json::json!({ "a": ["x ROW_secret"], "b": 7 });
         secrets.remove_from_json(&mut json);
         assert_eq!(json, serde_json::json!({ "a": ["x [removed]"], "b": 7 }));

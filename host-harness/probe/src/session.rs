@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::api::target;
 use tiktok_shop_connector_core::http::{Authority, Method, Request};
@@ -130,13 +130,15 @@ pub(crate) struct Session<'w, W> {
     facts: Vec<(String, String)>,
     steps: Vec<Step>,
     still_valid: Vec<String>,
-    began_at: u64,
+    pub(crate) began_at: u64,
     /// How far TikTok Shop's clock is ahead of this machine's clock, in seconds. `None` until it is known.
     pub(crate) offset: Option<i64>,
     /// How long the authorization of the latest consent lasts, in seconds.
     pub(crate) lasts: u64,
     /// The current grant. `None` if there is none, or if it may have ended.
     pub(crate) grant: Option<Grant>,
+    /// The account of the first consent. `None` if there is none, or if its answer has named none.
+    pub(crate) account: Option<String>,
     /// The grant of the first consent, if a second consent followed it.
     pub(crate) earlier: Option<Grant>,
     pub(crate) shops: Vec<Shop>,
@@ -181,6 +183,7 @@ impl<'w, W: World> Session<'w, W> {
             offset: None,
             lasts: u64::MAX,
             grant: None,
+            account: None,
             earlier: None,
             shops: Vec::new(),
             scopes: None,
@@ -208,6 +211,12 @@ impl<'w, W: World> Session<'w, W> {
         for step in &mut self.steps {
             clean(&mut step.did);
             step.seen.iter_mut().for_each(clean);
+            // An answer may have repeated a secret that a later answer has shown to be one.
+            for answer in &mut step.answers {
+                let SeenAnswer { request, message, members, data_members, content_type, .. } = answer;
+                let names = members.iter_mut().chain(data_members);
+                [request, message].into_iter().chain(names).chain(content_type).for_each(clean);
+            }
         }
         self.facts.iter_mut().for_each(|(_, fact)| clean(fact));
         for finding in self.findings.values_mut() {
@@ -273,7 +282,7 @@ impl<'w, W: World> Session<'w, W> {
     }
 
     /// Sets what may still be valid after the run.
-    pub(crate) fn set_still_valid(&mut self, what: Option<String>) {
+    pub(crate) fn set_still_valid(&mut self, what: impl IntoIterator<Item = String>) {
         self.still_valid = what.into_iter().collect();
     }
 
@@ -339,8 +348,8 @@ impl<'w, W: World> Session<'w, W> {
     }
 
     fn record(&mut self, request: String, answer: &Answer) {
-        let names = |value: Option<&Value>| -> Vec<String> {
-            value.and_then(Value::as_object).map(|members| members.keys().cloned().collect()).unwrap_or_default()
+        let names = |members: Option<&Map<String, Value>>| -> Vec<String> {
+            members.into_iter().flat_map(Map::keys).map(|name| self.secrets.shown(name)).collect()
         };
         let data = match answer.data() {
             None => "missing",
@@ -359,9 +368,9 @@ impl<'w, W: World> Session<'w, W> {
             status: answer.status,
             code: answer.code(),
             message: self.secrets.shown(answer.message()),
-            members: answer.members.iter().flat_map(|members| members.keys().cloned()).collect(),
+            members: names(answer.members.as_ref()),
             data,
-            data_members: names(answer.data()),
+            data_members: names(answer.data().and_then(Value::as_object)),
             headers,
             content_type: content_type.map(|text| self.secrets.shown(text)),
         };
@@ -417,7 +426,8 @@ impl<'w, W: World> Session<'w, W> {
     }
 
     /// Reads the tokens of a successful answer. `before` is the grant whose refresh token was sent. If the answer has no
-    /// refresh token, the earlier one stays in use.
+    /// refresh token, the earlier one stays in use. If it does not say when the authorization ends, the earlier end
+    /// stays.
     pub(crate) fn read_grant(&mut self, answer: &Answer, before: Option<&Grant>) -> Option<Grant> {
         for name in ["access_token", "refresh_token", "open_id", "seller_name"] {
             if let Some(text) = answer.text(name) {
@@ -437,7 +447,7 @@ impl<'w, W: World> Session<'w, W> {
             access: AccessToken::new(filled("access_token")?.to_owned()),
             refresh,
             access_ends: answer.number("access_token_expire_in").unwrap_or_default(),
-            ends: answer.number("refresh_token_expire_in").unwrap_or_default(),
+            ends: answer.number("refresh_token_expire_in").or(before.map(|grant| grant.ends)).unwrap_or_default(),
             account: filled("open_id").map(str::to_owned),
         })
     }
@@ -564,7 +574,78 @@ pub(crate) fn mangled(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+    use tiktok_shop_connector_core::secret::AppSecret;
+
     use super::*;
+    use crate::http::Route;
+    use crate::settings::{Refusal, Risk, Webhooks};
+    use crate::webhook_receiver::Arrival;
+    use crate::world::{Decision, NoCallback, Stopped};
+
+    /// A world in which nothing happens.
+    struct Still;
+
+    impl World for Still {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn is_stopped(&self) -> bool {
+            false
+        }
+
+        async fn callback(&mut self, _link: &str, _decision: Decision) -> Result<Zeroizing<String>, NoCallback> {
+            Err(NoCallback::Skipped)
+        }
+
+        async fn wait(&mut self, _time: Duration) -> Result<(), Stopped> {
+            Ok(())
+        }
+
+        fn webhooks(&mut self) -> Vec<Arrival> {
+            Vec::new()
+        }
+
+        fn say(&mut self, _text: &str) {}
+    }
+
+    #[test]
+    fn a_refresh_that_does_not_tell_the_end_keeps_it() {
+        let settings = Settings {
+            app: Credentials {
+                app_key: "key".to_owned(),
+                app_secret: AppSecret::new("secret".to_owned()),
+                previous_app_secret: None,
+                authorization_link: None,
+            },
+            route: Route::TikTokShop,
+            risk: Risk::None,
+            longest_wait: Duration::ZERO,
+            refusal: Refusal::Omitted,
+            webhooks: Webhooks::None,
+            app_scopes: Vec::new(),
+        };
+        let mut world = Still;
+        let Ok(mut session) = Session::new(settings, &mut world) else { panic!("TLS") };
+        let before = Grant {
+            access: AccessToken::new("a".to_owned()),
+            refresh: RefreshToken::new("b".to_owned()),
+            access_ends: 50,
+            ends: 100,
+            account: None,
+        };
+        let mut ends = |data: Value| {
+            let members = serde_json::json!({ "code": 0, "data": data }).as_object().cloned();
+            let answer = Answer { status: 200, headers: HeaderMap::new(), members };
+            let after = session.read_grant(&answer, Some(&before))?;
+            Some((after.access_ends, after.ends))
+        };
+        // The end of the new access token is another one than the end of the earlier.
+        assert_eq!(ends(serde_json::json!({ "access_token": "c" })), Some((0, 100)));
+        let told = serde_json::json!({ "access_token": "c", "refresh_token_expire_in": 90 });
+        assert_eq!(ends(told), Some((0, 90)));
+    }
 
     #[test]
     fn a_mangled_text_keeps_its_form_and_differs() {

@@ -274,7 +274,12 @@ impl<W: World> Session<'_, W> {
             self.find(Switch::EmptyData, Finding::not_observable(why));
             return Ok(());
         };
-        let set: Vec<_> = rows.iter().filter_map(|row| row.get("event_type").and_then(Value::as_str)).collect();
+        // An address whose event is unknown may be set for any event, so then none is deleted.
+        let set: Option<Vec<_>> = rows.iter().map(|row| row.get("event_type").and_then(Value::as_str)).collect();
+        let Some(set) = set else {
+            self.find(Switch::EmptyData, Finding::not_observable("a webhook address has no event that can be read"));
+            return Ok(());
+        };
         let Some(event) = EVENTS.iter().find(|event| !set.contains(event)) else {
             self.find(Switch::EmptyData, Finding::not_observable("every event has a webhook address"));
             return Ok(());

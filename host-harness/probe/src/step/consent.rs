@@ -74,6 +74,7 @@ impl<W: World> Session<'_, W> {
         }
         let user_type = answer.number("user_type").map_or_else(|| "missing".to_owned(), |kind| kind.to_string());
         self.fact("user_type", user_type);
+        self.account.clone_from(&grant.account);
         self.find(Switch::TokenPrefix, token_prefix(grant.access.expose(), grant.refresh.expose()));
         let scopes = answer.data().and_then(|data| data.get("granted_scopes"));
         match scopes.and_then(serde_json::Value::as_array) {
@@ -95,18 +96,7 @@ impl<W: World> Session<'_, W> {
     pub(crate) async fn consent_again(&mut self) -> Result<(), Ended> {
         let Some(earlier) = self.grant.as_ref().map(Grant::copy) else { return Ok(()) };
         self.step("Asked the seller to allow the app again, exchanged the code, and listed the shops.");
-        let (grant, _) = self.consent().await?;
-        let same_account = earlier.account.is_some() && earlier.account == grant.account;
-        let access = grant.access.duplicate();
-        self.hold(grant);
-        if !same_account {
-            let why = "the second consent does not show the open_id of the first, so it may be another seller's";
-            for switch in [Switch::AccessTokenAfterConsent, Switch::RefreshTokenAfterConsent, Switch::CiphersOnConsent]
-            {
-                self.find(switch, Finding::unclear(why));
-            }
-            return Ok(());
-        }
+        let access = self.later_consent().await?.access;
         let before = std::mem::take(&mut self.shops);
         let listed = self.list_shops(&access, "after the second consent").await?;
         let good = listed.verdict();
@@ -151,10 +141,23 @@ impl<W: World> Session<'_, W> {
             return Ok(grant.copy());
         }
         self.step("Asked the seller to allow the app once more, because the consent has ended.");
+        self.later_consent().await
+    }
+
+    /// Gets a consent of the same seller as the first. Another seller's consent ends the run, because the next steps
+    /// may cost a consent.
+    async fn later_consent(&mut self) -> Result<Grant, Ended> {
         let (grant, _) = self.consent().await?;
         let copy = grant.copy();
+        let before = self.grant.as_ref().map(|grant| grant.ends);
         self.hold(grant);
-        Ok(copy)
+        if is_same_account(self.account.as_deref(), copy.account.as_deref()) {
+            return Ok(copy);
+        }
+        let until = [before, Some(copy.ends)];
+        self.set_still_valid(until.into_iter().flatten().map(standing));
+        let why = "a later consent does not show the open_id of the first, so it may be another seller's";
+        Err(Ended::NoConsent(why.to_owned()))
     }
 
     /// Asks the seller to allow the app, and exchanges the code.
@@ -234,12 +237,8 @@ impl<W: World> Session<'_, W> {
 
     /// Uses this grant from now on, and tells what stays valid if the run ends now.
     pub(crate) fn hold(&mut self, grant: Grant) {
-        let until = grant.ends;
+        self.set_still_valid(Some(standing(grant.ends)));
         self.grant = Some(grant);
-        self.set_still_valid(Some(format!(
-            "The authorization that this run has got, until {until} (Unix seconds) or until the seller removes the app in \
-             Seller Center. Its tokens were kept in memory only, so nobody can use them after the run."
-        )));
     }
 
     /// Notes that the grant has ended.
@@ -247,6 +246,19 @@ impl<W: World> Session<'_, W> {
         self.grant = None;
         self.set_still_valid(None);
     }
+}
+
+/// Returns whether two consents are certainly of the same seller.
+fn is_same_account(first: Option<&str>, later: Option<&str>) -> bool {
+    first.is_some() && first == later
+}
+
+/// Says that an authorization stands until this time.
+fn standing(until: u64) -> String {
+    format!(
+        "The authorization that this run has got, until {until} (Unix seconds) or until the seller removes the app in \
+         Seller Center. Its tokens were kept in memory only, so nobody can use them after the run."
+    )
 }
 
 /// Returns the part of a token up to its first underscore, if it looks like a prefix.
@@ -273,6 +285,19 @@ fn token_prefix(access: &str, refresh: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_two_consents_that_name_the_same_account_are_of_the_same_seller() {
+        for (first, later, same) in [
+            (Some("a"), Some("a"), true),
+            (Some("a"), Some("b"), false),
+            (Some("a"), None, false),
+            (None, Some("a"), false),
+            (None, None, false),
+        ] {
+            assert_eq!(is_same_account(first, later), same, "{first:?} {later:?}");
+        }
+    }
 
     #[test]
     fn a_prefix_is_named_only_if_both_tokens_have_it() {

@@ -1,9 +1,9 @@
 //! Sends refresh tokens that should no longer be in use. TikTok Shop may take this for a theft and end the consent.
 
 use serde_json::json;
-use tiktok_shop_connector_core::secret::RefreshToken;
 
 use crate::finding::Finding;
+use crate::http::Answer;
 use crate::report::Ended;
 use crate::session::{
     BAD_REQUEST, Grant, Session, TokenState, UNKNOWN_REFRESH_TOKEN, random_text, refuses_refresh_token,
@@ -101,7 +101,7 @@ impl<W: World> Session<'_, W> {
             return Ok(());
         }
         self.step("RISK: sent refresh tokens that were replaced, at once and after pauses.");
-        let kind = match self.replay(0).await? {
+        let kind = match self.replay(0).await?.0 {
             Replay::Refused => {
                 self.find(
                     switch,
@@ -128,8 +128,10 @@ impl<W: World> Session<'_, W> {
     async fn measure_grace(&mut self, kind: Replay) -> Result<(), Ended> {
         let switch = Switch::ReplacedRefreshToken;
         let mut left = self.settings.longest_wait.as_secs();
-        // A replay got tokens after `honoured` seconds, and was refused after `refused` seconds.
+        // A replay got tokens after a pause of `honoured` seconds, and was refused after a pause of `refused` seconds.
         let (mut honoured, mut refused) = (0_u64, None::<u64>);
+        // The requests take time, too: a replay that was refused may have come this many seconds after the refresh.
+        let mut refused_within = u64::MAX;
         let mut reached_end = false;
         loop {
             let to_end = self.grant.as_ref().map_or(0, |grant| grant.ends).saturating_sub(self.now());
@@ -147,11 +149,12 @@ impl<W: World> Session<'_, W> {
                 break;
             }
             left -= pause;
-            let replay = self.replay(pause).await?;
+            let (replay, took) = self.replay(pause).await?;
             if replay == kind {
                 honoured = pause;
             } else if replay == Replay::Refused {
                 refused = Some(pause);
+                refused_within = refused_within.min(took);
             } else {
                 let why = format!("a replay is answered at once, but after {pause} s in another way ({replay:?})");
                 self.find(switch, Finding::unclear(why));
@@ -163,10 +166,10 @@ impl<W: World> Session<'_, W> {
             }
         }
         let finding = match (refused, kind) {
-            (Some(refused), _) => Finding::Seen {
+            (Some(_), _) => Finding::Seen {
                 value: kind.value_for(honoured + 1),
-                at_most_seconds: Some(refused),
-                why: format!("a replay gets tokens after {honoured} s and is refused after {refused} s"),
+                at_most_seconds: Some(refused_within),
+                why: format!("a replay gets tokens after {honoured} s and is refused after {refused_within} s"),
             },
             (None, Replay::NewPair) if reached_end && honoured >= UNLIMITED => {
                 let why = format!("a replay gets a new pair after {honoured} s, shortly before the authorization ends");
@@ -181,18 +184,25 @@ impl<W: World> Session<'_, W> {
         Ok(())
     }
 
-    /// Refreshes the tokens, waits, and sends the replaced refresh token. Uses the newest tokens from then on.
-    async fn replay(&mut self, pause: u64) -> Result<Replay, Ended> {
-        let Some(before) = self.grant.as_ref().map(Grant::copy) else { return Ok(Replay::Other) };
+    /// Refreshes the tokens, waits, and sends the replaced refresh token. Uses the newest tokens from then on. Also
+    /// returns the seconds from before the refresh until after the answer to the replay.
+    async fn replay(&mut self, pause: u64) -> Result<(Replay, u64), Ended> {
+        let Some(before) = self.grant.as_ref().map(Grant::copy) else { return Ok((Replay::Other, 0)) };
+        let began_at = self.now();
         let answer = self.refresh(&before.refresh, "").await?;
-        let Some(first) = self.renewed(&answer, &before)? else { return Ok(Replay::Other) };
+        let Some(first) = self.renewed(&answer, &before)? else { return Ok((Replay::Other, 0)) };
         if first.refresh.same_as(&before.refresh) {
-            return Ok(Replay::Other);
+            return Ok((Replay::Other, 0));
         }
         self.wait(pause).await?;
-        let replayed = RefreshToken::new(before.refresh.expose().to_owned());
-        let answer = self.refresh(&replayed, &format!("a replay after {pause} s")).await?;
-        if let Some(second) = self.read_grant(&answer, Some(&first)) {
+        let answer = self.refresh(&before.refresh, &format!("a replay after {pause} s")).await?;
+        let took = self.now().saturating_sub(began_at);
+        Ok((self.judge_replay(&answer, &first).await?, took))
+    }
+
+    /// Tells what a replay has got. `first` is the grant that the refresh before it got.
+    async fn judge_replay(&mut self, answer: &Answer, first: &Grant) -> Result<Replay, Ended> {
+        if let Some(second) = self.read_grant(answer, Some(first)) {
             let same = (second.refresh.same_as(&first.refresh), second.access.same_as(&first.access));
             if same != (true, true) {
                 self.hold(second);
@@ -203,13 +213,13 @@ impl<W: World> Session<'_, W> {
                 (true, false) | (false, true) => Replay::Other,
             });
         }
-        if !refuses_refresh_token(&answer) {
+        if !refuses_refresh_token(answer) {
             return Ok(Replay::Other);
         }
         // The refusal may also have ended the newest tokens.
         let good = self.good;
         let newest = self.refresh(&first.refresh, "the newest refresh token").await?;
-        if self.renewed(&newest, &first)?.is_some() {
+        if self.renewed(&newest, first)?.is_some() {
             return Ok(Replay::Refused);
         }
         let Some(good) = good else { return Ok(Replay::Other) };

@@ -76,7 +76,8 @@ impl<W: World> Session<'_, W> {
         };
         let good = self.list_shops(&last.access, "shortly before the end").await?.verdict();
         let rest = last.ends.saturating_sub(self.now()).saturating_add(AFTER_END);
-        if last.access_ends < last.ends.saturating_add(AFTER_END) || rest > 3 * BEFORE_END {
+        let is_moved = last.ends <= self.now() || rest > 3 * BEFORE_END;
+        if last.access_ends < last.ends.saturating_add(AFTER_END) || is_moved {
             let why = "the access token ends with the authorization, or the refresh has moved the end";
             self.find(Switch::AccessTokenAfterEnd, Finding::not_observable(why));
             return Ok(());

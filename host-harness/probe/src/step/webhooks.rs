@@ -5,6 +5,7 @@
 //! sends webhooks again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tiktok_shop_connector_core::signing::Webhook;
@@ -26,6 +27,8 @@ const COPIES_WITHIN: u64 = 60;
 const AT_ONCE: u64 = 2;
 /// While the probe waits for webhooks, it looks for new ones this often, in seconds.
 const LOOK_EVERY: u64 = 300;
+/// TikTok Shop's clock may run this many seconds behind what the probe knows of it.
+const CLOCK_TOLERANCE: u64 = 60;
 const DAY: u64 = 86_400;
 
 const SELLER_DEAUTHORIZATION: u64 = 6;
@@ -57,8 +60,8 @@ impl<W: World> Session<'_, W> {
     fn is_webhook_pending(&self) -> bool {
         let notifications = &self.notifications;
         let is_recent = |at: u64| self.now() <= at.saturating_add(SENT_AGAIN_FOR);
-        let keys = first_arrivals(notifications);
-        let notice_missing = !notifications.iter().any(|n| n.event() == Some(SELLER_DEAUTHORIZATION));
+        let keys = self.first_arrivals(notifications);
+        let notice_missing = !notifications.iter().any(|n| self.is_of_removal(n));
         let awaits_notice = notice_missing && self.removals.iter().any(|removal| is_recent(removal.at));
         let awaits_more = keys.iter().take(2).any(|first| is_recent(first.at));
         awaits_notice || awaits_more
@@ -127,7 +130,7 @@ impl<W: World> Session<'_, W> {
             Finding::not_observable("the run removed no shop")
         } else if self.settings.webhooks == Webhooks::None {
             self.no_webhook()
-        } else if notifications.iter().any(|n| n.event() == Some(SELLER_DEAUTHORIZATION) && self.is_of_removal(n)) {
+        } else if notifications.iter().any(|n| self.is_of_removal(n)) {
             Finding::seen("sent", "a webhook of type 6 arrived after Deauthorize Shop")
         } else {
             Finding::unclear("no webhook of type 6 arrived: none was sent, it comes later, or it did not reach the run")
@@ -135,11 +138,24 @@ impl<W: World> Session<'_, W> {
         self.find(Switch::DeauthorizeNotice, finding);
     }
 
-    /// Tells whether a webhook of type 6 is about a shop of a removal of this run.
+    /// Tells whether a webhook is of type 6, and about a shop of a removal of this run.
     fn is_of_removal(&self, notification: &Notification) -> bool {
         let id = notification.shop_id();
-        self.removals.iter().any(|removal| removal.at <= notification.at)
+        let follows = |at: u64| at <= notification.at && is_not_before(notification, at);
+        notification.event() == Some(SELLER_DEAUTHORIZATION)
+            && self.removals.iter().any(|removal| follows(removal.at))
             && self.shops.iter().any(|shop| Some(&shop.id) == id.as_ref())
+    }
+
+    /// Tells whether a webhook is about an event of this run. TikTok Shop may still send those of an earlier run again.
+    fn is_of_run(&self, notification: &Notification) -> bool {
+        is_not_before(notification, self.at_tiktok_shop(Duration::from_secs(self.began_at)))
+    }
+
+    /// Returns the first arrival of each notification of this run, in the order of their arrival.
+    fn first_arrivals<'n>(&self, notifications: &'n [Notification]) -> Vec<&'n Notification> {
+        let mut seen = BTreeSet::new();
+        notifications.iter().filter(|n| self.is_of_run(n) && seen.insert(&n.raw)).collect()
     }
 
     fn judge_forms(&mut self, notifications: &[Notification]) {
@@ -216,7 +232,7 @@ impl<W: World> Session<'_, W> {
     /// Judges copies by the first notification, which was answered 200, and what follows a 401 by the second.
     fn judge_delivery(&mut self, notifications: &[Notification]) {
         let now = self.now();
-        let firsts = first_arrivals(notifications);
+        let firsts = self.first_arrivals(notifications);
         let later = |first: &Notification| -> Vec<u64> {
             let same = notifications.iter().filter(|n| n.raw == first.raw);
             same.map(|n| n.at.saturating_sub(first.at)).collect()
@@ -257,7 +273,9 @@ impl<W: World> Session<'_, W> {
             let (Some(event), Some(timestamp)) = (notification.event(), notification.timestamp()) else { continue };
             let counts = match event {
                 SELLER_DEAUTHORIZATION => self.removed_at_once.is_some() && self.is_of_removal(notification),
-                UPCOMING_EXPIRATION => first_removal.is_none_or(|removal| timestamp < removal),
+                UPCOMING_EXPIRATION => {
+                    self.is_of_run(notification) && first_removal.is_none_or(|removal| timestamp < removal)
+                }
                 _ => false,
             };
             if counts && let Some(id) = notification.shop_id() {
@@ -284,9 +302,10 @@ impl<W: World> Session<'_, W> {
     }
 
     fn judge_delay(&mut self, notifications: &[Notification]) {
-        let delays: Vec<u64> = first_arrivals(notifications)
+        let delays: Vec<u64> = self
+            .first_arrivals(notifications)
             .into_iter()
-            .filter(|n| n.event() == Some(SELLER_DEAUTHORIZATION) && self.is_of_removal(n))
+            .filter(|n| self.is_of_removal(n))
             .filter_map(|n| {
                 let id = n.shop_id()?;
                 let own = self.removals.iter().find(|removal| removal.shop_id == id);
@@ -315,10 +334,9 @@ impl<W: World> Session<'_, W> {
     }
 }
 
-/// Returns the first arrival of each notification, in the order of their arrival.
-fn first_arrivals(notifications: &[Notification]) -> Vec<&Notification> {
-    let mut seen = BTreeSet::new();
-    notifications.iter().filter(|n| seen.insert(&n.raw)).collect()
+/// Returns whether the event of a webhook is certainly not older than this time.
+fn is_not_before(notification: &Notification, at: u64) -> bool {
+    notification.timestamp().is_some_and(|timestamp| timestamp.saturating_add(CLOCK_TOLERANCE) >= at)
 }
 
 /// Removes the white space outside the texts of a JSON value.

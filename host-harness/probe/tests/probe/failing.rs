@@ -2,17 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use fake_tiktok_shop::{Ending, Fault, Piece, WrongSecret};
+use fake_tiktok_shop::{Ending, Fault, Piece, ReplacedRefreshToken, WrongSecret};
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_probe::finding::Finding;
 use tiktok_shop_probe::http::Route;
 use tiktok_shop_probe::report::{Ended, Report};
 use tiktok_shop_probe::run::run;
+use tiktok_shop_probe::settings::Risk;
 use tiktok_shop_probe::switch::Switch;
 
 use crate::world::FakeWorld;
 
 const START: u64 = 1_767_225_600;
+/// The path of Deauthorize Shop.
+const REMOVE_SHOP: &str = "/authorization/202403/shops";
 
 fn world() -> FakeWorld {
     FakeWorld::new(START, 0, "one-shop")
@@ -141,6 +144,51 @@ async fn an_answer_that_repeats_secrets_puts_none_into_the_report() {
     for switch in [Switch::AccessTokenAfterRefresh, Switch::AccessTokenAfterConsent] {
         let why = "the answer says neither that it works nor that it is invalid".to_owned();
         assert_eq!(report.findings[&switch], Finding::Unclear { why }, "{switch:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_turns_out_to_be_a_sellers_name_later_is_removed_from_earlier_answers() {
+    let mut world = world();
+    let seller = world.control.sellers().into_iter().find(|seller| seller.id == world.seller).unwrap().name;
+    let body = format!(
+        r#"{{"{seller}":1,"code":36004004,"data":{{"{seller}":1}},"message":"no code of {seller} at 10.0.0.1"}}"#
+    );
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/{seller}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let fault = Fault { acts: false, sends: vec![Piece::Text(head + &body)], then: Ending::Close };
+    world.control.fault_next("/api/v2/token/get", "names the seller", fault);
+    let settings = world.settings();
+    let report = run(settings, &mut world).await.unwrap();
+    assert_eq!(report.ended, Ended::Complete);
+    let answer = &report.steps[0].answers[0];
+    assert_eq!(answer.message, "no code of [removed] at [removed]");
+    assert_eq!(answer.members, ["[removed]", "code", "data", "message"]);
+    assert_eq!(answer.data_members, ["[removed]"]);
+    assert_eq!(answer.content_type.as_deref(), Some("text/[removed]"));
+    let (json, page) = (report.json().to_string(), report.page());
+    assert!(!json.contains(&seller) && !page.contains(&seller), "{page}");
+}
+
+/// Another seller may have signed in between two consents. That seller has agreed to no loss.
+#[tokio::test]
+async fn another_sellers_consent_ends_the_run_before_it_can_cost_that_consent() {
+    // The second consent, or the third, which is needed because a replay has ended the second.
+    for (decision, stands) in [(2, 2), (3, 1)] {
+        let mut world = world();
+        world.control.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily);
+        world.other_sellers.insert(decision, "several-regions".to_owned());
+        let mut settings = world.settings();
+        settings.risk = Risk::EndsConsent;
+        let report = run(settings, &mut world).await.unwrap();
+        let why = "a later consent does not show the open_id of the first, so it may be another seller's".to_owned();
+        assert_eq!(report.ended, Ended::NoConsent(why), "{decision}");
+        assert_eq!(world.states.len(), decision + 1);
+        assert_eq!(report.still_valid.len(), stands, "{decision}");
+        let removals = world.control.requests().into_iter().filter(|request| request.path == REMOVE_SHOP).count();
+        assert_eq!(removals, 0, "{decision}");
     }
 }
 

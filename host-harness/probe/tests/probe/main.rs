@@ -11,6 +11,7 @@
 mod as_report;
 mod draw;
 mod failing;
+mod misleading;
 mod world;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! A world in which a fake is TikTok Shop, and a seller of the fake decides at once.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,10 @@ pub(crate) struct FakeWorld {
     pub(crate) control: Control,
     pub(crate) app: App,
     pub(crate) seller: String,
+    /// The other sellers who decide, by the number of the decision, counted from 0.
+    pub(crate) other_sellers: BTreeMap<usize, String>,
+    /// Each wait takes this many seconds longer than it should.
+    pub(crate) late: u64,
     /// How far the clock of this machine is ahead of TikTok Shop's, in seconds.
     pub(crate) skew: i64,
     pub(crate) receiver: Option<WebhookReceiver>,
@@ -44,6 +49,8 @@ impl FakeWorld {
             control,
             app,
             seller: seller.to_owned(),
+            other_sellers: BTreeMap::new(),
+            late: 0,
             skew: 0,
             receiver: None,
             said: Vec::new(),
@@ -108,14 +115,15 @@ impl World for FakeWorld {
             Decision::Allow => fake_tiktok_shop::Decision::Allow,
             Decision::Refuse => fake_tiktok_shop::Decision::Refuse,
         };
-        self.states.push(state.clone());
-        let callback = self.control.consent(&service_id, &self.seller, Some(&state), decision).unwrap();
+        let seller = self.other_sellers.get(&self.states.len()).unwrap_or(&self.seller);
+        let callback = self.control.consent(&service_id, seller, Some(&state), decision).unwrap();
+        self.states.push(state);
         self.decisions_left -= 1;
         Ok(Zeroizing::new(callback))
     }
 
     async fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
-        let until = self.control.now().saturating_add(time.as_secs());
+        let until = self.control.now().saturating_add(time.as_secs()).saturating_add(self.late);
         if self.receiver.is_some() {
             // Each webhook is sent at the moment at which it is due.
             loop {
