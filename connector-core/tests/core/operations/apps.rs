@@ -260,9 +260,9 @@ fn a_shop_under_two_apps_is_called_through_an_app_that_the_tenant_still_has() {
     let sent = |request: &str, lists| ("ok".to_owned(), Some(request.to_owned()), lists);
     let unknown = |lists| ("app-unknown".to_owned(), None, lists);
     let (first, second) = ("GET /p", "app-key-2: GET /p");
+    assert_eq!(called(&[OTHER_APP], &[]), sent(second, 1), "the connection of the removed app is passed over");
     assert_eq!(called(BOTH, &[]), sent(first, 1));
     assert_eq!(called(&[APP_KEY], &[]), sent(first, 1));
-    assert_eq!(called(&[OTHER_APP], &[]), sent(second, 1), "the connection of the removed app is passed over");
     assert_eq!(called(&["app-key-3"], &[]), unknown(2), "the error names the apps, so the list is read again");
 
     // A row of an earlier release does not name its app.
