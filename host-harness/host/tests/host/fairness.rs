@@ -1,5 +1,8 @@
 //! Tests that slow calls of one tenant do not hold up other tenants. Tokio's clock is paused: it moves only when no
 //! task can run. So if no time has passed during a call, the call waited for nothing.
+//!
+//! A paused clock does not move while a thread for blocking work is busy. So the tests that keep this thread busy do not
+//! pause the clock, and poll each call once.
 
 use std::collections::BTreeMap;
 use std::future::pending;
