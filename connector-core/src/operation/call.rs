@@ -1,7 +1,7 @@
 //! `call`: adds the access token to a request, signs the request, sends it to TikTok's API server and returns the
 //! answer. If the call is made for a shop, it also adds the shop's cipher.
 
-use super::apps::Apps;
+use super::apps::{self, Apps};
 use super::renewal::NotRenewed;
 use super::shop_sync::token_refused;
 use super::tokens::{self, VersionedRecord};
@@ -40,7 +40,8 @@ pub enum CallScope {
 /// - Upstream: most often `outcome-unknown`, if the request changes something and its answer was lost; also
 ///   `shop-cipher-missing`.
 /// - Misconfigured: `missing-permission`, `signature-rejected`, `app-rejected`, `clock-skewed`, `ip-not-allowed`.
-/// - The errors of `refresh`, if there is no valid token.
+/// - The errors of `refresh`, if there is no valid token. `app-unknown` for a shop means that the tenant no longer has
+///   the app of any connection through which the customer may use the shop.
 pub async fn call(
     effects: &impl Effects,
     customer: CustomerId,
@@ -154,19 +155,35 @@ impl Target {
             CallScope::Shop(id) => id,
         };
         let mut refusal = Cause::UnknownShop;
-        // Several accounts of the customer may have the same shop. The loop takes the first connection through which
-        // the customer may use the shop now.
+        // Several accounts of the customer may have the same shop, under the same app or under different apps. These
+        // are the connections through which the customer may use the shop now.
+        let mut usable = Vec::new();
         for Row { connection, lineage, .. } in effects.list_rows(&customer).await.map_err(storage_error)? {
             let Some(shop) = connection.shops.iter().find(|shop| shop.listed.id == id) else { continue };
             match connection.use_of(shop).refusal() {
                 Some(cause) => refusal = cause,
                 None => {
                     let cipher = shop.listed.cipher.as_ref().map(ShopCipher::duplicate);
-                    return Ok(Self::shop(connection.key, lineage, cipher));
+                    usable.push((connection.app, Self::shop(connection.key, lineage, cipher)));
                 }
             }
         }
-        Err(Error::new(refusal).with_delay(UNCONFIRMED_DELAY))
+        let first = Self::first_of(effects, usable).await?;
+        first.ok_or_else(|| Error::new(refusal).with_delay(UNCONFIRMED_DELAY))
+    }
+
+    /// Returns the first of these targets whose app the tenant still has. If there is none, returns the first target
+    /// whose row does not name its app, and otherwise the first target. Reads the list of apps only if the targets
+    /// belong to different apps.
+    async fn first_of(effects: &impl Effects, targets: Vec<(Option<String>, Self)>) -> Result<Option<Self>, Error> {
+        let differ = targets.iter().zip(targets.iter().skip(1)).any(|((one, _), (next, _))| one != next);
+        let known = if differ { apps::all(effects).await? } else { Vec::new() };
+        let rank = |(app, _): &(Option<String>, Self)| match app {
+            Some(app) if known.contains(app) => 0,
+            None => 1,
+            Some(_) => 2,
+        };
+        Ok(targets.into_iter().min_by_key(rank).map(|(_, target)| target))
     }
 
     /// Returns a token that may be used now. If the token belongs to another grant than the cipher, returns

@@ -2,7 +2,9 @@
 //! which HTTP status to answer.
 //!
 //! The host checks the signature itself, before it takes an instance of the component, asks the storage or copies the
-//! body. So a forged webhook costs little more than the hash of its body. The component checks the signature again.
+//! body. So a forged webhook costs little more than the hashes of its body. The host hashes the body in the place in
+//! which it has asked for the tenant's credentials, so a tenant's share limits this work, too, and on a thread for
+//! blocking work, so the hashes do not hold up other calls. The component checks the signature again.
 //!
 //! To check a signature, the host needs the tenant's credentials. The tenant comes from the address of the request, so
 //! anybody can invent one. Webhooks of tenants that the host does not know yet therefore share a few places, and only
@@ -162,7 +164,7 @@ impl ConnectorHost {
     ) -> Result<Received, CallError> {
         let scope = Scope::for_webhook(tenant, self.origin(EventCause::Webhook));
         let log = CallLog::begin(Operation::ReceiveWebhook, &scope, None);
-        let (signed_by, prepared) = match self.check(&log, &scope, app, authorization, &body).await {
+        let (signed_by, body, prepared) = match self.check(&log, &scope, app, authorization, body).await {
             Ok(checked) => checked,
             Err(error) => return log.end(Err(error)),
         };
@@ -181,16 +183,16 @@ impl ConnectorHost {
         Ok(Received { webhook, digest })
     }
 
-    /// Checks the size and the signature of a webhook, and returns the app that signed it. Takes no instance, and does
-    /// not ask the storage.
+    /// Checks the size and the signature of a webhook, and returns the app that signed it and the body. Takes no
+    /// instance, and does not ask the storage.
     async fn check(
         &self,
         log: &CallLog,
         scope: &Scope,
         app: Option<&AppKey>,
         authorization: &str,
-        body: &[u8],
-    ) -> Result<(AppKey, Prepared), CallError> {
+        body: Vec<u8>,
+    ) -> Result<(AppKey, Vec<u8>, Prepared), CallError> {
         let refused = |error: CoreError| CallError::Connector(ConnectorError::from_core(self.plugin().clone(), &error));
         let max = self.sandbox.limits.max_webhook_bytes();
         if body.len() > max {
@@ -202,17 +204,26 @@ impl ConnectorHost {
             return Err(refused(CoreError::new(Cause::WebhookSignatureInvalid)));
         }
         let mut wait = self.sandbox.deadlines.queue;
-        let fetched = self.sandbox.fetch_credentials(log, scope, &mut wait).await?;
+        let (fetched, place) = self.sandbox.fetch_credentials(log, scope, &mut wait).await?;
         let apps = fetched.as_ref().map_err(|error| refused(no_credentials(error.clone().into())))?;
         let named = |candidate: &&AppCredentials| app.is_none_or(|app| app.as_str() == candidate.app_key);
         let candidates: Vec<_> = apps.iter().filter(named).map(Credentials::from).collect();
         if candidates.is_empty() {
             return Err(refused(CoreError::new(Cause::AppUnknown)));
         }
-        let signed_by = check_signature(&candidates, authorization.as_bytes(), body).map_err(refused)?;
-        let signed_by = signed_by.parse().map_err(|_| refused(CoreError::new(Cause::CredentialsRefused)))?;
+        let authorization = authorization.to_owned();
+        let hashing = tokio::task::spawn_blocking(move || {
+            // The place is free after the last hash, even if the caller has stopped waiting.
+            let _place = place;
+            let signed_by = check_signature(&candidates, authorization.as_bytes(), &body).map(str::to_owned);
+            (signed_by, body)
+        });
+        let hashed = hashing.await.map_err(|_panic| CallError::Aborted { plugin: self.plugin().clone() });
+        let (signed_by, body) = hashed?;
+        let signed_by = signed_by.map_err(refused)?.parse();
+        let signed_by = signed_by.map_err(|_| refused(CoreError::new(Cause::CredentialsRefused)))?;
         self.sandbox.remember_tenant(&scope.tenant);
-        Ok((signed_by, Prepared { credentials: Some(fetched), wait }))
+        Ok((signed_by, body, Prepared { credentials: Some(fetched), wait }))
     }
 
     /// Receives a webhook of an app of the tenant as [`receive_webhook`](Self::receive_webhook) does, and passes it to

@@ -9,7 +9,7 @@ use crate::samples::{
 use crate::scripted_host::{Answer, ScriptedHost, Step, run};
 use serde_json::json;
 use tiktok_shop_connector_core::callback::{Grant, StateCheck};
-use tiktok_shop_connector_core::connection::Connection;
+use tiktok_shop_connector_core::connection::{Connection, Status};
 use tiktok_shop_connector_core::credentials::{MAX_APPS, check_apps, only_app};
 use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse};
 use tiktok_shop_connector_core::error::{Action, Cause, Error};
@@ -24,7 +24,7 @@ use tiktok_shop_connector_core::operation::list_connections::list_connections;
 use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEffect, receive_webhook};
 use tiktok_shop_connector_core::operation::refresh::{RefreshMode, refresh};
 use tiktok_shop_connector_core::ports::StorageError;
-use tiktok_shop_connector_core::record::{Lineage, ShopPolicy, TokenRecord};
+use tiktok_shop_connector_core::record::{DeadReason, Lineage, ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::{AppSecret, State};
 use tiktok_shop_connector_core::signing::Webhook;
 
@@ -237,6 +237,57 @@ fn a_lost_app_ends_its_connections_without_a_request_and_keeps_the_others() {
     assert_eq!(outcome(&refresh_account(&host, &key().account)), "ok");
     let listed = run(list_connections(&host, customer())).unwrap();
     assert_eq!(listed.iter().map(last_failure).collect::<Vec<_>>(), [None, Some("app-unknown")]);
+}
+
+/// A platform replaces one app by another, so the customer has the shop under both apps for a while. The row of the
+/// first account comes first.
+#[test]
+fn a_shop_under_two_apps_is_called_through_an_app_that_the_tenant_still_has() {
+    let called = |apps: &[&'static str], unnamed: &[ConnectionKey]| {
+        let (first, second) = (fresh(), of_other_app(fresh()));
+        let host = under_both_apps(&first, fresh()).apps_are(apps).answers([success()]);
+        for (key, record) in [(key(), &first), (other_key(), &second)] {
+            let mut row = row_of(&key, record, &["1"]);
+            if unnamed.contains(&key) {
+                row.connection.app = None;
+            }
+            host.put_row(&row);
+        }
+        let called = outcome(&get(&host, "1")).to_owned();
+        let sent = host.sent().first().map(|request| request.split(" AT-").next().unwrap().to_owned());
+        (called, sent, host.effects().iter().filter(|step| **step == Step::Apps).count())
+    };
+    let sent = |request: &str, lists| ("ok".to_owned(), Some(request.to_owned()), lists);
+    let unknown = |lists| ("app-unknown".to_owned(), None, lists);
+    let (first, second) = ("GET /p", "app-key-2: GET /p");
+    assert_eq!(called(&[OTHER_APP], &[]), sent(second, 1), "the connection of the removed app is passed over");
+    assert_eq!(called(BOTH, &[]), sent(first, 1));
+    assert_eq!(called(&[APP_KEY], &[]), sent(first, 1));
+    assert_eq!(called(&["app-key-3"], &[]), unknown(2), "the error names the apps, so the list is read again");
+
+    // A row of an earlier release does not name its app.
+    assert_eq!(called(&[OTHER_APP], &[key()]), sent(second, 1));
+    assert_eq!(called(&[OTHER_APP], &[other_key()]), sent(second, 1));
+    assert_eq!(called(BOTH, &[key(), other_key()]), sent(first, 0));
+}
+
+#[test]
+fn the_list_of_apps_is_read_only_if_a_shop_is_under_several_apps() {
+    let record = fresh();
+    let host = under_both_apps(&record, fresh()).answers([success(), success()]);
+    assert_eq!(outcome(&get(&host, "2")), "ok");
+    // The second account is under the same app now.
+    host.put_row(&row_of(&other_key(), &record, &["1"]));
+    assert_eq!(outcome(&get(&host, "1")), "ok");
+    assert!(!host.effects().contains(&Step::Apps));
+
+    // Through a connection that needs a new consent, the customer may not use the shop.
+    let host = under_both_apps(&record, fresh()).answers([success()]);
+    let mut dead = row_of(&other_key(), &of_other_app(fresh()), &["1"]);
+    dead.connection.status = Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked);
+    host.put_row(&dead);
+    assert_eq!(outcome(&get(&host, "1")), "ok");
+    assert!(!host.effects().contains(&Step::Apps));
 }
 
 #[test]

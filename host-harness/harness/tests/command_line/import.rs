@@ -272,12 +272,8 @@ fn a_line_without_an_account_that_stopped_the_import_is_not_in_doubt() {
     let other = OtherSystem::new(&stage);
     let held = other.held("one-shop");
     let file = write(&stage, &[HEADER.to_owned(), format!("customer-1,{},", held.refresh_token)]);
-    let body = r#"{"code":36009004,"message":"The 'app_key' is invalid","request_id":"1"}"#;
-    let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stage.fake.fault_next(TOKEN_REFRESH, "a refused app", Fault::sends([Piece::Text(answer)]));
+    let name = "HTTP 400, code 36009004: Invalid app_key";
+    stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap());
     let (status, printed) = import(&stage, &file, "");
     assert!(status != Some(0) && printed[0].contains("misconfigured: app-rejected"), "{status:?} {printed:?}");
     let (status, printed) = import(&stage, &file, "");

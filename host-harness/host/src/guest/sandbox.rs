@@ -94,7 +94,7 @@ impl Sandbox {
     pub(crate) async fn prepare(&self, log: &CallLog, scope: &Scope) -> Result<Prepared, CallError> {
         let mut prepared = Prepared { credentials: None, wait: self.deadlines.queue };
         if scope.credentials == CredentialsUse::First {
-            let fetched = self.fetch_credentials(log, scope, &mut prepared.wait).await?;
+            let (fetched, _place) = self.fetch_credentials(log, scope, &mut prepared.wait).await?;
             if fetched.is_ok() {
                 self.remember_tenant(&scope.tenant);
             }
@@ -105,17 +105,19 @@ impl Sandbox {
 
     /// Waits for the tenant's turn to ask for credentials, for at most `wait`, and then fetches the credentials of its
     /// apps. Subtracts the time that it waited for the turn from `wait`. The call has no instance yet, so a slow source
-    /// of credentials keeps no instance busy.
+    /// of credentials keeps no instance busy. Also returns the place, so that the caller can hold it during work
+    /// that the share of the tenant must limit, too.
     ///
     /// A webhook of an unknown tenant gives its place back after [`TIME_BEFORE_HANDLING`], when TikTok has got its
     /// answer. It still waits for the credentials, so that a slow answer can make the tenant known for the next
-    /// delivery.
+    /// delivery. The place is then `None`. So each of these places lets at most one webhook per
+    /// [`TIME_BEFORE_HANDLING`] do its further work without a place.
     pub(crate) async fn fetch_credentials(
         &self,
         log: &CallLog,
         scope: &Scope,
         wait: &mut Duration,
-    ) -> Result<FetchedCredentials, CallError> {
+    ) -> Result<(FetchedCredentials, Option<Place>), CallError> {
         let is_known = !scope.is_webhook() || self.storage.known_tenants().contains(&scope.tenant);
         let (turns, hold) = if is_known {
             (&self.lane(scope).credentials, self.deadlines.save)
@@ -126,10 +128,10 @@ impl Sandbox {
         let fetching = fetch_credentials(&*self.credentials, &scope.tenant, self.deadlines.save);
         let mut fetching = pin!(fetching.instrument(log.span()));
         if let Ok(fetched) = tokio::time::timeout(hold, fetching.as_mut()).await {
-            return Ok(fetched);
+            return Ok((fetched, Some(place)));
         }
         drop(place);
-        Ok(fetching.await)
+        Ok((fetching.await, None))
     }
 
     /// Remembers that this tenant exists. The caller must have a proof that no stranger can forge.

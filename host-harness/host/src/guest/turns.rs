@@ -134,7 +134,7 @@ impl State {
 }
 
 /// A place that a tenant holds. Dropping it frees the place.
-pub(super) struct Place {
+pub(crate) struct Place {
     turns: Turns,
     tenant: TenantId,
 }

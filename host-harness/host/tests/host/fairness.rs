@@ -1,5 +1,8 @@
 //! Tests that slow calls of one tenant do not hold up other tenants. Tokio's clock is paused: it moves only when no
 //! task can run. So if no time has passed during a call, the call waited for nothing.
+//!
+//! A paused clock does not move while a thread for blocking work is busy. So the tests that keep this thread busy do not
+//! pause the clock, and poll each call once.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -9,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_connector_core::signing::Webhook;
 use tiktok_shop_host::clock::ManualClock;
@@ -52,6 +56,8 @@ struct Slow {
     asked: Mutex<BTreeMap<TenantId, usize>>,
     /// How long the provider needs for an answer.
     delay: Duration,
+    /// The number of apps that each tenant has besides the first app.
+    other_apps: usize,
 }
 
 #[async_trait]
@@ -66,19 +72,21 @@ impl CredentialsProvider for Slow {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        Ok(vec![AppCredentials {
-            app_key: "app-key".to_owned(),
+        let others = (0..self.other_apps).map(|number| format!("other-{number}"));
+        let app = |app_key| AppCredentials {
+            app_key,
             app_secret: SECRET.into(),
             previous_app_secret: None,
             authorization_link: None,
-        }])
+        };
+        Ok(std::iter::once("app-key".to_owned()).chain(others).map(app).collect())
     }
 }
 
 impl Slow {
-    fn answering(answers: &[(&str, usize)], delay: Duration) -> Arc<Self> {
+    fn answering(answers: &[(&str, usize)]) -> Self {
         let answers = answers.iter().map(|(name, count)| (tenant(name), AtomicUsize::new(*count))).collect();
-        Arc::new(Self { answers, asked: Mutex::default(), delay })
+        Self { answers, ..Self::default() }
     }
 
     fn asked(&self, name: &str) -> usize {
@@ -108,11 +116,11 @@ struct Stage {
 }
 
 fn stage(body: Body, answers: &[(&str, usize)]) -> Stage {
-    stage_with_delay(body, answers, Duration::ZERO)
+    stage_with(body, Slow::answering(answers))
 }
 
-fn stage_with_delay(body: Body, answers: &[(&str, usize)], delay: Duration) -> Stage {
-    let (credentials, accesses) = (Slow::answering(answers, delay), Arc::new(Accesses::default()));
+fn stage_with(body: Body, credentials: Slow) -> Stage {
+    let (credentials, accesses) = (Arc::new(credentials), Arc::new(Accesses::default()));
     let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
     let host = ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", body)))
@@ -291,6 +299,68 @@ async fn forged_webhooks_are_refused_while_all_instances_are_in_use() {
     assert_eq!(error.code(), "webhook-signature-invalid");
 }
 
+/// The only thread for blocking work is busy, so a webhook that has the credentials of its 16 apps can't be hashed yet.
+#[test]
+fn the_share_of_a_tenant_limits_how_many_of_its_forged_webhooks_are_hashed_at_the_same_time() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let credentials = Slow { other_apps: 15, ..Slow::answering(&[("busy", 4), ("quiet", 2)]) };
+        let stage = stage_with(Body::Trap, credentials);
+        // Both tenants become known, so their webhooks do not share the places for unknown tenants.
+        for name in ["busy", "quiet"] {
+            assert!(has_run(&webhook(&stage.host, name, &signature(BODY)).await), "{name}");
+        }
+        let asked = || ["busy", "quiet"].map(|name| stage.credentials.asked(name));
+        assert_eq!(asked(), [1, 1]);
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let blocked = tokio::task::spawn_blocking(move || released.recv());
+
+        let forged = signature(b"another body");
+        let mut busy: Vec<_> = (0..3).map(|_| Box::pin(webhook(&stage.host, "busy", &forged))).collect();
+        for webhook in &mut busy {
+            assert!(webhook.as_mut().now_or_never().is_none(), "a webhook that is not hashed has no answer");
+        }
+        assert_eq!(asked(), [2, 1], "a quarter of the four places for webhooks");
+        let mut quiet = Box::pin(webhook(&stage.host, "quiet", &forged));
+        assert!(quiet.as_mut().now_or_never().is_none());
+        assert_eq!(asked(), [2, 2], "another tenant has a place of its own");
+
+        drop(release);
+        assert!(blocked.await.unwrap().is_err());
+        busy.push(quiet);
+        for error in futures::future::join_all(busy).await {
+            assert_eq!(error.code(), "webhook-signature-invalid");
+        }
+        assert_eq!(asked(), [4, 2]);
+    });
+}
+
+/// A caller that stops waiting does not end the hashes, so it must not free the place either.
+#[test]
+fn a_webhook_whose_caller_is_gone_keeps_its_place_until_it_is_hashed() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let stage = stage(Body::Trap, &[("busy", 2)]);
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let blocked = tokio::task::spawn_blocking(move || released.recv());
+
+        let forged = signature(b"another body");
+        let mut gone = Box::pin(webhook(&stage.host, "busy", &forged));
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        let mut next = Box::pin(webhook(&stage.host, "busy", &forged));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert_eq!(stage.credentials.asked("busy"), 1, "the first webhook holds the only place");
+
+        drop(release);
+        assert!(blocked.await.unwrap().is_err());
+        assert_eq!(next.await.code(), "webhook-signature-invalid");
+        assert_eq!(stage.credentials.asked("busy"), 2);
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn missing_credentials_end_a_webhook_as_they_end_a_call() {
     let stage = stage(Body::Trap, &[]);
@@ -362,7 +432,8 @@ async fn a_webhook_of_an_unknown_tenant_holds_its_place_for_two_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_comes_too_late_for_its_webhook_makes_the_tenant_known() {
-    let stage = stage_with_delay(Body::Trap, &[("slow", 2)], Duration::from_secs(3));
+    let slow = Slow { delay: Duration::from_secs(3), ..Slow::answering(&[("slow", 2)]) };
+    let stage = stage_with(Body::Trap, slow);
     let signature = signature(BODY);
     let reply =
         stage.host.accept_webhook(&tenant("slow"), None, &signature, BODY.into(), async |_| Ok::<_, ()>(())).await;
