@@ -447,7 +447,10 @@ impl<'w, W: World> Session<'w, W> {
             access: AccessToken::new(filled("access_token")?.to_owned()),
             refresh,
             access_ends: answer.number("access_token_expire_in").unwrap_or_default(),
-            ends: answer.number("refresh_token_expire_in").or(before.map(|grant| grant.ends)).unwrap_or_default(),
+            ends: answer
+                .number("refresh_token_expire_in")
+                .or_else(|| before.map(|grant| grant.ends))
+                .unwrap_or_default(),
             account: filled("open_id").map(str::to_owned),
         })
     }

@@ -220,7 +220,10 @@ fn a_killed_import_is_continued_without_refreshing_anybody_twice() {
     printed.sort();
     assert_eq!((status, printed.len()), (Some(1), 2), "{printed:?}");
     assert!(printed[0].starts_with("line 2: customer-1: later: retry-after: refresh-in-progress: "), "{printed:?}");
-    assert!(printed[1].starts_with("line 3: customer-2: in-doubt: an earlier run sent the token, or was about to"), "{printed:?}");
+    assert!(
+        printed[1].starts_with("line 3: customer-2: in-doubt: an earlier run sent the token, or was about to"),
+        "{printed:?}"
+    );
     let counts = "0 connected, 0 already connected, 0 rejected, 1 later, 1 in doubt, 0 malformed";
     assert_eq!(summary, counts);
 
