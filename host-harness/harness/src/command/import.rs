@@ -39,15 +39,15 @@ pub(crate) struct Import {
     #[arg(long)]
     dry_run: bool,
 
-    /// Maximum number of sellers per second, 1 to 100; each seller takes two requests
+    /// Sellers per second, 1 to 100; two requests each
     #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = clap::value_parser!(u8).range(1..=100))]
     per_second: u8,
 
-    /// Key of the app for lines that name no app; needed only if the tenant has several apps
+    /// Key of the app for lines without one; needed if the tenant has several
     #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
     app: Option<AppKey>,
 
-    /// Shops to link if a line does not say which: all (default) or exactly-one
+    /// Shops to link if a line names none: all (default) or exactly-one
     #[arg(long, value_name = "WHICH", hide_possible_values = true)]
     shops: Option<Shops>,
 
