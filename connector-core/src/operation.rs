@@ -1,9 +1,10 @@
-//! The functions that the component exports, one file for each. Every function runs its [`Effects`] one after the
-//! other.
+//! The functions that the component exports, one file for each. Every function runs its
+//! [`Effects`](crate::ports::Effects) one after the other.
 //!
-//! The operations share these modules: `apps` (the app of a call and its credentials), `renewal` (plan, claim, request, save), `tokens` (loads and swaps of the
-//! record), `rows` (the order of row writes), `shop_sync` (reading the shops with a token that TikTok may refuse),
-//! `signed` (one exchange with TikTok's API server) and `valid_token` (a token that may be used now).
+//! The operations share these modules: `apps` (the app of a call and its credentials), `renewal` (plan, claim, request,
+//! save), `tokens` (loads and swaps of the record), `rows` (the order of row writes), `shop_sync` (reading the shops
+//! with a token that TikTok may refuse), `signed` (one exchange with TikTok's API server) and `valid_token` (a token
+//! that may be used now).
 
 pub mod access_token;
 pub mod authorization_url;

@@ -35,7 +35,7 @@ pub struct Sweep {
     /// [`Limits::concurrent_calls`](crate::limits::Limits::concurrent_calls) to other calls. One tenant may use only a
     /// share of the concurrent calls ([`Limits::tenant_percent`](crate::limits::Limits::tenant_percent)). Choose a
     /// number below this share. Otherwise refreshes of one tenant wait for an instance, and may end in
-    /// [`CallError::Busy`](crate::CallError::Busy).
+    /// [`CallError::Busy`].
     pub concurrency: NonZeroUsize,
     /// The sweep waits for a random part of this time before it starts. So the hosts of a fleet rarely work on the same
     /// connections, even if all hosts begin a sweep in the same minute.

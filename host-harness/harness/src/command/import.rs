@@ -28,7 +28,7 @@ use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report};
 use crate::settings::{Creation, HostArgs, OpenedHost, OpenedStorage, one_line};
 
-/// Connect customers with the tokens of another system, so that no seller has to consent again
+/// Connect customers with the tokens of another system, without a new consent
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Import {
