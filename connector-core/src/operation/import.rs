@@ -149,7 +149,7 @@ async fn give_up(effects: &impl Effects, key: &ConnectionKey, found: Found, fail
     let Some(stored) = stored else { return rows::record_failure(effects, key, error.into()).await.error };
     let record = &stored.record;
     let outcomes_are_known = record.presented() == 0 && record.current_claim().is_none();
-    // Only a rejection increases the generation of a record without a pair, and the record is then dead.
+    // The first pair or rejection makes the generation 1, so a dead record of generation 1 never had a pair.
     let never_had_a_pair = record.is_unconfirmed() || (record.generation() == 1 && record.dead().is_some());
     if found == Found::NoPair && never_had_a_pair && outcomes_are_known {
         // If the record cannot be deleted, a sweep continues the import.

@@ -76,10 +76,9 @@ pub struct Disconnected {
     /// [`DisconnectTarget::All`].
     pub remaining: Vec<Connection>,
     /// The shops that TikTok no longer grants because of this call, in byte order. Empty after [`RemoteGrant::Keep`].
-    /// The list contains the shops that were stored when the call began. So call
-    /// [`shared_connections`](ConnectorHost::shared_connections) before, which stores TikTok's latest list. The list
-    /// contains no shop of a connection that did not work when the call began, because nothing is sent to TikTok for
-    /// such a connection.
+    /// A shop can be in this list only if it was stored when the call began. So first call
+    /// [`shared_connections`](ConnectorHost::shared_connections): it stores TikTok's latest list of shops. For a
+    /// connection that was dead when the call began, nothing is sent to TikTok, so its shops are not in this list.
     pub revoked: Vec<RevokedShop>,
     /// The shops for which TikTok did not withdraw the access. These shops are disconnected in the storage
     /// nevertheless.

@@ -175,7 +175,8 @@ impl Answer {
         Some(http_date(self.headers.get(DATE)?.to_str().ok()?)?.seconds())
     }
 
-    /// Returns how long TikTok Shop asks the client to wait. `None` if it does not ask for a pause.
+    /// Returns how long to wait if TikTok Shop limits the requests: the time in `Retry-After`, or 2 s if there is none,
+    /// but at least 1 s and at most 60 s. Otherwise returns `None`.
     pub(crate) fn pause(&self) -> Option<Duration> {
         let is_limited = self.status == 429 || self.code() == Some(36_009_002);
         let seconds = self.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

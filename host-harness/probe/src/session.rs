@@ -92,7 +92,7 @@ pub(crate) struct Call<'a> {
     pub(crate) leaves_body_out: bool,
     /// Added to the timestamp, in seconds.
     pub(crate) timestamp_shift: i64,
-    /// Whether one digit of the signature is wrong.
+    /// Whether every digit of the signature is wrong.
     pub(crate) spoils_signature: bool,
     /// Sent in place of the app key.
     pub(crate) app_key: Option<&'a str>,

@@ -48,7 +48,7 @@ pub struct Settings {
     pub risk: Risk,
     /// The longest time for which the run waits to answer one question.
     pub longest_wait: Duration,
-    /// Whether the run asks for a refusal.
+    /// Whether the run asks the seller to refuse the app once.
     pub refusal: Refusal,
     /// Whether webhooks reach the run.
     pub webhooks: Webhooks,

@@ -82,7 +82,8 @@ and then nothing was sent; 5 if there is nothing of that name; for others see ti
 const NEEDS_YES: &str = "--revoke: TikTok Shop would withdraw the app's access, and other customers who have the same \
                          shops would lose them, too; confirm with --yes";
 
-/// The beginning of the errors after which no connection has ended. Connections may have been refreshed.
+/// The first words of each error that says that the command has ended no connection. The command may still have
+/// refreshed connections.
 const NOTHING_ENDED: &str = "nothing was revoked or deleted";
 
 #[derive(Serialize)]

@@ -104,7 +104,8 @@ impl<W: World> Session<'_, W> {
         Ok(answer)
     }
 
-    /// Records what it means that the first call has removed the whole grant.
+    /// Records the findings if the first call did not simply take one shop off the list. If the tokens are refused, the
+    /// call has removed the whole grant. Otherwise its effect is unclear.
     fn judge_removed_grant(&mut self, lasting: Lasting) {
         let all = self.shops.len();
         let only = "the grant had only one shop, so it is unknown whether the call removed the shop or the grant";
@@ -119,9 +120,15 @@ impl<W: World> Session<'_, W> {
             }
         };
         self.find(Switch::DeauthorizeShop, shop);
-        let gone = if all >= 2 { "the first call removed the whole grant" } else { only };
-        self.find(Switch::LastShopRemoved, Finding::not_observable(gone));
-        self.find(Switch::DeauthorizeAgain, Finding::not_observable("the grant does not stand after the first call"));
+        let (last, again) = if matches!(lasting, Lasting::Refused { .. }) {
+            let gone = if all >= 2 { "the first call removed the whole grant" } else { only };
+            (Finding::not_observable(gone), Finding::not_observable("the grant does not stand after the first call"))
+        } else {
+            let unclear = Finding::unclear("it is unclear what the first call has removed");
+            (unclear.clone(), unclear)
+        };
+        self.find(Switch::LastShopRemoved, last);
+        self.find(Switch::DeauthorizeAgain, again);
         self.judge_lasting(&lasting);
     }
 

@@ -200,7 +200,8 @@ impl<W: World> Session<'_, W> {
         Ok((self.judge_replay(&answer, &first).await?, took))
     }
 
-    /// Tells what a replay has got. `first` is the grant that the refresh before it got.
+    /// Judges the answer to a replay. `first` contains the tokens of the refresh that came before the replay. If the
+    /// replay was refused, also tries the newest tokens, because the refusal may have ended them.
     async fn judge_replay(&mut self, answer: &Answer, first: &Grant) -> Result<Replay, Ended> {
         if let Some(second) = self.read_grant(answer, Some(first)) {
             let same = (second.refresh.same_as(&first.refresh), second.access.same_as(&first.access));

@@ -316,7 +316,7 @@ impl<W: World> Session<'_, W> {
             .collect();
         let finding = match (delays.iter().min(), delays.iter().max()) {
             (Some(_), Some(0)) => Finding::seen("none", "a webhook arrived in the second of the event"),
-            // The way of a webhook takes time, too.
+            // The transmission of a webhook takes time. So a short delay may be the transmission alone.
             (Some(_), Some(longest)) if *longest <= AT_ONCE => Finding::unclear(format!(
                 "a webhook arrived {longest} s after the event, so the delay is short or none"
             )),

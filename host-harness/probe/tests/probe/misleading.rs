@@ -27,7 +27,8 @@ async fn a_replay_that_comes_late_does_not_make_the_time_of_a_replaced_token_too
     settings.longest_wait = Duration::from_hours(1);
     let report = run(settings, &mut world).await.unwrap();
     assert_eq!(report.ended, Ended::Complete);
-    // A pause of 97 s is 100 s long here, and its replay is refused.
+    // Each wait ends 3 s late here. So the replay after a pause of 97 s is sent 100 s after the refresh, and it is
+    // refused.
     let expected = Finding::Seen {
         value: json!({ "honoured-for-seconds": 95 }),
         at_most_seconds: Some(100),
