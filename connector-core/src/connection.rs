@@ -352,7 +352,7 @@ pub fn project(
         authorization_ends,
         connected_at,
         granted_at: record.granted_at(),
-        refreshed_at: record.rotated_at(),
+        refreshed_at: if record.is_unconfirmed() { record.granted_at() } else { record.rotated_at() },
         shops_synced_at,
         shops: Vec::new(),
         last_failure: match &update.outcome {

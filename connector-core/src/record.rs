@@ -166,6 +166,9 @@ pub struct Profile {
     pub user_type: Option<UserType>,
 }
 
+/// The time of the latest pair in a record that has never received one.
+const NEVER_ROTATED: UnixSeconds = UnixSeconds::new(0);
+
 /// The token record of one connection.
 pub struct TokenRecord {
     lineage: Lineage,
@@ -200,16 +203,16 @@ impl TokenRecord {
         self.generation
     }
 
-    /// Returns whether TikTok has not answered yet with a pair for this record. Only an import creates such a record:
-    /// it stores the refresh token of another system, and then sends it for the first time.
+    /// Returns whether TikTok has never answered with a pair for this record. Only an import creates such a record: it
+    /// stores the refresh token of another system, and then sends it for the first time.
     #[must_use]
-    pub const fn is_unconfirmed(&self) -> bool {
-        self.generation == 0
+    pub fn is_unconfirmed(&self) -> bool {
+        self.rotated_at == NEVER_ROTATED
     }
 
     /// Returns whether the row of this record lacks its shops: nobody has read them yet, or the grant is dead.
     #[must_use]
-    pub const fn lacks_shops(&self) -> bool {
+    pub fn lacks_shops(&self) -> bool {
         self.is_unconfirmed() || self.dead.is_some()
     }
 

@@ -53,7 +53,7 @@ pub async fn import(
     }
 }
 
-/// What an import with a named account has found before it stored its token.
+/// The record that an import with a named account found before it stored its token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// No record, or the record of an earlier import that has not ended.
@@ -149,14 +149,13 @@ async fn give_up(effects: &impl Effects, key: &ConnectionKey, found: Found, fail
     let Some(stored) = stored else { return rows::record_failure(effects, key, error.into()).await.error };
     let record = &stored.record;
     let outcomes_are_known = record.presented() == 0 && record.current_claim().is_none();
-    // The first pair or rejection makes the generation 1, so a dead record of generation 1 never had a pair.
-    let never_had_a_pair = record.is_unconfirmed() || (record.generation() == 1 && record.dead().is_some());
-    if found == Found::NoPair && never_had_a_pair && outcomes_are_known {
+    if found == Found::NoPair && record.is_unconfirmed() && outcomes_are_known {
         // If the record cannot be deleted, a sweep continues the import.
         let _stays_if_it_fails = remove(effects, key, &stored).await;
         return error;
     }
-    if record.is_unconfirmed() {
+    // The customer sees no connection that has never worked, unless only a new consent can help.
+    if record.is_unconfirmed() && record.dead().is_none() {
         return error;
     }
     rows::record_failure(effects, key, NotRenewed { error, stored: Some(stored) }).await.error

@@ -5,7 +5,8 @@
 //! compare-and-swap.
 
 use super::{
-    Claim, CurrentPair, DeadReason, Lineage, MAX_FALLBACKS, Nonce, Profile, ShopPolicy, TokenHash, TokenRecord,
+    Claim, CurrentPair, DeadReason, Lineage, MAX_FALLBACKS, NEVER_ROTATED, Nonce, Profile, ShopPolicy, TokenHash,
+    TokenRecord,
 };
 use crate::contract::CLAIM_LIFE;
 use crate::error::{Cause, Error};
@@ -79,8 +80,7 @@ impl TokenRecord {
     pub fn imported(import: &Import<'_>) -> Self {
         let Import { lineage, app_key, shop_policy, at, .. } = *import;
         let mut record = Self::without_tokens(lineage, app_key, shop_policy, at);
-        // No pair has been received. So the first refresh must not wait as long as after a renewal.
-        record.rotated_at = at.minus(ROTATION_INTERVAL);
+        record.rotated_at = NEVER_ROTATED;
         record.bring(import);
         record
     }

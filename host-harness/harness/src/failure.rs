@@ -239,8 +239,17 @@ impl ErrorReport {
                 "set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into the configuration file"
                     .to_owned(),
             ),
-            Action::Misconfigured if code == Cause::AppUnknown.code() => {
-                (12, "put the app into the configuration file again, or name another app with --app".to_owned())
+            Action::Misconfigured if code == Cause::AppUnknown.code() => (
+                12,
+                "put this app into the configuration file again, or, if the command has --app, name another app"
+                    .to_owned(),
+            ),
+            Action::Misconfigured
+                if [Cause::AuthorizationLinkInvalid, Cause::AuthorizationLinkMissing]
+                    .map(Cause::code)
+                    .contains(&code) =>
+            {
+                (12, "put the link into TIKTOK_SHOP_AUTHORIZATION_LINK, or into the configuration file".to_owned())
             }
             Action::Misconfigured => (12, "correct the app's settings here or in Partner Center".to_owned()),
             Action::InvalidRequest if code == Cause::NotConnected.code() => {

@@ -69,14 +69,9 @@ const MAX_CHECKED_TENANTS: usize = 20;
 /// The heading of the options that most commands share.
 pub(crate) const SHARED: &str = "Shared options";
 
-/// The options that say where the host keys and the configuration are.
+/// The options that say where the configuration is, and whether a fake is used.
 #[derive(Args)]
-pub(crate) struct KeyArgs {
-    /// File of host keys; keys init makes it
-    #[arg(long, value_name = "FILE", env = environment::KEY_FILE, hide_env_values = true, help_heading = SHARED)]
-    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
-    key_file: Option<PathBuf>,
-
+struct ConfigArgs {
     /// Who may read: owner, group, mounted
     #[arg(long, value_name = "WHO", env = environment::FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<Access>)]
@@ -91,6 +86,18 @@ pub(crate) struct KeyArgs {
     #[arg(long, value_name = "URL", env = environment::FAKE, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<FakeAddress>)]
     fake: Option<FakeAddress>,
+}
+
+/// The options that say where the host keys and the configuration are.
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    /// File of host keys; keys init makes it
+    #[arg(long, value_name = "FILE", env = environment::KEY_FILE, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
+    key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// The options of a command that works with stored connections.
@@ -192,7 +199,7 @@ impl KeyArgs {
     /// # Errors
     /// The file exists, or the settings name host keys that are not in a file.
     pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
-        let Self { key_file, file_access, config, fake } = self;
+        let Self { key_file, config: ConfigArgs { file_access, config, fake } } = self;
         let config = read_config(config, file_access)?;
         let needless = || {
             Failure::Malformed(
@@ -269,7 +276,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         report: &Report,
     ) -> Result<OpenedStorage, Failure> {
         let Self { storage, tenant, keys, actor, reason } = self;
-        let KeyArgs { key_file, file_access, config, fake } = keys;
+        let KeyArgs { key_file, config: ConfigArgs { file_access, config, fake } } = keys;
         let tenants = NamedTenants::find(tenant.named())?;
         if T::SCOPE == TenantScope::All {
             tenants.check_for_all(report)?;
@@ -352,7 +359,7 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
 impl<T: TenantArgs> HostArgs<T> {
     /// Returns whether the options or the variable name a fake.
     pub(crate) const fn names_fake(&self) -> bool {
-        self.storage.keys.fake.is_some()
+        self.storage.keys.config.fake.is_some()
     }
 
     /// Opens the storage and builds a host with the component, for a command that seals or opens values. Never creates
@@ -381,7 +388,7 @@ impl<T: TenantArgs> HostArgs<T> {
     ) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256 } = self;
         let file = component_file(component.as_deref())?;
-        let fake = storage.keys.fake;
+        let fake = storage.keys.config.fake;
         // Every request needs a token or seals one, so a command that needs no host keys sends no request.
         let requests = if needs.keys == KeyNeed::Required { Requests::Possible } else { Requests::None };
         let opened = storage.open_or_create_for(needs, creation, requests, report).await?;

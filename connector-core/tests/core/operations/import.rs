@@ -194,6 +194,24 @@ fn a_rejection_of_an_import_that_never_sent_its_token_leaves_nothing_stored() {
     assert!(host.find_record(&key()).is_none() && host.row().is_none());
 }
 
+/// An earlier import stored `RT-1` and never sent it. The next import brings `RT-9`, so both tokens are sent.
+#[test]
+fn an_import_after_one_that_never_sent_its_token_leaves_nothing_stored_if_it_fails() {
+    let rate_limited = || Answer::code(36_009_002);
+    for (answers, expected) in [
+        ([Answer::code(REJECTED), Answer::code(REJECTED)], "authorization-revoked"),
+        ([Answer::code(REJECTED), rate_limited()], "rate-limited"),
+    ] {
+        let host = accepting().fault(Step::LoadToken, 1, Fault::Unavailable);
+        assert_eq!(outcome(&import_of(&host, Some("account-1"), "RT-1")), "storage-unavailable");
+        host.restart();
+        let host = host.answers(answers);
+        assert_eq!(outcome(&import_of(&host, Some("account-1"), "RT-9")), expected);
+        assert_eq!(host.sent(), ["refresh RT-9", "refresh RT-1"], "{expected}");
+        assert!(host.find_record(&key()).is_none() && host.row().is_none(), "{expected}");
+    }
+}
+
 #[test]
 fn a_customer_who_is_connected_keeps_what_they_have() {
     let host = connected(&fresh());

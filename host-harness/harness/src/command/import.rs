@@ -216,7 +216,7 @@ struct Ended {
     outcome: Result<Connection, CallError>,
 }
 
-/// What the program does after an error.
+/// How the import treats a line whose call returned an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     AlreadyConnected,

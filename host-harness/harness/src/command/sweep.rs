@@ -73,7 +73,7 @@ struct Line<'a> {
     tenant: &'a str,
     customer: &'a str,
     account: &'a str,
-    /// What happened: `refreshed`, `held`, `backing-off`, `ended` or `no-longer-due`. If the refresh failed, the case
+    /// The outcome for the connection: `refreshed`, `held`, `backing-off`, `ended` or `no-longer-due`. If the refresh failed, the case
     /// of its error, for example `retry-after`.
     outcome: &'a str,
     /// If the connection was passed over, the time after which a sweep can refresh it.

@@ -138,10 +138,15 @@ impl Credentials {
             apps.iter().any(|app| app.app_key == configured.app_key && app.app_secret == configured.app_secret)
         };
         let mut configured = self.by_tenant.iter().flat_map(|(tenant, apps)| apps.iter().map(move |app| (tenant, app)));
-        if let Some((tenant, _)) = configured.find(|(_, configured)| !is_shown(configured)) {
+        if let Some((tenant, app)) = configured.find(|(_, configured)| !is_shown(configured)) {
+            let key = &app.app_key;
+            let what = if apps.iter().any(|shown| shown.app_key == *key) {
+                format!("the configured app {key} has another secret at the fake at {fake}")
+            } else {
+                format!("the configured app is not an app of the fake at {fake}")
+            };
             return Err(Failure::Malformed(format!(
-                "tenant {tenant}: the configured app is not an app of the fake at {fake}, and its secret is not sent to a \
-                 fake; unset {APP_KEY} and {APP_SECRET}, name another configuration file with --config, or use neither \
+                "tenant {tenant}: {what}, and its secret is not sent to a fake; unset {APP_KEY} and {APP_SECRET}, name another configuration file with --config, or use neither \
                  --fake nor TIKTOK_SHOP_FAKE"
             )));
         }

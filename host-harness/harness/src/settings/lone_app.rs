@@ -1,18 +1,14 @@
 //! Finds the app that a command uses if the command needs no database, no host keys and no component.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider as _};
 use tiktok_shop_host::{AppKey, TenantId};
-use tiktok_shop_private_file::Access;
 
-use super::configured_text::{one_line, path, visible_ascii};
+use super::configured_text::one_line;
 use super::credentials::Credentials;
 use super::fake::FakeAddress;
 use super::tenant::{NamedTenants, OneTenant, TenantArgs as _};
-use super::{SHARED, environment, read_config};
+use super::{ConfigArgs, environment, read_config};
 use crate::failure::Failure;
 
 /// The options that name an app.
@@ -25,20 +21,8 @@ pub(crate) struct AppArgs {
     #[arg(long, value_name = "KEY", value_parser = one_line::<AppKey>)]
     app: Option<AppKey>,
 
-    /// Who may read: owner, group, mounted
-    #[arg(long, value_name = "WHO", env = environment::FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
-    #[arg(value_parser = visible_ascii::<Access>)]
-    file_access: Option<Access>,
-
-    /// Configuration file in TOML
-    #[arg(long, value_name = "FILE", env = environment::CONFIG, hide_env_values = true, help_heading = SHARED)]
-    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
-    config: Option<PathBuf>,
-
-    /// Use the fake TikTok Shop at this address
-    #[arg(long, value_name = "URL", env = environment::FAKE, hide_env_values = true, help_heading = SHARED)]
-    #[arg(value_parser = visible_ascii::<FakeAddress>)]
-    fake: Option<FakeAddress>,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// An app, and the fake that it is used with, if any.
@@ -51,7 +35,7 @@ pub(crate) struct LoneApp {
 impl AppArgs {
     /// Returns whether the option or the variable names a fake.
     pub(crate) const fn names_fake(&self) -> bool {
-        self.fake.is_some()
+        self.config.fake.is_some()
     }
 
     /// Finds the app of the tenant. Opens no database and no file except the configuration.
@@ -60,7 +44,7 @@ impl AppArgs {
     /// The tenant has no app, or it has several and `--app` names none of them. Or a setting is malformed. Or a proxy is
     /// configured: the requests of such a command can't use a proxy.
     pub(crate) async fn find(self) -> Result<LoneApp, Failure> {
-        let Self { tenant, app, file_access, config, fake } = self;
+        let Self { tenant, app, config: ConfigArgs { file_access, config, fake } } = self;
         let tenants = NamedTenants::find(tenant.named())?;
         let config = read_config(config, file_access)?;
         let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;

@@ -109,8 +109,8 @@ fn a_command_that_needs_an_app_names_the_apps_that_there_are() {
     for (command, code, status, next) in [
         ("authorization-url customer-7", "app-required", 13, "name one of these apps with --app"),
         ("connect --app-store customer-7", "app-required", 13, "name one of these apps with --app"),
-        ("authorization-url customer-7 --app nope", "app-unknown", 12, "or name another app with --app"),
-        ("connect --app-store customer-7 --app nope", "app-unknown", 12, "or name another app with --app"),
+        ("authorization-url customer-7 --app nope", "app-unknown", 12, "if the command has --app, name another app"),
+        ("connect --app-store customer-7 --app nope", "app-unknown", 12, "if the command has --app, name another app"),
     ] {
         let (exit, line) = stage.error(stage.command(command), &install);
         assert_eq!(exit, Some(status), "{command}: {line}");

@@ -216,6 +216,37 @@ fn no_command_makes_a_host_key_if_a_database_or_a_key_file_is_named() {
 }
 
 #[test]
+fn a_new_key_file_beside_an_existing_database_comes_with_a_note() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    fs::remove_file(stage.data("fake-host-keys")).unwrap();
+    let Run { status, stderr, .. } = stage.run(stage.command("keys init"), "");
+    let expected = format!(
+        "note: {} exists already; if it contains connections, the new host key can't open them, so put their key file \
+         back instead\n",
+        stage.data("fake-connections.sqlite").display()
+    );
+    assert_eq!((status, stderr), (Some(0), expected));
+}
+
+#[test]
+fn a_missing_or_wrong_authorization_link_is_told_with_its_settings() {
+    for (link, code) in [(None, "authorization-link-missing"), (Some("nolink"), "authorization-link-invalid")] {
+        let stage = Stage::new();
+        stage.run(stage.command_without_a_fake("keys init"), "");
+        let mut command = stage.command_without_a_fake("authorization-url customer-7");
+        command.env("TIKTOK_SHOP_APP_KEY", "6a1b2c3d4e5f6").env("TIKTOK_SHOP_APP_SECRET", "a-secret-of-this-test");
+        if let Some(link) = link {
+            command.env("TIKTOK_SHOP_AUTHORIZATION_LINK", link);
+        }
+        let (status, line) = stage.error(command, "");
+        assert_eq!(status, Some(12), "{line}");
+        let next = "Next: put the link into TIKTOK_SHOP_AUTHORIZATION_LINK, or into the configuration file";
+        assert!(line.contains(code) && line.contains(next), "{line}");
+    }
+}
+
+#[test]
 fn keys_init_makes_a_private_key_file_once() {
     let stage = Stage::new();
     let path = stage.data("host-keys");

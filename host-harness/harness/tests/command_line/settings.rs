@@ -97,7 +97,9 @@ fn each_member_of_an_app_comes_from_a_variable_or_from_the_file() {
     let wrong = with(stage.command("refresh customer-7 --force --tenant harbour"), &secret);
     let (status, line) = stage.error(wrong, "");
     assert_eq!(status, Some(2), "{line}");
-    assert!(line.starts_with("tenant harbour: the configured app is not ") && !line.contains(secret[0].1), "{line}");
+    let told =
+        line.starts_with("tenant harbour: the configured app ") && line.contains(" has another secret at the fake ");
+    assert!(told && !line.contains(secret[0].1), "{line}");
 
     let incomplete =
         "tenant default: no app-key; set TIKTOK_SHOP_APP_KEY, or tenants.default.app-key in the configuration file";
@@ -129,22 +131,23 @@ fn a_fake_gets_no_secret_that_it_has_not_shown() {
     let of_variables = |app_key| [("TIKTOK_SHOP_APP_KEY", app_key), ("TIKTOK_SHOP_APP_SECRET", secret)];
     let advice = "unset TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, name another configuration file with --config, \
                   or use neither --fake nor TIKTOK_SHOP_FAKE";
-    let refusal = |tenant| {
-        let address = stage.fake.address();
-        let what = format!("the configured app is not an app of the fake at {address}");
+    let address = stage.fake.address();
+    let unknown = format!("the configured app is not an app of the fake at {address}");
+    let other_secret = format!("the configured app {key} has another secret at the fake at {address}");
+    let refusal = |tenant, what: &str| {
         (Some(2), format!("tenant {tenant}: {what}, and its secret is not sent to a fake; {advice}"))
     };
     // The first configured app is unknown to the fake. The second one is the fake's app, but with another secret.
-    for app_key in ["6realapp00001", &key] {
+    for (app_key, what) in [("6realapp00001", &unknown), (&key, &other_secret)] {
         for command in ["refresh customer-7 --force", "authorization-url customer-8", "call customer-7 GET /a/202309/b"]
         {
             let refused = stage.error(with(stage.command(command), &of_variables(app_key)), "");
-            assert_eq!(refused, refusal("default"), "{command}");
+            assert_eq!(refused, refusal("default", what), "{command}");
         }
     }
     // A sweep would use the app of every tenant.
     write_config(&stage, &format!("[tenants.acme]\napp-key = \"{key}\"\napp-secret = \"{secret}\"\n"));
-    assert_eq!(stage.error(stage.command("sweep"), ""), refusal("acme"));
+    assert_eq!(stage.error(stage.command("sweep"), ""), refusal("acme", &other_secret));
     assert_eq!(stage.fake.requests(), []);
 }
 

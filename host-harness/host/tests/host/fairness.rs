@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -327,7 +328,7 @@ fn the_share_of_a_tenant_limits_how_many_of_its_forged_webhooks_are_hashed_at_th
         assert_eq!(asked(), [2, 2], "another tenant has a place of its own");
 
         drop(release);
-        assert!(blocked.await.unwrap().is_err());
+        assert_eq!(blocked.await.unwrap(), Err(RecvError), "the sender is gone");
         busy.push(quiet);
         for error in futures::future::join_all(busy).await {
             assert_eq!(error.code(), "webhook-signature-invalid");
@@ -355,7 +356,7 @@ fn a_webhook_whose_caller_is_gone_keeps_its_place_until_it_is_hashed() {
         assert_eq!(stage.credentials.asked("busy"), 1, "the first webhook holds the only place");
 
         drop(release);
-        assert!(blocked.await.unwrap().is_err());
+        assert_eq!(blocked.await.unwrap(), Err(RecvError), "the sender is gone");
         assert_eq!(next.await.code(), "webhook-signature-invalid");
         assert_eq!(stage.credentials.asked("busy"), 2);
     });

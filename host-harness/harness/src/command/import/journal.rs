@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// The maximum length of a journal: 1 GiB. Each run adds at most 82 bytes for each line of the import.
 const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// What the journal says about a line.
+/// The state of a line, according to the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// The token was about to be sent, or was sent, and nobody knows whether TikTok has replaced it.

@@ -38,7 +38,7 @@ pub(super) struct Line {
     pub(super) wanted: Result<Wanted, String>,
 }
 
-/// What a line asks for.
+/// The customer, the grant and the choices that a line contains.
 pub(super) struct Wanted {
     pub(super) customer: CustomerId,
     pub(super) app: Option<AppKey>,

@@ -55,6 +55,15 @@ impl Init {
                 report.detail("next", Style::new(), "give the file to every machine that uses the database");
             }
         }
+        for database in ["connections.sqlite", "fake-connections.sqlite"].map(|name| file.path().with_file_name(name)) {
+            if database.exists() {
+                report.note(&format!(
+                    "{} exists already; if it contains connections, the new host key can't open them, so put their key \
+                     file back instead",
+                    database.display()
+                ));
+            }
+        }
         Ok(())
     }
 }

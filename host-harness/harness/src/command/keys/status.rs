@@ -84,7 +84,7 @@ impl<'a> From<&'a TenantKeyStatus> for DataKeyLine<'a> {
     }
 }
 
-/// What the command has found in the database and on this machine.
+/// The keys in the database and on this machine.
 struct Found<'a> {
     /// The stored data keys of all tenants.
     keys: &'a [TenantKeyStatus],

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -269,7 +270,7 @@ async fn a_stand_in_is_reached_without_the_proxy() {
     let policy = EgressPolicy::production().proxy(proxy.url().parse().unwrap());
     let client = client(policy.stand_in(Authority::Auth, server.address).unwrap());
     assert_eq!(send(&client).await.unwrap().status(), 200);
-    assert!(proxy.heads.try_recv().is_err());
+    assert_eq!(proxy.heads.try_recv(), Err(TryRecvError::Empty));
     let error = fetch(&client, API_URL, RequestOptions::default()).await.unwrap_err();
     assert_eq!(format!("{error:?}"), "DestinationUnavailable");
     assert!(proxy.heads.recv().await.unwrap().starts_with("CONNECT open-api.tiktokglobalshop.com:443 "));
@@ -283,7 +284,7 @@ async fn a_request_that_the_first_check_denies_does_not_reach_the_proxy() {
         let error = fetch(&client, url, RequestOptions::default()).await.unwrap_err();
         assert_eq!(format!("{error:?}"), "HttpRequestDenied", "{url}");
     }
-    assert!(proxy.heads.try_recv().is_err());
+    assert_eq!(proxy.heads.try_recv(), Err(TryRecvError::Empty));
 }
 
 /// In all these cases, nothing is sent to TikTok Shop, and the error code tells the guest that nothing was sent.
