@@ -42,7 +42,7 @@ pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
 use self::component::build_failure;
 pub(crate) use self::component::component_file;
-use self::config_file::ConfigFile;
+use self::config_file::{ConfigFile, ExportRule};
 pub(crate) use self::configured_text::{one_line, path};
 use self::configured_text::{trimmed, visible_ascii};
 use self::credentials::Credentials;
@@ -180,6 +180,8 @@ pub(crate) struct OpenedStorage {
     component_sha256: Option<ComponentDigest>,
     /// The forward proxy through which TikTok Shop is reached.
     proxy: Option<Proxy>,
+    /// Whether the configuration file allows exports.
+    export: ExportRule,
     /// Who runs the command: the actor of the option or the variable, or else the user of this machine.
     actor: Option<Actor>,
     /// Why the command is run.
@@ -332,6 +334,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             credentials,
             component_sha256,
             proxy,
+            export: config.export,
             actor,
             reason,
         })
@@ -405,6 +408,9 @@ impl<T: TenantArgs> HostArgs<T> {
         if let Some(folder) = folders::compiled_cache()? {
             builder = builder.compiled_cache(CompiledCache::in_folder(folder));
         }
+        if opened.export == ExportRule::Allowed {
+            builder = builder.allow_export();
+        }
         let host = builder
             .component(Component::File(file.clone()))
             .storage(Arc::clone(&opened.storage))
@@ -434,6 +440,11 @@ impl OpenedStorage {
     /// Returns the current time. If a fake is used, this is the fake's time.
     pub(crate) fn now(&self) -> UnixSeconds {
         UnixSeconds(self.clock.wall().as_secs())
+    }
+
+    /// Returns whether the configuration file allows exports.
+    pub(crate) fn allows_export(&self) -> bool {
+        self.export == ExportRule::Allowed
     }
 
     /// Returns the keyring, which counts, rotates and erases the data keys of all tenants.
