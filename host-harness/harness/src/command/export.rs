@@ -290,7 +290,9 @@ impl Run<'_> {
             ));
         }
         if stopped {
-            return Err(Failure::Stopped("the other connections were not exported; export again to another file".to_owned()));
+            return Err(Failure::Stopped(
+                "the other connections were not exported; export again to another file".to_owned(),
+            ));
         }
         Ok(())
     }
