@@ -59,7 +59,7 @@ use self::keys::{KeyPlace, KeySettings, NamedPlace};
 pub(crate) use self::lone_app::{AppArgs, LoneApp};
 use self::proxy::NamedProxy;
 pub(crate) use self::tenant::AllTenants;
-use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
+use self::tenant::{NamedTenants, OneTenant, Stored, TenantArgs, TenantScope};
 use crate::failure::Failure;
 use crate::output::Report;
 
@@ -303,6 +303,10 @@ impl<T: TenantArgs> StorageArgs<T> {
         };
         let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
         let prepared = prepare(found, database_origin, needs.keys, report)?;
+        if creation == Creation::Default && T::SCOPE == TenantScope::One {
+            let stored = if database.is_created_by(creation) { Stored::Nothing } else { Stored::Perhaps };
+            tenants.check_for_connecting(&credentials, stored)?;
+        }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
         let storage = database.open(creation, Arc::clone(&clock)).await?;
         if matches!(database.address, Address::Memory) {
@@ -363,6 +367,22 @@ impl<T: TenantArgs> HostArgs<T> {
     /// Returns whether the options or the variable name a fake.
     pub(crate) const fn names_fake(&self) -> bool {
         self.storage.keys.config.fake.is_some()
+    }
+
+    /// Returns the tenant of the command and the keys of its apps, in no order. There is none if no app is configured.
+    /// Opens no database and no host keys.
+    pub(crate) async fn configured_apps(self) -> Result<(TenantId, Vec<String>), Failure> {
+        let StorageArgs { tenant, keys: KeyArgs { config: ConfigArgs { file_access, config, fake }, .. }, .. } =
+            self.storage;
+        let tenants = NamedTenants::find(tenant.named())?;
+        let config = read_config(config, file_access)?;
+        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
+        let credentials = match fake {
+            Some(fake) => credentials.for_fake(fake, fake.apps().await?, tenants.default.clone())?,
+            None => credentials,
+        };
+        let keys = credentials.keys_of(&tenants.tenant).map(str::to_owned).collect();
+        Ok((tenants.tenant, keys))
     }
 
     /// Opens the storage and builds a host with the component, for a command that seals or opens values. Never creates
