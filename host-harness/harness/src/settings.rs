@@ -59,7 +59,7 @@ use self::keys::{KeyPlace, KeySettings, NamedPlace};
 pub(crate) use self::lone_app::{AppArgs, LoneApp};
 use self::proxy::NamedProxy;
 pub(crate) use self::tenant::AllTenants;
-use self::tenant::{NamedTenants, OneTenant, Stored, TenantArgs, TenantScope};
+use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
 use crate::output::Report;
 
@@ -303,9 +303,8 @@ impl<T: TenantArgs> StorageArgs<T> {
         };
         let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
         let prepared = prepare(found, database_origin, needs.keys, report)?;
-        if creation == Creation::Default && T::SCOPE == TenantScope::One {
-            let stored = if database.is_created_by(creation) { Stored::Nothing } else { Stored::Perhaps };
-            tenants.check_for_connecting(&credentials, stored)?;
+        if database.is_created_by(creation) {
+            tenants.check_without_a_database(&credentials)?;
         }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
         let storage = database.open(creation, Arc::clone(&clock)).await?;

@@ -110,21 +110,14 @@ impl NamedTenants {
         )))
     }
 
-    /// Checks that the tenant has an app, for a command that begins a connection. The check comes before the command
-    /// creates a database or a key. `stored` says whether the database exists, so that something of the tenant may be
-    /// stored.
-    pub(crate) fn check_for_connecting(&self, credentials: &Credentials, stored: Stored) -> Result<(), Failure> {
+    /// Checks that the tenant has an app, for a command that is about to create the database. Nothing of the tenant is
+    /// stored yet. A mistake must not leave a database and a host key behind.
+    pub(crate) fn check_without_a_database(&self, credentials: &Credentials) -> Result<(), Failure> {
         let known: Vec<_> = credentials.tenants().collect();
         if known.contains(&&self.tenant) {
             return Ok(());
         }
-        if !self.is_named && known.is_empty() {
-            return Err(no_app(&self.tenant));
-        }
-        match stored {
-            Stored::Perhaps => Ok(()),
-            Stored::Nothing => Err(self.unknown(&known)),
-        }
+        Err(if self.is_named || !known.is_empty() { self.unknown(&known) } else { no_app(&self.tenant) })
     }
 
     /// Checks that the tenant has an app, or that something of it is stored. If no tenant is named and no app is
@@ -156,14 +149,6 @@ impl NamedTenants {
              or put the app into tenants.{tenant} of the configuration file"
         ))
     }
-}
-
-/// Whether something of a tenant may be stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stored {
-    /// There is no database yet.
-    Nothing,
-    Perhaps,
 }
 
 /// Returns the error for a tenant without an app.
