@@ -285,9 +285,7 @@ async fn connect_in_another_system(State(control): State<Control>, body: Bytes) 
     if !(1..=MAX_SELLERS).contains(&sellers) {
         return Err(Refusal(StatusCode::BAD_REQUEST, format!("sellers is not a number from 1 to {MAX_SELLERS}")));
     }
-    let held = control.with(|marketplace| marketplace.connect_in_another_system(&service_id, sellers))?;
-    let lines: String =
-        held.iter().map(|held| format!("{}\n", serde_json::to_string(held).unwrap_or_default())).collect();
+    let lines = control.connect_in_another_system(&service_id, sellers)?;
     Ok(([(header::CONTENT_TYPE, JSON_LINES)], lines).into_response())
 }
 

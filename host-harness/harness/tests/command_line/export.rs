@@ -59,7 +59,7 @@ fn every_seller_is_connected_in_another_installation_without_a_consent_and_refre
     stage.ok(&format!("migrate {second}"), "");
     let import = format!("import {} --per-second 100 {second}", file.display());
     let printed = stage.ok(&import, "");
-    let counts = "3 connected, 0 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
+    let counts = "3 connected, 0 account changed, 0 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
     assert!(printed.ends_with(&format!("{counts}\n")), "{printed}");
     for seller in SELLERS {
         assert_eq!(issued(&stage, seller).refresh_tokens.len(), 2, "{seller} was refreshed once");
@@ -73,7 +73,7 @@ fn every_seller_is_connected_in_another_installation_without_a_consent_and_refre
     assert_eq!(stage.json(&format!("list-shops customer-of-several-regions {second}"), "").len(), 1);
 
     let printed = stage.ok(&import, "");
-    let counts = "0 connected, 3 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
+    let counts = "0 connected, 0 account changed, 3 already connected, 0 rejected, 0 later, 0 in doubt, 0 malformed";
     assert!(printed.ends_with(&format!("{counts}\n")), "{printed}");
     for seller in SELLERS {
         assert_eq!(issued(&stage, seller).refresh_tokens.len(), 2, "{seller} was not refreshed again");
@@ -109,7 +109,7 @@ fn one_customer_is_exported_with_every_member_that_import_reads() {
     ];
     assert_eq!(names, expected);
     let checked = stage.ok(&format!("import {} --dry-run", file.display()), "");
-    assert!(checked.starts_with("1 to import, 0 without an account, 0 malformed"), "{checked}");
+    assert!(checked.starts_with("1 to import, 0 without an account, 0 rejected, 0 in doubt, 0 malformed"), "{checked}");
 }
 
 #[test]
