@@ -350,6 +350,11 @@ enum Named {
     No,
 }
 
+/// Imports this grant for the customer.
+async fn import_by(host: &ConnectorHost, grant: &ExistingGrant) -> Result<Connection, CallError> {
+    host.import_grant(&tenant(0), &customer_id(ALICE), None, grant.clone(), ShopPolicy::All).await
+}
+
 /// Measures `import_grant` with the tokens of another system. Afterwards the same import is made again: at once, and
 /// after the claim of the first one has lapsed.
 async fn import(faulty: &Faulty, named: Named) -> Ended {
@@ -357,9 +362,7 @@ async fn import(faulty: &Faulty, named: Named) -> Ended {
     let held = stage.grant_in_another_system("one-shop").await;
     let grant = if named == Named::Yes { held } else { ExistingGrant { account: None, ..held } };
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
-    let import =
-        async |host: &ConnectorHost| host.import_grant(&tenant, &alice, None, grant.clone(), ShopPolicy::All).await;
-    let (outcome, requests) = faulty.call(import(&faulty.host)).await;
+    let (outcome, requests) = faulty.call(import_by(&faulty.host, &grant)).await;
     let row = faulty.row().await;
     let is_stored = !stage.storage.accounts(&tenant, &alice).await.unwrap().is_empty();
     let honoured = |text: &str| stage.issued("one-shop").honours_refresh_token(text);
@@ -369,11 +372,11 @@ async fn import(faulty: &Faulty, named: Named) -> Ended {
             let before = if is_stored { "the token stays stored" } else { "nothing is stored" };
             let at_tiktok =
                 if honoured(grant.refresh_token.expose()) { "TikTok honours it" } else { "TikTok has replaced it" };
-            let mut again = import(&stage.host).await;
+            let mut again = import_by(&stage.host, &grant).await;
             let mut when = "the same import works";
             if refusal(again.clone()) == ("retry-after", "refresh-in-progress".to_owned()) {
                 stage.advance(120);
-                again = import(&stage.host).await;
+                again = import_by(&stage.host, &grant).await;
                 when = "the same import works once the claim has lapsed";
             }
             match again {
