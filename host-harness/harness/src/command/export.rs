@@ -264,12 +264,12 @@ impl Run<'_> {
         self.report.end_progress();
         let synced = self.file.sync_all();
         let path = self.path.display().to_string();
-        let outcome = outcome
-            .and_then(|()| synced.map_err(|error| Failure::Unavailable(format!("{path}: {error}"))))
-            .inspect_err(|_| self.report.note(&format!("{path} is incomplete; delete it, and export again")));
+        let outcome = outcome.and_then(|()| synced.map_err(|error| Failure::Unavailable(format!("{path}: {error}"))));
         let Exported { exported, dead, later, failed, stopped } = self.summary;
         if exported == 0 {
             let _removed = fs::remove_file(&self.path);
+        } else if outcome.is_err() {
+            self.report.note(&format!("{path} is incomplete; delete it, and export again to another file"));
         }
         let is_complete = self.summary.is_complete();
         if !is_complete {

@@ -264,7 +264,7 @@ struct Run<'a> {
     host: ConnectorHost,
     opened: OpenedStorage,
     defaults: Defaults,
-    /// The journal is opened at the first line without an account.
+    /// The journal is opened at the first line without an account, or at the first line if the file exists.
     journal: Option<Journal>,
     ticks: Interval,
     /// How long the next line has to wait, because TikTok Shop has limited the rate.
