@@ -40,21 +40,22 @@ pub(crate) struct Export {
 }
 
 const AFTER_HELP: &str = "\
-The configuration file must allow exports: add the line export = \"allowed\", and remove it after the
-move. There is no option for it, because an option gets into scripts and into the history of a shell.
+The configuration file must allow exports: add the line export = \"allowed\", and remove it after
+the move. There is no option for it, because an option gets into scripts and into the history of a
+shell.
 
-Stop every sweep and every host of this installation before the export, and do not start them again:
-TikTok Shop may end an authorization whose refresh token is used twice. The export sends nothing, and
-changes no connection. docs/moving-over.md lists the steps, and says how to go back.
+Stop every sweep and every host of this installation before the export, and do not start them
+again: TikTok Shop may end an authorization whose refresh token is used twice. The export sends
+nothing, and changes no connection. docs/moving-over.md lists the steps, and says how to go back.
 
 The command creates the file with mode 600. It has the form that import reads: one JSON object per
-line, with customer, account, app, tokens, their ends, and shops. Each exported connection writes the
-event grant-exported. If the event can't be written, the connection is not exported.
+line, with customer, account, app, tokens, their ends, and shops. Each exported connection writes
+the event grant-exported. If the event can't be written, the connection is not exported.
 
 The command prints a line for each connection:
 
-  exported   the tokens are in the file; if the customer's links are not those that import makes, the
-             line shows the link-shops command that restores them after the import
+  exported   the tokens are in the file; if the customer's links are not those that import makes,
+             the line shows the link-shops command that restores them after the import
   dead       only a new consent helps, so there is nothing to export
   later      another call renews the tokens; export this customer again, two minutes later
   failed     the stored tokens can't be read; the code says why
@@ -68,8 +69,8 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   1 exported, 0 dead, 0 later, 0 failed
   note: …
 
-Exit status: 0 if every connection is in the file; 1 if not, or if exports are not allowed, or if the
-file exists; 5 if there is no connection; 7 if a signal stopped the export; for others see
+Exit status: 0 if every connection is in the file; 1 if not, or if exports are not allowed, or if
+the file exists; 5 if there is no connection; 7 if a signal stopped the export; for others see
 tiktok-shop-harness --help.";
 
 /// The maximum number of connections that the command reads from the storage in one call.
