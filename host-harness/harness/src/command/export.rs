@@ -62,9 +62,8 @@ The command prints a line for each connection:
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
-  $ (umask 077; echo 'export = \"allowed\"' > ~/export.toml)
-
-  $ tiktok-shop-harness export ~/customer-7.jsonl customer-7 --config ~/export.toml
+  $ (umask 077; echo 'export = \"allowed\"' > ~/export.toml) && \\
+      tiktok-shop-harness export ~/customer-7.jsonl customer-7 --config ~/export.toml
   customer-7: account …: exported…
   1 exported, 0 dead, 0 later, 0 failed
   note: …
