@@ -567,7 +567,7 @@ impl LineResult<'_> {
 impl<'a> LineResult<'a> {
     fn malformed(line: u64, malformed: &'a Malformed) -> Self {
         let customer = malformed.customer.as_ref().map(CustomerId::as_str);
-        Self { customer, why: Some(&malformed.why), ..LineResult::new(line, Word::Malformed) }
+        Self { customer, why: Some(&malformed.why), ..Self::new(line, Word::Malformed) }
     }
 }
 
