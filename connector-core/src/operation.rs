@@ -11,6 +11,7 @@ pub mod authorization_url;
 pub mod call;
 pub mod connect;
 pub mod disconnect;
+pub mod export_grant;
 pub mod import;
 pub mod link_shops;
 pub mod list_connections;

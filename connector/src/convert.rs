@@ -80,6 +80,16 @@ pub(crate) fn grant(grant: export::Grant) -> Result<Grant, Error> {
     })
 }
 
+pub(crate) fn existing_grant(grant: ExistingGrant) -> export::ExistingGrant {
+    export::ExistingGrant {
+        account: grant.account.map(|account| account.as_str().to_owned()),
+        refresh_token: grant.refresh.expose().to_owned(),
+        access_token: grant.access.map(|token| token.expose().to_owned()),
+        access_token_ends: grant.access_ends.map(UnixSeconds::seconds),
+        refresh_token_ends: grant.refresh_ends.map(UnixSeconds::seconds),
+    }
+}
+
 pub(crate) fn refresh_mode(mode: export::Rotation) -> RefreshMode {
     match mode {
         export::Rotation::WhenDue => RefreshMode::WhenDue,

@@ -86,6 +86,12 @@ impl export::Guest for Connector {
         finish(operation, convert::valid_token)
     }
 
+    fn export_grant(customer: String, account: Option<String>) -> Result<export::ExistingGrant, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
+        finish(operation::export_grant::export_grant(&Imports, customer, account), convert::existing_grant)
+    }
+
     fn call(customer: String, request: export::CallRequest) -> Result<export::CallResponse, types::Error> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let (scope, request) = convert::call_request(request).map_err(convert::error)?;

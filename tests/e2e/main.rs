@@ -22,6 +22,7 @@ mod disconnect;
 mod egress;
 mod embedding;
 mod events;
+mod export;
 mod fault_matrix;
 mod fleet;
 mod guest_memory;

@@ -15,7 +15,7 @@ use crate::ports::Effects;
 use crate::record::{Lineage, NewGrant, ShopPolicy, TokenRecord};
 use crate::rotation::{MAX_ROUNDS, MAX_TRIES};
 use crate::secret::AuthorizationCode;
-use crate::time::{EARLIEST_EVENT, UnixSeconds};
+use crate::time::UnixSeconds;
 use crate::token::{Pair, UserType};
 use alloc::boxed::Box;
 use alloc::format;
@@ -120,10 +120,7 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
         }
         (_, _) => fault.error,
     })?;
-    // The grant is dated by TikTok's clock or by this machine's clock, whichever shows the earlier time. A webhook
-    // about an event before the grant is ignored, so a grant that is dated too late could hide a real deauthorization.
-    // If the date is too early, at worst one webhook is verified without need.
-    let granted_at = pair.date.filter(|date| *date >= EARLIEST_EVENT).map_or(now, |date| date.min(now));
+    let granted_at = pair.granted_at(now);
     Ok(Exchanged { pair, received_at: now, granted_at })
 }
 

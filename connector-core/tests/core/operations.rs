@@ -8,6 +8,7 @@ mod call;
 mod clocks;
 mod connect;
 mod disconnect;
+mod export_grant;
 mod import;
 mod kill;
 mod link_shops;

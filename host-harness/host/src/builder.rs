@@ -14,6 +14,7 @@ use crate::deadlines::Deadlines;
 use crate::egress::{Client, EgressPolicy};
 use crate::environment_guard::EnvironmentGuard;
 use crate::events::Origin;
+use crate::export_grant::GrantExport;
 use crate::guest::{GuestMemories, OnBoundary, Program, Sandbox};
 use crate::host::ConnectorHost;
 use crate::limits::Limits;
@@ -49,6 +50,7 @@ pub struct ConnectorHostBuilder {
     egress: EgressPolicy,
     deadlines: Deadlines,
     limits: Limits,
+    grant_export: GrantExport,
     on_boundary: Option<OnBoundary>,
     memories: Option<GuestMemories>,
 }
@@ -134,6 +136,15 @@ impl ConnectorHostBuilder {
         self
     }
 
+    /// Allows [`export_grant`](ConnectorHost::export_grant), which returns the refresh tokens of connections. Without
+    /// this setting, every export is refused. Allow exports only in a host that moves connections to another
+    /// installation, and not in a host that serves your platform.
+    #[must_use]
+    pub fn allow_export(mut self) -> Self {
+        self.grant_export = GrantExport::Allowed;
+        self
+    }
+
     /// Lets crash tests end a call at a chosen step. The host calls `ask` at every step over the boundary between guest
     /// and host. If `ask` returns `Break`, the call ends at this step with
     /// [`CallError::Aborted`](crate::CallError::Aborted), like a call whose process dies. If the step is `ToHost`, the
@@ -195,6 +206,7 @@ impl ConnectorHostBuilder {
         let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::clone(&randomness)));
         Ok(ConnectorHost {
             origin: Origin::default(),
+            grant_export: self.grant_export,
             sandbox: Arc::new(Sandbox {
                 program,
                 storage: SealedStorage::new(storage, keyring),

@@ -71,6 +71,7 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
         EventKind::ShopsRegained { shops: shops.iter().skip(1).cloned().collect() },
         EventKind::RefreshForced,
         EventKind::TokenShown,
+        EventKind::GrantExported,
         EventKind::KeysRotated { host_key: host_key.clone() },
         EventKind::HostKeyRetired { host_key: host_key.clone() },
         EventKind::TenantErased,
@@ -101,6 +102,7 @@ fn origins() -> Result<Vec<Origin>, Broken> {
     let causes = [
         Cause::Connect,
         Cause::Import,
+        Cause::Export,
         Cause::Refresh,
         Cause::Sweep,
         Cause::AccessToken,

@@ -13,6 +13,7 @@ use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy, Sho
 use tiktok_shop_host::deadlines::Deadlines;
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_host::egress::Authority;
+use tiktok_shop_host::existing_grant::ExistingGrant;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::{CallError, ConnectorHost};
 use tiktok_shop_tests::{
@@ -31,9 +32,15 @@ pub(super) struct Operation {
     run: for<'a> fn(&'a Faulty) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>,
 }
 
-pub(super) const OPERATIONS: [Operation; 8] = [
+pub(super) const OPERATIONS: [Operation; 10] = [
     Operation { name: "connect: code", path: TOKEN_GET, run: |faulty| Box::pin(connect_code(faulty)) },
     Operation { name: "connect: shops", path: SHOPS, run: |faulty| Box::pin(connect_shops(faulty)) },
+    Operation {
+        name: "import: with an account",
+        path: TOKEN_REFRESH,
+        run: |faulty| Box::pin(import(faulty, Named::Yes)),
+    },
+    Operation { name: "import: without one", path: TOKEN_REFRESH, run: |faulty| Box::pin(import(faulty, Named::No)) },
     Operation { name: "refresh: tokens", path: TOKEN_REFRESH, run: |faulty| Box::pin(refresh_tokens(faulty)) },
     Operation { name: "refresh: shops", path: SHOPS, run: |faulty| Box::pin(refresh_shops(faulty)) },
     Operation { name: "access-token: tokens", path: TOKEN_REFRESH, run: |faulty| Box::pin(access_token(faulty)) },
@@ -329,6 +336,56 @@ async fn connect_shops(faulty: &Faulty) -> Ended {
             match faulty.refresh(RefreshMode::WhenDue).await.as_str() {
                 READS => "the next refresh reads the shops".to_owned(),
                 other => other.to_owned(),
+            }
+        }
+        (_, row) => format!("{row:?}"),
+    };
+    Ended { result: CallResult::connection(&outcome), requests, then }
+}
+
+/// Whether an import names the account.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Yes,
+    No,
+}
+
+/// Imports this grant for the customer.
+async fn import_by(host: &ConnectorHost, grant: &ExistingGrant) -> Result<Connection, CallError> {
+    host.import_grant(&tenant(0), &customer_id(ALICE), None, grant.clone(), ShopPolicy::All).await
+}
+
+/// Measures `import_grant` with the tokens of another system. Afterwards the same import is made again: at once, and
+/// after the claim of the first one has lapsed.
+async fn import(faulty: &Faulty, named: Named) -> Ended {
+    let stage = &faulty.stage;
+    let held = stage.grant_in_another_system("one-shop").await;
+    let grant = if named == Named::Yes { held } else { ExistingGrant { account: None, ..held } };
+    let (tenant, alice) = (tenant(0), customer_id(ALICE));
+    let (outcome, requests) = faulty.call(import_by(&faulty.host, &grant)).await;
+    let row = faulty.row().await;
+    let is_stored = !stage.storage.accounts(&tenant, &alice).await.unwrap().is_empty();
+    let honoured = |text: &str| stage.issued("one-shop").honours_refresh_token(text);
+    let then = match (&outcome, row) {
+        (Ok(connection), Some(row)) if in_order(connection) && in_order(&row) => "done".to_owned(),
+        (Err(_), None) => {
+            let before = if is_stored { "the token stays stored" } else { "nothing is stored" };
+            let at_tiktok =
+                if honoured(grant.refresh_token.expose()) { "TikTok honours it" } else { "TikTok has replaced it" };
+            let mut again = import_by(&stage.host, &grant).await;
+            let mut when = "the same import works";
+            if refusal(again.clone()) == ("retry-after", "refresh-in-progress".to_owned()) {
+                stage.advance(120);
+                again = import_by(&stage.host, &grant).await;
+                when = "the same import works once the claim has lapsed";
+            }
+            match again {
+                Ok(connection) if in_order(&connection) => format!("{before}; {at_tiktok}; {when}"),
+                Ok(connection) => format!("{before}; {at_tiktok}; {connection:?}"),
+                Err(error) => {
+                    let (case, code) = refusal::<()>(Err(error));
+                    format!("{before}; {at_tiktok}; the same import ends in {case} {code}")
+                }
             }
         }
         (_, row) => format!("{row:?}"),

@@ -40,6 +40,7 @@
 //! # }
 //! ```
 
+mod another_system;
 mod api_host;
 mod app;
 mod clock;

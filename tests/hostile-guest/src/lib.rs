@@ -91,6 +91,11 @@ impl export::Guest for Hostile {
         Err(types::Error::Internal(failure(String::new())))
     }
 
+    /// Does nothing and returns an error.
+    fn export_grant(_: String, _: Option<String>) -> Result<export::ExistingGrant, types::Error> {
+        Err(types::Error::Internal(failure(String::new())))
+    }
+
     /// Returns the error whose name is the customer of the call. If no error has this name, allocates memory without
     /// end.
     fn link_shops(error: String, _: Option<String>, _: Vec<String>) -> Result<types::Connection, types::Error> {

@@ -20,7 +20,16 @@ use crate::failure::{Failure, access_advice};
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The members that the file may have. The error for an unknown member lists them.
-const MEMBERS: &str = "storage, key-file, file-access, key-service, component-sha256, egress, tenants";
+const MEMBERS: &str = "storage, key-file, file-access, key-service, component-sha256, egress, export, tenants";
+
+/// Whether the command `export` may write tokens to a file. Only the configuration file can allow it: an option would
+/// get into scripts, and a variable into every process of a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ExportRule {
+    #[default]
+    Refused,
+    Allowed,
+}
 
 /// The content of the file.
 #[derive(Default)]
@@ -32,6 +41,7 @@ pub(crate) struct ConfigFile {
     pub(crate) key_service: Option<KeyServiceTable>,
     pub(crate) component_sha256: Option<ComponentDigest>,
     pub(crate) proxy: ProxySettings,
+    pub(crate) export: ExportRule,
     /// The apps of each tenant.
     pub(crate) tenants: BTreeMap<TenantId, Vec<App>>,
 }
@@ -86,6 +96,13 @@ impl ConfigFile {
                     config.component_sha256 = Some(digest);
                 }
                 "egress" => config.proxy = proxy(table_of(value, name)?, folder)?,
+                "export" => {
+                    config.export = match text_of(value, name, Rule::VisibleAscii)? {
+                        "allowed" => ExportRule::Allowed,
+                        "refused" => ExportRule::Refused,
+                        _ => return Err(format!("{name}: neither allowed nor refused")),
+                    }
+                }
                 "tenants" => {
                     for (tenant, members) in table_of(value, name)? {
                         let place = format!("tenants.{tenant}");
@@ -191,7 +208,7 @@ mod tests {
     #[test]
     fn every_member_is_read_and_relative_paths_start_at_the_folder_of_the_file() {
         let pinned = "0a".repeat(32);
-        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\nfile-access = \"group\"\ncomponent-sha256 = \"PINNED\"\n\
+        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\nfile-access = \"group\"\ncomponent-sha256 = \"PINNED\"\nexport = \"allowed\"\n\
                     [egress]\nproxy = \" https://u:p@proxy:3128\\n\"\nproxy-certificates = \"ca.pem\"\n\
                     [tenants.acme]\napp-key = \"k\"\napp-secret = \" s\\n\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
         let config = ConfigFile::parse(&text.replace("PINNED", &pinned), Path::new("/folder/config.toml")).unwrap();
@@ -199,6 +216,7 @@ mod tests {
         assert!(matches!(config.storage, Some(Address::Sqlite(path)) if path == Path::new("/folder/shops.sqlite")));
         assert_eq!(config.key_file.unwrap(), Path::new("/folder/keys"));
         assert_eq!(config.file_access, Some(Access::Group));
+        assert_eq!(config.export, ExportRule::Allowed);
         assert_eq!(config.proxy.proxy.unwrap().to_string(), "https://proxy:3128");
         assert_eq!(config.proxy.certificates.unwrap(), Path::new("/folder/ca.pem"));
         assert_eq!(config.tenants.keys().map(TenantId::as_str).collect::<Vec<_>>(), ["acme", "é b"]);
@@ -231,7 +249,7 @@ mod tests {
             (
                 "app-secret = \"CANARY\"",
                 "app-secret: unknown member; the known members are storage, key-file, file-access, key-service, \
-                 component-sha256, egress, tenants"
+                 component-sha256, egress, export, tenants"
                     .to_owned(),
             ),
             ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: unknown member; {known}")),
@@ -275,6 +293,8 @@ mod tests {
             ("component-sha256 = 7", "component-sha256: not text".to_owned()),
             ("[tenants.\"\"]", "tenants.: empty".to_owned()),
             ("[tenants.acme]\n[tenants.\"acme \"]", "tenants.acme : this tenant is named twice".to_owned()),
+            ("export = \"CANARY\"", "export: neither allowed nor refused".to_owned()),
+            ("export = true", "export: not text".to_owned()),
             ("file-access = \"all\"", "file-access: not one of owner, group, mounted".to_owned()),
             ("key-file = \" \"", "key-file: empty".to_owned()),
             (

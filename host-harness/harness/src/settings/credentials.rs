@@ -161,6 +161,11 @@ impl Credentials {
         Ok(self)
     }
 
+    /// Returns the keys of the tenant's apps.
+    pub(crate) fn keys_of(&self, tenant: &TenantId) -> impl Iterator<Item = &str> {
+        self.by_tenant.get(tenant).into_iter().flatten().map(|app| app.app_key.as_str())
+    }
+
     /// Returns the tenants that have an app.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
         self.by_tenant.keys()

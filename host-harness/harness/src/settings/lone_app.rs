@@ -7,7 +7,7 @@ use tiktok_shop_host::{AppKey, TenantId};
 use super::configured_text::one_line;
 use super::credentials::Credentials;
 use super::fake::FakeAddress;
-use super::tenant::{NamedTenants, OneTenant, TenantArgs as _};
+use super::tenant::{NamedTenants, OneTenant, TenantArgs as _, no_app};
 use super::{ConfigArgs, environment, read_config};
 use crate::failure::Failure;
 
@@ -60,13 +60,7 @@ impl AppArgs {
             None => credentials,
         };
         let tenant = tenants.tenant;
-        let apps = credentials.apps(&tenant).await.map_err(|_| {
-            Failure::Malformed(format!(
-                "tenant {tenant} has no app; set {} and {}, or put the app into tenants.{tenant} of the configuration file",
-                environment::APP_KEY,
-                environment::APP_SECRET
-            ))
-        })?;
+        let apps = credentials.apps(&tenant).await.map_err(|_| no_app(&tenant))?;
         let keys = apps.iter().map(|app| app.app_key.as_str()).collect::<Vec<_>>().join(", ");
         let mut candidates =
             apps.into_iter().filter(|found| app.as_ref().is_none_or(|app| app.as_str() == found.app_key));

@@ -110,6 +110,16 @@ impl NamedTenants {
         )))
     }
 
+    /// Checks that the tenant has an app, for a command that is about to create the database. Nothing of the tenant is
+    /// stored yet. A mistake must not leave a database and a host key behind.
+    pub(crate) fn check_without_a_database(&self, credentials: &Credentials) -> Result<(), Failure> {
+        let known: Vec<_> = credentials.tenants().collect();
+        if known.contains(&&self.tenant) {
+            return Ok(());
+        }
+        Err(if self.is_named || !known.is_empty() { self.unknown(&known) } else { no_app(&self.tenant) })
+    }
+
     /// Checks that the tenant has an app, or that something of it is stored. If no tenant is named and no app is
     /// configured, the check accepts the tenant `default`, so that the error of a first command can say where to put
     /// the app.
@@ -120,6 +130,11 @@ impl NamedTenants {
         if may_have_no_app || known.contains(&tenant) || is_stored(tenant, storage).await? {
             return Ok(());
         }
+        Err(self.unknown(&known))
+    }
+
+    fn unknown(&self, known: &[&TenantId]) -> Failure {
+        let tenant = &self.tenant;
         let known = match known.len() {
             0 => String::new(),
             number => {
@@ -129,11 +144,19 @@ impl NamedTenants {
                 format!("; apps are configured for {}{others}", named.join(", "))
             }
         };
-        Err(Failure::Malformed(format!(
+        Failure::Malformed(format!(
             "tenant {tenant} is unknown: it has no app, and nothing is stored of it{known}; correct --tenant or {TENANT}, \
              or put the app into tenants.{tenant} of the configuration file"
-        )))
+        ))
     }
+}
+
+/// Returns the error for a tenant without an app.
+pub(crate) fn no_app(tenant: &TenantId) -> Failure {
+    Failure::Malformed(format!(
+        "tenant {tenant} has no app; set {APP_KEY} and {APP_SECRET}, or put the app into tenants.{tenant} of the \
+         configuration file"
+    ))
 }
 
 /// Returns whether the storage contains a data key or an event of the tenant. The storage also contains an event of a

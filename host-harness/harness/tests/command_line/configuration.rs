@@ -284,8 +284,13 @@ fn keys_init_makes_a_private_key_file_once() {
 #[test]
 fn the_first_run_on_the_local_default_makes_a_key_and_says_loudly_what_to_back_up() {
     let stage = Stage::new();
-    // Without an app, no consent can begin, so the command sends nothing.
-    let first = stage.run(stage.command_without_a_fake("authorization-url customer-7"), "");
+    // Without an authorization link, no consent can begin, so the command sends nothing.
+    let begin = || {
+        let mut command = stage.command_without_a_fake("authorization-url customer-7");
+        command.env("TIKTOK_SHOP_APP_KEY", "6a1b2c3d4e5f6").env("TIKTOK_SHOP_APP_SECRET", "a-secret-of-this-test");
+        command
+    };
+    let first = stage.run(begin(), "");
     assert_eq!(first.status, Some(12));
     let key_file = stage.data("host-keys");
     let id = fs::read_to_string(&key_file).unwrap().split_once(':').unwrap().0.to_owned();
@@ -295,7 +300,7 @@ fn the_first_run_on_the_local_default_makes_a_key_and_says_loudly_what_to_back_u
         key_file.display()
     );
     assert!(first.stderr.starts_with(&warning), "{}", first.stderr);
-    let second = stage.run(stage.command_without_a_fake("authorization-url customer-7"), "");
+    let second = stage.run(begin(), "");
     assert!(!second.stderr.contains("warning"), "{}", second.stderr);
 }
 

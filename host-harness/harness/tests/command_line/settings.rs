@@ -196,11 +196,22 @@ fn the_older_form_of_the_consent_link_works_with_a_fake() {
 #[test]
 fn without_an_app_and_without_a_fake_the_error_says_where_to_name_the_app() {
     let stage = Stage::new();
-    let (status, line) = stage.error(stage.command_without_a_fake("authorization-url customer-7"), "");
-    assert_eq!(status, Some(12));
-    let next = "set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into the configuration file; ";
-    assert!(line.starts_with("misconfigured: credentials-refused: ") && line.contains(next), "{line}");
-    assert!(stage.data("connections.sqlite").exists() && !stage.data("fake-connections.sqlite").exists());
+    let no_app = "tenant default has no app; set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into \
+                  tenants.default of the configuration file";
+    let unknown = "tenant typo is unknown: it has no app, and nothing is stored of it; correct --tenant or \
+                   TIKTOK_SHOP_TENANT, or put the app into tenants.typo of the configuration file";
+    for (arguments, input, expected) in [
+        ("authorization-url customer-7", "", no_app),
+        ("import -", "customer,refresh_token,account\nc,R,a\n", no_app),
+        ("connect --app-store customer-7", "code=c", no_app),
+        ("authorization-url customer-7 --tenant typo", "", unknown),
+        ("import - --tenant typo", "customer,refresh_token,account\nc,R,a\n", unknown),
+    ] {
+        let (status, line) = stage.error(stage.command_without_a_fake(arguments), input);
+        assert_eq!((status, line.as_str()), (Some(2), expected), "{arguments}");
+        // A mistake must not leave a database and a host key behind.
+        assert!(!stage.data("connections.sqlite").exists() && !stage.data("host-keys").exists(), "{arguments}");
+    }
 }
 
 #[test]

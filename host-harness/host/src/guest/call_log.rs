@@ -21,6 +21,7 @@ pub(crate) enum Operation {
     ListShops,
     ListConnections,
     AccessToken,
+    ExportGrant,
     Call,
     LinkShops,
     Disconnect,
@@ -36,6 +37,7 @@ impl Operation {
             Self::ListShops => "list-shops",
             Self::ListConnections => "list-connections",
             Self::AccessToken => "access-token",
+            Self::ExportGrant => "export-grant",
             Self::Call => "call",
             Self::LinkShops => "link-shops",
             Self::Disconnect => "disconnect",
@@ -52,6 +54,7 @@ impl Operation {
             | Self::ListShops
             | Self::ListConnections
             | Self::AccessToken
+            | Self::ExportGrant
             | Self::Call
             | Self::ReceiveWebhook => Level::DEBUG,
         }

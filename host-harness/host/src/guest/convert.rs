@@ -15,7 +15,7 @@ use crate::credentials::AppCredentials;
 use crate::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant};
 use crate::error::{Action, ConnectorError, Failure, Plugin};
 use crate::existing_grant::ExistingGrant;
-use crate::id::{AppKey, InvalidId, ShopId};
+use crate::id::{AccountId, AppKey, InvalidId, ShopId};
 use crate::refresh::{RefreshEffect, RefreshMode};
 use crate::seal::{OpenToken, OpenWrite};
 use crate::secret::Secret;
@@ -47,6 +47,20 @@ impl From<ExistingGrant> for export::ExistingGrant {
             access_token_ends: grant.access_token_ends.map(|end| end.0),
             refresh_token_ends: grant.refresh_token_ends.map(|end| end.0),
         }
+    }
+}
+
+impl TryFrom<export::ExistingGrant> for ExistingGrant {
+    type Error = InvalidId;
+
+    fn try_from(grant: export::ExistingGrant) -> Result<Self, InvalidId> {
+        Ok(Self {
+            account: grant.account.map(AccountId::try_from).transpose()?,
+            refresh_token: Secret::from(grant.refresh_token),
+            access_token: grant.access_token.map(Secret::from),
+            access_token_ends: grant.access_token_ends.map(UnixSeconds),
+            refresh_token_ends: grant.refresh_token_ends.map(UnixSeconds),
+        })
     }
 }
 

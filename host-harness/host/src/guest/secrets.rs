@@ -32,6 +32,7 @@ use crate::connection::{Connection, ConnectionKey, PastFailure, Shop};
 use crate::credentials::AppCredentials;
 use crate::disconnect::{Disconnected, NotRevoked, RevokedShop};
 use crate::error::Failure;
+use crate::existing_grant::ExistingGrant;
 use crate::seal::OpenToken;
 use crate::secret::Secret;
 use crate::storage::{Row, RowEntry};
@@ -383,6 +384,15 @@ impl ClearTexts for ValidToken {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
         let Self { account, token: _, expires_at: _ } = self;
         see(account.as_str());
+    }
+}
+
+impl ClearTexts for ExistingGrant {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { account, refresh_token: _, access_token: _, access_token_ends: _, refresh_token_ends: _ } = self;
+        if let Some(account) = account {
+            see(account.as_str());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ async fn the_description_names_every_operation_and_switch() {
     // Some operations in this test act on webhook 1, so this webhook must exist.
     world.control.queue_webhook(&world.app.service_id, 1, None, json!({})).unwrap();
     let description = world.local("GET", "/_control", "").await.json();
-    assert_eq!(description["operations"].as_array().unwrap().len(), 32);
+    assert_eq!(description["operations"].as_array().unwrap().len(), 33);
     assert_eq!(description["switches"].as_array().unwrap().len(), 40);
     for operation in description["operations"].as_array().unwrap() {
         let (method, path) = operation["call"].as_str().unwrap().split_once(' ').unwrap();
@@ -239,6 +239,32 @@ async fn apps_and_sellers_are_listed() {
     assert_eq!(ids, ["one-shop", "several-regions", "cross-border", "global-selling", "no-shop", "creator"]);
     assert_eq!(sellers[2]["shops"].as_array().unwrap().len(), 5);
     assert!(!sellers.to_string().contains("cipher"), "{sellers}");
+}
+
+#[tokio::test]
+async fn sellers_of_another_system_are_invented_with_tokens_that_work() {
+    let world = World::new();
+    let body = json!({ "service_id": world.app.service_id, "sellers": 3 });
+    let reply = world.local("POST", "/_control/grants", &body.to_string()).await;
+    let lines: Vec<Value> = reply.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((reply.status, lines.len()), (200, 3), "{}", reply.body);
+    for line in &lines {
+        let seller = line["customer"].as_str().unwrap();
+        let issued = world.control.issued(&world.app.service_id, seller).unwrap();
+        assert_eq!(line["account"], json!(issued.open_id), "{seller}");
+        assert_eq!(line["app"], json!(world.app.app_key));
+        let renewed = world.refresh(line["refresh_token"].as_str().unwrap()).await;
+        let shops = world.list_shops(&renewed.text("access_token")).await.data();
+        assert_eq!(shops["shops"].as_array().unwrap().len(), 1, "{seller}");
+    }
+    let again = world.local("POST", "/_control/grants", &body.to_string()).await;
+    assert!(!again.body.contains(lines[0]["customer"].as_str().unwrap()), "new sellers");
+    for (service_id, sellers, status) in
+        [("7480000000000000001", 0, 400), ("7480000000000000001", 10_001, 400), ("nobody", 1, 404)]
+    {
+        let body = json!({ "service_id": service_id, "sellers": sellers }).to_string();
+        assert_eq!(world.local("POST", "/_control/grants", &body).await.status, status, "{body}");
+    }
 }
 
 #[tokio::test]
