@@ -9,6 +9,7 @@ mod clocks;
 mod connect;
 mod disconnect;
 mod import;
+mod install;
 mod kill;
 mod link_shops;
 mod lists;
