@@ -12,6 +12,7 @@ use crate::existing_grant::ExistingGrant;
 use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AppKey, CustomerId, TenantId};
+use crate::install::InstallTokens;
 use crate::secret::Secret;
 
 /// The grant that `connect` turns into a connection. A grant can be used only once, so the type is not `Clone`.
@@ -23,21 +24,14 @@ pub enum Grant {
     Callback {
         /// The raw query of the callback's address, without `?`.
         query: Secret,
-        /// Which state the query must contain.
-        state: StateCheck,
+        /// The state that the query must contain.
+        state: Secret,
     },
     /// The tokens of a seller who has consented in another system. See [`ConnectorHost::import_grant`].
     Existing(ExistingGrant),
-}
-
-/// Which state a callback must contain.
-#[derive(Debug)]
-pub enum StateCheck {
-    /// The callback must contain exactly this state.
-    Expected(Secret),
-    /// The callback must contain no state. Use this variant only for an install from TikTok's App Store, after the host
-    /// has signed the customer in.
-    AppStoreInstall,
+    /// The tokens of an install from TikTok's App Store that the customer has confirmed. Only
+    /// [`ConnectorHost::confirm_install`] makes such a grant.
+    Pending(InstallTokens),
 }
 
 impl ConnectorHost {
@@ -133,7 +127,7 @@ impl ConnectorHost {
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
         let cause = match &grant {
-            Grant::Code(_) | Grant::Callback { .. } => Cause::Connect,
+            Grant::Code(_) | Grant::Callback { .. } | Grant::Pending(_) => Cause::Connect,
             Grant::Existing(_) => Cause::Import,
         };
         let scope = Scope::for_connect(tenant, customer, self.origin(cause));

@@ -210,6 +210,7 @@ pub(crate) const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN
                            DROP INDEX tiktok_shop_connections_seller; \
                            ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
                            ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
+                           DROP TABLE tiktok_shop_installs; \
                            DELETE FROM tiktok_shop_migrations WHERE version > 2";
 /// Imitates a newer release that has changed the tables.
 pub(crate) const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \
