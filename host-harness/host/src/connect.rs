@@ -126,11 +126,13 @@ impl ConnectorHost {
         grant: Grant,
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
-        let cause = match &grant {
-            Grant::Code(_) | Grant::Callback { .. } | Grant::Pending(_) => Cause::Connect,
-            Grant::Existing(_) => Cause::Import,
+        let scope = match &grant {
+            Grant::Code(_) | Grant::Callback { .. } => {
+                Scope::for_connect(tenant, customer, self.origin(Cause::Connect))
+            }
+            Grant::Existing(_) => Scope::for_connect(tenant, customer, self.origin(Cause::Import)),
+            Grant::Pending(_) => Scope::for_confirmation(tenant, customer, self.origin(Cause::Connect)),
         };
-        let scope = Scope::for_connect(tenant, customer, self.origin(cause));
         let log = CallLog::begin(Operation::Connect, &scope, None);
         let (customer, secrets) = (String::from(customer.clone()), Secrets::of_grant(&grant));
         let app = app.cloned().map(String::from);
