@@ -335,6 +335,9 @@ impl ErrorReport {
             }
             InstallError::OtherBrowser => "run connect as the user who ran connect --app-store before",
             InstallError::OtherCustomer => "name the customer for whom connect --app-store was run before",
+            InstallError::Confirmed => "run list-connections to see the connection",
+            InstallError::Storage(error) => return Self::of_storage(error),
+            InstallError::Call(error) => return Self::of_call(error),
             _ => "run list-connections to see whether the customer is connected",
         };
         Self::new(CONSENT, "install-not-finished", error.to_string()).with_code(error.code(), next)

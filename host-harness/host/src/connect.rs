@@ -12,7 +12,7 @@ use crate::existing_grant::ExistingGrant;
 use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AppKey, CustomerId, TenantId};
-use crate::install::InstallTokens;
+use crate::install_tokens::InstallTokens;
 use crate::secret::Secret;
 
 /// The grant that `connect` turns into a connection. A grant can be used only once, so the type is not `Clone`.

@@ -9,7 +9,6 @@
 //! The code is exchanged in the first step, because TikTok names the seller only together with the tokens, and because
 //! a code is valid for a short time only.
 
-use std::fmt;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -27,6 +26,7 @@ use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, AppKey, CustomerId, ShopId, TenantId};
+pub use crate::install_tokens::InstallTokens;
 use crate::seal::{InstallSeal, name_of_install};
 use crate::secret::Secret;
 use crate::storage::{InstallDigest, InstallRecord, StorageError, StoredInstall, run_within};
@@ -99,28 +99,6 @@ pub struct InstallShop {
     pub seller_type: String,
     /// The code that the seller sees in Seller Center.
     pub code: String,
-}
-
-/// The tokens of a pending install, in the connector's own form. They are zeroed on drop, and `Debug` does not show
-/// them.
-pub struct InstallTokens(Zeroizing<Vec<u8>>);
-
-impl InstallTokens {
-    pub(crate) fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<Vec<u8>> for InstallTokens {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-}
-
-impl fmt::Debug for InstallTokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 /// Why an install did not begin, or was not confirmed. Nothing was attached, except after [`InstallError::Call`] in

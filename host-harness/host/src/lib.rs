@@ -113,6 +113,7 @@ mod host;
 mod id;
 mod import_grant;
 pub mod install;
+mod install_tokens;
 mod known_tenants;
 pub mod limits;
 mod link_shops;

@@ -330,10 +330,8 @@ async fn connect_code(faulty: &Faulty) -> Ended {
 
 /// Returns the error of a call to the connector. Panics after any other error.
 fn call_error(error: InstallError) -> CallError {
-    match error {
-        InstallError::Call(error) => error,
-        other => panic!("{other}"),
-    }
+    let InstallError::Call(error) = error else { panic!("{error}") };
+    error
 }
 
 async fn exchange_install(faulty: &Faulty) -> Ended {

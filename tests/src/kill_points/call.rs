@@ -90,11 +90,8 @@ impl Call {
 
 /// Returns the error of a call to the connector. Panics after any other error, because the storage works.
 fn call_error(error: InstallError) -> CallError {
-    match error {
-        InstallError::Call(error) => Some(error),
-        _ => None,
-    }
-    .expect("an error of the connector or of its call")
+    if let InstallError::Call(error) = error { Some(error) } else { None }
+        .expect("an error of the connector or of its call")
 }
 
 /// Lets another host list the customer's connections.
