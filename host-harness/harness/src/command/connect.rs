@@ -77,8 +77,8 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   error: consent-not-finished: state-mismatch: …
 
 Exit status: 0 if the customer is connected, or if an install waits for --confirm; 1 if the answer
-to the question was no; 2 if the input is not a callback; 4 if the state or the ID is not valid; 11 if the seller refused or the code is not valid; for others see
-tiktok-shop-harness --help.";
+to the question was no; 2 if the input is not a callback; 4 if the state or the ID is not valid; 11
+if the seller refused or the code is not valid; for others see tiktok-shop-harness --help.";
 
 /// The maximum length of the callback: 64 KiB.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
