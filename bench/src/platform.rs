@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use fake_tiktok_shop::{App, Control, Decision};
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy};
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy};
@@ -65,7 +66,8 @@ impl Platform {
     /// Connects a customer. `query` is the query of a callback, as [`consent`] returns it.
     pub(crate) async fn connect(&self, customer: &CustomerId, query: String) -> Result<Connection> {
         let shops = ShopPolicy::All;
-        Ok(self.host.finish_app_store_install(&self.tenant, customer, None, query.into(), shops).await?)
+        let code = query.split('&').find_map(|pair| pair.strip_prefix("code=")).context("a callback without a code")?;
+        Ok(self.host.connect(&self.tenant, customer, None, Grant::Code(code.into()), shops).await?)
     }
 
     /// Loads and decrypts a connection, so that [`Template::copy`] can make copies of it.

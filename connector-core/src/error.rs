@@ -112,6 +112,7 @@ causes! {
     NotASeller, "not-a-seller", InvalidRequest, "A creator or a partner gave the consent, not a seller. Nothing was stored.";
     NotConnected, "not-connected", InvalidRequest, "The customer has no such connection.";
     OutcomeUnknown, "outcome-unknown", Upstream, "The answer to a request that changes something was lost. Find out whether TikTok acted before you send it again.";
+    PendingInstallMalformed, "pending-install-malformed", InvalidRequest, "The bytes are not a pending install that this version of the connector can read, or they belong to another app. Nothing was stored.";
     RateLimited, "rate-limited", RetryAfter, "TikTok limits the rate of requests.";
     Redirected, "redirected", Upstream, "TikTok answered with a redirect, which is never followed.";
     RefreshInProgress, "refresh-in-progress", RetryAfter, "Another call is renewing these tokens, or the answer to an earlier call was lost or could not be read less than 120 s ago. Nothing was sent.";

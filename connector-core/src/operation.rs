@@ -9,10 +9,13 @@
 pub mod access_token;
 pub mod authorization_url;
 pub mod call;
+pub mod confirm_install;
 pub mod connect;
 pub mod disconnect;
+pub mod exchange_install;
 pub mod export_grant;
 pub mod import;
+pub mod install_shops;
 pub mod link_shops;
 pub mod list_connections;
 pub mod list_shops;

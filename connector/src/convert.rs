@@ -4,7 +4,7 @@
 use crate::bindings::exports::tiktok_shop::connector::connector as export;
 use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, types};
 use core::time::Duration;
-use tiktok_shop_connector_core::callback::{Grant as Consent, StateCheck};
+use tiktok_shop_connector_core::callback::Grant as Consent;
 use tiktok_shop_connector_core::connection::{Connection, ListedShop, PastFailure, Row, Shop, ShopStanding, Status};
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse};
@@ -15,11 +15,14 @@ use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId}
 use tiktok_shop_connector_core::operation::access_token::ValidToken;
 use tiktok_shop_connector_core::operation::call::CallScope;
 use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_connector_core::operation::exchange_install::Exchange;
 use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEffect};
 use tiktok_shop_connector_core::operation::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
-use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, AuthorizationCode, RefreshToken, ShopCipher, State};
+use tiktok_shop_connector_core::secret::{
+    AccessToken, AppSecret, AuthorizationCode, RefreshToken, SecretBytes, ShopCipher, State,
+};
 use tiktok_shop_connector_core::time::UnixSeconds;
 
 /// Converts an error. Only this function decides which case of the WIT variant `error` stands for an [`Action`].
@@ -54,22 +57,21 @@ fn milliseconds(delay: Duration) -> u32 {
     u32::try_from(delay.as_secs() * 1000 + u64::from(delay.subsec_millis())).unwrap_or(u32::MAX)
 }
 
-/// The two kinds of grants. The core has one operation for each kind.
+/// The kinds of grants. The core has one operation for each kind.
 pub(crate) enum Grant {
     Consent(Consent),
     Existing(ExistingGrant),
+    /// The stored form of a pending install.
+    Pending(SecretBytes),
 }
 
 pub(crate) fn grant(grant: export::Grant) -> Result<Grant, Error> {
     Ok(match grant {
         export::Grant::Code(code) => Grant::Consent(Consent::Code(AuthorizationCode::new(code))),
-        export::Grant::Callback(callback) => Grant::Consent(Consent::Callback {
-            query: callback.query,
-            state: match callback.state {
-                export::StateCheck::Expected(state) => StateCheck::Expected(State::new(state)),
-                export::StateCheck::AppStoreInstall => StateCheck::AppStoreInstall,
-            },
-        }),
+        export::Grant::Callback(callback) => {
+            Grant::Consent(Consent::Callback { query: callback.query, state: State::new(callback.state) })
+        }
+        export::Grant::Pending(pending) => Grant::Pending(SecretBytes::new(pending)),
         export::Grant::Existing(existing) => Grant::Existing(ExistingGrant {
             account: existing.account.map(AccountId::parse).transpose()?,
             refresh: RefreshToken::new(existing.refresh_token),
@@ -87,6 +89,29 @@ pub(crate) fn existing_grant(grant: ExistingGrant) -> export::ExistingGrant {
         access_token: grant.access.map(|token| token.expose().to_owned()),
         access_token_ends: grant.access_ends.map(UnixSeconds::seconds),
         refresh_token_ends: grant.refresh_ends.map(UnixSeconds::seconds),
+    }
+}
+
+pub(crate) fn pending_install(exchange: Exchange) -> export::PendingInstall {
+    let Exchange { install, stored_form } = exchange;
+    let profile = install.record.profile();
+    export::PendingInstall {
+        app: install.record.app_key().to_owned(),
+        account: install.account.as_str().to_owned(),
+        seller_name: profile.seller_name.clone(),
+        seller_base_region: profile.base_region.clone(),
+        granted_scopes: profile.scopes.clone(),
+        secret: stored_form.expose().to_vec(),
+    }
+}
+
+pub(crate) fn install_shop(shop: ListedShop) -> export::InstallShop {
+    export::InstallShop {
+        id: shop.id,
+        name: shop.name,
+        region: shop.region,
+        seller_type: shop.seller_type,
+        code: shop.code,
     }
 }
 

@@ -21,13 +21,24 @@ use effects::Imports;
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
 use tiktok_shop_connector_core::operation;
-use tiktok_shop_connector_core::secret::State;
+use tiktok_shop_connector_core::secret::{SecretBytes, State};
 
 struct Connector;
 
 impl export::Guest for Connector {
     fn authorization_url(app: Option<String>, state: String) -> Result<String, types::Error> {
         finish(operation::authorization_url::authorization_url(&Imports, app, State::new(state)), |url| url)
+    }
+
+    fn exchange_install(app: Option<String>, query: String) -> Result<export::PendingInstall, types::Error> {
+        finish(operation::exchange_install::exchange_install(&Imports, app, &query), convert::pending_install)
+    }
+
+    fn install_shops(pending: Vec<u8>) -> Result<Vec<export::InstallShop>, types::Error> {
+        let pending = SecretBytes::new(pending);
+        finish(operation::install_shops::install_shops(&Imports, pending.expose()), |shops| {
+            shops.into_iter().map(convert::install_shop).collect()
+        })
     }
 
     fn connect(
@@ -45,6 +56,11 @@ impl export::Guest for Connector {
             }
             convert::Grant::Existing(grant) => {
                 let operation = operation::import::import(&Imports, customer, app, &grant, shops);
+                finish(operation, |connection| convert::connection_to_wit(&connection))
+            }
+            convert::Grant::Pending(pending) => {
+                let operation =
+                    operation::confirm_install::confirm_install(&Imports, customer, app, pending.expose(), shops);
                 finish(operation, |connection| convert::connection_to_wit(&connection))
             }
         }

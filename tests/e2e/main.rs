@@ -28,6 +28,7 @@ mod fleet;
 mod guest_memory;
 mod hostile_guest;
 mod import;
+mod install;
 mod isolation;
 mod keys;
 mod kill_points;

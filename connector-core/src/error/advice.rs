@@ -155,6 +155,11 @@ impl Cause {
                 "A request that changes something was sent, and nobody knows whether TikTok acted. The connection has \
                  not changed.",
             ),
+            Self::PendingInstallMalformed => (
+                "Pass the bytes of `exchange-install` unchanged, and the app that it named. If a newer version of the \
+                 connector wrote them, deploy that version and confirm again.",
+                NOTHING_SENT,
+            ),
             Self::RateLimited => (
                 "Call again after the delay, not sooner. If it happens often, spread the refreshes over time. They \
                  need not run at once.",

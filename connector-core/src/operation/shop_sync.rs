@@ -10,6 +10,7 @@ use crate::envelope::Fault;
 use crate::error::{Action, Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::Effects;
+use crate::record::TokenRecord;
 
 /// Returns the shops that TikTok lists for the record's access token. An answer about an authorization code or a
 /// refresh token becomes `unrecognised-answer`, because only TikTok's token server can tell whether the grant is still
@@ -17,9 +18,9 @@ use crate::ports::Effects;
 pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,
-    stored: &VersionedRecord,
+    record: &TokenRecord,
 ) -> Result<Listing, Fault> {
-    let Some(access) = &stored.record.current().access else {
+    let Some(access) = &record.current().access else {
         return Err(Fault::before_sending(Cause::TokenAnswerIncomplete));
     };
     let secrets = [app.app_secret.expose(), access.expose()];

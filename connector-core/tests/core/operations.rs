@@ -10,6 +10,7 @@ mod connect;
 mod disconnect;
 mod export_grant;
 mod import;
+mod install;
 mod kill;
 mod link_shops;
 mod lists;

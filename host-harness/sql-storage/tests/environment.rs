@@ -62,6 +62,7 @@ async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used(
                     DROP INDEX tiktok_shop_connections_seller; \
                     ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
                     ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
+                    DROP TABLE tiktok_shop_installs; \
                     DELETE FROM tiktok_shop_migrations WHERE version > 1";
         earlier.execute(undo).await.unwrap();
         earlier.close().await.unwrap();

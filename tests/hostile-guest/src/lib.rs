@@ -48,7 +48,18 @@ impl export::Guest for Hostile {
         })
     }
 
-    /// Returns an error whose text is the code, the query of the callback or the refresh token of the grant.
+    /// Returns an error whose text is the query of the callback.
+    fn exchange_install(_: Option<String>, query: String) -> Result<export::PendingInstall, types::Error> {
+        Err(types::Error::Internal(failure(query)))
+    }
+
+    /// Returns an error whose text is the pending install.
+    fn install_shops(pending: Vec<u8>) -> Result<Vec<export::InstallShop>, types::Error> {
+        Err(types::Error::Internal(failure(String::from_utf8_lossy(&pending).into_owned())))
+    }
+
+    /// Returns an error whose text is the code, the query of the callback, the refresh token or the pending install of
+    /// the grant.
     fn connect(
         _: String,
         _: Option<String>,
@@ -59,6 +70,7 @@ impl export::Guest for Hostile {
             export::Grant::Code(code) => code,
             export::Grant::Callback(callback) => callback.query,
             export::Grant::Existing(existing) => existing.refresh_token,
+            export::Grant::Pending(pending) => String::from_utf8_lossy(&pending).into_owned(),
         })))
     }
 

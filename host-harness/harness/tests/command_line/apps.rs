@@ -117,7 +117,10 @@ fn a_command_that_needs_an_app_names_the_apps_that_there_are() {
         assert!(line.contains(code) && line.contains(&there_are) && line.contains(next), "{command}: {line}");
     }
     let command = format!("connect --app-store customer-7 --app {}", us.app_key);
-    assert_eq!(stage.json(&command, &install)[0]["app"], us.app_key);
+    let pending = stage.json(&command, &install).remove(0);
+    assert_eq!(pending["app"], us.app_key);
+    let confirm = format!("connect --app-store customer-7 --confirm {}", pending["pending_install"].as_str().unwrap());
+    assert_eq!(stage.json(&confirm, "")[0]["app"], us.app_key);
     let (status, line) = stage.error(stage.command("connect --app x"), "");
     assert_eq!(status, Some(2), "{line}");
     assert!(line.contains("--app-store"), "{line}");

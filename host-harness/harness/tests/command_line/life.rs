@@ -3,7 +3,7 @@
 use fake_tiktok_shop::{Decision, Ending, Fault, Piece};
 use serde_json::json;
 
-use crate::stage::{ACTOR, DAY, Stage};
+use crate::stage::{ACTOR, DAY, Stage, install_id};
 use crate::{Run, lines, output_of, run};
 
 const SHOP: &str = "7490000000000000001";
@@ -160,15 +160,47 @@ fn a_consent_is_finished_once_and_only_by_the_user_who_began_it() {
 }
 
 #[test]
-fn the_user_names_the_customer_of_an_install_from_the_app_store() {
+fn the_user_confirms_an_install_from_the_app_store_in_a_second_command() {
     let stage = Stage::new();
     let install = stage.fake.consent(&stage.app().service_id, "several-regions", None, Decision::Allow).unwrap();
-    let connected = stage.run(stage.command("connect --app-store customer-9 --shops exactly-one"), &install);
+    let begun = stage.run(stage.command("connect --app-store customer-9 --shops exactly-one"), &install);
+    assert_eq!(begun.status, Some(0), "{}", begun.stderr);
+    let printed = begun.stdout;
+    assert!(printed.starts_with("customer-9: Lantern & Loom (DE), not connected yet\n"), "{printed}");
+    assert_eq!(printed.matches("    shop    ").count(), 3, "{printed}");
+    let id = install_id(&printed);
+    let note = format!(
+        "note: nothing is connected yet; if these are the customer's shops, run connect --app-store customer-9 --confirm \
+         {id} --shops exactly-one within 30 minutes, otherwise the same with --cancel\n"
+    );
+    assert!(begun.stderr.ends_with(&note), "{}", begun.stderr);
+    assert_eq!(stage.json("list-connections customer-9", "").len(), 0);
+    // The same callback shows the same install again, and sends no code.
+    assert_eq!(install_id(&stage.ok("connect --app-store customer-9", &install)), id);
+
+    let refused = |customer: &str, id: &str| {
+        stage.error(stage.command(&format!("connect --app-store {customer} --confirm {id}")), "")
+    };
+    let (status, line) = refused("customer-8", id);
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: other-customer: "), "{line}");
+    let (status, line) = refused("customer-9", &"0".repeat(64));
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: install-unknown: "), "{line}");
+    let (status, line) = refused("customer-9", "nope");
+    assert_eq!(status, Some(2));
+    assert!(line.contains("an ID has 64 hexadecimal digits"), "{line}");
+
+    let confirm = format!("connect --app-store customer-9 --confirm {id} --shops exactly-one");
+    let connected = stage.run(stage.command(&confirm), "");
     let note = "note: no shop is linked yet; choose one with link-shops customer-9 SHOP\n";
     assert!(connected.stderr.ends_with(note), "{}", connected.stderr);
     let printed = connected.stdout;
     assert!(printed.starts_with("customer-9: Lantern & Loom (DE), active\n"), "{printed}");
     assert_eq!(printed.matches(", not linked, ").count(), 3, "{printed}");
+    let (status, line) = refused("customer-9", id);
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: install-confirmed: "), "{line}");
 
     let printed = stage.ok("link-shops customer-9 7490000000000000003", "");
     assert!(
@@ -183,6 +215,30 @@ fn the_user_names_the_customer_of_an_install_from_the_app_store() {
     let (status, line) = stage.error(stage.command("connect --app-store customer-9"), begun);
     assert_eq!(status, Some(13), "a callback with a state is not an install");
     assert!(line.starts_with("invalid-request: state-mismatch: "), "{line}");
+}
+
+#[test]
+fn a_cancelled_install_connects_nothing() {
+    let stage = Stage::new();
+    let install = stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
+    let pending = stage.json("connect --app-store customer-9", &install).remove(0);
+    assert_eq!(
+        (pending["customer"].as_str(), pending["shops"].as_array().map(Vec::len)),
+        (Some("customer-9"), Some(1))
+    );
+    let id = pending["pending_install"].as_str().unwrap();
+    for _ in 0..2 {
+        let cancelled = stage.run(stage.command(&format!("connect --app-store customer-9 --cancel {id}")), "");
+        assert_eq!((cancelled.status, cancelled.stdout.as_str()), (Some(0), ""));
+        assert!(cancelled.stderr.contains("the install is deleted, and nothing is connected"), "{}", cancelled.stderr);
+    }
+    let confirm = stage.command(&format!("connect --app-store customer-9 --confirm {id}"));
+    let (status, line) = stage.error(confirm, "");
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: install-unknown: "), "{line}");
+    let (status, line) = stage.error(stage.command("connect --app-store customer-9"), &install);
+    assert_eq!(status, Some(11), "{line}");
+    assert_eq!(stage.json("list-connections customer-9", "").len(), 0);
 }
 
 #[test]

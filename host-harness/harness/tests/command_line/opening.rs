@@ -13,7 +13,7 @@ use tiktok_shop_sql_storage::SqlStorage;
 use tokio::runtime::Runtime;
 
 use crate::schema::{as_user, execute, in_schema, new_name};
-use crate::stage::Stage;
+use crate::stage::{Stage, install_id};
 use crate::{Run, run};
 
 /// Commands that fail if `--storage` names a database that does not exist.
@@ -125,7 +125,9 @@ fn a_database_is_created_only_in_a_folder_that_exists() {
     assert_eq!(stage.ok(&migrate, ""), format!("the database already has schema version {schema}\n"));
     assert_eq!(stage.json(&migrate, ""), [json!({ "change": "none", "schema": schema })]);
     // An install from the App Store begins with `connect`, so `connect` creates the default database.
-    assert_eq!(stage.json("connect --app-store customer-7", &callback)[0]["customer"], "customer-7");
+    let pending = stage.ok("connect --app-store customer-7", &callback);
+    let confirm = format!("connect --app-store customer-7 --confirm {}", install_id(&pending));
+    assert_eq!(stage.json(&confirm, "")[0]["customer"], "customer-7");
     assert_eq!(stage.json("list-shops customer-7", "").len(), 1);
     assert!(stage.data("fake-connections.sqlite").exists());
 }
@@ -210,6 +212,7 @@ pub(crate) const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN
                            DROP INDEX tiktok_shop_connections_seller; \
                            ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
                            ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
+                           DROP TABLE tiktok_shop_installs; \
                            DELETE FROM tiktok_shop_migrations WHERE version > 2";
 /// Imitates a newer release that has changed the tables.
 pub(crate) const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \
@@ -407,7 +410,9 @@ fn a_sweep_with_few_connections_to_the_server_is_slower_and_fails_nowhere() {
     );
     for customer in 0..12 {
         let callback = stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
-        with(&format!("connect --app-store customer-{customer}"), &address, &callback);
+        let connect = format!("connect --app-store customer-{customer}");
+        let pending = with(&connect, &address, &callback);
+        with(&format!("{connect} --confirm {}", install_id(&pending)), &address, "");
     }
     stage.advance(7 * 86_400 - 3_600);
     let swept = with("sweep", &as_user(&address, &name), "");

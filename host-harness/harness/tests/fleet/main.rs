@@ -13,6 +13,7 @@ use futures::stream::{self, StreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tiktok_shop_connector_core::record::TokenRecord;
 use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy};
@@ -79,7 +80,8 @@ impl Fleet {
             .for_each_concurrent(8, async |number| {
                 let query = control.consent(&app.service_id, "one-shop", None, Decision::Allow).unwrap();
                 let customer = customer(number);
-                host.finish_app_store_install(&tenant, &customer, None, query.into(), ShopPolicy::All).await.unwrap();
+                let code = query.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap();
+                host.connect(&tenant, &customer, None, Grant::Code(code.into()), ShopPolicy::All).await.unwrap();
             })
             .await;
         control.clear_requests();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::bindings::{app_credentials, connection_storage, export, storage_types, token_storage, types};
 use crate::access_token::ValidToken;
 use crate::call::{CallRequest, CallResponse, CallScope, HttpMethod};
-use crate::connect::{Grant, StateCheck};
+use crate::connect::Grant;
 use crate::connection::{
     Connection, ConnectionKey, ConnectionStatus, PastFailure, ReauthorizationReason, Shop, ShopPolicy, ShopStanding,
     UnixSeconds,
@@ -16,6 +16,7 @@ use crate::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant}
 use crate::error::{Action, ConnectorError, Failure, Plugin};
 use crate::existing_grant::ExistingGrant;
 use crate::id::{AccountId, AppKey, InvalidId, ShopId};
+use crate::install::{ExchangedInstall, InstallShop, InstallTokens};
 use crate::refresh::{RefreshEffect, RefreshMode};
 use crate::seal::{OpenToken, OpenWrite};
 use crate::secret::Secret;
@@ -26,15 +27,42 @@ impl From<Grant> for export::Grant {
     fn from(grant: Grant) -> Self {
         match grant {
             Grant::Code(code) => Self::Code(code.expose().to_owned()),
-            Grant::Callback { query, state } => Self::Callback(export::Callback {
-                query: query.expose().to_owned(),
-                state: match state {
-                    StateCheck::Expected(state) => export::StateCheck::Expected(state.expose().to_owned()),
-                    StateCheck::AppStoreInstall => export::StateCheck::AppStoreInstall,
-                },
-            }),
+            Grant::Callback { query, state } => {
+                Self::Callback(export::Callback { query: query.expose().to_owned(), state: state.expose().to_owned() })
+            }
             Grant::Existing(grant) => Self::Existing(grant.into()),
+            Grant::Pending(tokens) => Self::Pending(tokens.expose().to_vec()),
         }
+    }
+}
+
+impl TryFrom<export::PendingInstall> for ExchangedInstall {
+    type Error = InvalidId;
+
+    fn try_from(install: export::PendingInstall) -> Result<Self, InvalidId> {
+        let tokens = InstallTokens::from(install.secret);
+        Ok(Self {
+            app: install.app.try_into()?,
+            account: install.account.try_into()?,
+            seller_name: install.seller_name,
+            seller_base_region: install.seller_base_region,
+            granted_scopes: install.granted_scopes,
+            tokens,
+        })
+    }
+}
+
+impl TryFrom<export::InstallShop> for InstallShop {
+    type Error = InvalidId;
+
+    fn try_from(shop: export::InstallShop) -> Result<Self, InvalidId> {
+        Ok(Self {
+            id: shop.id.try_into()?,
+            name: shop.name,
+            region: shop.region,
+            seller_type: shop.seller_type,
+            code: shop.code,
+        })
     }
 }
 
@@ -624,7 +652,7 @@ mod tests {
 
     #[test]
     fn debug_output_contains_no_secret() {
-        let grant = Grant::Callback { query: "s3cret".into(), state: StateCheck::Expected("s3cret".into()) };
+        let grant = Grant::Callback { query: "s3cret".into(), state: "s3cret".into() };
         let code = Grant::Code("s3cret".into());
         let shop = shop(ShopStanding::Granted, Some("s3cret"));
         let credentials = AppCredentials {

@@ -21,18 +21,20 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 use http::Request;
 use percent_encoding::percent_decode;
+use tiktok_shop_connector_core::pending_install::PendingInstall as CorePendingInstall;
 use tiktok_shop_connector_core::record::TokenRecord;
 
 pub(super) use self::members::Tapped;
 use super::convert::GuestEffect;
 use crate::access_token::ValidToken;
 use crate::call::CallResponse;
-use crate::connect::{Grant, StateCheck};
+use crate::connect::Grant;
 use crate::connection::{Connection, ConnectionKey, PastFailure, Shop};
 use crate::credentials::AppCredentials;
 use crate::disconnect::{Disconnected, NotRevoked, RevokedShop};
 use crate::error::Failure;
 use crate::existing_grant::ExistingGrant;
+use crate::install::{ExchangedInstall, InstallShop, InstallTokens};
 use crate::seal::OpenToken;
 use crate::secret::Secret;
 use crate::storage::{Row, RowEntry};
@@ -88,21 +90,44 @@ impl Secrets {
         match grant {
             Grant::Code(code) => secrets.learn(code.expose()),
             Grant::Callback { query, state } => {
-                for (name, value) in form_urlencoded::parse(query.expose().as_bytes()) {
-                    if matches!(&*name, "code" | "state") {
-                        secrets.learn(&value);
-                    }
-                }
-                if let StateCheck::Expected(state) = state {
-                    secrets.learn(state.expose());
-                }
+                secrets.learn_callback(query);
+                secrets.learn(state.expose());
             }
             Grant::Existing(grant) => {
                 secrets.learn(grant.refresh_token.expose());
                 grant.access_token.iter().for_each(|token| secrets.learn(token.expose()));
             }
+            Grant::Pending(tokens) => secrets.learn_install(tokens),
         }
         secrets
+    }
+
+    /// Returns the secrets in the callback of an install from TikTok's App Store.
+    pub(crate) fn of_install_callback(query: &Secret) -> Self {
+        let secrets = Self::default();
+        secrets.learn_callback(query);
+        secrets
+    }
+
+    /// Returns the secrets of a pending install.
+    pub(crate) fn of_install(tokens: &InstallTokens) -> Self {
+        let secrets = Self::default();
+        secrets.learn_install(tokens);
+        secrets
+    }
+
+    fn learn_callback(&self, query: &Secret) {
+        for (name, value) in form_urlencoded::parse(query.expose().as_bytes()) {
+            if matches!(&*name, "code" | "state") {
+                self.learn(&value);
+            }
+        }
+    }
+
+    fn learn_install(&self, tokens: &InstallTokens) {
+        if let Ok(install) = CorePendingInstall::decode(tokens.expose()) {
+            self.learn_tokens(&install.record);
+        }
     }
 
     /// Adds a secret.
@@ -120,7 +145,12 @@ impl Secrets {
     /// Adds the tokens of a stored token record. If the connector's own code can't read the record, adds nothing. The
     /// host then learns the tokens of this record only if it sees them in an answer of TikTok or in a request.
     pub(super) fn learn_record(&self, value: &[u8]) {
-        let Ok(record) = TokenRecord::decode(value) else { return };
+        if let Ok(record) = TokenRecord::decode(value) {
+            self.learn_tokens(&record);
+        }
+    }
+
+    fn learn_tokens(&self, record: &TokenRecord) {
         let current = record.current();
         let access = current.access.iter().map(|token| token.expose());
         let refresh = current.refresh.iter().chain(record.fallbacks()).chain(record.rejected());
@@ -356,6 +386,25 @@ impl ClearTexts for Connection {
         shops.each_clear_text(see);
         if let Some(PastFailure { at: _, failure }) = last_failure {
             failure.each_clear_text(see);
+        }
+    }
+}
+
+impl ClearTexts for ExchangedInstall {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { app, account, seller_name, seller_base_region, granted_scopes, tokens: _ } = self;
+        for text in [app.as_str(), account.as_str(), seller_name, seller_base_region] {
+            see(text);
+        }
+        granted_scopes.each_clear_text(see);
+    }
+}
+
+impl ClearTexts for InstallShop {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { id, name, region, seller_type, code } = self;
+        for text in [id.as_str(), name, region, seller_type, code] {
+            see(text);
         }
     }
 }

@@ -44,17 +44,18 @@ macro_rules! versions {
             2 "environment" since "0.1.0" in "0002_environment.sql",
             3 "audit" since "0.1.0" in "0003_audit.sql",
             4 "tenant lists" since "0.1.0" in "0004_tenant_lists.sql",
-            5 "apps" since "0.2.0" in "0005_apps.sql"
+            5 "apps" since "0.2.0" in "0005_apps.sql",
+            7 "installs" since "0.2.0" in "0007_installs.sql"
         )
     };
 }
 
-const SQLITE: [Version; 5] = versions!("sqlite");
-const POSTGRES: [Version; 5] = versions!("postgres");
+const SQLITE: [Version; 6] = versions!("sqlite");
+const POSTGRES: [Version; 6] = versions!("postgres");
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 5;
+    pub const SCHEMA_VERSION: i64 = 7;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {
@@ -436,7 +437,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 5]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 6]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
@@ -445,6 +446,7 @@ mod tests {
                 (3, "829db0550687b81b86c331ecdcff126d63a0676f642da7fc614b8cc7f736e02b19ce1175e2b6cf3bbebc08c44423e74b"),
                 (4, "511cee987f41a9469938172e33d42c2e284d87d3ddc7e0c5da886d5c57f57d837bd705fecf0975b808a7394591d95879"),
                 (5, "d39071f49f9f0ed485c951142edf7aadd28c247ac00458a87257de89ac09dfca8f849ae5b37bf69d85ccb9173e35155c"),
+                (7, "83f9a385ab95fe8f2983c8fba4d392a7dffc19c31f4fd528c48b0ece4f066a7f6864dcf96411f1d70d13d3c340f03c17"),
             ])
         );
         assert_eq!(
@@ -455,6 +457,7 @@ mod tests {
                 (3, "829db0550687b81b86c331ecdcff126d63a0676f642da7fc614b8cc7f736e02b19ce1175e2b6cf3bbebc08c44423e74b"),
                 (4, "511cee987f41a9469938172e33d42c2e284d87d3ddc7e0c5da886d5c57f57d837bd705fecf0975b808a7394591d95879"),
                 (5, "ddf23837a71e5d2e6eb48a8e469794d4d1837a0b1ae40fc153b1a7d55098002743dffa49594c57e702b14484aec06531"),
+                (7, "80da7ea82f4ca96d584540bec76442ffa63d6b715c4972bb07e133a9d87ca100e65e7b808acca999e009ff191329d523"),
             ])
         );
     }

@@ -23,7 +23,7 @@ pub(crate) enum Dialect {
 pub(crate) enum Moment {
     /// When a token record was written.
     Written,
-    /// When a consent began.
+    /// When a consent or an install began.
     Begun,
 }
 

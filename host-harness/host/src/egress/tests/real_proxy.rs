@@ -20,7 +20,7 @@ use super::tls::{Root, valid};
 use super::*;
 use crate::call::{CallRequest, CallScope, HttpMethod};
 use crate::clock::ManualClock;
-use crate::connect::{Grant, StateCheck};
+use crate::connect::Grant;
 use crate::connection::ShopPolicy;
 use crate::credentials::{AppCredentials, StaticCredentials};
 use crate::egress::tunnel::Tunnel;
@@ -241,7 +241,7 @@ fn customer() -> CustomerId {
 }
 
 fn grant(query: &str) -> Grant {
-    Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) }
+    Grant::Callback { query: query.into(), state: STATE.into() }
 }
 
 fn with_credentials(address: &str, password: &str) -> Proxy {

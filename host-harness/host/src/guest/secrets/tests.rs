@@ -84,7 +84,7 @@ fn a_link_may_contain_its_state_and_an_error_may_not() {
 #[test]
 fn the_secrets_of_a_grant_are_its_codes_and_states() {
     let query = "code=a-code%2Fwith-a-slash&state=a-state-of-a-consent&app_key=not-a-secret-at-all";
-    let callback = Grant::Callback { query: query.into(), state: StateCheck::Expected("the-expected-state".into()) };
+    let callback = Grant::Callback { query: query.into(), state: "the-expected-state".into() };
     let secrets = Secrets::of_grant(&callback);
     for text in ["a-code/with-a-slash", "a-state-of-a-consent", "the-expected-state"] {
         assert!(secrets.are_in(text), "{text}");
