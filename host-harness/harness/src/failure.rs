@@ -22,8 +22,14 @@ pub(crate) const STATUSES: [(u8, &str); 18] = [
         REFUSED,
         "the answer is no: a webhook or a component is not accepted, a database breaks a promise of a storage, a key is in use, TikTok Shop refused a call or a revocation, or a connection could not be refreshed",
     ),
-    (MALFORMED, "an argument, the input or the configuration is malformed, or the output could not be written"),
-    (UNAVAILABLE, "a component, a database, a key file or a fake is missing or can't be used"),
+    (
+        MALFORMED,
+        "an argument, a variable, the input or the text of the configuration file is malformed, or the output could not be written",
+    ),
+    (
+        UNAVAILABLE,
+        "a component, a database, the configuration file, a key file or a fake is missing or can't be used; for example, other users can read the file",
+    ),
     (CONSENT, "the consent was not finished: its state is unknown, was used, is too old or belongs to another browser"),
     (ABSENT, "absent: there is nothing of that name, so nothing was changed; --allow-absent makes this a success"),
     (

@@ -201,11 +201,12 @@ impl KeyArgs {
     pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
         let Self { key_file, config: ConfigArgs { file_access, config, fake } } = self;
         let config = read_config(config, file_access)?;
+        let file = config.file.display();
         let needless = || {
-            Failure::Malformed(
-                "the configuration file names a key service, which makes the host keys itself; no key file is needed"
-                    .to_owned(),
-            )
+            Failure::Malformed(format!(
+                "configuration {file}: key-service: the key service makes the host keys itself, so no key file is needed; \
+                 go on with migrate"
+            ))
         };
         // The key service is not opened, because its secrets may be missing where this command runs.
         if config.key_service.is_some() {
@@ -282,8 +283,8 @@ impl<T: TenantArgs> StorageArgs<T> {
             tenants.check_for_all(report)?;
         }
         let config = read_config(config, file_access)?;
-        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
-        let proxy = match (config.proxy.with_environment()?, requests, fake) {
+        let credentials = Credentials::gather(config.tenants, &config.file, &tenants.of_environment)?;
+        let proxy = match (config.proxy.with_environment(&config.file)?, requests, fake) {
             (Some(proxy), Requests::Possible, None) => Some(proxy.with_authorities()?),
             (proxy, _, _) => proxy.map(NamedProxy::without_authorities),
         };

@@ -140,42 +140,90 @@ fn a_mistake_in_the_list_of_apps_is_told_with_its_place() {
     let stage = Stage::new();
     let (global, us) = both(&stage);
     let entry = |key: &str| format!("[[tenants.default.apps]]\napp-key = \"{key}\"\napp-secret = \"CANARY-secret\"\n");
+    let long = "k".repeat(65);
     let many: String = (0..17).map(|number| entry(&format!("6app{number:02}"))).collect();
     let file = |what: &str| format!("configuration PATH: {what}");
-    let two = "tenant default has several apps in the configuration file, and TIKTOK_SHOP_APP_SECRET does not say which \
-               of them it describes; unset TIKTOK_SHOP_APP_SECRET";
+    let two = "tenants.default.apps: the tenant has several apps, and TIKTOK_SHOP_APP_SECRET does not say which of them \
+               it describes; unset TIKTOK_SHOP_APP_SECRET";
+    let wrong =
+        |place: &str, rule: &str| file(&format!("{place}.app-key: {rule}; correct this key, or remove this app"));
+    let of_one_app = "app-key = \"6a\"\n";
+    let only_in_file = |key: &str| format!("[tenants.{key}]\n{of_one_app}");
     // The content of the configuration file, further variables, and the error.
     type Mistake<'a> = (String, &'a [(&'a str, &'a str)], String);
-    let table: [Mistake<'_>; 8] = [
+    let table: [Mistake<'_>; 13] = [
         (
             "tenants.default.apps = []".to_owned(),
             &[],
-            file("tenants.default.apps: the list is empty; a tenant has at least one app"),
+            file("tenants.default.apps: the list is empty; add an app, or remove the list"),
         ),
         (
             entry("6a") + &entry("6b") + &entry("6a"),
             &[],
-            "tenant default: the tenant has the same app twice".to_owned(),
+            wrong("tenants.default.apps[2]", "the tenant has the same app twice"),
         ),
-        (many, &[], "tenant default: the tenant has more than 16 apps".to_owned()),
-        (entry(&"k".repeat(65)), &[], "tenant default: the key of an app has 1 to 64 bytes".to_owned()),
+        (
+            many,
+            &[],
+            file(
+                "tenants.default.apps: the tenant has more than 16 apps; remove some of them, or give them to another \
+                 tenant",
+            ),
+        ),
+        (
+            entry("6a") + &entry(&"k".repeat(65)),
+            &[],
+            wrong("tenants.default.apps[1]", "the key of an app has 1 to 64 bytes"),
+        ),
         (
             "[tenants.default]\napp-key = \"".to_owned() + &"k".repeat(65) + "\"\napp-secret = \"CANARY-secret\"\n",
             &[],
-            "tenant default: the key of an app has 1 to 64 bytes".to_owned(),
+            wrong("tenants.default", "the key of an app has 1 to 64 bytes"),
+        ),
+        (
+            String::new(),
+            &[("TIKTOK_SHOP_APP_KEY", &*long), ("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")],
+            "TIKTOK_SHOP_APP_KEY: the key of an app has 1 to 64 bytes; correct this key, or remove this app".to_owned(),
         ),
         (
             entry("6a") + "[[tenants.default.apps]]\napp-secret = \"CANARY-secret\"\n",
             &[],
-            "tenant default: no app-key; set tenants.default.apps[1].app-key in the configuration file".to_owned(),
+            file("tenants.default.apps[1].app-key: missing; add it"),
         ),
         (
             entry("6a") + "[[tenants.default.apps]]\napp-key = \"6b\"\n",
             &[],
-            "tenant default: no app-secret; set tenants.default.apps[1].app-secret in the configuration file"
-                .to_owned(),
+            file("tenants.default.apps[1].app-secret: missing; add it"),
         ),
-        (listed(&[&global, &us]), &[("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")], two.to_owned()),
+        (
+            only_in_file("default"),
+            &[],
+            file("tenants.default.app-secret: missing; add it, or set TIKTOK_SHOP_APP_SECRET"),
+        ),
+        // The variables describe the app of the tenant `default` only.
+        (only_in_file("acme"), &[], file("tenants.acme.app-secret: missing; add it")),
+        (listed(&[&global, &us]), &[("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")], file(two)),
+        (
+            listed(&[&global]),
+            &[("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")],
+            format!(
+                "TIKTOK_SHOP_APP_SECRET: the configured app {} has another secret at the fake at {}, and its secret is \
+                 not sent to a fake; unset TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or use neither --fake nor \
+                 TIKTOK_SHOP_FAKE",
+                global.app_key,
+                stage.fake.address()
+            ),
+        ),
+        (
+            entry("6a"),
+            &[],
+            file(&format!(
+                "tenants.default.apps[0].app-key: the configured app is not an app of the fake at {}, and its secret is \
+                 not sent to a fake; copy the app from the fake's page, or name another configuration file with \
+                 --config, or use neither --fake nor TIKTOK_SHOP_FAKE",
+                stage.fake.address()
+            )),
+        ),
     ];
     for (text, variables, expected) in table {
         let path = write_config(&stage, &text);

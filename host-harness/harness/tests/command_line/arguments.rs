@@ -93,13 +93,14 @@ fn a_wrong_argument_is_described_in_one_line() {
             "--fake <URL>: not http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT",
         ),
         (&["events", "--fake", "http://CANARY:80"], "--fake <URL>: a fake runs on this machine: http://127.0.0.1:PORT"),
-        (&["events", "--config", "/no/such"], "configuration /no/such: there is no such file"),
     ];
     for (arguments, expected) in table {
         let (status, line) = stage.error(stage.with(arguments), "");
         let line = line.strip_suffix("; see --help").unwrap_or(&line);
         assert_eq!((status, line), (Some(2), *expected), "{arguments:?}");
     }
+    let missing = "configuration /no/such: there is no such file; correct --config or TIKTOK_SHOP_CONFIG";
+    assert_eq!(stage.error(stage.with(&["events", "--config", "/no/such"]), ""), (Some(3), missing.to_owned()));
 }
 
 #[test]

@@ -583,7 +583,7 @@ fn a_mounted_file_that_a_group_can_read_is_accepted_only_by_choice() {
     fs::set_permissions(&chosen, Permissions::from_mode(0o440)).unwrap();
     let (status, line) =
         stage.error(stage.command(&format!("list-shops customer-7 --config {}", chosen.display())), "");
-    assert!(status == Some(2) && line.ends_with("see --file-access"), "{line}");
+    assert!(status == Some(3) && line.ends_with("see --file-access"), "{line}");
 
     fs::set_permissions(&keys, Permissions::from_mode(0o444)).unwrap();
     for (access, why) in [
