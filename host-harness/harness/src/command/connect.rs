@@ -1,6 +1,7 @@
 //! `connect`: finishes a consent.
 
 use clap::Args;
+use serde::Serialize;
 use tiktok_shop_connector_core::callback::check_form;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
 use tiktok_shop_host::{AppKey, CustomerId, Secret};
@@ -8,7 +9,7 @@ use tiktok_shop_host::{AppKey, CustomerId, Secret};
 use super::authorization_url::Shops;
 use crate::failure::Failure;
 use crate::input;
-use crate::output::{Report, ask, print_connection};
+use crate::output::{ConnectionLine, Report, ask, print_connection};
 use crate::settings::{Creation, HostArgs, OpenedHost, browser_session, one_line};
 
 /// Finish a consent: read its callback from standard input, store the connection
@@ -41,6 +42,9 @@ callback is a secret, so connect does not take it as an argument and never print
 --app-store, if no setting names a database, and the default database does not exist, the command
 creates it. Create a database that a setting names with migrate.
 
+If the consent grants no shop, the connection is stored, and a note says so. With --json, the member
+note contains the note. Often the seller's shops are then in another market than the app.
+
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness authorization-url customer-7 --consent-as one-shop |
@@ -58,6 +62,16 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 Exit status: 0 if the customer is connected; 2 if the input is not a callback; 4 if the state is
 not valid; 11 if the seller refused or the code is not valid; for others see
 tiktok-shop-harness --help.";
+
+/// The connection, as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    connection: ConnectionLine<'a>,
+    /// What the user should know about the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+}
 
 /// The maximum length of the callback: 64 KiB.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
@@ -82,12 +96,37 @@ impl Connect {
             }
             None => host.finish_consent(&opened.tenant, &browser_session()?, query).await?,
         };
-        print_connection(&connection, opened.now(), report);
+        let note = has_no_shop(&connection).then(|| no_shop(&connection));
+        if report.is_json() {
+            report.json(&Line { connection: ConnectionLine::from(&connection), note: note.as_deref() });
+        } else {
+            print_connection(&connection, opened.now(), report);
+        }
+        if let Some(note) = &note {
+            report.note(note);
+        }
         if must_choose_a_shop(&connection) {
             report.note(&format!("no shop is linked yet; choose one with link-shops {} SHOP", connection.key.customer));
         }
         Ok(())
     }
+}
+
+/// Returns whether TikTok Shop's list of shops was read, and contains no shop. Every call for a shop would then fail,
+/// although the connection is active.
+fn has_no_shop(connection: &Connection) -> bool {
+    connection.shops_synced_at.is_some() && connection.shops.is_empty()
+}
+
+/// Returns the note about a consent that grants no shop.
+fn no_shop(connection: &Connection) -> String {
+    let app = connection.app.as_ref().map_or_else(|| "this app".to_owned(), |app| format!("app {app}"));
+    format!(
+        "this consent grants no shop to {app}: the account has no shop, or its shops are in another market than the app; \
+         for another market, begin a consent to the app of that market with authorization-url {} --app KEY; if the \
+         account gets a shop later, run refresh",
+        connection.key.customer
+    )
 }
 
 fn must_choose_a_shop(connection: &Connection) -> bool {

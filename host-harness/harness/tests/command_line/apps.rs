@@ -1,11 +1,14 @@
 //! Tests of the program for a tenant with two apps in the configuration file: one for the rest of the world, and one for
 //! the US.
 
+use std::path::Path;
+
 use fake_tiktok_shop::{App, Decision, Market};
 use serde_json::{Value, json};
 
 use crate::settings::{with, write_config};
 use crate::stage::Stage;
+use crate::{PROGRAM, Run, command};
 
 /// A seller with shops in several regions. One of them is in the US.
 const SELLER: &str = "cross-border";
@@ -98,6 +101,65 @@ fn a_customer_is_connected_under_two_apps_of_the_configuration_file() {
     assert_eq!(status, Some(12), "{line}");
     assert!(line.starts_with("misconfigured: app-unknown: ") && line.contains(&global.app_key), "{line}");
     stage.ok(&format!("refresh customer-7 --force --account {}", first["account"].as_str().unwrap()), "");
+}
+
+#[test]
+fn a_consent_that_grants_no_shop_is_told_in_a_note() {
+    let stage = stage_of_two_markets();
+    let (_, us) = both(&stage);
+    let note = format!(
+        "this consent grants no shop to app {}: the account has no shop, or its shops are in another market than the \
+         app; for another market, begin a consent to the app of that market with authorization-url customer-7 --app \
+         KEY; if the account gets a shop later, run refresh",
+        us.app_key
+    );
+    let callback = || {
+        let link = stage.link(&format!("customer-7 --app {}", us.app_key));
+        let state = link.split_once("&state=").unwrap().1;
+        stage.fake.consent(&us.service_id, "one-shop", Some(state), Decision::Allow).unwrap()
+    };
+    let Run { status, stdout, stderr } = stage.run(stage.command("connect"), callback());
+    assert_eq!((status, stderr), (Some(0), format!("note: {note}\n")));
+    let shops = "    shops   none is granted to this app\n";
+    assert!(stdout.starts_with("customer-7: Teapot Corner (GB), active\n") && stdout.contains(shops), "{stdout}");
+    assert!(stage.ok("list-connections customer-7", "").contains(shops));
+    let Run { status, stdout, stderr } = stage.run(stage.command("connect --json"), callback());
+    assert_eq!((status, stderr), (Some(0), format!("note: {note}\n")));
+    let connected: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&connected["note"], &connected["shops"], &connected["status"]),
+        (&json!(note), &json!([]), &json!("active"))
+    );
+    // A consent that grants a shop has no note.
+    let granted = connect(&stage, &us);
+    assert_eq!((granted.get("note"), granted["shops"][0]["id"].as_str()), (None, Some(US_SHOP)));
+}
+
+/// The page shows the fake's apps with their invented secrets, so that a reader can copy them.
+#[test]
+fn the_example_of_the_documentation_works_when_copied() {
+    let page = include_str!("../../../../docs/apps.md");
+    let (_, section) = page.split_once("\n## Try it with the fake\n").unwrap();
+    let (_, rest) = section.split_once("```toml\n").unwrap();
+    let (file, rest) = rest.split_once("```\n").unwrap();
+    let stage = Stage::new();
+    let (global, us) = both(&stage);
+    assert_eq!(file.trim_end(), listed(&[&global, &us]).replace("\n[[", "\n\n[[").trim_end());
+    let config = write_config(&stage, file);
+    let (_, rest) = rest.split_once("```sh\nexport TIKTOK_SHOP_FAKE=http://127.0.0.1:4010\n").unwrap();
+    let (_, rest) = rest.split_once("export TIKTOK_SHOP_CONFIG=$PWD/two-apps.toml\n").unwrap();
+    let (commands, _) = rest.split_once("```").unwrap();
+    let folder = Path::new(PROGRAM).parent().unwrap().display();
+    let mut shell = command("sh");
+    stage.furnish(&mut shell);
+    shell.env("TIKTOK_SHOP_CONFIG", config);
+    shell.args(["-c", &format!("set -e\nPATH='{folder}':$PATH\n{commands}")]);
+    let Run { status, stdout, stderr } = stage.run(shell, "");
+    assert_eq!(status, Some(0), "{stderr}");
+    assert!(stdout.contains("customer-7: Yunhe Trading (CN), active\n"), "{stdout}");
+    let shop = stdout.lines().find(|line| line.starts_with(US_SHOP)).unwrap();
+    assert!(shop.contains(&us.app_key), "{shop}");
+    assert!(stderr.contains("HTTP 200, code 0") && stderr.contains("this consent grants no shop to app"), "{stderr}");
 }
 
 #[test]

@@ -51,7 +51,11 @@ fn a_wrong_argument_is_described_in_one_line() {
         (&["call", "c", "PUT", "/p", "--body-file", "/"], "cannot read --body-file /: it is a folder"),
         (&["disconnect", "c", "--shop", "1", "--account", "a"], "--shop <ID> can't be used with --account <ID>"),
         (&["authorization-url", "c", "--shops", "CANARY"], "--shops <WHICH>: not one of all, exactly-one"),
-        (&["authorization-url", "c", "--consent-as", "CANARY"], "the fake refused: no seller \"CANARY\""),
+        (
+            &["authorization-url", "c", "--consent-as", "CANARY"],
+            "the fake refused: no seller \"CANARY\"; the sellers are one-shop, several-regions, cross-border, \
+             global-selling, no-shop, creator",
+        ),
         (&["connect", "--shops", "all"], "missing: --app-store <CUSTOMER>"),
         (&["access-token", "c", "--min-validity", "-1"], "unknown option -1"),
         (
