@@ -268,6 +268,9 @@ impl ErrorReport {
                 (13, "name one of these apps with --app".to_owned())
             }
             Action::InvalidRequest => (13, "correct the arguments".to_owned()),
+            Action::Upstream if code == Cause::ShopCipherMissing.code() => {
+                (14, "run refresh for this customer, and then the same command again".to_owned())
+            }
             Action::Upstream => (14, "find out what happened before you repeat the command".to_owned()),
             Action::StorageConflict => (15, "run the same command again".to_owned()),
             Action::StorageFailed => (STORAGE_FAILED, RESTORE.to_owned()),

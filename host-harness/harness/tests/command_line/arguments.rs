@@ -24,9 +24,20 @@ fn a_wrong_argument_is_described_in_one_line() {
         (&["list-shops", ""], "<CUSTOMER>: customer id: 1 to 256 bytes"),
         (&["list-shops", "c", "--tenant", ""], "--tenant <ID>: empty"),
         (&["refresh", "c", "--account", ""], "--account <ID>: account id: 1 to 256 bytes"),
-        (&["list-connections"], "missing: <CUSTOMER>"),
+        (
+            &["list-connections"],
+            "no customer is named; name the customer, or list the connections of all customers with --tenant-wide",
+        ),
         (&["list-connections", "c", "--tenant-wide"], "[CUSTOMER] can't be used with --tenant-wide"),
-        (&["list-connections", "--shop", "1"], "missing: --tenant-wide, <CUSTOMER>"),
+        (&["list-connections", "--shop", "1"], "missing: --tenant-wide"),
+        (
+            &["list-connections", "--tenant-wide", "--after", "c"],
+            "--after <CUSTOMER> <ACCOUNT>: 2 values are needed, and 1 is given",
+        ),
+        (
+            &["call", "c", "GET", "/order/202309/orders?ids=CANARY"],
+            "<PATH>: contains a query; give each parameter with --query NAME=VALUE, not percent-encoded",
+        ),
         (
             &["list-connections", "--tenant-wide", "--status", "CANARY"],
             "--status <STATUS>: not one of active, authorization-ending, reauthorization-required",
