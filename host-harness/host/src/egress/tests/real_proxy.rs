@@ -227,7 +227,12 @@ impl RealProxy {
                 lines.map(|line| line + "\n").collect()
             });
             match has_started.recv_timeout(START) {
-                Ok(()) => return Some(Self { process, port, reading, _folder: folder }),
+                Ok(()) => {
+                    if program == Program::Squid {
+                        until_listening(port);
+                    }
+                    return Some(Self { process, port, reading, _folder: folder });
+                }
                 // The process has ended, because another program has the port.
                 Err(RecvTimeoutError::Disconnected) => {}
                 Err(RecvTimeoutError::Timeout) => panic!("{program:?} did not start within {START:?}"),
@@ -245,6 +250,15 @@ impl RealProxy {
         let Self { process, reading, _folder, .. } = self;
         drop(process);
         reading.join().unwrap()
+    }
+}
+
+/// Waits until a connection to this port is accepted. squid prints its line a moment before it listens.
+fn until_listening(port: u16) {
+    let started = std::time::Instant::now();
+    while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(started.elapsed() < START, "squid does not listen");
+        std::thread::yield_now();
     }
 }
 
