@@ -254,6 +254,7 @@ impl RealProxy {
 }
 
 /// Waits until a connection to this port is accepted. squid prints its line a moment before it listens.
+#[expect(clippy::disallowed_methods, reason = "squid tells nobody when it listens")]
 fn until_listening(port: u16) {
     let started = std::time::Instant::now();
     while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
