@@ -23,10 +23,13 @@ pub(crate) const STATUSES: [(u8, &str); 18] = [
         REFUSED,
         "the answer is no: a webhook or a component is not accepted, a database breaks a promise of a storage, a key is in use, TikTok Shop refused a call or a revocation, a connection could not be refreshed, or an import or an export is incomplete or not allowed",
     ),
-    (MALFORMED, "an argument, the input or the configuration is malformed, or the output could not be written"),
+    (
+        MALFORMED,
+        "an argument, a variable, the input or the text of the configuration file is malformed, or the output could not be written",
+    ),
     (
         UNAVAILABLE,
-        "a component, a database, a key file, a file to import or a fake is missing or can't be used, for example because others can read it",
+        "a component, a database, the configuration file, a key file, a file to import or a fake is missing or can't be used; for example, other users can read the file",
     ),
     (
         CONSENT,
@@ -282,6 +285,9 @@ impl ErrorReport {
                 (13, "name one of these apps with --app".to_owned())
             }
             Action::InvalidRequest => (13, "correct the arguments".to_owned()),
+            Action::Upstream if code == Cause::ShopCipherMissing.code() => {
+                (14, "run refresh for this customer, and then the same command again".to_owned())
+            }
             Action::Upstream => (14, "find out what happened before you repeat the command".to_owned()),
             Action::StorageConflict => (15, "run the same command again".to_owned()),
             Action::StorageFailed => (STORAGE_FAILED, RESTORE.to_owned()),

@@ -203,11 +203,12 @@ impl KeyArgs {
     pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
         let Self { key_file, config: ConfigArgs { file_access, config, fake } } = self;
         let config = read_config(config, file_access)?;
+        let file = config.file.display();
         let needless = || {
-            Failure::Malformed(
-                "the configuration file names a key service, which makes the host keys itself; no key file is needed"
-                    .to_owned(),
-            )
+            Failure::Malformed(format!(
+                "configuration {file}: key-service: the key service makes the host keys itself, so no key file is needed; \
+                 go on with migrate"
+            ))
         };
         // The key service is not opened, because its secrets may be missing where this command runs.
         if config.key_service.is_some() {
@@ -284,8 +285,8 @@ impl<T: TenantArgs> StorageArgs<T> {
             tenants.check_for_all(report)?;
         }
         let config = read_config(config, file_access)?;
-        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
-        let proxy = match (config.proxy.with_environment()?, requests, fake) {
+        let credentials = Credentials::gather(config.tenants, &config.file, &tenants.of_environment)?;
+        let proxy = match (config.proxy.with_environment(&config.file)?, requests, fake) {
             (Some(proxy), Requests::Possible, None) => Some(proxy.with_authorities()?),
             (proxy, _, _) => proxy.map(NamedProxy::without_authorities),
         };
@@ -304,7 +305,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
         let prepared = prepare(found, database_origin, needs.keys, report)?;
         if database.is_created_by(creation) {
-            tenants.check_without_a_database(&credentials)?;
+            tenants.check_without_a_database(&credentials, &config.file)?;
         }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
         let storage = database.open(creation, Arc::clone(&clock)).await?;
@@ -313,7 +314,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         }
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         if (T::SCOPE, needs.tenant) == (TenantScope::One, TenantNeed::Known) {
-            tenants.check(&credentials, &*storage).await?;
+            tenants.check(&credentials, &config.file, &*storage).await?;
         }
         let keys = prepared.for_database(&*storage, database_origin, report).await?;
         if needs.keys == KeyNeed::Required {

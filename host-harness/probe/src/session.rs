@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::finding::Finding;
 use crate::http::{Answer, Away, Client};
+use crate::missing_option::missing;
 use crate::notification::Notification;
 use crate::report::{Ended, Report, SeenAnswer, Step};
 use crate::secrets::Secrets;
@@ -205,7 +206,12 @@ impl<'w, W: World> Session<'w, W> {
             format!("the run ended before: {ended}")
         };
         for switch in Switch::ALL {
-            self.findings.entry(*switch).or_insert_with(|| Finding::not_observable(&why));
+            let finding = self.findings.entry(*switch).or_insert_with(|| Finding::not_observable(&why));
+            // A run that ended early should first run to its end.
+            let missing = if ended == Ended::Complete { missing(*switch, &self.settings) } else { None };
+            if let (Finding::NotObservable { why }, Some(missing)) = (finding, missing) {
+                *why = format!("{why}; {missing}");
+            }
         }
         let clean = |text: &mut String| *text = self.secrets.removed_from(text);
         for step in &mut self.steps {

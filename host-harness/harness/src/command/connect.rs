@@ -1,6 +1,7 @@
 //! `connect`: finishes a consent, or begins and confirms an install from TikTok's App Store.
 
 use clap::Args;
+use serde::Serialize;
 use tiktok_shop_connector_core::callback::check_form;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
 use tiktok_shop_host::consent::BrowserSession;
@@ -10,7 +11,7 @@ use tiktok_shop_host::{AppKey, ConnectorHost, CustomerId, Secret, TenantId};
 use super::authorization_url::Shops;
 use crate::failure::Failure;
 use crate::input;
-use crate::output::{Answer, Report, ask, can_ask, confirm, print_connection, print_install};
+use crate::output::{Answer, ConnectionLine, Report, ask, can_ask, confirm, print_connection, print_install};
 use crate::settings::{Creation, HostArgs, OpenedHost, browser_session, one_line};
 
 /// Finish a consent: read its callback from standard input, store the connection
@@ -62,6 +63,9 @@ they are not the customer's shops, run it with --cancel ID. With --app-store, if
 database, and the default database does not exist, the command creates it. Create a database that
 a setting names with migrate.
 
+If the consent grants no shop, the connection is stored, and a note says so. With --json, the member
+note contains the note. Often the seller's shops are then in another market than the app.
+
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness authorization-url customer-7 --consent-as one-shop |
@@ -79,6 +83,16 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 Exit status: 0 if the customer is connected, or if an install waits for --confirm; 1 if the answer
 to the question was no; 2 if the input is not a callback; 4 if the state or the ID is not valid; 11
 if the seller refused or the code is not valid; for others see tiktok-shop-harness --help.";
+
+/// The connection, as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    connection: ConnectionLine<'a>,
+    /// What the user should know about the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+}
 
 /// The maximum length of the callback: 64 KiB.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
@@ -124,7 +138,15 @@ impl Connect {
             // The argument parser accepts --confirm and --cancel only with --app-store.
             (None, None) => return Err(Failure::Malformed("--confirm and --cancel need --app-store".to_owned())),
         };
-        print_connection(&connection, opened.now(), report);
+        let note = has_no_shop(&connection).then(|| no_shop(&connection));
+        if report.is_json() {
+            report.json(&Line { connection: ConnectionLine::from(&connection), note: note.as_deref() });
+        } else {
+            print_connection(&connection, opened.now(), report);
+        }
+        if let Some(note) = &note {
+            report.note(note);
+        }
         if must_choose_a_shop(&connection) {
             report.note(&format!("no shop is linked yet; choose one with link-shops {} SHOP", connection.key.customer));
         }
@@ -209,6 +231,23 @@ fn described(install: &PendingInstall) -> Vec<String> {
         Err(error) => vec![format!("the shops cannot be read now: {error}")],
     };
     std::iter::once(seller).chain(shops).collect()
+}
+
+/// Returns whether TikTok Shop's list of shops was read, and contains no shop. Every call for a shop would then fail,
+/// although the connection is active.
+fn has_no_shop(connection: &Connection) -> bool {
+    connection.shops_synced_at.is_some() && connection.shops.is_empty()
+}
+
+/// Returns the note about a consent that grants no shop.
+fn no_shop(connection: &Connection) -> String {
+    let app = connection.app.as_ref().map_or_else(|| "this app".to_owned(), |app| format!("app {app}"));
+    format!(
+        "this consent grants no shop to {app}: the account has no shop, or its shops are in another market than the app; \
+         for another market, begin a consent to the app of that market with authorization-url {} --app KEY; if the \
+         account gets a shop later, run refresh",
+        connection.key.customer
+    )
 }
 
 fn must_choose_a_shop(connection: &Connection) -> bool {

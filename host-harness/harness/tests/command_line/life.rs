@@ -269,9 +269,39 @@ fn a_customer_with_two_accounts_names_one_and_disconnects_one() {
     let printed = stage.ok("disconnect customer-7 --shop 7490000000000000002", "");
     assert!(
         printed
-            .starts_with("customer-7: disconnected; 1 connection continues\ncustomer-7: Lantern & Loom (DE), active\n"),
+            .starts_with("customer-7: shop 7490000000000000002 is removed; 1 connection continues\ncustomer-7: Lantern & Loom (DE), active\n"),
         "{printed}"
     );
+    // The other account has only this shop, so its connection ends, and the first one continues.
+    let only = stage.connect("customer-7", "one-shop")["account"].as_str().unwrap().to_owned();
+    let printed = stage.ok(&format!("disconnect customer-7 --shop {SHOP}"), "");
+    let ended = format!(
+        "customer-7: shop {SHOP} is removed; 1 connection continues\n    ended   the connection to account {only}\n\
+         customer-7: Lantern & Loom (DE), active\n"
+    );
+    assert!(printed.starts_with(&ended), "{printed}");
+}
+
+#[test]
+fn a_revocation_of_a_dead_connection_says_that_nothing_was_revoked() {
+    let stage = Stage::new();
+    let mut accounts = Vec::new();
+    for customer in ["customer-7", "customer-8"] {
+        accounts.push(stage.connect(customer, "one-shop")["account"].as_str().unwrap().to_owned());
+        stage.fake.revoke("one-shop").unwrap();
+        stage.advance(3_600);
+        stage.run(stage.command(&format!("refresh {customer} --force")), "");
+        let printed = stage.ok(&format!("list-connections {customer}"), "");
+        assert!(printed.contains(", reauthorization-required: "), "{printed}");
+    }
+    let [first, second] = &*accounts else { panic!() };
+    let printed = stage.ok("disconnect customer-7 --revoke --yes", "");
+    let lost = format!("nothing was revoked for account {first}, because the app had lost its access before (");
+    assert!(printed.starts_with(&format!("customer-7 is disconnected\n    access  {lost}")), "{printed}");
+    let ended = stage.json("disconnect customer-8 --revoke --yes", "").remove(0);
+    let lost = &ended["access_lost_before"][0];
+    assert_eq!((&lost["account"], &ended["revoked"], &ended["ended"]), (&json!(second), &json!([]), &json!([second])));
+    assert!(lost["reason"].is_string(), "{ended}");
 }
 
 /// In this test, the answer to a refresh can't be read, so the claim of this refresh lasts two minutes. In these two
