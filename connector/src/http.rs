@@ -74,11 +74,12 @@ fn classified(code: &ErrorCode) -> TransportFailure {
         | ErrorCode::DestinationUnavailable
         | ErrorCode::DestinationIpUnroutable
         | ErrorCode::ConnectionRefused
-        | ErrorCode::ConnectionTimeout
         | ErrorCode::ConnectionLimitReached
         | ErrorCode::TlsCertificateError => TransportFailure::NotConnected,
         ErrorCode::HttpResponseBodySize(_) => TransportFailure::TooLarge,
-        ErrorCode::ConnectionTerminated
+        // Some hosts let the time for the connection run on after the request was sent.
+        ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionTerminated
         | ErrorCode::ConnectionReadTimeout
         | ErrorCode::ConnectionWriteTimeout
         | ErrorCode::TlsProtocolError
