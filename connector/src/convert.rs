@@ -21,9 +21,7 @@ use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEf
 use tiktok_shop_connector_core::operation::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_connector_core::ports::{Entry, Revision, StorageError};
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
-use tiktok_shop_connector_core::secret::{
-    AccessToken, AppSecret, AuthorizationCode, RefreshToken, SecretBytes, State,
-};
+use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, AuthorizationCode, RefreshToken, SecretBytes, State};
 use tiktok_shop_connector_core::time::UnixSeconds;
 
 /// Converts an error. Only this function decides which case of the WIT variant `error` stands for an [`Action`].
@@ -34,7 +32,9 @@ pub(crate) fn error(error: Error) -> types::ConnectorError {
         Action::InvalidRequest => types::ConnectorError::InvalidRequest(failure),
         Action::Misconfigured => types::ConnectorError::Misconfigured(failure),
         Action::Reauthorize => types::ConnectorError::Reauthorize(failure),
-        Action::RetryAfter => types::ConnectorError::RetryAfter(types::Retry { after_ms: milliseconds(error.delay), failure }),
+        Action::RetryAfter => {
+            types::ConnectorError::RetryAfter(types::Retry { after_ms: milliseconds(error.delay), failure })
+        }
         Action::StorageConflict => types::ConnectorError::StorageConflict(failure),
         Action::StorageFailed => types::ConnectorError::StorageFailed(failure),
         Action::Upstream => types::ConnectorError::Upstream(failure),

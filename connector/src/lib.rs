@@ -117,7 +117,11 @@ impl export::Guest for Connector {
         finish(operation, convert::disconnected)
     }
 
-    fn receive_webhook(app: Option<String>, signature: String, body: Vec<u8>) -> Result<export::Webhook, types::ConnectorError> {
+    fn receive_webhook(
+        app: Option<String>,
+        signature: String,
+        body: Vec<u8>,
+    ) -> Result<export::Webhook, types::ConnectorError> {
         let operation = operation::receive_webhook::receive_webhook(&Imports, app, signature.as_bytes(), &body);
         finish(operation, convert::webhook)
     }
