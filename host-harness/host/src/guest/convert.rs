@@ -525,6 +525,7 @@ mod tests {
         Shop {
             id: "7".parse().unwrap(),
             account: "account".parse().unwrap(),
+            app: Some("app-key".parse().unwrap()),
             name: "name".to_owned(),
             region: "region".to_owned(),
             seller_type: "seller type".to_owned(),
