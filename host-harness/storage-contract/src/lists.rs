@@ -59,7 +59,7 @@ pub(super) async fn owners_are_the_connections_whose_row_contains_the_shop(trial
     check_owners([&[&one, &two], &[&two], &[], &[&one], &[&two]]).await?;
 
     let swap = async |key: &ConnectionKey, shops: &[&str]| {
-        let next = Next { revision: "r2".parse()?, value: row_with_shops(key, shops)? };
+        let next = Next { revision: "r2".parse()?, value: row_with_shops(key, shops)?.stored()? };
         ours.swap_row(key, Some("r1"), Some(&next), &[]).await
     };
     swap(&two, &["11", "01"]).await?;
