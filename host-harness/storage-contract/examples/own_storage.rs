@@ -403,7 +403,7 @@ impl ConnectionStorage for OwnStorage {
             match next {
                 Some(Next { revision, value: row }) => {
                     if let Some(sealed) = &row.sealed {
-                        require_key(transaction, &tenant, ciphers.key())?;
+                        require_key(transaction, &tenant, sealed.key())?;
                     }
                     table.insert(table_key(&tenant, &key), to_json(&StoredRow { revision, row })?.as_slice())?;
                 }
