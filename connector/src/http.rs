@@ -108,3 +108,27 @@ fn classified(code: &ErrorCode) -> TransportFailure {
         | ErrorCode::InternalError(_) => TransportFailure::Interrupted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_timeout_does_not_say_that_nothing_was_sent() {
+        assert_eq!(classified(&ErrorCode::ConnectionTimeout), TransportFailure::Interrupted);
+        for code in [
+            ErrorCode::DnsTimeout,
+            ErrorCode::DestinationNotFound,
+            ErrorCode::DestinationUnavailable,
+            ErrorCode::DestinationIpUnroutable,
+            ErrorCode::ConnectionRefused,
+            ErrorCode::ConnectionLimitReached,
+            ErrorCode::TlsCertificateError,
+        ] {
+            assert_eq!(classified(&code), TransportFailure::NotConnected, "{code:?}");
+        }
+        for code in [ErrorCode::HttpRequestDenied, ErrorCode::DestinationIpProhibited] {
+            assert_eq!(classified(&code), TransportFailure::Denied, "{code:?}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use tiktok_shop_host::connection::Connection;
 use tiktok_shop_host::disconnect::{
     DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, RevokedShop, SharedConnection, SharedConnections,
 };
-use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_host::storage::{Row, StorageError};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
