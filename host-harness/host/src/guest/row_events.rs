@@ -138,7 +138,7 @@ mod tests {
     }
 
     /// The row before a call, the row after the call, the purpose of the call, and the events that the call must write.
-    type Case<'a> = (Option<&'a Row>, Option<&'a Row>, Act, &'a [EventKind]);
+    type Case<'a> = (Option<&'a OpenRow>, Option<&'a OpenRow>, Act, &'a [EventKind]);
 
     /// Returns the row with these shops. A shop whose number is negative is not linked.
     fn with_shops(mut row: OpenRow, shops: &[i64]) -> OpenRow {

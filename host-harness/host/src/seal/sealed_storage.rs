@@ -96,6 +96,7 @@ pub(crate) struct OpenWrite {
 /// A row that was checked, with its secrets. If the call can do without keys and the key of the row is missing, the row
 /// was not checked, and has no secrets.
 #[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
 pub(crate) struct CheckedRow {
     pub(crate) entry: RowEntry,
     pub(crate) secrets: Zeroizing<Vec<u8>>,

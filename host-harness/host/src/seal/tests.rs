@@ -187,7 +187,7 @@ fn the_format_equals_the_vectors_of_another_implementation() {
 #[test]
 fn no_two_lists_of_parts_have_the_same_encoding() {
     let texts = ["", "a", "b", "ab", "a\0b", "\0", "record"];
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for a in texts {
         for b in texts {
             for parts in [vec![a, b], vec![a], vec![a, b, ""], vec![b, a, b]] {
