@@ -1,7 +1,7 @@
 //! Reads rows that a host of release 0.1 wrote: rows without a document, whose columns hold everything.
 //!
 //! Delete this file, and make the column `document` not null, in the first release that no longer migrates databases of
-//! schema version 5. `keys status` shows how many such rows a database still has.
+//! schema version 5. `migrate` shows how many such rows a database still has.
 
 use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, PastFailure};
