@@ -40,7 +40,7 @@ pub(super) async fn a_revision_is_returned_unchanged(trial: &Trial) -> Result<()
         let expected = Some((revision.clone(), tenant.sealed("value")));
         eventually("load_token", expected, || async { storage.load_token(id, &key).await.map(revision_and_value) })
             .await?;
-        let expected = Some((revision.clone(), row));
+        let expected = Some((revision.clone(), row.stored()?));
         eventually("load_row", expected.clone(), || async { storage.load_row(id, &key).await.map(revision_and_row) })
             .await?;
         let listed = || async {

@@ -152,6 +152,11 @@ impl Sample {
     }
 }
 
+/// Returns the rows as a storage gets them.
+pub(super) fn stored(rows: &[Sample]) -> Result<Vec<Row>, Broken> {
+    rows.iter().map(Sample::stored).collect()
+}
+
 /// Returns a row of an active connection without shops.
 pub(super) fn row(key: &ConnectionKey) -> Sample {
     Sample { connection: Connection::new(key.clone()), sealed: None, token_lineage: String::new(), token_generation: 0 }

@@ -268,7 +268,7 @@ pub(super) async fn reseal_keeps_revision_due_time_and_row(trial: &Trial) -> Res
     let mut row = samples::row_with_shops(&key, &["1"])?;
     row.sealed = Some(second("resealed")?);
     let load = || async { storage.load_row(id, &key).await.map(samples::revision_and_row) };
-    eventually("`load_row`", Some(("r1".to_owned(), row)), load).await?;
+    eventually("`load_row`", Some(("r1".to_owned(), row.stored()?)), load).await?;
     let due = vec![Due { at: trial.at(1), tenant: id.clone(), key: key.clone() }];
     eventually("`due`", due, || super::due::listed(trial, trial.at(1), 5)).await?;
     ensure_eq!(super::events::all_events(storage, id).await?, Vec::new(), "`events` after `reseal`");

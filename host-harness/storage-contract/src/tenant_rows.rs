@@ -33,7 +33,7 @@ pub(super) async fn the_rows_of_a_tenant_are_listed_in_order_page_by_page(trial:
     let everything = RowFilter::default();
     for limit in [ALL, rows.len(), 7, 1] {
         let (tenant, everything) = (&tenant, &everything);
-        eventually(&format!("`tenant_rows` in pages of {limit}"), rows.clone(), || async move {
+        eventually(&format!("`tenant_rows` in pages of {limit}"), samples::stored(&rows)?, || async move {
             let (mut listed, mut after): (Vec<Row>, Option<ConnectionKey>) = (Vec::new(), None);
             loop {
                 let page = tenant.storage.tenant_rows(&tenant.id, everything, after.as_ref(), limit).await?;

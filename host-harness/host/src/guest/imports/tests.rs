@@ -297,7 +297,7 @@ async fn a_guest_reads_and_writes_only_for_the_customer_of_its_call() {
     let stored = imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
     let token_storage::TokenSwapOutcome::Stored(revision) = stored else { panic!("not stored") };
     let loaded = imports.load_token(key("mine")).await.unwrap().unwrap();
-    assert_eq!((loaded.entry.revision.as_str(), loaded.value.as_slice()), (revision.as_str(), [1].as_slice()));
+    assert_eq!((loaded.revision.as_str(), loaded.value.as_slice()), (revision.as_str(), [1].as_slice()));
 
     let denied = StorageError::Refused("not the customer of this call".to_owned());
     for stranger in ["other", "Mine", "MINE", "min", "mine2", "mine ", " mine", "mine\0"] {
