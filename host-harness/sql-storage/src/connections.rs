@@ -275,7 +275,7 @@ fn joined_columns() -> String {
         let condition = "c.document IS NULL AND COALESCE(s.position, 0) = 0";
         format!("CASE WHEN {condition} THEN c.{column} END AS {column}")
     };
-    let columns = READ.iter().filter(|column| **column != "document").map(first);
+    let columns = READ.iter().map(first);
     let document = "CASE WHEN COALESCE(s.position, 0) = 0 THEN CAST(c.document AS TEXT) END AS document".to_owned();
     let columns: Vec<_> = columns.chain([document]).chain(legacy::COLUMNS.iter().map(of_legacy)).collect();
     let of_shop = |column: &str| format!("CASE WHEN c.document IS NULL THEN s.{column} END AS {column}");

@@ -43,9 +43,8 @@ pub(crate) const COLUMNS: [&str; 28] = [
     "sealed",
 ];
 
-/// The columns of the [`RowIndex`], and the other columns that are read for every row.
-pub(super) const READ: [&str; 12] = [
-    "document_revision",
+/// The columns of the [`RowIndex`], and the other columns that are read for every row, besides the document.
+pub(super) const READ: [&str; 10] = [
     "revision",
     "app_key",
     "token_lineage",
@@ -56,7 +55,6 @@ pub(super) const READ: [&str; 12] = [
     "granted_at",
     "sealed_by",
     "sealed",
-    "document",
 ];
 
 /// Returns the text of a statement's values for [`COLUMNS`]: parameters, of which the first has this number.
