@@ -44,7 +44,9 @@ async fn check(storage: SqlStorage, address: &str) {
     let of_row = "WHERE tenant = 't' AND customer = 'c' AND account = 'a'";
     for change in [
         "UPDATE tiktok_shop_connections SET status = 'reauthorization-required'",
+        "UPDATE tiktok_shop_connections SET status = 'no such status'",
         "UPDATE tiktok_shop_connections SET ends_at = 7",
+        "UPDATE tiktok_shop_connections SET ends_at = -1",
         "UPDATE tiktok_shop_connections SET app_key = 'other'",
         "UPDATE tiktok_shop_connections SET seller_name = 'Other'",
         "UPDATE tiktok_shop_connections SET granted_at = 7",

@@ -1,12 +1,13 @@
 //! The columns of a row in `tiktok_shop_connections`.
 
 use sqlx::any::AnyRow;
+use tiktok_shop_host::connection::{ConnectionKey, StatusKind, UnixSeconds};
 use tiktok_shop_host::storage::{OpenRow, Row, RowEntry, RowIndex, RowOrigin, Sealed, StorageError};
 use tiktok_shop_host::{AppKey, Revision};
 
 use super::legacy;
 use super::shops::read_indexed_shop;
-use crate::sql::columns::{Columns as _, malformed};
+use crate::sql::columns::Columns as _;
 use crate::sql::dialect::Dialect;
 use crate::sql::statement::{Statement, numbered};
 
@@ -116,9 +117,33 @@ pub(crate) fn bind_row(
 }
 
 /// Reads a row. `rows` are the database rows of one connection, one for each shop.
+///
+/// If somebody has written a value into a column that this storage never writes there, the row is returned without its
+/// sealed value. The host then refuses this row as changed, and the other rows of the list are read.
 pub(super) fn read_row(rows: &[AnyRow]) -> Result<Option<RowEntry>, StorageError> {
     let Some(row) = rows.first() else { return Ok(None) };
     let Some(document) = row.optional_text("document")? else { return legacy::read_row(row, rows).map(Some) };
+    let (key, revision) = (row.key()?, row.id("revision")?);
+    let row = read_values(row, rows, &key, &document).unwrap_or_else(|_| Row {
+        key,
+        document,
+        sealed: None,
+        origin: RowOrigin::Document,
+        index: RowIndex {
+            status: StatusKind::Active,
+            ends_at: None,
+            app: None,
+            seller_name: String::new(),
+            granted_at: UnixSeconds(0),
+            shops: Vec::new(),
+        },
+        token_lineage: String::new(),
+        token_generation: 0,
+    });
+    Ok(Some(RowEntry { revision, row }))
+}
+
+fn read_values(row: &AnyRow, rows: &[AnyRow], key: &ConnectionKey, document: &str) -> Result<Row, StorageError> {
     let index = RowIndex {
         status: row.word("status")?,
         ends_at: row.optional_seconds("ends_at")?,
@@ -127,16 +152,15 @@ pub(super) fn read_row(rows: &[AnyRow]) -> Result<Option<RowEntry>, StorageError
         granted_at: row.seconds("granted_at")?,
         shops: with_shop(rows)?.into_iter().map(read_indexed_shop).collect::<Result<_, _>>()?,
     };
-    let row = Row {
-        key: row.key()?,
-        document,
+    Ok(Row {
+        key: key.clone(),
+        document: document.to_owned(),
         sealed: read_sealed(row)?,
         origin: RowOrigin::Document,
         index,
         token_lineage: row.text("token_lineage")?,
         token_generation: row.number("token_generation")?,
-    };
-    Ok(Some(RowEntry { revision: revision_of(rows)?, row }))
+    })
 }
 
 /// Returns the database rows that have a shop.
@@ -148,10 +172,6 @@ pub(super) fn with_shop(rows: &[AnyRow]) -> Result<Vec<&AnyRow>, StorageError> {
         }
     }
     Ok(found)
-}
-
-fn revision_of(rows: &[AnyRow]) -> Result<Revision, StorageError> {
-    rows.first().ok_or_else(|| malformed("revision"))?.id("revision")
 }
 
 pub(super) fn read_sealed(row: &AnyRow) -> Result<Option<Sealed>, StorageError> {
