@@ -13,8 +13,8 @@ use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticC
 use tiktok_shop_host::egress::{Authority, EgressPolicy};
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyProvider, Keyring};
-use tiktok_shop_host::storage::{HostStorage, Next, Row, TokenWrite};
-use tiktok_shop_host::{Component, ConnectorHost, CustomerId, Revision, TenantId};
+use tiktok_shop_host::storage::{HostStorage, Next, OpenRow, TokenWrite};
+use tiktok_shop_host::{Component, ConnectorHost, CustomerId, Revision, ShopId, TenantId};
 use tiktok_shop_sql_storage::NewConnection;
 
 /// The name of a seller of the fake TikTok Shop. This seller has one shop.
@@ -75,7 +75,7 @@ impl Platform {
         let token = self.storage.load_token(&self.tenant, key).await?.context("no token record")?;
         let record = self.keyring.open_token(&self.tenant, key, &token.revision, &token.value).await?.to_vec();
         let entry = self.storage.load_row(&self.tenant, key).await?.context("no row")?;
-        let row = self.keyring.open_row(&self.tenant, &entry.revision, entry.row).await?;
+        let row = self.keyring.open_row(&self.tenant, &entry.revision, &entry.row).await?;
         Ok(Template { platform: self, record, row })
     }
 }
@@ -104,12 +104,13 @@ pub(crate) fn customer(number: u64) -> Result<CustomerId> {
 pub(crate) struct Template<'a> {
     platform: &'a Platform,
     record: Vec<u8>,
-    row: Row,
+    row: OpenRow,
 }
 
 impl Template<'_> {
-    /// Makes an encrypted (sealed) copy for the customer with this number.
-    pub(crate) async fn copy(&self, number: u64) -> Result<NewConnection> {
+    /// Makes an encrypted (sealed) copy for the customer with this number. If `shop` is some, the shops of the copy have
+    /// this id.
+    pub(crate) async fn copy(&self, number: u64, shop: Option<&ShopId>) -> Result<NewConnection> {
         let Platform { tenant, keyring, .. } = self.platform;
         let key = ConnectionKey { customer: customer(number)?, account: self.row.connection.key.account.clone() };
         let revision: Revision = format!("copy-{number}").parse()?;
@@ -117,7 +118,10 @@ impl Template<'_> {
         let token = Next { revision: revision.clone(), value: TokenWrite { value, refresh_due_at: None } };
         let mut row = self.row.clone();
         row.connection.key = key.clone();
-        let value = keyring.seal_row(tenant, &revision, row).await?;
+        for (held, id) in row.connection.shops.iter_mut().zip(std::iter::repeat(shop).flatten()) {
+            held.id = id.clone();
+        }
+        let value = keyring.seal_row(tenant, &revision, &row).await?;
         Ok(NewConnection { key, token, row: Next { revision, value } })
     }
 }

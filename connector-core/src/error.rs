@@ -119,6 +119,9 @@ causes! {
     RefreshOutcomeUnknown, "refresh-outcome-unknown", Reauthorize, "An earlier refresh got no answer, and TikTok now refuses the refresh token.";
     RefreshTooLate, "refresh-too-late", RetryAfter, "Too much time passed before the refresh token could be sent safely.";
     RevocationNotTried, "revocation-not-tried", Upstream, "TikTok was not asked to revoke this shop, because the time was over, the shop has no cipher, or the seller has consented again meanwhile. The seller can remove the app in Seller Center.";
+    RowChanged, "row-changed", StorageFailed, "The stored row of the connection was changed in the database. Nothing was written.";
+    RowTooNew, "row-too-new", Misconfigured, "A newer connector wrote the stored row of the connection. Deploy that version. Nothing was overwritten.";
+    RowUnreadable, "row-unreadable", StorageFailed, "The stored row of the connection cannot be decoded. Nothing was written.";
     SellerInactive, "seller-inactive", Upstream, "TikTok reports the seller as inactive. The authorization lives.";
     ShopCipherMissing, "shop-cipher-missing", Upstream, "TikTok requires the shop's cipher, and none is stored for this shop. A refresh reads the list of shops again.";
     ShopEntryUnreadable, "shop-entry-unreadable", Upstream, "TikTok's list of shops has an entry that cannot be read. The other shops of the list are stored.";

@@ -30,6 +30,7 @@ mod signed;
 mod tokens;
 mod valid_token;
 
+use crate::connection::document::DocumentError;
 use crate::error::{Cause, Error, scrubbed};
 use crate::ports::StorageError;
 
@@ -40,6 +41,7 @@ pub fn no_credentials(error: StorageError) -> Error {
     match error {
         StorageError::Unavailable(text) => host_error(Cause::CredentialsUnavailable, &text),
         StorageError::Refused(text) => host_error(Cause::CredentialsRefused, &text),
+        StorageError::RowChanged(_) | StorageError::RowUnreadable(..) => Error::new(Cause::CredentialsRefused),
     }
 }
 
@@ -47,6 +49,9 @@ fn storage_error(error: StorageError) -> Error {
     match error {
         StorageError::Unavailable(text) => host_error(Cause::StorageUnavailable, &text),
         StorageError::Refused(text) => host_error(Cause::StorageRefused, &text),
+        StorageError::RowChanged(_) => Error::new(Cause::RowChanged),
+        StorageError::RowUnreadable(_, DocumentError::TooNew) => Error::new(Cause::RowTooNew),
+        StorageError::RowUnreadable(_, DocumentError::Unreadable) => Error::new(Cause::RowUnreadable),
     }
 }
 

@@ -76,7 +76,7 @@ async fn no_text_id_or_revision_that_is_stored_in_clear_takes_a_secret() {
         "row: lineage",
         "row: scope",
         "row: seller name",
-        "row: shop account",
+        "row: unknown member",
         "row: shop code",
         "row: shop name",
         "row: shop raw",

@@ -87,9 +87,11 @@ pub(super) async fn record_shops(
     Recorded { connection, refused }
 }
 
-/// Turns a failure of storage into `connection-row-not-saved`: the tokens are stored although the row is not.
+/// Turns a failure of storage into `connection-row-not-saved`: the tokens are stored although the row is not. A row that
+/// cannot be used keeps its own error, because calling again does not help.
 fn row_not_saved(error: Error) -> Error {
-    if error.cause.action() == Action::StorageFailed {
+    let is_unusable = matches!(error.cause, Cause::RowChanged | Cause::RowUnreadable);
+    if error.cause.action() == Action::StorageFailed && !is_unusable {
         Error::new(Cause::ConnectionRowNotSaved).with_note(&error.detail())
     } else {
         error

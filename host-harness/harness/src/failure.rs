@@ -356,7 +356,7 @@ impl ErrorReport {
         // The code says that the storage refused or is unavailable, so the text does not repeat it.
         let detail = match error {
             StorageError::Unavailable(why) | StorageError::Refused(why) => why.clone(),
-            StorageError::KeyGone => error.to_string(),
+            StorageError::KeyGone | StorageError::RowChanged(_) => error.to_string(),
         };
         Self::new(STORAGE_FAILED, "storage-failed", detail).with_code(error.code(), RESTORE)
     }

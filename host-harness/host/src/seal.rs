@@ -11,7 +11,8 @@
 //!
 //! A sealed value belongs to one record. Its associated data are the tenant, the customer, the account, the purpose,
 //! the revision, the id of the data key and the version of the format. If a value is copied to another record, or
-//! stored with another revision, it can't be decrypted.
+//! stored with another revision, it can't be decrypted. The sealed value of a row also contains a digest of the row's
+//! document, so that the host notices a change of the row.
 
 mod aead;
 mod erasure;
@@ -26,6 +27,7 @@ mod provider;
 mod retirement;
 mod rotation;
 mod rotation_error;
+mod row_seal;
 mod sealed_storage;
 
 pub use self::aead::DataKey;
@@ -39,7 +41,7 @@ pub use self::keyring::Keyring;
 pub use self::provider::{Destruction, HostKeys, InvalidHostKeys, KeyError, KeyProvider};
 pub use self::rotation::{Rotated, RotationStep};
 pub use self::rotation_error::RotationError;
-pub(crate) use self::sealed_storage::{OpenToken, OpenWrite, SealedStorage};
+pub(crate) use self::sealed_storage::{CheckedRow, OpenToken, OpenWrite, RowWrite, SealedStorage, UnsealedRows};
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ mod connections;
 mod consents;
 mod deadline;
 mod digest;
+mod document;
 mod environment;
 mod error;
 mod host_storage;
@@ -28,7 +29,9 @@ mod swap;
 mod tokens;
 mod webhooks;
 
-pub use self::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
+pub use self::connections::{
+    ConnectionStorage, Ending, IndexedShop, OnceDigest, OpenRow, Row, RowEntry, RowFilter, RowIndex, RowOrigin,
+};
 pub use self::consents::{
     BrowserDigest, ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StoredConsent,
     StoredInstall,

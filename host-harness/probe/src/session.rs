@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::api::target;
 use tiktok_shop_connector_core::http::{Authority, Method, Request};
@@ -627,6 +628,7 @@ mod tests {
                 app_secret: AppSecret::new("secret".to_owned()),
                 previous_app_secret: None,
                 authorization_link: None,
+                link_scheme: LinkScheme::Https,
             },
             route: Route::TikTokShop,
             risk: Risk::None,

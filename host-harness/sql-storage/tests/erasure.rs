@@ -21,7 +21,7 @@ use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::{DataKey, KeyError, KeyFile, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{
     BrowserDigest, ConsentRecord, HostStorage, InstallDigest, InstallRecord, KeyStorage as _, MemoryStorage, Next,
-    OnceDigest, Row, Sealed, StateDigest, Swapped, TenantKey, TokenWrite, WebhookDigest, WrappedKey,
+    OnceDigest, OpenRow, Sealed, StateDigest, Swapped, TenantKey, TokenWrite, WebhookDigest, WrappedKey,
 };
 use tiktok_shop_host::{HostKeyId, Revision, TenantId};
 use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
@@ -146,8 +146,8 @@ impl Scene {
         let texts = [connection.seller_name.clone(), shop.name.clone()];
         connection.shops.push(shop);
         let revision: Revision = random_text().parse().unwrap();
-        let row = self.ring.seal_row(tenant, &revision, Row::new(connection)).await.unwrap();
-        let ciphers = row.ciphers.clone().unwrap().bytes().to_vec();
+        let row = self.ring.seal_row(tenant, &revision, &OpenRow::new(connection)).await.unwrap();
+        let ciphers = row.sealed.clone().unwrap().bytes().to_vec();
         let (kind, origin) = (EventKind::Connected, Origin::default());
         let event = NewEvent { at: UnixSeconds(1), key: Some(key.clone()), kind, origin };
         let next = Next { revision, value: row };
@@ -223,7 +223,7 @@ impl Scene {
             ring.open_token(&stays(), key, &token.revision, &token.value).await.unwrap();
             let row = self.storage.load_row(&stays(), key).await.unwrap().unwrap();
             assert!(
-                ring.open_row(&stays(), &row.revision, row.row).await.unwrap().connection.shops[0].cipher.is_some()
+                ring.open_row(&stays(), &row.revision, &row.row).await.unwrap().connection.shops[0].cipher.is_some()
             );
         }
     }

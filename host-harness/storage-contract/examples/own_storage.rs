@@ -18,7 +18,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable, Table, TableDefinitio
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tiktok_shop_host::clock::{Clock as _, SystemClock};
-use tiktok_shop_host::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
+use tiktok_shop_host::connection::{ConnectionKey, StatusKind, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
@@ -265,7 +265,7 @@ fn require_key(transaction: &WriteTransaction, tenant: &TenantId, key: &KeyId) -
     if is_usable { Ok(()) } else { Err(TransactionError(StorageError::KeyGone)) }
 }
 
-/// Returns all sealed (encrypted) values of a tenant: its token records and the ciphers of its rows.
+/// Returns all sealed (encrypted) values of a tenant: its token records and its rows.
 fn sealed_records(
     tokens: &impl ReadableTable<Key, &'static [u8]>,
     rows: &impl ReadableTable<Key, &'static [u8]>,
@@ -277,7 +277,7 @@ fn sealed_records(
     });
     let rows =
         records::<StoredRow>(rows, Some(tenant))?.into_iter().filter_map(|(_, key, StoredRow { revision, row })| {
-            Some(SealedRecord { key, purpose: Purpose::Ciphers, revision, sealed: row.ciphers? })
+            Some(SealedRecord { key, purpose: Purpose::Ciphers, revision, sealed: row.sealed? })
         });
     Ok(tokens.chain(rows).collect())
 }
@@ -416,8 +416,8 @@ impl ConnectionStorage for OwnStorage {
             }
             match next {
                 Some(Next { revision, value: row }) => {
-                    if let Some(ciphers) = &row.ciphers {
-                        require_key(transaction, &tenant, ciphers.key())?;
+                    if let Some(sealed) = &row.sealed {
+                        require_key(transaction, &tenant, sealed.key())?;
                     }
                     table.insert(table_key(&tenant, &key), to_json(&StoredRow { revision, row })?.as_slice())?;
                 }
@@ -433,7 +433,7 @@ impl ConnectionStorage for OwnStorage {
         let (tenant, shop) = (tenant.clone(), shop.clone());
         self.read(move |transaction, _| {
             let all = records::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))?.into_iter();
-            let contains = |row: &Row| row.connection.shops.iter().any(|known| known.id == shop);
+            let contains = |row: &Row| row.index.shops.iter().any(|known| known.id == shop);
             let owners = all.filter(|(_, _, stored)| contains(&stored.row));
             Ok(owners.map(|(_, key, _)| key).collect())
         })
@@ -472,8 +472,8 @@ impl ConnectionStorage for OwnStorage {
         self.read(move |transaction, _| {
             let rows = records::<StoredRow>(&transaction.open_table(ROWS)?, None)?.into_iter();
             let endings = rows.filter_map(|(tenant, key, StoredRow { row, .. })| {
-                let needs_consent = matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_));
-                let at = row.connection.ends_at().filter(|at| *at <= by && !needs_consent)?;
+                let needs_consent = row.index.status == StatusKind::ReauthorizationRequired;
+                let at = row.index.ends_at.filter(|at| *at <= by && !needs_consent)?;
                 Some(Ending { at, tenant, key, grant: row.grant() })
             });
             let mut endings: Vec<_> = endings.filter(|ending| Some(ending) > after.as_ref()).collect();
@@ -789,10 +789,10 @@ impl KeyStorage for OwnStorage {
                 Purpose::Ciphers => {
                     let mut table = transaction.open_table(ROWS)?;
                     let same = |stored: &StoredRow| {
-                        stored.revision == record.revision && stored.row.ciphers.as_ref() == Some(&record.sealed)
+                        stored.revision == record.revision && stored.row.sealed.as_ref() == Some(&record.sealed)
                     };
                     let Some(mut row) = get(&table, name)?.filter(same) else { return Ok(false) };
-                    row.row.ciphers = Some(next);
+                    row.row.sealed = Some(next);
                     table.insert(name, to_json(&row)?.as_slice())?;
                 }
             }

@@ -30,8 +30,8 @@ async fn fill(tenant: &Tenant) -> Result<(), Broken> {
         let connected = samples::event(&key, EventKind::Connected);
         if number % 3 != 1 {
             let mut row = samples::row_with_shops(&key, &["1", "2"])?;
-            row.ciphers = Some(tenant.sealed("ciphers"));
-            let next = Next { revision: "r".parse()?, value: row };
+            row.sealed = Some(tenant.sealed("ciphers"));
+            let next = Next { revision: "r".parse()?, value: row.stored()? };
             tenant.swap_row(&key, None, Some(&next), std::slice::from_ref(&connected)).await?;
         }
         let Tenant { storage, id, .. } = tenant;

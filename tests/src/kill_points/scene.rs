@@ -187,7 +187,7 @@ impl Scene {
         let keyring = self.stage.keyring();
         let mut connections = Vec::new();
         for RowEntry { revision, row } in rows {
-            let row = keyring.open_row(&tenant(0), &revision, row).await.expect("the stage's keys");
+            let row = keyring.open_row(&tenant(0), &revision, &row).await.expect("the stage's keys");
             connections.push(row.connection);
         }
         connections

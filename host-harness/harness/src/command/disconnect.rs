@@ -7,7 +7,7 @@ use tiktok_shop_host::connection::{Connection, ConnectionKey};
 use tiktok_shop_host::disconnect::{
     DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, RevokedShop, SharedConnection, SharedConnections,
 };
-use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_host::storage::{Row, StorageError};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
@@ -264,14 +264,14 @@ async fn is_stored(
     let rows = storage.list_rows(tenant, customer).await?;
     let account = match target {
         DisconnectTarget::Shop(id) => {
-            let has_shop = |connection: &Connection| connection.shops.iter().any(|shop| shop.id == *id);
-            return Ok(rows.iter().any(|entry| has_shop(&entry.row.connection)));
+            let has_shop = |row: &Row| row.index.shops.iter().any(|shop| shop.id == *id);
+            return Ok(rows.iter().any(|entry| has_shop(&entry.row)));
         }
         DisconnectTarget::All(account) => account.as_ref(),
     };
     let is_meant = |found: &AccountId| account.is_none_or(|account| account == found);
     let has_tokens = storage.accounts(tenant, customer).await?.iter().any(is_meant);
-    Ok(has_tokens || rows.iter().any(|entry| is_meant(&entry.row.connection.key.account)))
+    Ok(has_tokens || rows.iter().any(|entry| is_meant(&entry.row.key.account)))
 }
 
 /// Returns a line that says what has ended and how many connections continue, with its style. `remaining` is `None` if

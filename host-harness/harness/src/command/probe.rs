@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 use clap::Args;
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_probe::finding::Finding;
@@ -144,6 +145,7 @@ impl Probe {
                 app_secret: AppSecret::new(credentials.app_secret.expose().to_owned()),
                 previous_app_secret: None,
                 authorization_link: Some(link),
+                link_scheme: LinkScheme::Https,
             },
             route: fake.map_or(Route::TikTokShop, |fake| Route::Fake(fake.socket())),
             risk: match (self.end_the_consent, self.risk_the_consent) {

@@ -123,7 +123,7 @@ fn a_database_is_created_only_in_a_folder_that_exists() {
     let schema = SqlStorage::SCHEMA_VERSION;
     assert_eq!(stage.ok(&migrate, ""), format!("created the tables, schema version {schema}\n"));
     assert_eq!(stage.ok(&migrate, ""), format!("the database already has schema version {schema}\n"));
-    assert_eq!(stage.json(&migrate, ""), [json!({ "change": "none", "schema": schema })]);
+    assert_eq!(stage.json(&migrate, ""), [json!({ "change": "none", "schema": schema, "unsealed_rows": 0 })]);
     // An install from the App Store begins with `connect`, so `connect` creates the default database.
     let pending = stage.ok("connect --app-store customer-7", &callback);
     let confirm = format!("connect --app-store customer-7 --confirm {}", install_id(&pending));

@@ -161,7 +161,7 @@ impl Fleet {
         for number in 0..CONNECTIONS {
             let rows = self.storage.list_rows(&self.tenant, &customer(number)).await.unwrap();
             let [entry] = rows.as_slice() else { panic!("{number}: {rows:?}") };
-            let connection = &entry.row.connection;
+            let connection = &entry.row.decode().unwrap().connection;
             assert_eq!((connection.status, &connection.last_failure), (ConnectionStatus::Active, &None), "{number}");
             let key = &connection.key;
             let token = self.storage.load_token(&self.tenant, key).await.unwrap().unwrap();

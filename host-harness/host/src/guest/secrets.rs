@@ -21,6 +21,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 use http::Request;
 use percent_encoding::percent_decode;
+use serde_json::Value;
 use tiktok_shop_connector_core::pending_install::PendingInstall as CorePendingInstall;
 use tiktok_shop_connector_core::record::TokenRecord;
 
@@ -37,7 +38,7 @@ use crate::existing_grant::ExistingGrant;
 use crate::install::{ExchangedInstall, InstallShop, InstallTokens};
 use crate::seal::OpenToken;
 use crate::secret::Secret;
-use crate::storage::{Row, RowEntry};
+use crate::storage::OpenRow;
 use crate::webhook::{Webhook, WebhookOwner};
 
 /// The length in bytes of the shortest secret for which the host searches. A shorter text could occur by chance. TikTok
@@ -162,16 +163,12 @@ impl Secrets {
     }
 
     /// Adds the ciphers of a row.
-    pub(super) fn learn_ciphers(&self, row: &Row) {
+    pub(super) fn learn_ciphers(&self, row: &OpenRow) {
         row.connection
             .shops
             .iter()
             .filter_map(|shop| shop.cipher.as_ref())
             .for_each(|cipher| self.learn(cipher.expose()));
-    }
-
-    pub(super) fn learn_rows<'a>(&self, entries: impl IntoIterator<Item = &'a RowEntry>) {
-        entries.into_iter().for_each(|entry| self.learn_ciphers(&entry.row));
     }
 
     /// Adds the secrets that a request of the guest contains.
@@ -349,7 +346,10 @@ impl ClearTexts for ConnectionKey {
 
 impl ClearTexts for Shop {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
-        let Self { id, account, name, region, seller_type, cipher: _, code, raw, standing: _, linked: _ } = self;
+        let Self { id, account, app, name, region, seller_type, cipher: _, code, raw, standing: _, linked: _ } = self;
+        if let Some(app) = app {
+            see(app.as_str());
+        }
         for text in [id.as_str(), account.as_str(), name, region, seller_type, code, raw] {
             see(text);
         }
@@ -421,11 +421,38 @@ impl ClearTexts for (Connection, GuestEffect) {
     }
 }
 
-impl ClearTexts for Row {
+/// The document of a row. It may have members that this host does not know, so every text in it is searched: as it
+/// stands in the document, and decoded.
+pub(super) struct Document<'a> {
+    text: &'a str,
+    value: Value,
+}
+
+impl<'a> Document<'a> {
+    /// Reads a document. Returns `None` if it is not JSON, or if it is nested more than 128 levels deep.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        Some(Self { text, value: serde_json::from_str(text).ok()? })
+    }
+}
+
+impl ClearTexts for Document<'_> {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
-        let Self { connection, ciphers: _, token_lineage, token_generation: _ } = self;
-        connection.each_clear_text(see);
-        see(token_lineage);
+        see(self.text);
+        self.value.each_clear_text(see);
+    }
+}
+
+impl ClearTexts for Value {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) => {}
+            Self::String(text) => see(text),
+            Self::Array(items) => items.iter().for_each(|item| item.each_clear_text(see)),
+            Self::Object(members) => members.iter().for_each(|(name, value)| {
+                see(name);
+                value.each_clear_text(see);
+            }),
+        }
     }
 }
 

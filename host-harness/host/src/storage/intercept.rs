@@ -315,6 +315,10 @@ impl ConnectionStorage for Intercepted {
         self.access(Access::Read("endings"), |storage| async move { storage.endings(by, after, limit).await }).await
     }
 
+    async fn unsealed_rows(&self) -> Result<u64, StorageError> {
+        self.access(Access::Read("unsealed_rows"), |storage| async move { storage.unsealed_rows().await }).await
+    }
+
     async fn events(
         &self,
         tenant: &TenantId,

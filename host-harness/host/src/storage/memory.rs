@@ -19,7 +19,7 @@ use super::swap::{Next, Swapped};
 use super::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};
 use super::webhooks::{WebhookDigest, WebhookStorage};
 use crate::clock::Clock;
-use crate::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
+use crate::connection::{ConnectionKey, StatusKind, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, CustomerId, KeyId, Revision, ShopId, TenantId};
 
@@ -76,7 +76,7 @@ impl Records {
         let tokens =
             each(&self.tokens).map(move |(key, stored)| record(Purpose::Token, key, &stored.revision, &stored.value));
         let ciphers = each(&self.rows).filter_map(move |(key, entry)| {
-            Some(record(Purpose::Ciphers, key, &entry.revision, entry.row.ciphers.as_ref()?))
+            Some(record(Purpose::Ciphers, key, &entry.revision, entry.row.sealed.as_ref()?))
         });
         tokens.chain(ciphers)
     }
@@ -246,17 +246,17 @@ impl ConnectionStorage for MemoryStorage {
         if found.map(|entry| &entry.revision) != expected {
             return Ok(Swapped::Stale(found.cloned()));
         }
-        let sealed_under = next.and_then(|next| next.value.ciphers.as_ref()).map(Sealed::key);
+        let sealed_under = next.and_then(|next| next.value.sealed.as_ref()).map(Sealed::key);
         if sealed_under.is_some_and(|key| !records.has_key(key)) {
             return Err(StorageError::KeyGone);
         }
         let Records { rows, owners, events: all_events, .. } = records;
         let accounts = rows.entry(key.customer.clone()).or_default();
         let found = accounts.get(&key.account);
-        for shop in found.into_iter().flat_map(|entry| &entry.row.connection.shops) {
+        for shop in found.into_iter().flat_map(|entry| &entry.row.index.shops) {
             owners.entry(shop.id.clone()).or_default().remove(key);
         }
-        for shop in next.into_iter().flat_map(|next| &next.value.connection.shops) {
+        for shop in next.into_iter().flat_map(|next| &next.value.index.shops) {
             owners.entry(shop.id.clone()).or_default().insert(key.clone());
         }
         match next {
@@ -287,7 +287,7 @@ impl ConnectionStorage for MemoryStorage {
         let is_connected =
             |key: &ConnectionKey| tokens.get(&key.customer).is_some_and(|accounts| accounts.contains_key(&key.account));
         let wanted = rows.values().flat_map(BTreeMap::values).filter(|entry| {
-            let key = &entry.row.connection.key;
+            let key = &entry.row.key;
             after.is_none_or(|after| key > after) && filter.matches(&entry.row) && is_connected(key)
         });
         Ok(wanted.take(limit).cloned().collect())
@@ -304,10 +304,10 @@ impl ConnectionStorage for MemoryStorage {
             records.rows.values().flat_map(BTreeMap::values).map(move |entry| (tenant, &entry.row))
         });
         let mut endings: Vec<_> = all
-            .filter(|(_, row)| !matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_)))
+            .filter(|(_, row)| row.index.status != StatusKind::ReauthorizationRequired)
             .filter_map(|(tenant, row)| {
-                let at = row.connection.ends_at().filter(|at| *at <= by)?;
-                Some(Ending { at, tenant: tenant.clone(), key: row.connection.key.clone(), grant: row.grant() })
+                let at = row.index.ends_at.filter(|at| *at <= by)?;
+                Some(Ending { at, tenant: tenant.clone(), key: row.key.clone(), grant: row.grant() })
             })
             .filter(|ending| after.is_none_or(|after| ending > after))
             .collect();
@@ -547,7 +547,7 @@ impl KeyStorage for MemoryStorage {
             }
             Purpose::Ciphers => {
                 let entry = records.rows.get_mut(customer).and_then(|accounts| accounts.get_mut(account));
-                entry.filter(|entry| entry.revision == record.revision).and_then(|entry| entry.row.ciphers.as_mut())
+                entry.filter(|entry| entry.revision == record.revision).and_then(|entry| entry.row.sealed.as_mut())
             }
         };
         let same = stored.filter(|sealed| **sealed == record.sealed);

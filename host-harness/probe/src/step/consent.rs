@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tiktok_shop_connector_core::authorization_link::with_state;
+use tiktok_shop_connector_core::authorization_link::{LinkScheme, with_state};
 use tiktok_shop_connector_core::secret::State;
 use zeroize::Zeroizing;
 
@@ -220,7 +220,7 @@ impl<W: World> Session<'_, W> {
         let state = random_text()?;
         self.keep_secret(&state);
         let link = self.settings.app.authorization_link.as_deref();
-        let link = with_state(link, &State::new(state.to_string()))
+        let link = with_state(link, LinkScheme::Https, &State::new(state.to_string()))
             .map_err(|error| Ended::NoConsent(format!("the authorization link can't be used: {}", error.detail())))?;
         let query = match self.world.callback(&link, decision).await {
             Ok(query) => query,

@@ -44,6 +44,15 @@ impl Dialect {
         }
     }
 
+    /// Returns the expression for a parameter that is JSON text. The parameter is bound as text. The column keeps the
+    /// text as it is.
+    pub(crate) fn json(&self, parameter: usize) -> String {
+        match self {
+            Self::Sqlite(_) => format!("${parameter}"),
+            Self::Postgres => format!("CAST(${parameter} AS JSON)"),
+        }
+    }
+
     /// Returns the names of the columns that keep a moment.
     pub(crate) fn columns(&self, moment: Moment) -> String {
         let word = moment.as_str();
