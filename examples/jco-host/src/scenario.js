@@ -1,0 +1,230 @@
+// Runs the scenario file (`tests/scenario`) on this host against the fake TikTok Shop.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Egress } from './egress.js';
+import { ConnectorError, Host } from './host.js';
+import { Storage } from './storage.js';
+
+const ROOT = new URL('../../../', import.meta.url);
+const STATE = 'st-8kQ2vXw0Zr5LmN7pTfBh3A';
+const NOWHERE = '127.0.0.1:9'; // no server listens on the port of the discard protocol
+export const FAKE = fileURLToPath(new URL('target/debug/fake-tiktok-shop', ROOT));
+export const SCENARIO = fileURLToPath(new URL('tests/scenario/scenario.json', ROOT));
+
+/** A fake TikTok Shop in a process of its own. */
+export class Fake {
+  static async start(program) {
+    const fake = new Fake();
+    fake.process = spawn(program, ['--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    for await (const line of createInterface(fake.process.stdout)) {
+      const { address, apps } = JSON.parse(line);
+      return Object.assign(fake, { address, app: apps[0] });
+    }
+    throw new Error(`${program} did not start`);
+  }
+
+  async ask(method, path, body) {
+    const headers = { 'content-type': 'application/json' };
+    const request = { method, headers, body: body && JSON.stringify(body) };
+    const answer = await fetch(`http://${this.address}/_control${path}`, request);
+    const text = await answer.text();
+    assert.ok(answer.ok, text);
+    return text && JSON.parse(text);
+  }
+
+  stop() {
+    this.process.kill();
+  }
+}
+
+/** One scenario: a fresh fake, an empty storage and a host. */
+export class Stage {
+  callback = '';
+  aheadMs = 0;
+  throws = new Map();
+  races = new Map();
+
+  constructor(fake, settings = {}) {
+    const now = () => Date.now() + this.aheadMs;
+    const { app_key: appKey, app_secret: appSecret, authorization_link: authorizationLink } = fake.app;
+    this.fake = fake;
+    this.storage = new Storage(now);
+    this.egress = new Egress({ standIn: fake.address, requestMs: settings['request-deadline-ms'] });
+    const apps = { [appKey]: { appKey, appSecret, authorizationLink } };
+    this.host = new Host({ storage: this.storage, apps, egress: this.egress, now, before: (name) => this.before(name) });
+  }
+
+  /** Runs before each function of the storage. */
+  before(name) {
+    const steps = this.races.get(name) ?? [];
+    this.races.delete(name);
+    for (const { call, with: values, expect } of steps) this.call(call, values, expect);
+    const calls = this.throws.get(name) ?? [];
+    this.throws.set(name, calls.map((call) => call - 1));
+    if (calls.includes(1)) throw new Error('the scenario lets the storage throw');
+  }
+
+  async step(step) {
+    const { service_id } = this.fake.app;
+    const [kind] = Object.keys(step);
+    const value = step[kind];
+    switch (kind) {
+      case 'call':
+        if (value === 'receive-webhook') await this.takeWebhook();
+        this.call(value, step.with, step.expect);
+        if (value === 'receive-webhook' && step.expect.ok) await this.answerWebhook();
+        return;
+      case 'consent': {
+        const answer = await this.fake.ask('POST', '/consent', { service_id, state: STATE, ...value });
+        this.callback = answer.callback_query;
+        return;
+      }
+      case 'advance':
+        await this.fake.ask('POST', '/clock/advance', { seconds: value });
+        this.aheadMs += value * 1000;
+        return;
+      case 'fault':
+        return this.fake.ask('POST', '/faults', value);
+      case 'switches':
+        return this.fake.ask('PATCH', '/switches', value);
+      case 'seller':
+        return this.fake.ask('POST', `/sellers/${value}/${step.does}`, { service_id });
+      case 'requests': {
+        const counts = {};
+        for (const { path } of await this.fake.ask('GET', '/requests')) counts[path] = (counts[path] ?? 0) + 1;
+        await this.fake.ask('DELETE', '/requests');
+        return assert.deepEqual(counts, value);
+      }
+      case 'storage-throws':
+        return this.throws.set(value.function, value.calls);
+      case 'race':
+        return this.races.set(value.before, value.steps);
+      case 'upstream':
+        this.egress.standIn = value === 'up' ? this.fake.address : NOWHERE;
+        return;
+      case 'ciphers':
+        this.storage.secretsReadable = value === 'readable';
+        return;
+      default:
+        throw new Error(`unknown step ${kind}`);
+    }
+  }
+
+  call(name, values, expected) {
+    const actual = this.outcome(name, values);
+    const text = `${name}\n  expected ${JSON.stringify(expected)}\n  but was  ${JSON.stringify(actual)}`;
+    assert.ok(matches(expected, actual), text);
+  }
+
+  outcome(name, values) {
+    try {
+      return { ok: this[name === 'call' ? 'callExport' : name.replace(/-(.)/g, (_, letter) => letter.toUpperCase())](values) };
+    } catch (thrown) {
+      if (thrown instanceof ConnectorError) return { error: thrown.action, code: thrown.failure.code };
+      throw thrown;
+    }
+  }
+
+  connect({ customer, shops, state = STATE }) {
+    const callback = { query: this.callback, state: { tag: 'expected', val: state } };
+    return connection(this.host.call('connect', customer, undefined, { tag: 'callback', val: callback }, shops));
+  }
+
+  refresh({ customer, rotation }) {
+    const refreshed = this.host.call('refresh', customer, undefined, rotation);
+    return { effect: refreshed.effect.tag, connection: connection(refreshed.connection) };
+  }
+
+  listShops({ customer }) {
+    return this.host.call('listShops', customer).map(({ id }) => id);
+  }
+
+  listConnections({ customer }) {
+    return this.host.call('listConnections', customer).map(connection);
+  }
+
+  // The name of the export is `call`, and so is the method that checks a step.
+  callExport({ customer, shop, method, path, query, body }) {
+    const scope = { tag: 'shop', val: shop };
+    const request = { scope, method, path, query, body: new TextEncoder().encode(body), maxResponseBytes: 1_000_000 };
+    const answer = this.host.call('call', customer, request);
+    return { 'http-status': answer.httpStatus, code: answer.code ?? null };
+  }
+
+  disconnect({ customer, target, remote }) {
+    assert.equal(target, 'all');
+    const { remaining, notRevoked } = this.host.call('disconnect', customer, { tag: 'all' }, remote);
+    return { remaining: remaining.map(connection), 'not-revoked': notRevoked.map(({ shop }) => shop) };
+  }
+
+  receiveWebhook({ body }) {
+    const [, signature] = this.due.headers.find(([name]) => name.toLowerCase() === 'authorization');
+    const sent = new TextEncoder().encode(this.due.body + (body === 'tampered' ? ' ' : ''));
+    const webhook = this.host.call('receiveWebhook', undefined, signature, sent);
+    const owners = webhook.owners.map(({ key, mayUse }) => ({ customer: key.customer, 'may-use': mayUse }));
+    return { 'event-type': webhook.eventType, shop: webhook.shop ?? null, effect: webhook.effect, owners };
+  }
+
+  async takeWebhook() {
+    [this.due] = await this.fake.ask('GET', '/webhooks');
+  }
+
+  answerWebhook() {
+    return this.fake.ask('POST', `/webhooks/${this.due.number}/answer`, { status: 200 });
+  }
+}
+
+/** What the scenario file says about a connection. */
+function connection({ key, sellerName, status, shops, lastFailure }) {
+  return {
+    customer: key.customer,
+    seller: sellerName,
+    status: status.tag,
+    shops: shops.map(({ id, standing, linked, cipher }) => ({ id, standing, linked, cipher: cipher !== undefined })),
+    'last-failure': lastFailure?.failure.code ?? null,
+  };
+}
+
+/** An object matches if its members match those of the same name. Everything else must be equal. */
+function matches(expected, actual) {
+  if (Array.isArray(expected)) {
+    return Array.isArray(actual) && expected.length === actual.length && expected.every((it, at) => matches(it, actual[at]));
+  }
+  if (expected === null || typeof expected !== 'object') return expected === actual;
+  return actual !== null && typeof actual === 'object' &&
+    Object.entries(expected).every(([name, it]) => matches(it, actual[name]));
+}
+
+async function main() {
+  const { values } = parseArgs({
+    options: { fake: { type: 'string', default: FAKE }, scenario: { type: 'string', default: SCENARIO } },
+  });
+  const { scenarios } = JSON.parse(readFileSync(values.scenario, 'utf8'));
+  let failed = 0;
+  for (const { name, host, steps } of scenarios) {
+    const fake = await Fake.start(values.fake);
+    let at = 0;
+    try {
+      const stage = new Stage(fake, host);
+      for (const step of steps) {
+        at += 1;
+        await stage.step(step);
+      }
+      console.log(`ok      ${name}`);
+    } catch (thrown) {
+      failed += 1;
+      console.log(`FAILED  ${name}\n  step ${at}: ${thrown.message ?? thrown}`);
+    } finally {
+      fake.stop();
+    }
+  }
+  console.log(`jco host: ${scenarios.length - failed} scenarios passed, ${failed} failed`);
+  process.exit(failed > 0 ? 1 : 0);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
