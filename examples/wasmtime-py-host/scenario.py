@@ -1,11 +1,9 @@
 """Runs the scenario file (`tests/scenario`) on this host against the fake TikTok Shop."""
 
-import argparse
 import json
+import os
 import subprocess
 import sys
-import tempfile
-import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -56,15 +54,18 @@ class Stage:
         app = {name: fake.app[name] for name in ("app_key", "app_secret", "authorization_link")}
         apps = {app["app_key"]: {**app, "previous_app_secret": None}}
         self.host = Host(component, self.storage, apps, self.egress, self.clock, self.before)
-        self.callback, self.throws, self.race = "", {}, {}
+        self.callback, self.throws, self.race = "", None, {}
 
     def before(self, function):
         """Runs before each function of the storage."""
         for step in self.race.pop(function, []):
             self.step(step)
-        calls = self.throws.get(function, [])
-        self.throws[function] = [number - 1 for number in calls if number > 1]
-        if 1 in calls:
+        if not self.throws or self.throws["function"] != function:
+            return
+        if self.throws["after"] > 0:
+            self.throws["after"] -= 1
+        elif self.throws["times"] != 0:
+            self.throws["times"] = self.throws["times"] and self.throws["times"] - 1
             raise RuntimeError("the scenario lets the storage throw")
 
     def step(self, step):
@@ -90,8 +91,8 @@ class Stage:
                     actual[request["path"]] = actual.get(request["path"], 0) + 1
                 self.fake.ask("DELETE", "/requests")
                 assert actual == expected, f"requests\n  expected {expected}\n  but were {actual}"
-            case {"storage-throws": {"function": function, "calls": calls}}:
-                self.throws[function] = calls
+            case {"storage-throws": throws}:
+                self.throws = throws and dict(throws)
             case {"race": {"before": function, "steps": steps}}:
                 self.race[function] = steps
             case {"upstream": state}:
@@ -178,18 +179,15 @@ def connection(one):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--component", default=ROOT / "target/dist/tiktok_shop_connector.wasm")
-    parser.add_argument("--fake", default=ROOT / "target/debug/fake-tiktok-shop")
-    parser.add_argument("--scenario", default=ROOT / "tests/scenario/scenario.json")
-    arguments = parser.parse_args()
-    scenarios = json.loads(Path(arguments.scenario).read_text())["scenarios"]
+    component = os.environ.get("TIKTOK_SHOP_COMPONENT", ROOT / "target/dist/tiktok_shop_connector.wasm")
+    program = os.environ.get("FAKE_TIKTOK_SHOP", ROOT / "target/debug/fake-tiktok-shop")
+    scenarios = json.loads((ROOT / "tests/scenario/scenario.json").read_text())["scenarios"]
     failed = 0
     for scenario in scenarios:
         at = None
         try:
-            with Fake(arguments.fake) as fake:
-                stage = Stage(fake, str(arguments.component), scenario.get("host", {}))
+            with Fake(program) as fake:
+                stage = Stage(fake, str(component), scenario.get("host", {}))
                 for at, step in enumerate(scenario["steps"], 1):
                     stage.step(step)
             print(f"ok      {scenario['name']}")

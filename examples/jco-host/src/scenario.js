@@ -5,7 +5,6 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Egress } from './egress.js';
 import { ConnectorError, Host } from './host.js';
 import { Storage } from './storage.js';
@@ -13,19 +12,18 @@ import { Storage } from './storage.js';
 const ROOT = new URL('../../../', import.meta.url);
 const STATE = 'st-8kQ2vXw0Zr5LmN7pTfBh3A';
 const NOWHERE = '127.0.0.1:9'; // no server listens on the port of the discard protocol
-export const FAKE = fileURLToPath(new URL('target/debug/fake-tiktok-shop', ROOT));
-export const SCENARIO = fileURLToPath(new URL('tests/scenario/scenario.json', ROOT));
+const PROGRAM = process.env.FAKE_TIKTOK_SHOP ?? fileURLToPath(new URL('target/debug/fake-tiktok-shop', ROOT));
 
 /** A fake TikTok Shop in a process of its own. */
 export class Fake {
-  static async start(program) {
+  static async start() {
     const fake = new Fake();
-    fake.process = spawn(program, ['--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    fake.process = spawn(PROGRAM, ['--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
     for await (const line of createInterface(fake.process.stdout)) {
       const { address, apps } = JSON.parse(line);
       return Object.assign(fake, { address, app: apps[0] });
     }
-    throw new Error(`${program} did not start`);
+    throw new Error(`${PROGRAM} did not start`);
   }
 
   async ask(method, path, body) {
@@ -46,15 +44,15 @@ export class Fake {
 export class Stage {
   callback = '';
   aheadMs = 0;
-  throws = new Map();
+  throws = null;
   races = new Map();
 
-  constructor(fake, settings = {}) {
+  constructor(fake, settings = {}, egress = {}) {
     const now = () => Date.now() + this.aheadMs;
     const { app_key: appKey, app_secret: appSecret, authorization_link: authorizationLink } = fake.app;
     this.fake = fake;
     this.storage = new Storage(now);
-    this.egress = new Egress({ standIn: fake.address, requestMs: settings['request-deadline-ms'] });
+    this.egress = new Egress({ standIn: fake.address, requestMs: settings['request-deadline-ms'], ...egress });
     const apps = { [appKey]: { appKey, appSecret, authorizationLink } };
     this.host = new Host({ storage: this.storage, apps, egress: this.egress, now, before: (name) => this.before(name) });
   }
@@ -64,9 +62,13 @@ export class Stage {
     const steps = this.races.get(name) ?? [];
     this.races.delete(name);
     for (const { call, with: values, expect } of steps) this.call(call, values, expect);
-    const calls = this.throws.get(name) ?? [];
-    this.throws.set(name, calls.map((call) => call - 1));
-    if (calls.includes(1)) throw new Error('the scenario lets the storage throw');
+    if (this.throws?.function !== name) return;
+    if (this.throws.after > 0) {
+      this.throws.after -= 1;
+    } else if (this.throws.times !== 0) {
+      if (this.throws.times !== null) this.throws.times -= 1;
+      throw new Error('the scenario lets the storage throw');
+    }
   }
 
   async step(step) {
@@ -101,7 +103,8 @@ export class Stage {
         return assert.deepEqual(counts, value);
       }
       case 'storage-throws':
-        return this.throws.set(value.function, value.calls);
+        this.throws = value && { ...value };
+        return;
       case 'race':
         return this.races.set(value.before, value.steps);
       case 'upstream':
@@ -201,13 +204,10 @@ function matches(expected, actual) {
 }
 
 async function main() {
-  const { values } = parseArgs({
-    options: { fake: { type: 'string', default: FAKE }, scenario: { type: 'string', default: SCENARIO } },
-  });
-  const { scenarios } = JSON.parse(readFileSync(values.scenario, 'utf8'));
+  const { scenarios } = JSON.parse(readFileSync(new URL('tests/scenario/scenario.json', ROOT), 'utf8'));
   let failed = 0;
   for (const { name, host, steps } of scenarios) {
-    const fake = await Fake.start(values.fake);
+    const fake = await Fake.start();
     let at = 0;
     try {
       const stage = new Stage(fake, host);
