@@ -48,7 +48,8 @@ class Storage:
         return record(entry=self._token(self._stored("tokens", key)))
 
     def _swap_token(self, key, expected, write):
-        columns = write and {"value": write.value, "refresh_due_at": getattr(write, "refresh-due-at"), "written_at": self._now()}
+        due = write and getattr(write, "refresh-due-at")
+        columns = write and {"value": write.value, "refresh_due_at": due, "written_at": self._now()}
         return self._swap("tokens", key, expected, columns, self._token)
 
     def _token(self, row):
@@ -72,8 +73,9 @@ class Storage:
         return row and record(revision=row["revision"], document=row["document"], secrets=readable)
 
     def _owners(self, shop):
-        query = "select customer, account from connections where exists (select 1 from json_each(shops) where value = ?)"
-        return [record(customer=row["customer"], account=row["account"]) for row in self._database.execute(query, [shop])]
+        query = "select * from connections where exists (select 1 from json_each(shops) where value = ?)"
+        rows = self._database.execute(query, [shop])
+        return [record(customer=row["customer"], account=row["account"]) for row in rows]
 
     def _stored(self, table, key):
         query = f"select * from {table} where customer = ? and account = ?"
@@ -86,7 +88,8 @@ class Storage:
             stored = self._stored(table, key)
             if (stored and stored["revision"]) != expected:
                 return record(outcome=Variant("stale", entry(stored)))
-            self._database.execute(f"delete from {table} where customer = ? and account = ?", [key.customer, key.account])
+            which = [key.customer, key.account]
+            self._database.execute(f"delete from {table} where customer = ? and account = ?", which)
             if columns is None:
                 return record(outcome=Variant("deleted"))
             columns |= {"customer": key.customer, "account": key.account, "revision": secrets.token_hex(16)}

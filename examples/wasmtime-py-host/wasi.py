@@ -65,7 +65,8 @@ class Outgoing:
         self.method, self.scheme, self.authority, self.path_with_query = "get", "HTTPS", "", "/"
 
     def finished(self):
-        return Request(self.method, self.scheme, self.authority, self.path_with_query, self.headers, bytes(self.body.data))
+        target = (self.scheme, self.authority, self.path_with_query)
+        return Request(self.method, *target, self.headers, bytes(self.body.data))
 
 
 class Stream:
@@ -133,7 +134,7 @@ def define(linker, clock, egress):
             "[constructor]request-options": lambda _: own("request-options", True),
             "[method]request-options.set-connect-timeout": lambda store, it, _: look(store, it) and OK,
             "outgoing-request": None,
-            "[constructor]outgoing-request": lambda store, fields: own("outgoing-request", Outgoing(look(store, fields))),
+            "[constructor]outgoing-request": lambda store, it: own("outgoing-request", Outgoing(look(store, it))),
             "[method]outgoing-request.set-method": method("method"),
             "[method]outgoing-request.set-scheme": method("scheme"),
             "[method]outgoing-request.set-authority": method("authority"),

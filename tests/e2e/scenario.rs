@@ -1,5 +1,5 @@
-//! Runs the scenario file `tests/scenario/scenario.json` on the reference host. The small hosts in `examples/` run the same
-//! file. `tests/scenario/README.md` describes its steps.
+//! Runs the scenario file `tests/scenario/scenario.json` on the reference host. The small hosts in `examples/` run the
+//! same file. `tests/scenario/README.md` describes its steps.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

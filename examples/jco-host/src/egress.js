@@ -10,7 +10,7 @@ const METHODS = ['get', 'post', 'put', 'delete'];
 
 export class Egress {
   /**
-   * `standIn` is the address of a fake TikTok Shop, for example `127.0.0.1:4010`. It gets the requests for both servers.
+   * `standIn` is the address of a fake TikTok Shop, such as `127.0.0.1:4010`. It gets the requests for both servers.
    * `requestMs` limits a whole request, and must be less than 30 s: see `wit/storage.wit`. `silenceMs` limits the time
    * without any byte.
    */

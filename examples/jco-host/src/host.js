@@ -79,9 +79,9 @@ export class Host {
 }
 
 /**
- * An exception in an import would end the call between two steps. jco turns only values that are no `Error` into an error
- * of the function, so an `Error` becomes an error of the storage. Its text may contain what was stored, so only its name
- * is passed on.
+ * An exception in an import would end the call between two steps. jco turns only a thrown value that is no `Error` into
+ * an error of the function. So an `Error` becomes an error of the storage. Its text may contain what was stored, so
+ * only its name is passed on.
  */
 function guard(before, run) {
   return (...values) => {

@@ -54,7 +54,8 @@ export class Stage {
     this.storage = new Storage(now);
     this.egress = new Egress({ standIn: fake.address, requestMs: settings['request-deadline-ms'], ...egress });
     const apps = { [appKey]: { appKey, appSecret, authorizationLink } };
-    this.host = new Host({ storage: this.storage, apps, egress: this.egress, now, before: (name) => this.before(name) });
+    const before = (name) => this.before(name);
+    this.host = new Host({ storage: this.storage, apps, egress: this.egress, now, before });
   }
 
   /** Runs before each function of the storage. */
@@ -126,7 +127,8 @@ export class Stage {
 
   outcome(name, values) {
     try {
-      return { ok: this[name === 'call' ? 'callExport' : name.replace(/-(.)/g, (_, letter) => letter.toUpperCase())](values) };
+      const method = name === 'call' ? 'callExport' : name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+      return { ok: this[method](values) };
     } catch (thrown) {
       if (thrown instanceof ConnectorError) return { error: thrown.action, code: thrown.failure.code };
       throw thrown;
@@ -196,11 +198,12 @@ function connection({ key, sellerName, status, shops, lastFailure }) {
 /** An object matches if its members match those of the same name. Everything else must be equal. */
 function matches(expected, actual) {
   if (Array.isArray(expected)) {
-    return Array.isArray(actual) && expected.length === actual.length && expected.every((it, at) => matches(it, actual[at]));
+    if (!Array.isArray(actual) || expected.length !== actual.length) return false;
+    return expected.every((it, at) => matches(it, actual[at]));
   }
   if (expected === null || typeof expected !== 'object') return expected === actual;
-  return actual !== null && typeof actual === 'object' &&
-    Object.entries(expected).every(([name, it]) => matches(it, actual[name]));
+  if (actual === null || typeof actual !== 'object') return false;
+  return Object.entries(expected).every(([name, it]) => matches(it, actual[name]));
 }
 
 async function main() {

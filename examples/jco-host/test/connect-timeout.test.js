@@ -80,8 +80,9 @@ test('a refresh whose connect timeout ends after sending is not repeated, and it
 
 test('a call whose connect timeout ends after sending is not reported as a call that can be repeated', async () => {
   await loseAnswer(ORDERS);
-  const search = { customer: CUSTOMER, shop: SHOP, method: 'post', path: ORDERS, query: [['page_size', '2']], body: '{}' };
-  assert.deepEqual(refusal(() => stage.callExport(search)), ['upstream', 'outcome-unknown']);
+  const request = { method: 'post', path: ORDERS, query: [['page_size', '2']], body: '{}' };
+  const search = () => stage.callExport({ customer: CUSTOMER, shop: SHOP, ...request });
+  assert.deepEqual(refusal(search), ['upstream', 'outcome-unknown']);
   assert.deepEqual(errors, ['connection-timeout']);
   assert.equal(await requestsTo(ORDERS), 1);
 });
