@@ -179,8 +179,11 @@ def connection(one):
 
 
 def main():
-    component = os.environ.get("TIKTOK_SHOP_COMPONENT", ROOT / "target/dist/tiktok_shop_connector.wasm")
-    program = os.environ.get("FAKE_TIKTOK_SHOP", ROOT / "target/debug/fake-tiktok-shop")
+    component = Path(os.environ.get("TIKTOK_SHOP_COMPONENT", ROOT / "target/dist/tiktok_shop_connector.wasm"))
+    program = Path(os.environ.get("FAKE_TIKTOK_SHOP", ROOT / "target/debug/fake-tiktok-shop"))
+    for file in (component, program):
+        if not file.exists():
+            sys.exit(f"{file} is missing: run `cargo xtask dist && cargo build --bin fake-tiktok-shop`")
     scenarios = json.loads((ROOT / "tests/scenario/scenario.json").read_text())["scenarios"]
     failed = 0
     for scenario in scenarios:

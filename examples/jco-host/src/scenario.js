@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Egress } from './egress.js';
@@ -17,6 +17,7 @@ const PROGRAM = process.env.FAKE_TIKTOK_SHOP ?? fileURLToPath(new URL('target/de
 /** A fake TikTok Shop in a process of its own. */
 export class Fake {
   static async start() {
+    if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run \`cargo build --bin fake-tiktok-shop\``);
     const fake = new Fake();
     fake.process = spawn(PROGRAM, ['--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
     for await (const line of createInterface(fake.process.stdout)) {
