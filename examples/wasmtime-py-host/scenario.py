@@ -52,7 +52,7 @@ class Stage:
         self.address = (host, int(port))
         self.egress = Egress(self.address, request_seconds=settings.get("request-deadline-ms", 25_000) / 1000)
         app = {name: fake.app[name] for name in ("app_key", "app_secret", "authorization_link")}
-        apps = {app["app_key"]: {**app, "previous_app_secret": None}}
+        apps = {app["app_key"]: {**app, "previous_app_secret": None, "allow_http_link": False}}
         self.host = Host(component, self.storage, apps, self.egress, self.clock, self.before)
         self.callback, self.throws, self.race = "", None, {}
 

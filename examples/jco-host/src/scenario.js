@@ -54,7 +54,7 @@ export class Stage {
     this.fake = fake;
     this.storage = new Storage(now);
     this.egress = new Egress({ standIn: fake.address, requestMs: settings['request-deadline-ms'], ...egress });
-    const apps = { [appKey]: { appKey, appSecret, authorizationLink } };
+    const apps = { [appKey]: { appKey, appSecret, authorizationLink, allowHttpLink: false } };
     const before = (name) => this.before(name);
     this.host = new Host({ storage: this.storage, apps, egress: this.egress, now, before });
   }
