@@ -331,12 +331,11 @@ impl Interceptor for Script {
                 }
             }
         }
-        match &mut *lock(&self.throws) {
-            Some(throws) if throws.fails(function) => {
-                Passage::Fail(StorageError::Unavailable("the scenario lets the storage fail".to_owned()))
-            }
-            _ => Passage::Forward,
+        let fails = lock(&self.throws).as_mut().is_some_and(|throws| throws.fails(function));
+        if fails {
+            return Passage::Fail(StorageError::Unavailable("the scenario lets the storage fail".to_owned()));
         }
+        Passage::Forward
     }
 }
 
