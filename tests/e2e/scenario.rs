@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use fake_tiktok_shop::{Decision, WebhookDelivery, catalogue};
 use serde_json::{Value, json};
 use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
-use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::Connection;
 use tiktok_shop_host::deadlines::Deadlines;
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
@@ -63,9 +63,13 @@ impl Player {
         let stage = Stage::new();
         let script = Arc::new(Script::default());
         stage.intercept(Arc::clone(&script) as Arc<_>);
-        let mut deadlines = Deadlines { save: Duration::from_secs(1), ..Deadlines::default() };
-        if let Some(wait) = settings["request-deadline-ms"].as_u64().map(Duration::from_millis) {
+        let setting = |name: &str| settings[name].as_u64().map(Duration::from_millis);
+        let mut deadlines = Deadlines::default();
+        if let Some(wait) = setting("request-deadline-ms") {
             deadlines = Deadlines { first_byte: wait, between_bytes: wait, ..deadlines };
+        }
+        if let Some(save) = setting("save-deadline-ms") {
+            deadlines.save = save;
         }
         let scene = Scene { host: stage.host.clone(), callback: String::new(), webhook: None };
         let mut player = Self { stage, script, scene, deadlines, is_upstream_up: true, are_ciphers_readable: true };
@@ -169,7 +173,7 @@ impl Scene {
         let customer = customer_id(with["customer"].as_str().unwrap_or("nobody"));
         Ok(match export {
             "connect" => {
-                let state = StateCheck::Expected(with["state"].as_str().unwrap_or(STATE).into());
+                let state = with["state"].as_str().unwrap_or(STATE).into();
                 let grant = Grant::Callback { query: self.callback.as_str().into(), state };
                 let policy = text(&with["shops"]).parse().unwrap();
                 connection(&host.connect(&ours, &customer, None, grant, policy).await?)

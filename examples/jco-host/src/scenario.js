@@ -137,7 +137,7 @@ export class Stage {
   }
 
   connect({ customer, shops, state = STATE }) {
-    const callback = { query: this.callback, state: { tag: 'expected', val: state } };
+    const callback = { query: this.callback, state };
     return connection(this.host.call('connect', customer, undefined, { tag: 'callback', val: callback }, shops));
   }
 
