@@ -54,12 +54,15 @@ class Stage:
         app = {name: fake.app[name] for name in ("app_key", "app_secret", "authorization_link")}
         apps = {app["app_key"]: {**app, "previous_app_secret": None, "allow_http_link": False}}
         self.host = Host(component, self.storage, apps, self.egress, self.clock, self.before)
-        self.callback, self.throws, self.race = "", None, {}
+        self.callback, self.throws, self.race, self.mismatch = "", None, {}, None
 
     def before(self, function):
         """Runs before each function of the storage."""
         for step in self.race.pop(function, []):
-            self.step(step)
+            try:
+                self.step(step)
+            except AssertionError as mismatch:
+                self.mismatch = mismatch  # the host takes every exception here for a failure of the storage
         if not self.throws or self.throws["function"] != function:
             return
         if self.throws["after"] > 0:
@@ -72,6 +75,7 @@ class Stage:
         match step:
             case {"call": export, "with": arguments, "expect": expected}:
                 actual = self.outcome(export, arguments)
+                assert self.mismatch is None, f"in the race: {self.mismatch}"
                 assert matches(expected, actual), f"{export}\n  expected {expected}\n  but was  {actual}"
             case {"consent": consent}:
                 body = {"service_id": self.fake.app["service_id"], "state": STATE, **consent}

@@ -63,7 +63,13 @@ export class Stage {
   before(name) {
     const steps = this.races.get(name) ?? [];
     this.races.delete(name);
-    for (const { call, with: values, expect } of steps) this.call(call, values, expect);
+    for (const { call, with: values, expect } of steps) {
+      try {
+        this.call(call, values, expect);
+      } catch (thrown) {
+        this.mismatch = thrown; // the host takes every exception here for a failure of the storage
+      }
+    }
     if (this.throws?.function !== name) return;
     if (this.throws.after > 0) {
       this.throws.after -= 1;
@@ -122,6 +128,7 @@ export class Stage {
 
   call(name, values, expected) {
     const actual = this.outcome(name, values);
+    assert.ok(!this.mismatch, `in the race: ${this.mismatch?.message}`);
     const text = `${name}\n  expected ${JSON.stringify(expected)}\n  but was  ${JSON.stringify(actual)}`;
     assert.ok(matches(expected, actual), text);
   }
