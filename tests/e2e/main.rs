@@ -40,6 +40,7 @@ mod refresh;
 mod requests;
 mod retries;
 mod reviewers_checks;
+mod scenario;
 mod secrets;
 mod storage_answers;
 mod storage_faults;

@@ -376,7 +376,7 @@ impl<T: TenantArgs> HostArgs<T> {
             self.storage;
         let tenants = NamedTenants::find(tenant.named())?;
         let config = read_config(config, file_access)?;
-        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
+        let credentials = Credentials::gather(config.tenants, &config.file, &tenants.of_environment)?;
         let credentials = match fake {
             Some(fake) => credentials.for_fake(fake, fake.apps().await?, tenants.default.clone())?,
             None => credentials,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 pub use tiktok_shop_connector_core::authorization_link::LinkScheme;
+pub use tiktok_shop_connector_core::credentials::MAX_APPS;
 use tiktok_shop_connector_core::credentials::{self, Credentials};
 use tiktok_shop_connector_core::secret::AppSecret;
 

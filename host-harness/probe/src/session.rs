@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::api::target;
 use tiktok_shop_connector_core::http::{Authority, Method, Request};
@@ -585,6 +584,7 @@ pub(crate) fn mangled(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
+    use tiktok_shop_connector_core::authorization_link::LinkScheme;
     use tiktok_shop_connector_core::secret::AppSecret;
 
     use super::*;

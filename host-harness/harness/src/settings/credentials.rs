@@ -251,7 +251,7 @@ impl Credentials {
 
     /// Returns the keys of the tenant's apps.
     pub(crate) fn keys_of(&self, tenant: &TenantId) -> impl Iterator<Item = &str> {
-        self.by_tenant.get(tenant).into_iter().flatten().map(|app| app.app_key.as_str())
+        self.by_tenant.get(tenant).into_iter().flatten().map(|app| app.credentials.app_key.as_str())
     }
 
     /// Returns the tenants that have an app.
