@@ -199,9 +199,11 @@ fn the_variables_and_the_password_file_of_postgresql_do_not_act() {
     }
 }
 
-/// Sets an SQLite database back to schema version 2. In PostgreSQL, [`DROP_TRIGGERS`] must be replaced.
+/// Sets an SQLite database back to schema version 2. In PostgreSQL, [`DROP_TRIGGERS`] must be replaced. The rows are
+/// deleted, because no earlier release has sealed them as they are. A refresh makes them anew.
 pub(crate) const UNDO_NEWEST: &str = "DROP TRIGGER tiktok_shop_connections_insert; \
                            DROP TRIGGER tiktok_shop_connections_update; \
+                           DELETE FROM tiktok_shop_shops; DELETE FROM tiktok_shop_connections; \
                            ALTER TABLE tiktok_shop_connections DROP COLUMN document; \
                            ALTER TABLE tiktok_shop_connections DROP COLUMN document_revision; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
