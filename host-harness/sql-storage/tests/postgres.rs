@@ -117,7 +117,10 @@ async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_use
     let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
     assert_eq!(storage.add_key(&"t".parse().unwrap(), None, &key).await, Ok(true));
     let mut earlier = PgConnection::connect(&server).await.unwrap();
-    let undo = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+    let undo = "DROP FUNCTION tiktok_shop_check_document CASCADE; \
+                ALTER TABLE tiktok_shop_connections DROP COLUMN document; \
+                ALTER TABLE tiktok_shop_connections DROP COLUMN document_revision; \
+                ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                 ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
                 ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                 ALTER TABLE tiktok_shop_events DROP COLUMN shops; \

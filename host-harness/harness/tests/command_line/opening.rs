@@ -201,8 +201,14 @@ fn the_variables_and_the_password_file_of_postgresql_do_not_act() {
     }
 }
 
-/// Sets the database back to the schema version before the newest one.
-pub(crate) const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+/// Sets an SQLite database back to schema version 2. In PostgreSQL, [`DROP_TRIGGERS`] must be replaced. The rows are
+/// deleted, because no earlier release has sealed them as they are. A refresh makes them anew.
+pub(crate) const UNDO_NEWEST: &str = "DROP TRIGGER tiktok_shop_connections_insert; \
+                           DROP TRIGGER tiktok_shop_connections_update; \
+                           DELETE FROM tiktok_shop_shops; DELETE FROM tiktok_shop_connections; \
+                           ALTER TABLE tiktok_shop_connections DROP COLUMN document; \
+                           ALTER TABLE tiktok_shop_connections DROP COLUMN document_revision; \
+                           ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
@@ -214,6 +220,8 @@ pub(crate) const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN
                            ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
                            DROP TABLE tiktok_shop_installs; \
                            DELETE FROM tiktok_shop_migrations WHERE version > 2";
+/// The part of [`UNDO_NEWEST`] that drops the triggers of SQLite.
+const DROP_TRIGGERS: &str = "DROP TRIGGER tiktok_shop_connections_insert; DROP TRIGGER tiktok_shop_connections_update;";
 /// Imitates a newer release that has changed the tables.
 pub(crate) const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \
                          VALUES (900, 'x, since release 7.1.0', TRUE, CHECKSUM, 0)";
@@ -275,7 +283,14 @@ fn an_older_or_newer_schema_in_postgresql_is_told_and_only_migrate_changes_it() 
     for text in COMMANDS {
         assert_eq!(stage.error(command(text), ""), (Some(3), expected.to_owned()), "{text}");
     }
-    check_versions(&stage, |sql| execute(&address, &sql.replace("CHECKSUM", "'\\x00'")), command);
+    check_versions(
+        &stage,
+        |sql| {
+            let sql = sql.replace(DROP_TRIGGERS, "DROP FUNCTION tiktok_shop_check_document CASCADE;");
+            execute(&address, &sql.replace("CHECKSUM", "'\\x00'"));
+        },
+        command,
+    );
 }
 
 #[test]
