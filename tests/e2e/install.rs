@@ -85,20 +85,19 @@ async fn another_session_cannot_confirm_see_or_cancel_an_install() {
     let stage = Stage::new();
     let query = installed(&stage);
     let pending = begin(&stage.host, "alice", &query).await.unwrap();
-    let mallory = browser("mallory");
+    let (tenant, alice, mallory) = (tenant(0), customer_id("alice"), browser("mallory"));
     for _ in 0..2 {
         assert_eq!(confirm(&stage.host, "mallory", &pending.id).await, Err(InstallError::OtherBrowser));
-        let as_alice =
-            stage.host.confirm_install(&tenant(0), &customer_id("alice"), &mallory, &pending.id, ShopPolicy::All);
+        let as_alice = stage.host.confirm_install(&tenant, &alice, &mallory, &pending.id, ShopPolicy::All);
         assert_eq!(as_alice.await, Err(InstallError::OtherBrowser));
-        let cancelled = stage.host.cancel_install(&tenant(0), &mallory, &pending.id).await;
+        let cancelled = stage.host.cancel_install(&tenant, &mallory, &pending.id).await;
         assert_eq!(cancelled, Err(InstallError::OtherBrowser));
         // The code is spent, and the id of the install belongs to the session of alice.
         let seen = begin(&stage.host, "mallory", &query).await;
         assert_eq!(call_refusal(seen), ("reauthorize", "authorization-code-spent".to_owned()));
     }
     assert_eq!(stage.connections("mallory").await, []);
-    assert_eq!(confirm(&stage.host, "alice", &pending.id).await.unwrap().key.customer, customer_id("alice"));
+    assert_eq!(confirm(&stage.host, "alice", &pending.id).await.unwrap().key.customer, alice);
     assert_eq!(confirm(&stage.host, "mallory", &pending.id).await, Err(InstallError::OtherBrowser));
 }
 
