@@ -15,6 +15,7 @@ mod schema;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::any::AnyRow;
@@ -69,7 +70,25 @@ impl Database {
         let path = package().join(format!("tests/fixtures/schema-{version}/{}.sql", kind.folder()));
         let sql = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         database.run(&sql).await;
+        if kind == Kind::Sqlite {
+            // An earlier host has switched the file to a write-ahead log. A dump does not contain this setting.
+            database.run("PRAGMA journal_mode = WAL").await;
+        }
         database
+    }
+
+    /// Copies the files of an SQLite database, also its log, as a killed process leaves them.
+    fn copy_as_after_a_kill(&self) -> Option<Self> {
+        let (_, from) = self.file.as_ref()?;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("connections.sqlite");
+        for suffix in ["", "-wal"] {
+            let with_suffix = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+            fs::copy(with_suffix(from), with_suffix(&path)).unwrap();
+            fs::set_permissions(with_suffix(&path), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let address = format!("sqlite://{}", path.display());
+        Some(Self { kind: self.kind, address, file: Some((folder, path)) })
     }
 
     async fn empty(kind: Kind) -> Self {
@@ -127,7 +146,8 @@ impl Database {
             let list: Vec<_> = columns.iter().map(quoted).collect();
             let sql = format!("SELECT {} FROM {table}", list.join(", "));
             let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
-            let named = |row: AnyRow| columns.iter().enumerate().map(|(at, name)| (name.clone(), row.get(at))).collect();
+            let named =
+                |row: AnyRow| columns.iter().enumerate().map(|(at, name)| (name.clone(), row.get(at))).collect();
             let mut rows: Vec<BTreeMap<String, String>> = rows.into_iter().map(named).collect();
             rows.sort();
             content.insert(table, rows);
@@ -139,8 +159,10 @@ impl Database {
     /// Returns the names of the connector's tables, or the names of the columns of one of them.
     async fn names(&self, connection: &mut AnyConnection, table: &str) -> Vec<String> {
         let sql = match (self.kind, table) {
-            (Kind::Sqlite, "") => "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tiktok_shop_%' \
-                                   AND '' = $1 ORDER BY 1",
+            (Kind::Sqlite, "") => {
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'tiktok_shop_%' \
+                                   AND '' = $1 ORDER BY 1"
+            }
             (Kind::Sqlite, _) => "SELECT name FROM pragma_table_info($1) ORDER BY 1",
             (Kind::Postgres, "") => {
                 "SELECT CAST(table_name AS TEXT) FROM information_schema.tables \
@@ -225,7 +247,8 @@ async fn a_migration_keeps_every_value_of_an_earlier_release() {
     }
 }
 
-/// The process ends after one of the statements of a migration. The database then takes back the whole migration.
+/// The process ends after one of the statements of a migration: its connection breaks, or the process is killed. The
+/// database then takes back the whole migration.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_was_interrupted_at_any_statement_is_completed_by_the_next_one() {
     let mut interruptions = 0;
@@ -234,23 +257,26 @@ async fn a_migration_that_was_interrupted_at_any_statement_is_completed_by_the_n
             let complete = Database::of_version(kind, version).await;
             complete.migrate().await;
             let expected = without_times(complete.content().await);
-            let migrations = complete.migrations_after(version);
-            for (done, migration) in migrations.iter().enumerate() {
-                for end in 0..=migration.len() {
-                    let database = Database::of_version(kind, version).await;
-                    let mut connection = database.connect().await;
-                    let mut transaction = connection.begin().await.unwrap();
-                    // The earlier migrations are part of the transaction, so this case also covers an interruption
-                    // between two migrations: the first of them is the state that the next case begins with.
-                    for statement in migrations[..done].iter().flatten().chain(&migration[..end]) {
-                        transaction.execute(AssertSqlSafe(statement.clone())).await.unwrap();
-                    }
-                    drop(transaction);
-                    connection.close().await.unwrap();
+            let statements = complete.migrations_after(version).concat();
+            for end in 0..statements.len() {
+                let database = Database::of_version(kind, version).await;
+                let mut connection = database.connect().await;
+                if kind == Kind::Sqlite {
+                    // SQLite then writes what it has changed into the log before the transaction is committed.
+                    connection.execute("PRAGMA cache_size = 0").await.unwrap();
+                }
+                let mut transaction = connection.begin().await.unwrap();
+                for statement in &statements[..end] {
+                    transaction.execute(AssertSqlSafe(statement.clone())).await.unwrap();
+                }
+                let killed = database.copy_as_after_a_kill();
+                drop(transaction);
+                connection.close().await.unwrap();
+                for database in [Some(database), killed].into_iter().flatten() {
                     let change = database.migrate().await;
-                    assert_eq!(change, SchemaChange::Migrated { from: version }, "{kind:?} {version} {done} {end}");
+                    assert_eq!(change, SchemaChange::Migrated { from: version }, "{kind:?} {version} {end}");
                     let content = without_times(database.content().await);
-                    assert!(content == expected, "{kind:?} {version}: interrupted after {done} and {end} statements");
+                    assert!(content == expected, "{kind:?} {version}: interrupted after {end} statements");
                     interruptions += 1;
                 }
             }

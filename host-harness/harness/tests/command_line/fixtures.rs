@@ -73,7 +73,10 @@ impl Earlier {
 
     /// Returns the objects that the earlier program printed.
     fn printed(&self, name: &str) -> Vec<Value> {
-        self.read(&format!("{}.{name}.jsonl", self.kind)).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.read(&format!("{}.{name}.jsonl", self.kind))
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Runs a command, which must succeed. Returns the objects that it prints.
@@ -129,7 +132,8 @@ impl Earlier {
     fn assert_that_rows_can_be_changed(&self) {
         let linked = self.json("link-shops unlinked-shop 7490000000000000006 --tenant acme").remove(0);
         let is_linked = |shop: &&Value| shop["linked"] == Value::Bool(true);
-        let ids: Vec<_> = linked["shops"].as_array().unwrap().iter().filter(is_linked).map(|shop| &shop["id"]).collect();
+        let ids: Vec<_> =
+            linked["shops"].as_array().unwrap().iter().filter(is_linked).map(|shop| &shop["id"]).collect();
         assert_eq!(ids, ["7490000000000000006"]);
         let shops = self.revealed("list-shops unlinked-shop --tenant acme --reveal --json");
         assert_eq!(text(&shops[0]["cipher"]), "ROW_fixture06cipherOfUS");
@@ -154,9 +158,9 @@ fn text(value: &Value) -> &str {
 fn assert_kept(earlier: &[Value], present: &[Value]) {
     fn is_kept(earlier: &Value, present: &Value) -> bool {
         match (earlier, present) {
-            (Value::Object(earlier), Value::Object(present)) => earlier
-                .iter()
-                .all(|(name, value)| present.get(name).is_some_and(|present| is_kept(value, present))),
+            (Value::Object(earlier), Value::Object(present)) => {
+                earlier.iter().all(|(name, value)| present.get(name).is_some_and(|present| is_kept(value, present)))
+            }
             (Value::Array(earlier), Value::Array(present)) => {
                 earlier.len() == present.len() && earlier.iter().zip(present).all(|(one, other)| is_kept(one, other))
             }
