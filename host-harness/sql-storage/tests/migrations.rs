@@ -263,7 +263,7 @@ async fn a_migration_that_was_interrupted_at_any_statement_is_completed_by_the_n
                 let mut connection = database.connect().await;
                 if kind == Kind::Sqlite {
                     // SQLite then writes what it has changed into the log before the transaction is committed.
-                    connection.execute("PRAGMA cache_size = 0").await.unwrap();
+                    connection.execute("PRAGMA cache_size = 1").await.unwrap();
                 }
                 let mut transaction = connection.begin().await.unwrap();
                 for statement in &statements[..end] {
