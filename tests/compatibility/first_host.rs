@@ -18,9 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use self::generated::Contract;
 use self::generated::exports::tiktok_shop::connector::connector as export;
@@ -81,12 +79,11 @@ impl FirstHost {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).unwrap();
-        let state = |state: &mut State| state;
-        types::add_to_linker::<_, HasSelf<State>>(&mut linker, state).unwrap();
-        storage_types::add_to_linker::<_, HasSelf<State>>(&mut linker, state).unwrap();
-        app_credentials::add_to_linker::<_, HasSelf<State>>(&mut linker, state).unwrap();
-        token_storage::add_to_linker::<_, HasSelf<State>>(&mut linker, state).unwrap();
-        connection_storage::add_to_linker::<_, HasSelf<State>>(&mut linker, state).unwrap();
+        types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
+        storage_types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
+        app_credentials::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
+        token_storage::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
+        connection_storage::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
         let app = fake.apps().remove(0);
         Self { engine, component, linker, app, fake: fake.clone(), storage: Arc::default() }
     }
@@ -109,7 +106,7 @@ impl FirstHost {
     /// The life of a connection: it is made, renewed, listed, used and ended. `query` is the query of a callback with
     /// this state.
     pub(crate) async fn live(&self, query: &str, state: &str) {
-        const CUSTOMER: &str = "alice";
+        let customer = &"alice".to_owned();
         /// Makes a call in a fresh instance.
         macro_rules! call {
             ($function:ident $(, $argument:expr)*) => {{
@@ -120,19 +117,20 @@ impl FirstHost {
 
         let link = call!(call_authorization_url, None, state).unwrap();
         assert_eq!(link, format!("{}&state={state}", self.app.authorization_link()));
-        let callback = export::Callback { query: query.to_owned(), state: export::StateCheck::Expected(state.to_owned()) };
+        let callback =
+            export::Callback { query: query.to_owned(), state: export::StateCheck::Expected(state.to_owned()) };
         let grant = export::Grant::Callback(callback);
-        let connection = call!(call_connect, CUSTOMER, None, &grant, types::ShopPolicy::All).unwrap();
+        let connection = call!(call_connect, customer, None, &grant, types::ShopPolicy::All).unwrap();
         assert_eq!(connection.seller_name, "Teapot Corner");
-        let refreshed = call!(call_refresh, CUSTOMER, None, export::Rotation::Forced).unwrap();
+        let refreshed = call!(call_refresh, customer, None, export::Rotation::Forced).unwrap();
         assert!(matches!(refreshed.effect, export::RefreshEffect::Renewed), "{:?}", refreshed.effect);
-        let shops = call!(call_list_shops, CUSTOMER).unwrap();
+        let shops = call!(call_list_shops, customer).unwrap();
         assert_eq!(shops.iter().map(|shop| shop.name.as_str()).collect::<Vec<_>>(), ["Teapot Corner"]);
-        let connections = call!(call_list_connections, CUSTOMER).unwrap();
+        let connections = call!(call_list_connections, customer).unwrap();
         assert_eq!(connections.len(), 1);
-        let linked = call!(call_link_shops, CUSTOMER, None, &[shops[0].id.clone()]).unwrap();
+        let linked = call!(call_link_shops, customer, None, &[shops[0].id.clone()]).unwrap();
         assert!(linked.shops[0].linked);
-        let token = call!(call_access_token, CUSTOMER, None, 60).unwrap();
+        let token = call!(call_access_token, customer, None, 60).unwrap();
         assert_eq!(token.account, connection.key.account);
         let request = export::CallRequest {
             scope: export::CallScope::Shop(shops[0].id.clone()),
@@ -143,14 +141,17 @@ impl FirstHost {
             body: Some(b"{}".to_vec()),
             max_response_bytes: 1 << 20,
         };
-        let answer = call!(call_call, CUSTOMER, &request).unwrap();
+        let answer = call!(call_call, customer, &request).unwrap();
         assert_eq!((answer.http_status, answer.code.as_deref()), (200, Some("0")));
         let forged = call!(call_receive_webhook, None, "00", b"{}").unwrap_err();
-        assert!(matches!(&forged, types::Error::InvalidRequest(why) if why.code == "webhook-signature-invalid"), "{forged:?}");
+        assert!(
+            matches!(&forged, types::Error::InvalidRequest(why) if why.code == "webhook-signature-invalid"),
+            "{forged:?}"
+        );
         let everything = export::DisconnectTarget::All(None);
-        let ended = call!(call_disconnect, CUSTOMER, &everything, export::RemoteGrant::Revoke).unwrap();
+        let ended = call!(call_disconnect, customer, &everything, export::RemoteGrant::Revoke).unwrap();
         assert_eq!((ended.remaining.len(), ended.not_revoked.len()), (0, 0));
-        assert_eq!(call!(call_list_connections, CUSTOMER).unwrap().len(), 0);
+        assert_eq!(call!(call_list_connections, customer).unwrap().len(), 0);
         let storage = self.storage.lock().unwrap();
         assert_eq!((storage.tokens.len(), storage.rows.len()), (0, 0));
     }
