@@ -141,7 +141,7 @@ A component may be readable for everybody and may have several names. The other 
 `migrate` creates a database that a setting names, and only in a folder that exists. `authorization-url`, `connect --app-store` and
 `import` create only the default database. `contract` creates one only with `--create`. Every other command ends with status 3 if there is
 no database, and writes nothing, also not into an empty file. Only `migrate` changes the tables of an earlier release.
-[storage.md](storage.md#open-create-migrate) says how to update a fleet.
+[upgrading.md](upgrading.md) says how to update a fleet.
 
 ### The address of a PostgreSQL server
 
