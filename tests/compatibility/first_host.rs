@@ -88,6 +88,13 @@ impl FirstHost {
         Self { engine, component, linker, app, fake: fake.clone(), storage: Arc::default() }
     }
 
+    /// Returns whether this host offers everything that the component imports, and whether the component exports
+    /// everything that this host requires.
+    pub(crate) fn links(component: &Path, fake: &Control) -> bool {
+        let Self { component, linker, .. } = Self::new(component, fake);
+        linker.instantiate_pre(&component).and_then(generated::ContractPre::new).is_ok()
+    }
+
     /// Creates a fresh instance, which makes one call.
     async fn instance(&self) -> (Store<State>, Contract) {
         let state = State {

@@ -19,14 +19,18 @@
 
 mod first_host;
 
+use std::fs;
 use std::path::PathBuf;
 
 use fake_tiktok_shop::Decision;
+use semver::Version;
 use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy};
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode};
 use tiktok_shop_host::{Component, ConnectorHost};
 use tiktok_shop_tests::{STATE, Stage, component, customer_id, grant, order_search, tenant};
+use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_parser::{ManglingAndAbi, Resolve};
 
 use self::first_host::FirstHost;
 
@@ -101,4 +105,64 @@ async fn two_components_work_with_the_same_connection() {
             assert_eq!((answer.http_status, answer.code.as_deref()), (200, Some("0")));
         }
     }
+}
+
+/// The version of the first kept release of this minor version.
+fn first_version() -> Version {
+    xtask::compare_with_kept_releases().unwrap().remove(0).0.version
+}
+
+/// Builds a component with this version and this change of the first kept WIT package. Its functions do nothing.
+fn changed_component(version: &Version, replace: &str, by: &str) -> Vec<u8> {
+    let (kept, _) = xtask::compare_with_kept_releases().unwrap().remove(0);
+    let text = fs::read_to_string(kept.package()).unwrap();
+    assert!(text.contains(replace), "{replace}");
+    let name = |version| format!("package tiktok-shop:connector@{version};");
+    let text = text.replacen(replace, by, 1).replacen(&name(&kept.version), &name(version), 1);
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("connector.wit", &text).unwrap();
+    let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+}
+
+/// Asserts whether both hosts link this component. If they refuse it, the present host names `missing`.
+fn assert_linked(stage: &Stage, component: &[u8], missing: Option<&str>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("component.wasm");
+    fs::write(&path, component).unwrap();
+    assert_eq!(FirstHost::links(&path, &stage.fake), missing.is_none(), "the first host, {missing:?}");
+    let error = stage.host_builder().component(Component::File(path)).build().err().map(|error| error.to_string());
+    let is_expected = match (&error, missing) {
+        (None, None) => true,
+        (Some(error), Some(missing)) => error.contains(missing),
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    assert!(is_expected, "the present host: {error:?}, expected {missing:?}");
+}
+
+/// `cargo xtask wit-compat` allows the first three changes and refuses the last one. The hosts agree with that.
+#[tokio::test]
+async fn hosts_link_a_component_of_a_later_patch_version_unless_it_imports_more() {
+    let stage = Stage::in_memory();
+    let mut later = first_version();
+    later.patch += 1;
+    for (replace, by, missing) in [
+        ("interface connector {", "interface connector {", None),
+        ("interface connector {", "interface connector { added: func(customer: string) -> bool;", None),
+        ("interface types {", "interface types { record added { value: string }", None),
+        ("interface token-storage {", "interface token-storage { added: func(customer: string) -> bool;", Some("`added`")),
+    ] {
+        assert_linked(&stage, &changed_component(&later, replace, by), missing);
+    }
+}
+
+#[tokio::test]
+async fn hosts_refuse_a_component_of_the_next_minor_version() {
+    let stage = Stage::in_memory();
+    let first = first_version();
+    let next = Version::new(first.major, first.minor + 1, 0);
+    let component = changed_component(&next, "interface connector {", "interface connector {");
+    assert_linked(&stage, &component, Some(&format!("@{next}`")));
 }
