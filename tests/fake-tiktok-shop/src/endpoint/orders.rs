@@ -23,14 +23,18 @@ pub(super) const ORDERS: u16 = 120;
 fn search(marketplace: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
     let filter = filter(request)?;
     let wanted = filter.get("order_status");
-    let rows = (1..=ORDERS).map(|number| row(marketplace, shop, number));
-    page(request, "orders", rows.filter(|row| wanted.is_none_or(|status| row.get("status") == Some(status))).collect())
+    let found = (1..=ORDERS).filter(|number| wanted.is_none_or(|wanted| *wanted == status(marketplace, shop, *number)));
+    page(request, "orders", &found.collect::<Vec<_>>(), |number| order(marketplace, shop, number))
+}
+
+fn status(marketplace: &Marketplace, shop: &Shop, number: u16) -> &'static str {
+    let shipped = marketplace.shipments.contains(&packages::package_id(shop, number));
+    if shipped { "AWAITING_COLLECTION" } else { "AWAITING_SHIPMENT" }
 }
 
 /// Returns an order as the answer shows it. An order has about 1 kB, so a page of 100 orders has about 100 kB.
-fn row(marketplace: &Marketplace, shop: &Shop, number: u16) -> Value {
+fn order(marketplace: &Marketplace, shop: &Shop, number: u16) -> Value {
     let package = packages::package_id(shop, number);
-    let status = if marketplace.shipments.contains(&package) { "AWAITING_COLLECTION" } else { "AWAITING_SHIPMENT" };
     let line_items = [1, 2, 3].map(|line| {
         json!({
             "id": id(577, shop, number * 10 + line),
@@ -44,7 +48,7 @@ fn row(marketplace: &Marketplace, shop: &Shop, number: u16) -> Value {
     });
     json!({
         "id": id(576, shop, number),
-        "status": status,
+        "status": status(marketplace, shop, number),
         "create_time": 1_767_139_200 + u64::from(number),
         "line_items": line_items,
         "packages": [{ "id": package }],

@@ -38,18 +38,27 @@ fn search(_: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest)
     let filter = filter(request)?;
     let status = filter.get("status").filter(|status| *status != "ALL");
     let skus = filter.get("seller_skus").and_then(Value::as_array);
-    let rows = (1..=PRODUCTS).filter_map(|number| {
-        let sku = format!("MŨ-Đỏ-{number}");
-        let wanted = skus.is_none_or(|skus| skus.iter().any(|wanted| *wanted == sku));
-        let row = json!({
+    let found = (1..=PRODUCTS).filter(|number| {
+        let sku = seller_sku(*number);
+        skus.is_none_or(|skus| skus.iter().any(|wanted| *wanted == sku))
+            && status.is_none_or(|wanted| *wanted == product_status(*number))
+    });
+    page(request, "products", &found.collect::<Vec<_>>(), |number| {
+        json!({
             "id": id(172, shop, number),
             "title": format!("Teapot no. {number} 🫖"),
-            "status": if number.is_multiple_of(4) { "DRAFT" } else { "ACTIVATE" },
-            "skus": [{ "id": id(173, shop, number), "seller_sku": sku }],
-        });
-        (wanted && status.is_none_or(|status| row.get("status") == Some(status))).then_some(row)
-    });
-    page(request, "products", rows.collect())
+            "status": product_status(number),
+            "skus": [{ "id": id(173, shop, number), "seller_sku": seller_sku(number) }],
+        })
+    })
+}
+
+fn seller_sku(number: u16) -> String {
+    format!("MŨ-Đỏ-{number}")
+}
+
+fn product_status(number: u16) -> &'static str {
+    if number.is_multiple_of(4) { "DRAFT" } else { "ACTIVATE" }
 }
 
 /// Answers an upload. The fake adds the members `size` and `sha256` to the documented answer, so that a test can check
