@@ -69,7 +69,11 @@ pub fn check(component: &[u8]) -> Result<Checked> {
     check_against(&resolve, world, component)
 }
 
-fn check_against(resolve: &Resolve, world: WorldId, component: &[u8]) -> Result<Checked> {
+/// Compares a component with a world of another package than the present one.
+///
+/// # Errors
+/// If the bytes are not a component.
+pub(crate) fn check_against(resolve: &Resolve, world: WorldId, component: &[u8]) -> Result<Checked> {
     let (found, found_world) = decode(component)?;
     let (found_imports, found_exports) = (imports(&found, found_world), exports(&found, found_world));
 
