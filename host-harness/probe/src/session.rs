@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::api::target;
 use tiktok_shop_connector_core::http::{Authority, Method, Request};
@@ -622,7 +621,7 @@ mod tests {
                 app_secret: AppSecret::new("secret".to_owned()),
                 previous_app_secret: None,
                 authorization_link: None,
-                link_scheme: LinkScheme::Https,
+                link_scheme: tiktok_shop_connector_core::authorization_link::LinkScheme::Https,
             },
             route: Route::TikTokShop,
             risk: Risk::None,

@@ -159,6 +159,7 @@ fn shop(id: &str) -> types::Shop {
     types::Shop {
         id: id.to_owned(),
         account: "account".to_owned(),
+        app: None,
         name: String::new(),
         region: String::new(),
         seller_type: String::new(),

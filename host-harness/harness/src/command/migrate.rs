@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
+use tiktok_shop_host::storage::ConnectionStorage as _;
 use tiktok_shop_sql_storage::{OpenMode, SchemaChange, SqlStorage};
 
 use crate::failure::Failure;
