@@ -31,29 +31,52 @@ pub(crate) struct Database {
     runtime: tokio::runtime::Handle,
 }
 
-struct Schema {
+/// A schema of a PostgreSQL database.
+pub(crate) struct Schema {
     name: String,
     server: String,
+    /// The address of the server, with this schema as the only one.
+    pub(crate) address: String,
+}
+
+impl Schema {
+    pub(crate) async fn create(server: &str) -> Result<Self> {
+        let name = new_name();
+        execute(server, format!("CREATE SCHEMA {name}")).await?;
+        let mark = if server.contains('?') { '&' } else { '?' };
+        let address = format!("{server}{mark}options=-c%20search_path%3D{name}");
+        Ok(Self { name, server: server.to_owned(), address })
+    }
+
+    pub(crate) async fn drop_it(self) -> Result<()> {
+        execute(&self.server, format!("DROP SCHEMA {} CASCADE", self.name)).await
+    }
+}
+
+/// Returns a name that no other database of the bench has.
+fn new_name() -> String {
+    format!("bench_{}", unique().replace('-', "_"))
 }
 
 impl Server {
     /// Creates an empty database, and opens it on this runtime.
     pub(crate) fn create(&self, runtime: &Runtime) -> Result<Database> {
-        let name = format!("bench_{}", unique().replace('-', "_"));
         let handle = runtime.handle().clone();
         runtime.block_on(async {
             Ok(match self {
                 Self::Sqlite(folder) => {
-                    let storage = SqlStorage::sqlite(folder.join(format!("{name}.sqlite")), OpenMode::Create).await?;
-                    Database { storage, schema: None, runtime: handle }
+                    let path = folder.join(format!("{}.sqlite", new_name()));
+                    Database {
+                        storage: SqlStorage::sqlite(path, OpenMode::Create).await?,
+                        schema: None,
+                        runtime: handle,
+                    }
                 }
                 Self::Postgres(server) => {
-                    execute(server, format!("CREATE SCHEMA {name}")).await?;
-                    let mark = if server.contains('?') { '&' } else { '?' };
-                    let address = format!("{server}{mark}options=-c%20search_path%3D{name}");
-                    let schema = Some(Schema { name, server: server.clone() });
-                    let storage = SqlStorage::postgres(&address, OpenMode::Create, PostgresOptions::default()).await?;
-                    Database { storage, schema, runtime: handle }
+                    let schema = Schema::create(server).await?;
+                    let options = PostgresOptions::default();
+                    let storage = SqlStorage::postgres(&schema.address, OpenMode::Create, options).await?;
+                    Database { storage, schema: Some(schema), runtime: handle }
                 }
             })
         })
@@ -111,9 +134,9 @@ impl Drop for Database {
         let (storage, schema) = (self.storage.clone(), self.schema.take());
         self.runtime.block_on(async move {
             storage.close().await;
-            if let Some(Schema { name, server }) = schema {
+            if let Some(schema) = schema {
                 // If this fails, the schema stays in the database, and the next run uses another name.
-                let _left_behind = execute(&server, format!("DROP SCHEMA {name} CASCADE")).await;
+                let _left_behind = schema.drop_it().await;
             }
         });
     }

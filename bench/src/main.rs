@@ -12,6 +12,7 @@ mod page;
 mod platform;
 mod plot;
 mod process;
+mod round_trips;
 mod rounds;
 mod server;
 mod soak;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use tiktok_shop_host::limits::Limits;
 use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
 use wasmtime::{
@@ -73,17 +73,9 @@ struct Stored {
 impl OwnEngine {
     /// Compiles the component.
     pub(crate) fn new(component: &Path, limited: Limited, transport: Transport) -> Result<Self> {
-        let limits = Limits::default();
-        let mut config = Config::new();
-        config.epoch_interruption(limited == Limited::Yes);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(&limits)));
-        let engine = Engine::new(&config)?;
-        let component = Component::new(&engine, std::fs::read(component)?)?;
-        let mut linker = Linker::new(&engine);
-        link(&mut linker)?;
-        let contract = bindings::ContractPre::new(linker.instantiate_pre(&component)?)?;
+        let contract = compile(&std::fs::read(component)?, limited).map_err(shown)?;
         if limited == Limited::Yes {
-            let weak = engine.weak();
+            let weak = contract.engine().weak();
             std::thread::spawn(move || {
                 while let Some(engine) = weak.upgrade() {
                     engine.increment_epoch();
@@ -96,17 +88,18 @@ impl OwnEngine {
 
     /// Connects the only customer.
     pub(crate) async fn connect(&self) -> Result<()> {
-        let (mut wasm_store, instance) = self.instance().await?;
+        let (mut wasm_store, instance) = self.instance().await.map_err(shown)?;
         let guest = instance.tiktok_shop_connector_connector();
-        let grant = export::Grant::Code("bench-authorization-code".to_owned());
-        let connected = guest.call_connect(&mut wasm_store, CUSTOMER, None, &grant, types::ShopPolicy::All).await?;
-        connected.map(drop).map_err(|error| anyhow::anyhow!("connect failed: {error:?}"))
+        let (customer, grant) = (CUSTOMER.to_owned(), export::Grant::Code("bench-authorization-code".to_owned()));
+        let connected = guest.call_connect(&mut wasm_store, &customer, None, &grant, types::ShopPolicy::All).await;
+        connected.map_err(shown)?.map(drop).map_err(|error| anyhow!("connect failed: {error:?}"))
     }
 
     /// Lists the shops of the customer.
     pub(crate) async fn list_shops(&self) -> Result<()> {
-        let (mut wasm_store, instance) = self.instance().await?;
-        match instance.tiktok_shop_connector_connector().call_list_shops(&mut wasm_store, CUSTOMER).await? {
+        let (mut wasm_store, instance) = self.instance().await.map_err(shown)?;
+        let guest = instance.tiktok_shop_connector_connector();
+        match guest.call_list_shops(&mut wasm_store, &CUSTOMER.to_owned()).await.map_err(shown)? {
             Ok(shops) if shops.len() == 1 => Ok(()),
             other => bail!("the list of shops is wrong: {other:?}"),
         }
@@ -114,14 +107,15 @@ impl OwnEngine {
 
     /// Renews the tokens of the customer.
     pub(crate) async fn refresh(&self) -> Result<()> {
-        let (mut wasm_store, instance) = self.instance().await?;
+        let (mut wasm_store, instance) = self.instance().await.map_err(shown)?;
         let guest = instance.tiktok_shop_connector_connector();
-        let refreshed = guest.call_refresh(&mut wasm_store, CUSTOMER, None, export::Rotation::Forced).await?;
-        refreshed.map(drop).map_err(|error| anyhow::anyhow!("refresh failed: {error:?}"))
+        let (customer, rotation) = (CUSTOMER.to_owned(), export::Rotation::Forced);
+        let refreshed = guest.call_refresh(&mut wasm_store, &customer, None, rotation).await;
+        refreshed.map_err(shown)?.map(drop).map_err(|error| anyhow!("refresh failed: {error:?}"))
     }
 
     /// Creates a fresh instance, as the host library does for each call.
-    async fn instance(&self) -> Result<(Store<State>, bindings::Contract)> {
+    async fn instance(&self) -> wasmtime::Result<(Store<State>, bindings::Contract)> {
         let limits = Limits::default();
         let state = State {
             table: ResourceTable::new(),
@@ -152,6 +146,21 @@ impl OwnEngine {
         let instance = self.contract.instantiate_async(&mut wasm_store).await?;
         Ok((wasm_store, instance))
     }
+}
+
+fn compile(component: &[u8], limited: Limited) -> wasmtime::Result<bindings::ContractPre<State>> {
+    let mut config = Config::new();
+    config.epoch_interruption(limited == Limited::Yes);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(&Limits::default())));
+    let engine = Engine::new(&config)?;
+    let mut linker = Linker::new(&engine);
+    link(&mut linker)?;
+    bindings::ContractPre::new(linker.instantiate_pre(&Component::new(&engine, component)?)?)
+}
+
+/// Converts an error of wasmtime, which is no `std::error::Error`.
+pub(crate) fn shown(error: wasmtime::Error) -> anyhow::Error {
+    anyhow!("{error:#}")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the thread of the ticks has nothing else to do")]

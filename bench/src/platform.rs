@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
+use tiktok_shop_connector_core::secret::AppSecret;
+use tiktok_shop_connector_core::signing;
 use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
@@ -167,11 +170,9 @@ impl Platform {
         Ok(Template { tenant: self.tenant.clone(), keyring, record, row, due: None })
     }
 
-    /// Stores connections of the customers with these numbers. They are copies of the first customer's connection.
-    pub(crate) async fn fill_memory(&self, connections: std::ops::Range<u64>) -> Result<()> {
-        let first = self.connect(&"first".parse()?).await?;
-        let template = self.template(&first.key).await?;
-        for number in connections {
+    /// Adds copies of a connection to a storage in memory, for the customers with these numbers.
+    pub(crate) async fn fill_memory(&self, template: &Template, customers: std::ops::Range<u64>) -> Result<()> {
+        for number in customers {
             let NewConnection { key, token, row } = template.copy(number).await?;
             self.storage.swap_token(&self.tenant, &key, None, Some(&token)).await?;
             self.storage.swap_row(&self.tenant, &key, None, Some(&row), &[]).await?;
@@ -185,7 +186,7 @@ pub(crate) struct Template {
     tenant: TenantId,
     keyring: Keyring,
     record: Vec<u8>,
-    pub(crate) row: Row,
+    row: Row,
     /// When the copies are due. `None` if they are not due.
     pub(crate) due: Option<UnixSeconds>,
 }
@@ -203,6 +204,20 @@ impl Template {
         let value = keyring.seal_row(tenant, &revision, row).await?;
         Ok(NewConnection { key, token, row: Next { revision, value } })
     }
+}
+
+/// Returns the signature and the body of a webhook about a changed order.
+pub(crate) fn webhook(number: u64) -> (String, Vec<u8>) {
+    let body = json!({
+        "type": 1,
+        "tts_notification_id": number.to_string(),
+        "shop_id": SHOP,
+        "timestamp": now().0,
+        "data": { "order_id": number.to_string(), "order_status": "AWAITING_SHIPMENT" },
+    });
+    let (body, (app_key, secret)) = (body.to_string().into_bytes(), APP);
+    let unsigned = signing::Webhook { app_key, body: &body, authorization: &[] };
+    (unsigned.signature(&AppSecret::new(secret.to_owned())), body)
 }
 
 /// Returns the time of this machine.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tiktok_shop_host::clock::{Clock as _, SystemClock};
 use tiktok_shop_host::egress::Authority;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
@@ -133,24 +133,38 @@ impl Serve {
         let (certificate, acceptor) = if self.tls { tls()? } else { (Vec::new(), None) };
         let announced = serde_json::to_string(&Announcement { address: listener.local_addr()?, certificate })?;
         writeln!(io::stdout(), "{announced}")?;
-        let answers = Arc::new(Answers::new(Duration::from_millis(self.delay_ms)));
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            let (answers, acceptor) = (Arc::clone(&answers), acceptor.clone());
-            tokio::spawn(async move {
-                let service = service_fn(move |request| Arc::clone(&answers).answer(request));
-                // An error ends only this connection, and the client sees it.
-                match acceptor {
-                    None => drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await),
-                    Some(acceptor) => {
-                        let Ok(stream) = acceptor.accept(stream).await else { return };
-                        drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-                    }
-                }
-            });
-        }
+        serve(listener, acceptor, Duration::from_millis(self.delay_ms)).await
     }
+}
+
+/// Accepts connections until an error occurs.
+async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, delay: Duration) -> Result<()> {
+    let answers = Arc::new(Answers::new(delay));
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (answers, acceptor) = (Arc::clone(&answers), acceptor.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request| Arc::clone(&answers).answer(request));
+            // An error ends only this connection, and the client sees it.
+            match acceptor {
+                None => drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await),
+                Some(acceptor) => {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                }
+            }
+        });
+    }
+}
+
+/// Serves in this process, for tests, and returns the address.
+#[cfg(test)]
+pub(crate) async fn serve_here() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(serve(listener, None, Duration::ZERO));
+    Ok(address)
 }
 
 fn tls() -> Result<(Vec<u8>, Option<TlsAcceptor>)> {

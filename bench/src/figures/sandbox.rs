@@ -7,12 +7,12 @@ use anyhow::Result;
 use tokio::runtime::Runtime;
 
 use super::{Context, Outcome};
-use crate::empty::Empty;
+use crate::empty::{Empty, Memory};
 use crate::figure::{Measured, number};
 use crate::native::Native;
 use crate::own_engine::{Limited, OwnEngine, Transport};
 use crate::platform::{Platform, customer};
-use crate::rounds::{Series, in_turn, median_of_calls, on_worker, whole_machine};
+use crate::rounds::{Arm, Series, in_turn, median_of_calls, on_worker, whole_machine};
 use crate::server::Server;
 
 pub(super) const NATIVE: [&str; 4] = ["connect_vs_native", "refresh_vs_native", "connect_us", "refresh_us"];
@@ -97,7 +97,8 @@ pub(super) fn measure_native(context: &Context) -> Result<Outcome> {
 pub(super) fn measure_empty(context: &Context) -> Result<Outcome> {
     let (server, runtime) = (Server::start()?, whole_machine()?);
     let platform = connected(context, &server, &runtime)?;
-    let empty = Empty::on_engine_of(&platform.host)?;
+    let empty = |memory| Empty::on_engine_of(&platform.host, memory);
+    let (bare, with_memory) = (empty(Memory::None)?, empty(Memory::Written)?);
     let mut list_shops = || {
         let platform = platform.clone();
         on_worker(&runtime, async move {
@@ -108,7 +109,7 @@ pub(super) fn measure_empty(context: &Context) -> Result<Outcome> {
             .await
         })
     };
-    let mut nothing = || {
+    let nothing = |empty: &Empty| {
         let empty = empty.clone();
         on_worker(&runtime, async move {
             median_of_calls(LOCAL_CALLS, |_| {
@@ -118,13 +119,15 @@ pub(super) fn measure_empty(context: &Context) -> Result<Outcome> {
             .await
         })
     };
-    let [lists, nothings] = in_turn(context.rounds, [&mut list_shops, &mut nothing])?;
+    let arms: [Arm<'_>; 3] = [&mut list_shops, &mut || nothing(&bare), &mut || nothing(&with_memory)];
+    let [lists, nothings, nothings_with_memory] = in_turn(context.rounds, arms)?;
     let [ratio, time] = EMPTY;
-    Ok(vec![
-        Measured::of_rounds(ratio, &lists.over(&nothings), sides(&lists, &nothings)),
-        Measured::of_rounds(time, &lists, ""),
-    ]
-    .into())
+    let detail = format!(
+        "{}; {} µs for an empty component that writes to a memory",
+        sides(&lists, &nothings),
+        number(nothings_with_memory.median())
+    );
+    Ok(vec![Measured::of_rounds(ratio, &lists.over(&nothings), detail), Measured::of_rounds(time, &lists, "")].into())
 }
 
 pub(super) fn measure_limits(context: &Context) -> Result<Outcome> {

@@ -1,7 +1,6 @@
 //! How many due connections one process refreshes in a second, and which part takes the time.
 
 use std::num::NonZeroUsize;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +9,14 @@ use http_body_util::{BodyExt as _, Empty};
 use tiktok_shop_host::clock::ManualClock;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::egress::{Authority, PooledClient};
-use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::sweep::Sweep;
-use tiktok_shop_sql_storage::NewConnection;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::{Context, Outcome};
 use crate::database::{Database, Server as Databases};
 use crate::figure::{Measured, number};
-use crate::platform::{LONG_AGO, Parts, Platform, Template, in_memory, now};
+use crate::platform::{LONG_AGO, Platform, Template, in_memory, now};
 use crate::rounds::{Series, in_turn, median_of_calls, microseconds, on_worker, whole_machine};
 use crate::server::Server;
 
@@ -64,8 +61,10 @@ impl Side {
             parts.clock = Arc::new(ManualClock::at(long_ago));
             let past = parts.build()?;
             let first = past.connect(&"first".parse()?).await?;
-            let template = Template { due: Some(UnixSeconds(now().0 - 1)), ..past.template(&first.key).await? };
-            let parts = Parts { keys, ..context.parts(server)?.storing_in(storage) };
+            let mut template = past.template(&first.key).await?;
+            template.due = Some(UnixSeconds(now().0 - 1));
+            let mut parts = context.parts(server)?.storing_in(storage);
+            parts.keys = keys;
             anyhow::Ok((parts.build()?, template))
         })?;
         let mut side = Self { platform, template, stored: 0, database };
@@ -82,11 +81,11 @@ impl Side {
         runtime.block_on(async {
             match &self.database {
                 Some(database) => database.fill(&self.platform, &self.template, customers).await?,
-                None => fill_memory(&*self.platform.storage, &self.platform, &self.template, customers).await?,
+                None => self.platform.fill_memory(&self.template, customers).await?,
             }
             let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(now(), concurrency) };
             let began = Instant::now();
-            let swept = self.platform.host.sweep(sweep, pin!(std::future::pending()), |_, _| ()).await?;
+            let swept = self.platform.host.sweep(sweep, std::future::pending(), |_, _| ()).await?;
             let took = began.elapsed();
             ensure!(swept.refreshed == expected, "the sweep refreshed not {expected} connections: {swept}");
             Ok(took)
@@ -97,20 +96,6 @@ impl Side {
     fn one_by_one(&mut self, runtime: &Runtime) -> Result<f64> {
         Ok(microseconds(self.sweep(runtime, IN_SEQUENCE, 1, IN_SEQUENCE)?) / IN_SEQUENCE as f64)
     }
-}
-
-async fn fill_memory(
-    storage: &dyn HostStorage,
-    platform: &Platform,
-    template: &Template,
-    customers: std::ops::Range<u64>,
-) -> Result<()> {
-    for number in customers {
-        let NewConnection { key, token, row } = template.copy(number).await?;
-        storage.swap_token(&platform.tenant, &key, None, Some(&token)).await?;
-        storage.swap_row(&platform.tenant, &key, None, Some(&row), &[]).await?;
-    }
-    Ok(())
 }
 
 fn measure(context: &Context, keys: [&'static str; 1], databases: &Databases) -> Result<Outcome> {

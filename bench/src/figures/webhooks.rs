@@ -6,9 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
-use tiktok_shop_connector_core::secret::AppSecret;
-use tiktok_shop_connector_core::signing;
 use tiktok_shop_host::webhook::WebhookReply;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -16,9 +13,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Context, Outcome};
 use crate::figure::{Measured, number};
-use crate::platform::{APP, Platform, now};
+use crate::platform::{Platform, webhook};
 use crate::rounds::{in_turn, microseconds, on_worker, quantile, whole_machine};
-use crate::server::{SHOP, Server};
+use crate::server::Server;
 
 pub(super) const KEYS: [&str; 2] = ["webhooks_beside_forged", "webhook_p99_ms"];
 
@@ -102,18 +99,4 @@ fn deliver(runtime: &Runtime, platform: &Platform, first: u64, forged: u64) -> R
 async fn accept(platform: &Platform, authorization: &str, body: Vec<u8>) -> WebhookReply<Infallible> {
     let handle = async |_| Ok::<_, Infallible>(());
     platform.host.accept_webhook(&platform.tenant, None, authorization, body, handle).await
-}
-
-/// Returns the signature and the body of a webhook about a changed order.
-fn webhook(number: u64) -> (String, Vec<u8>) {
-    let body = json!({
-        "type": 1,
-        "tts_notification_id": number.to_string(),
-        "shop_id": SHOP,
-        "timestamp": now().0,
-        "data": { "order_id": number.to_string(), "order_status": "AWAITING_SHIPMENT" },
-    });
-    let (body, (app_key, secret)) = (body.to_string().into_bytes(), APP);
-    let unsigned = signing::Webhook { app_key, body: &body, authorization: &[] };
-    (unsigned.signature(&AppSecret::new(secret.to_owned())), body)
 }
