@@ -15,18 +15,22 @@ mod yardsticks;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
+use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tokio::time::Instant;
 
 pub(crate) use self::in_flight::InFlight;
 pub(crate) use self::start::FirstCall;
-use crate::database::Server as Database;
+use crate::database::{Schema, Server as Database};
 use crate::figure::Measured;
-use crate::platform::Parts;
+use crate::platform::{Parts, in_memory};
 use crate::plot::Plot;
+use crate::round_trips::{Counts, Operation, Wire, count};
+use crate::rounds::whole_machine;
 use crate::server::Server;
 
 /// What all figures share.
@@ -107,6 +111,8 @@ pub(crate) struct Results {
     /// The figures in the order of the table.
     pub(crate) figures: Vec<Measured>,
     pub(crate) plots: Vec<Plot>,
+    /// Empty if they were not counted.
+    pub(crate) round_trips: Vec<(Operation, Counts)>,
     /// Whether every job ended without an error.
     pub(crate) complete: bool,
     pub(crate) took: Duration,
@@ -117,7 +123,13 @@ pub(crate) struct Results {
 pub(crate) fn run(context: &Context, keys: &[&'static str]) -> Result<Results> {
     let jobs: Vec<_> = JOBS.iter().filter(|job| job.keys.iter().any(|key| keys.contains(key))).collect();
     let began = Instant::now();
-    let mut results = Results { figures: Vec::new(), plots: Vec::new(), complete: true, took: Duration::ZERO };
+    let mut results = Results {
+        figures: Vec::new(),
+        plots: Vec::new(),
+        round_trips: Vec::new(),
+        complete: true,
+        took: Duration::ZERO,
+    };
     for (number, job) in jobs.iter().enumerate() {
         let left: u64 = jobs.iter().skip(number).map(|job| (job.seconds)(context)).sum();
         let names = job.keys.join(", ");
@@ -140,6 +152,24 @@ pub(crate) fn run(context: &Context, keys: &[&'static str]) -> Result<Results> {
     results.figures.sort_by_key(place);
     results.took = began.elapsed();
     Ok(results)
+}
+
+/// Counts the round trips of every operation: with PostgreSQL if there is a server, and otherwise only the accesses.
+pub(crate) fn count_round_trips(context: &Context) -> Result<Vec<(Operation, Counts)>> {
+    let server = Server::start()?;
+    let parts = || context.parts(&server);
+    whole_machine()?.block_on(async {
+        let Some(postgres) = &context.postgres else { return count(parts, in_memory(), None).await };
+        let schema = Schema::create(postgres).await?;
+        let (address, wire) = Wire::to(&schema.address).await?;
+        // With one connection, every statement is prepared the third time.
+        let options = PostgresOptions { connections: 1, ..PostgresOptions::default() };
+        let storage = SqlStorage::postgres(&address, OpenMode::Create, options).await?;
+        let counted = count(parts, Arc::new(storage.clone()), Some(wire)).await;
+        storage.close().await;
+        schema.drop_it().await?;
+        counted
+    })
 }
 
 /// Writes a line to standard error.

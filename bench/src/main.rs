@@ -113,8 +113,9 @@ impl Figures {
         let (rounds, scale, folder) = (self.rounds, self.scale, tempfile::tempdir()?);
         let context = figures::Context { component, rounds, scale, postgres: self.postgres, folder };
         process::allow_many_files()?;
-        let results = figures::run(&context, &keys)?;
+        let mut results = figures::run(&context, &keys)?;
         if self.write_page {
+            results.round_trips = figures::count_round_trips(&context)?;
             let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join("docs");
             let mut command = "cargo xtask bench --write-page".to_owned();
             if rounds != 5 {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::figure::{FIGURES, Measured, number};
 use crate::figures::Results;
 use crate::machine::Machine;
+use crate::round_trips;
 
 /// The marks around the part of the page that the bench writes. The rest of the page is written by hand.
 const BEGIN: &str = "<!-- Written by `cargo xtask bench --write-page`: from here … -->";
@@ -100,7 +101,11 @@ fn section(results: &Results, machine: &Machine, command: &str) -> String {
             text += &format!("| {} | {} |\n", line.name, points.join("; "));
         }
     }
-    text
+    text += "\n### Round trips\n\n\
+             What each operation asks of the storage, in order, and how many round trips this takes with PostgreSQL. Statements are \
+             prepared, and the keys of the tenant are in memory. The accesses are the same for every storage. With SQLite, each access \
+             that writes is one transaction. A test asserts these numbers (`bench/src/round_trips.rs`).\n\n";
+    text + &round_trips::table(&results.round_trips)
 }
 
 fn capitalized(text: &str) -> String {

@@ -167,7 +167,7 @@ impl Soak {
         let checks = [
             check_growth(
                 "memory",
-                "KiB",
+                " KiB",
                 &samples,
                 |sample| sample.memory_kib as f64,
                 |before| MEMORY_KIB.max(before / 20.0),
@@ -302,7 +302,7 @@ async fn sample(begin: Instant, end: Instant) -> Result<Vec<Sample>> {
             samples.push(Sample { memory_kib: memory_kib()?, files: open_files()? });
         }
         let left = (end - now).as_secs();
-        if left % 60 == 0 {
+        if left > 0 && left % 60 == 0 {
             say(&format!("{} min left", left / 60));
         }
     }
@@ -340,7 +340,7 @@ fn check_growth(
     let last: Vec<_> = values.iter().rev().take(third).copied().collect();
     let (before, after) = (median(&first), median(&last));
     let passed = after - before <= allowed(before);
-    let detail = format!("{} {unit} after the warm-up, {} at the end", number(before), number(after));
+    let detail = format!("{}{unit} after the warm-up, {}{unit} at the end", number(before), number(after));
     Check { name, passed, detail }
 }
 
@@ -400,7 +400,7 @@ mod tests {
 
     fn check(values: &[u64]) -> Check {
         let samples: Vec<_> = values.iter().map(|&memory_kib| Sample { memory_kib, files: 0 }).collect();
-        check_growth("memory", "KiB", &samples, |sample| sample.memory_kib as f64, |before| before / 20.0)
+        check_growth("memory", " KiB", &samples, |sample| sample.memory_kib as f64, |before| before / 20.0)
     }
 
     #[test]
@@ -408,7 +408,7 @@ mod tests {
         assert!(check(&[1_000, 1_040, 990, 1_000, 1_020, 1_050]).passed);
         let grown = check(&[1_000, 1_000, 1_050, 1_050, 1_100, 1_100]);
         assert!(!grown.passed);
-        assert_eq!(grown.line(), "memory       FAILED  1 000 KiB after the warm-up, 1 100 at the end\n");
+        assert_eq!(grown.line(), "memory       FAILED  1 000 KiB after the warm-up, 1 100 KiB at the end\n");
     }
 
     #[test]
