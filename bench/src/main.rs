@@ -1,5 +1,5 @@
-//! Measures how fast the shipped component runs in the reference host, and what it costs, against native code and against
-//! what people use. `cargo xtask bench` compiles the host with the profile of production.
+//! Measures how fast the shipped component runs in the reference host, and what it costs, against native code and
+//! against what people use. `cargo xtask bench` compiles the host with the profile of production.
 
 mod database;
 mod empty;
@@ -24,8 +24,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 
-/// Measures the connector in the reference host, and prints a table. Does not judge the figures: the exit status is 0 even
-/// if a bar is not met. It is 1 if a figure could not be measured.
+/// Measures the connector in the reference host, and prints a table. Does not judge the figures: the exit status is 0
+/// even if a bar is not met. It is 1 if a figure could not be measured.
 ///
 /// Everything is measured in turn (A B, B A, …) in one run, against a server on loopback that answers from memory, in a
 /// process of its own. A figure is the median of the rounds.

@@ -1,6 +1,6 @@
 //! The same core without a component: the yardstick of what the sandbox costs. It sends its requests with the client of
-//! the host, and stores in memory. It does not seal what it stores, and logs nothing, so the cost of both counts for the
-//! component.
+//! the host, and stores in memory. It does not seal what it stores, and logs nothing, so the cost of both counts for
+//! the component.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

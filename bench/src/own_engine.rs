@@ -31,8 +31,6 @@ use crate::platform::APP;
 
 /// The bindings of the world `contract`.
 mod bindings {
-    #![allow(missing_docs, clippy::all, clippy::indexing_slicing, unused_qualifications, reason = "generated code")]
-
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "contract",

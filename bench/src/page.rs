@@ -77,8 +77,8 @@ fn replaced(page: &str, part: &str) -> Option<String> {
 fn section(results: &Results, machine: &Machine, command: &str) -> String {
     let Machine { processor, processors, memory_gib, kernel, profile, version, day } = machine;
     let mut text = format!(
-        "Measured on {day} with version {version} in the profile `{profile}`, on {processors} × {processor} with {memory_gib:.0} GiB \
-         of memory, {kernel}, in {:.0} minutes, by `{command}`.\n\n\
+        "Measured on {day} with version {version} in the profile `{profile}`, on {processors} × {processor} with \
+         {memory_gib:.0} GiB of memory, {kernel}, in {:.0} minutes, by `{command}`.\n\n\
          | key | figure | value | spread | bar | |\n| --- | --- | --- | --- | --- | --- |\n",
         results.took.as_secs_f64() / 60.0
     );
@@ -102,9 +102,10 @@ fn section(results: &Results, machine: &Machine, command: &str) -> String {
         }
     }
     text += "\n### Round trips\n\n\
-             What each operation asks of the storage, in order, and how many round trips this takes with PostgreSQL. Statements are \
-             prepared, and the keys of the tenant are in memory. The accesses are the same for every storage. With SQLite, each access \
-             that writes is one transaction. A test asserts these numbers (`bench/src/round_trips.rs`).\n\n";
+             What each operation asks of the storage, in order, and how many round trips this takes with PostgreSQL. \
+             Statements are prepared, and the keys of the tenant are in memory. The accesses are the same for every \
+             storage. With SQLite, each access that writes is one transaction. A test asserts these numbers \
+             (`bench/src/round_trips.rs`).\n\n";
     text + &round_trips::table(&results.round_trips)
 }
 

@@ -10,6 +10,7 @@ const LEFT: f64 = 80.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 76.0;
+const STYLE: &str = r#"font-size="12" fill="none""#;
 const COLOURS: [&str; 6] = ["#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a"];
 
 /// An axis and its label.
@@ -93,7 +94,7 @@ impl Plot {
             svg.push('\n');
         };
         add(format_args!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12" fill="none">"#
+            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" {STYLE}>"#
         ));
         add(format_args!(r##"<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>"##));
         add(format_args!(r##"<text x="{LEFT}" y="22" font-size="14" fill="#1f2328">{}</text>"##, self.title));

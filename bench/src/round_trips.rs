@@ -1,5 +1,5 @@
-//! Counts what each call asks of the storage, and how many round trips this takes with PostgreSQL. Everything is counted
-//! when it is warm: statements are prepared, and the tenant's keys are in memory.
+//! Counts what each call asks of the storage, and how many round trips this takes with PostgreSQL. Everything is
+//! counted when it is warm: statements are prepared, and the tenant's keys are in memory.
 
 mod wire;
 
@@ -27,7 +27,8 @@ pub(crate) enum Operation {
     Call,
     AccessToken,
     Webhook,
-    /// One due connection in a sweep: the accesses of a sweep with one due connection, without those of a sweep with none.
+    /// One due connection in a sweep: the accesses of a sweep with one due connection, without those of a sweep with
+    /// none.
     SweepEntry,
 }
 
@@ -98,8 +99,8 @@ impl Interceptor for Log {
     }
 }
 
-/// Two hosts with one storage. The clock of the second host is ten days behind, so it stores connections that are due for
-/// the first.
+/// Two hosts with one storage. The clock of the second host is ten days behind, so it stores connections that are due
+/// for the first.
 struct Counter {
     now: Platform,
     past: Platform,
@@ -107,8 +108,8 @@ struct Counter {
     wire: Option<Wire>,
 }
 
-/// Counts the accesses of every operation. `parts` makes the parts of a host, with another storage than `storage`. `wire`
-/// is the way to the storage if it is PostgreSQL.
+/// Counts the accesses of every operation. `parts` makes the parts of a host, with another storage than `storage`.
+/// `wire` is the way to the storage if it is PostgreSQL.
 pub(crate) async fn count(
     parts: impl Fn() -> Result<Parts>,
     storage: Arc<dyn HostStorage>,

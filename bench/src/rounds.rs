@@ -86,8 +86,9 @@ impl Series {
 /// One thing that is measured in turn with others.
 pub(crate) type Arm<'a> = &'a mut dyn FnMut() -> Result<f64>;
 
-/// Measures every arm once in each round. Each round begins with another arm: with two arms, the order is A B, B A, A B.
-/// Before the first round, every arm is measured once without counting, so that caches are warm and connections open.
+/// Measures every arm once in each round. Each round begins with another arm: with two arms, the order is A B, B A, A
+/// B. Before the first round, every arm is measured once without counting, so that caches are warm and connections
+/// open.
 pub(crate) fn in_turn<const N: usize>(rounds: u32, mut arms: [Arm<'_>; N]) -> Result<[Series; N]> {
     for arm in &mut arms {
         arm()?;

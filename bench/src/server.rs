@@ -1,5 +1,5 @@
-//! The server against which everything is measured. It answers as TikTok Shop does, with bytes from memory, in a process
-//! of its own. It keeps no state and checks nothing, because it must be much faster than its clients.
+//! The server against which everything is measured. It answers as TikTok Shop does, with bytes from memory, in a
+//! process of its own. It keeps no state and checks nothing, because it must be much faster than its clients.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -206,7 +206,12 @@ impl Answers {
         let mut parts = token.split("NUMBER").map(str::to_owned);
         let mut part = || parts.next().unwrap_or_default();
         let shop = json!({
-            "id": SHOP, "name": "Teapot Corner", "region": "GB", "seller_type": "LOCAL", "cipher": CIPHER, "code": "GBLCBENCH1",
+            "id": SHOP,
+            "name": "Teapot Corner",
+            "region": "GB",
+            "seller_type": "LOCAL",
+            "cipher": CIPHER,
+            "code": "GBLCBENCH1",
         });
         let orders: Vec<_> = (0..2)
             .map(|number| {

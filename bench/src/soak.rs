@@ -1,5 +1,5 @@
-//! The soak: steady load for minutes, with faults from the fake TikTok Shop. Afterwards memory, files and stored rows have
-//! not grown, every place of the host is free, and there are exactly as many failures as faults.
+//! The soak: steady load for minutes, with faults from the fake TikTok Shop. Afterwards memory, files and stored rows
+//! have not grown, every place of the host is free, and there are exactly as many failures as faults.
 
 mod fake;
 mod gate;
@@ -56,7 +56,8 @@ const MEMORY_KIB: f64 = 8_192.0;
 /// The number of open files may grow by this many, because connections that a fault closed are opened again.
 const FILES: f64 = 4.0;
 
-/// Keep a steady load for minutes, with faults, and check that nothing grows and that no fault costs more than one call.
+/// Keep a steady load for minutes, with faults, and check that nothing grows and that no fault costs more than one
+/// call.
 ///
 /// The host stores in SQLite, and sends its requests to a fake TikTok Shop in another process. Exit status 1 if memory,
 /// open files or stored rows grew, if a place of the host is not free, or if the number of failed calls is not the
@@ -286,7 +287,8 @@ async fn paced<F: Future<Output = ()> + Send + 'static>(
     Ok(())
 }
 
-/// Reads memory and open files each second. The first fifth of the time warms up: pools open connections, and caches fill.
+/// Reads memory and open files each second. The first fifth of the time warms up: pools open connections, and caches
+/// fill.
 async fn sample(begin: Instant, end: Instant) -> Result<Vec<Sample>> {
     let warm = begin + (end - begin) / 5;
     let mut ticks = interval(Duration::from_secs(1));

@@ -21,7 +21,8 @@ pub(crate) struct Bench {
     arguments: Vec<OsString>,
 }
 
-/// Build the component and the bench, then keep a steady load with faults for ten minutes, and check that nothing grows.
+/// Build the component and the bench, then keep a steady load with faults for ten minutes, and check that nothing
+/// grows.
 ///
 /// Exit status 1 if memory, open files or stored rows grew, if a place of the host is not free, or if the number of
 /// failed calls is not the number of faults.

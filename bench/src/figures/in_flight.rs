@@ -1,5 +1,5 @@
-//! Ten thousand connects in flight: the errors, and the memory that each call needs. The calls run in a process of their
-//! own, whose memory is measured when it is idle and at its peak.
+//! Ten thousand connects in flight: the errors, and the memory that each call needs. The calls run in a process of
+//! their own, whose memory is measured when it is idle and at its peak.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What the sandbox costs: the component against the same core natively, a fresh instance against an empty component, and
-//! the limits against none.
+//! What the sandbox costs: the component against the same core natively, a fresh instance against an empty component,
+//! and the limits against none.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How long a program takes from its start to its first result: a host that finds its compiled component lists the shops
-//! of an SQLite database, against an empty Node.js program.
+//! How long a program takes from its start to its first result: a host that finds its compiled component lists the
+//! shops of an SQLite database, against an empty Node.js program.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -118,8 +118,8 @@ fn measure(context: &Context, keys: [&'static str; 1], databases: &Databases) ->
     let (all, without_database, requests) = (all.median(), without_database.median(), requests.median());
     let share = |part: f64| format!("{:.0} %", 100.0 * part / all);
     let detail = format!(
-        "{CONCURRENCY} at the same time. One after the other, a refresh takes {} µs: the database {}, the two requests {}, \
-         component, host and sealing {}",
+        "{CONCURRENCY} at the same time. One after the other, a refresh takes {} µs: the database {}, the two requests \
+         {}, component, host and sealing {}",
         number(all),
         share(all - without_database),
         share(requests),

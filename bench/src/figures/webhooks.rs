@@ -1,5 +1,5 @@
-//! Signed webhooks at a steady rate, alone and beside ten times as many forged ones. TikTok counts a delivery as failed if
-//! there is no answer within 3 seconds.
+//! Signed webhooks at a steady rate, alone and beside ten times as many forged ones. TikTok counts a delivery as failed
+//! if there is no answer within 3 seconds.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ pub(super) fn measure(context: &Context) -> Result<Outcome> {
     Ok(vec![Measured::of_rounds(ratio, &beside.over(&alone), detail), Measured::of_rounds(time, &alone, "")].into())
 }
 
-/// Delivers signed webhooks at a steady rate, with forged ones beside them. Returns the 99th percentile of the times from
-/// the planned delivery to the answer, in milliseconds. No webhook has a number that an earlier one had.
+/// Delivers signed webhooks at a steady rate, with forged ones beside them. Returns the 99th percentile of the times
+/// from the planned delivery to the answer, in milliseconds. No webhook has a number that an earlier one had.
 fn deliver(runtime: &Runtime, platform: &Platform, first: u64, forged: u64) -> Result<f64> {
     let platform = platform.clone();
     runtime.block_on(async move {

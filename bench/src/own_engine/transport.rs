@@ -1,5 +1,5 @@
-//! The ways in which an instance on the bench's own engine sends its requests: with the client of the host library, or as
-//! wasmtime does by default.
+//! The ways in which an instance on the bench's own engine sends its requests: with the client of the host library, or
+//! as wasmtime does by default.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -18,8 +18,8 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Starts a relay to the server with this address. Returns the address of the same database through the relay. TLS is
-    /// off, because the relay has to read the answers.
+    /// Starts a relay to the server with this address. Returns the address of the same database through the relay. TLS
+    /// is off, because the relay has to read the answers.
     pub(crate) async fn to(address: &str) -> Result<(String, Self)> {
         let (before, rest) = address.split_once("://").context("an address without a scheme")?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());

@@ -1,5 +1,5 @@
-//! The fake TikTok Shop of the soak. It runs in another process, so that its memory and its files do not count. The soak
-//! orders faults with lines on the fake's standard input.
+//! The fake TikTok Shop of the soak. It runs in another process, so that its memory and its files do not count. The
+//! soak orders faults with lines on the fake's standard input.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ pub(super) const STATE: &str = "soak-state-0123456789abcdef";
 
 /// Run a fake TikTok Shop until standard input ends. The soak starts this command.
 ///
-/// The line `fault PATH` lets the next request for this path meet a fault. The line `left` asks how many of these faults
-/// were not met yet. Each line is answered with a line.
+/// The line `fault PATH` lets the next request for this path meet a fault. The line `left` asks how many of these
+/// faults were not met yet. Each line is answered with a line.
 #[derive(Args, Debug)]
 pub(crate) struct SoakFake {
     /// Number of sellers who have consented.
@@ -41,8 +41,8 @@ struct Announcement {
 
 /// Faults after which TikTok Shop certainly did not act, or did not answer. Each of them fails one search.
 const OF_SEARCHES: [&str; 4] = ["HTTP 500, JSON", "HTTP 502, HTML", "HTTP 503, HTML", "empty body"];
-/// A fault after which the refresh token is as good as before. After an unknown outcome, the connector would wait for 120 s
-/// before it renews the tokens again.
+/// A fault after which the refresh token is as good as before. After an unknown outcome, the connector would wait for
+/// 120 s before it renews the tokens again.
 const OF_RENEWALS: &str = "HTTP 429, no Retry-After";
 
 impl SoakFake {

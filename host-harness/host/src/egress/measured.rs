@@ -1,5 +1,5 @@
-//! Gives benchmarks the client that all instances share, so that they can send the same requests without a guest. Exists
-//! only with the feature `measurements`.
+//! Gives benchmarks the client that all instances share, so that they can send the same requests without a guest.
+//! Exists only with the feature `measurements`.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,5 +1,5 @@
-//! Gives benchmarks the engine on which the connector runs, so that they can run other components on it. Exists only with
-//! the feature `measurements`.
+//! Gives benchmarks the engine on which the connector runs, so that they can run other components on it. Exists only
+//! with the feature `measurements`.
 
 use wasmtime::Engine;
 
