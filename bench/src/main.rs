@@ -64,8 +64,17 @@ struct Figures {
     write_page: bool,
 }
 
+/// Count what each operation asks of the storage, and how many round trips this takes with PostgreSQL.
+#[derive(Debug, Args)]
+struct RoundTrips {
+    /// Address of a PostgreSQL server. Without a server, only the accesses are counted.
+    #[arg(long, value_name = "ADDRESS", env = "TIKTOK_SHOP_TEST_POSTGRES", hide_env_values = true)]
+    postgres: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    RoundTrips(RoundTrips),
     Soak(soak::Soak),
     #[command(hide = true)]
     Serve(server::Serve),
@@ -92,6 +101,11 @@ fn run(Arguments { component, command, figures }: Arguments) -> Result<ExitCode>
     let component = || component.clone().context("the file of the component is missing: pass --component FILE");
     let (text, passed) = match command {
         None => figures.run(component()?)?,
+        Some(Command::RoundTrips(RoundTrips { postgres })) => {
+            let (component, folder) = (component()?, tempfile::tempdir()?);
+            let context = figures::Context { component, rounds: 1, scale: 100, postgres, folder };
+            (round_trips::table(&figures::count_round_trips(&context)?), true)
+        }
         Some(Command::Soak(soak)) => {
             let soak::Report { text, passed } = soak.run(&component()?)?;
             (text, passed)
