@@ -150,7 +150,7 @@ impl Soak {
     }
 
     async fn soak(&self, database: &Path, gate: &Gate, load: Load) -> Result<Report> {
-        let length = self.seconds.map_or(Duration::from_secs(60 * self.minutes), Duration::from_secs);
+        let length = Duration::from_secs(self.seconds.unwrap_or(60 * self.minutes));
         let begin = Instant::now();
         let end = begin + length;
         let rows_before = rows(database).await?;
@@ -304,7 +304,7 @@ async fn sample(begin: Instant, end: Instant) -> Result<Vec<Sample>> {
             samples.push(Sample { memory_kib: memory_kib()?, files: open_files()? });
         }
         let left = (end - now).as_secs();
-        if left > 0 && left % 60 == 0 {
+        if left > 0 && left.is_multiple_of(60) {
             say(&format!("{} min left", left / 60));
         }
     }

@@ -133,7 +133,7 @@ pub(super) fn measure_empty(context: &Context) -> Result<Outcome> {
 pub(super) fn measure_limits(context: &Context) -> Result<Outcome> {
     let (server, runtime) = (Server::start()?, whole_machine()?);
     let platform = connected(context, &server, &runtime)?;
-    let transport = Transport::Pooled(platform.host.pooled_client());
+    let transport = Transport::Pooled(Arc::new(platform.host.pooled_client()));
     let engine = |limited| OwnEngine::new(&context.component, limited, transport.clone());
     let (on, off) = (engine(Limited::Yes)?, engine(Limited::No)?);
     for engine in [&on, &off] {

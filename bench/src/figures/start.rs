@@ -54,9 +54,8 @@ async fn open(component: &Path, folder: &Path, server: std::net::SocketAddr) -> 
 
 pub(super) fn measure(context: &Context) -> Result<Outcome> {
     let [key] = KEYS;
-    let node = match version("node".as_ref(), "--version") {
-        Ok(version) => version,
-        Err(_) => return Ok(vec![Measured::none(key, "no Node.js on this machine")].into()),
+    let Ok(node) = version("node".as_ref(), "--version") else {
+        return Ok(vec![Measured::none(key, "no Node.js on this machine")].into());
     };
     let server = Server::start()?;
     whole_machine()?.block_on(async {

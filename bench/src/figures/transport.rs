@@ -27,7 +27,7 @@ pub(super) fn measure(context: &Context) -> Result<Outcome> {
         on_worker(&runtime, async move { connecting.connect().await })?;
         anyhow::Ok(engine)
     };
-    let (pooled, default) = (engine(Transport::Pooled(client))?, engine(default)?);
+    let (pooled, default) = (engine(Transport::Pooled(Arc::new(client)))?, engine(default)?);
     let refresh = |engine: &OwnEngine| {
         let engine = engine.clone();
         on_worker(&runtime, async move {

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 #[derive(Clone)]
 pub(crate) enum Transport {
     /// With the host library's client, which keeps connections.
-    Pooled(PooledClient),
+    Pooled(Arc<PooledClient>),
     /// As `wasmtime_wasi_http::default_send_request`: each request has its own TCP connection and its own TLS
     /// configuration, so no TLS session is resumed. The function itself can't be used, because it trusts only public
     /// authorities.
