@@ -11,7 +11,7 @@ use xtask::{Checked, Component, Extern};
 use crate::{check_imports, progress, report};
 
 /// The largest allowed size of the component, in bytes. Raise this limit only for a good reason.
-const MAX_BYTES: usize = 390_000;
+const MAX_BYTES: usize = 450_000;
 
 /// Build the component as it is shipped and check its imports, exports and size.
 ///
