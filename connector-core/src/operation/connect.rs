@@ -20,6 +20,7 @@ use crate::token::{Pair, UserType};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use maybe_async::maybe_async;
 
 /// Exchanges the code of a consent for tokens and stores the connection. `app` is the app of the consent; `None` means
 /// the tenant's only app.
@@ -30,6 +31,7 @@ use alloc::string::String;
 /// - Reauthorize: `consent-refused`, or `authorization-code-spent` if the code was used and its tokens are not stored.
 /// - Retry after: TikTok could not be reached or did not answer. The code may still be valid.
 /// - Misconfigured, upstream, storage failed: the code says why.
+#[maybe_async]
 pub async fn connect(
     effects: &impl Effects,
     customer: CustomerId,
@@ -67,6 +69,7 @@ pub async fn connect(
 /// Reads the shops of a grant that this call has stored, and writes the row. The connection exists already. A failure
 /// concerns only the row, and `refresh` repairs it. The row shows `remark` as its last failure if the shops can be
 /// read.
+#[maybe_async]
 pub(super) async fn finish(
     effects: &impl Effects,
     app: &Credentials,
@@ -104,6 +107,7 @@ struct Exchanged {
 }
 
 /// Exchanges the code for tokens. This spends the code.
+#[maybe_async]
 async fn exchange(effects: &impl Effects, app: &Credentials, code: &AuthorizationCode) -> Result<Exchanged, Error> {
     let answer = effects.send(token::exchange_request(app, code)).await;
     let now = effects.now().wall;
@@ -130,6 +134,7 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
 /// Stores the grant, as a new record or in place of the record that exists for this account. An account id belongs to
 /// one app, so a record of another app stays, and the grant is refused. A refresh of the record is
 /// due at once: if this call crashes, a sweep reads the shops and writes the row.
+#[maybe_async]
 async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>) -> Result<VersionedRecord, Error> {
     let spent = |error: &Error| Error::new(Cause::AuthorizationCodeSpent).with_note(error.cause.code());
     let mut unavailable = 0;

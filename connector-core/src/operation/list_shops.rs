@@ -7,11 +7,13 @@ use crate::error::Error;
 use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
 use alloc::vec::Vec;
+use maybe_async::maybe_async;
 
 /// Lists every shop that the customer may use (see [`ShopUse`]), with the account that the shop belongs to.
 ///
 /// # Errors
 /// The errors of [`list_connections`].
+#[maybe_async]
 pub async fn list_shops(effects: &impl Effects, customer: CustomerId) -> Result<Vec<(AccountId, Shop)>, Error> {
     let connections = list_connections(effects, customer).await?;
     let shops = connections.into_iter().flat_map(|connection| {
