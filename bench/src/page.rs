@@ -118,6 +118,7 @@ fn capitalized(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::{Axis, Line, Plot};
 
     #[test]
     fn what_people_wrote_around_the_marks_stays() {
@@ -126,6 +127,36 @@ mod tests {
         assert_eq!(replaced(&page, "new"), Some(expected.clone()));
         assert_eq!(replaced(&expected, "new"), Some(expected));
         assert_eq!(replaced("# Title\n", "new"), None);
+    }
+
+    #[test]
+    fn figures_and_plots_are_written_into_the_page() {
+        let docs = tempfile::tempdir().unwrap();
+        let page = docs.path().join("performance.md");
+        fs::write(&page, format!("# Title\n{BEGIN}\n{END}\n## Profiles\n")).unwrap();
+        let line = Line { name: "p50", points: vec![(1.0, 2.0), (10.0, 1_500.0)] };
+        let (x, y) = (Axis::logarithmic("calls"), Axis::linear("ms"));
+        let results = Results {
+            figures: vec![Measured::of_value("artifact_bytes", 299_000.0, "a | b")],
+            plots: vec![Plot { name: "plot", title: "one plot", x, y, lines: vec![line] }],
+            round_trips: Vec::new(),
+            complete: true,
+            took: std::time::Duration::from_secs(90),
+        };
+        write(docs.path(), &results, &Machine::read(), "cargo xtask bench --write-page").unwrap();
+        let text = fs::read_to_string(&page).unwrap();
+        let row = "| `artifact_bytes` | the component, in bytes | 299 000 |  | ≤ 300 000 | met |";
+        for part in [
+            row,
+            "| `artifact_bytes` | a \\| b |",
+            "### One plot",
+            "](performance/plot.svg)",
+            "| p50 | 1: 2; 10: 1 500 |",
+        ] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        assert!(text.starts_with("# Title\n") && text.ends_with("## Profiles\n"), "{text}");
+        assert!(fs::read_to_string(docs.path().join("performance/plot.svg")).unwrap().starts_with("<svg "));
     }
 
     #[test]

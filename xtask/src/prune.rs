@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn only_debug_and_the_messages_of_json_errors_are_unread() {
         for symbol in [
-            "_ZN80_$LT$waki..bindings..wasi..http..types..ErrorCode$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE",
+            "_ZN81_$LT$waki..bindings..wasi..http..types..ErrorCode$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE",
             "_RNvXsh_NtCsgXGp5Oqx2Ny_4core3fmteNtB5_5Debug3fmt",
             "_RNvXsh_NtCsgXGp5Oqx2Ny_4core3fmteNtB5_5Debug3fmt.165",
             "_ZN72_$LT$serde_json..error..JsonUnexpected$u20$as$u20$core..fmt..Display$GT$3fmt17h2442b2e6ef8e5cc5E",
