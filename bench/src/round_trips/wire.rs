@@ -1,5 +1,9 @@
 //! A relay between a host and a PostgreSQL server, which counts the server's answers. One answer ends with one message
 //! `ReadyForQuery` (PostgreSQL's documentation, chapter "Frontend/Backend Protocol").
+//!
+//! An answer that consists of this message alone is not counted. It is the check whether the server still answers, which
+//! the pool makes only for a connection that was idle for more than a second. So the counts do not depend on the speed of
+//! the machine.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -84,10 +88,12 @@ async fn relay_one(client: TcpStream, server: &str, answers: &AtomicU64) -> io::
 struct Messages {
     head: Vec<u8>,
     content_left: usize,
+    /// The type of the latest message. 0 if there was none.
+    latest: u8,
 }
 
 impl Messages {
-    /// Returns how many messages `ReadyForQuery` begin in these bytes.
+    /// Returns how many answers end in these bytes, without those that consist of `ReadyForQuery` alone.
     fn ready_in(&mut self, mut bytes: &[u8]) -> u64 {
         let mut ready = 0;
         while let Some((first, rest)) = bytes.split_first() {
@@ -101,7 +107,8 @@ impl Messages {
             bytes = rest;
             if let &[kind, a, b, c, d] = self.head.as_slice() {
                 self.content_left = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
-                ready += u64::from(kind == b'Z');
+                ready += u64::from(kind == b'Z' && self.latest != b'Z');
+                self.latest = kind;
                 self.head.clear();
             }
         }
@@ -115,8 +122,8 @@ mod tests {
 
     #[test]
     fn answers_are_counted_however_the_bytes_arrive() {
-        // An empty result, whose content contains the letter `Z`, and two answers that are ready.
-        let bytes = b"C\0\0\0\x08ZZZ\0Z\0\0\0\x05IZ\0\0\0\x05I";
+        // Two answers whose results contain the letter `Z`, and between them the answer to a check.
+        let bytes = b"C\0\0\0\x08ZZZ\0Z\0\0\0\x05IZ\0\0\0\x05IC\0\0\0\x08ZZZ\0Z\0\0\0\x05I";
         for size in 1..=bytes.len() {
             let mut messages = Messages::default();
             let ready: u64 = bytes.chunks(size).map(|chunk| messages.ready_in(chunk)).sum();
