@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use fake_tiktok_shop::{App, Control, Decision};
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy};
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy};
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyProvider, Keyring};
-use tiktok_shop_host::storage::{HostStorage, Next, Row, TokenWrite};
-use tiktok_shop_host::{Component, ConnectorHost, CustomerId, Revision, TenantId};
+use tiktok_shop_host::storage::{HostStorage, Next, OpenRow, TokenWrite};
+use tiktok_shop_host::{Component, ConnectorHost, CustomerId, Revision, ShopId, TenantId};
 use tiktok_shop_sql_storage::NewConnection;
 
 /// The name of a seller of the fake TikTok Shop. This seller has one shop.
@@ -65,7 +66,8 @@ impl Platform {
     /// Connects a customer. `query` is the query of a callback, as [`consent`] returns it.
     pub(crate) async fn connect(&self, customer: &CustomerId, query: String) -> Result<Connection> {
         let shops = ShopPolicy::All;
-        Ok(self.host.finish_app_store_install(&self.tenant, customer, None, query.into(), shops).await?)
+        let code = query.split('&').find_map(|pair| pair.strip_prefix("code=")).context("a callback without a code")?;
+        Ok(self.host.connect(&self.tenant, customer, None, Grant::Code(code.into()), shops).await?)
     }
 
     /// Loads and decrypts a connection, so that [`Template::copy`] can make copies of it.
@@ -73,7 +75,7 @@ impl Platform {
         let token = self.storage.load_token(&self.tenant, key).await?.context("no token record")?;
         let record = self.keyring.open_token(&self.tenant, key, &token.revision, &token.value).await?.to_vec();
         let entry = self.storage.load_row(&self.tenant, key).await?.context("no row")?;
-        let row = self.keyring.open_row(&self.tenant, &entry.revision, entry.row).await?;
+        let row = self.keyring.open_row(&self.tenant, &entry.revision, &entry.row).await?;
         Ok(Template { platform: self, record, row })
     }
 }
@@ -102,12 +104,13 @@ pub(crate) fn customer(number: u64) -> Result<CustomerId> {
 pub(crate) struct Template<'a> {
     platform: &'a Platform,
     record: Vec<u8>,
-    row: Row,
+    row: OpenRow,
 }
 
 impl Template<'_> {
-    /// Makes an encrypted (sealed) copy for the customer with this number.
-    pub(crate) async fn copy(&self, number: u64) -> Result<NewConnection> {
+    /// Makes an encrypted (sealed) copy for the customer with this number. If `shop` is some, the shops of the copy have
+    /// this id.
+    pub(crate) async fn copy(&self, number: u64, shop: Option<&ShopId>) -> Result<NewConnection> {
         let Platform { tenant, keyring, .. } = self.platform;
         let key = ConnectionKey { customer: customer(number)?, account: self.row.connection.key.account.clone() };
         let revision: Revision = format!("copy-{number}").parse()?;
@@ -115,7 +118,10 @@ impl Template<'_> {
         let token = Next { revision: revision.clone(), value: TokenWrite { value, refresh_due_at: None } };
         let mut row = self.row.clone();
         row.connection.key = key.clone();
-        let value = keyring.seal_row(tenant, &revision, row).await?;
+        for (held, id) in row.connection.shops.iter_mut().zip(std::iter::repeat(shop).flatten()) {
+            held.id = id.clone();
+        }
+        let value = keyring.seal_row(tenant, &revision, &row).await?;
         Ok(NewConnection { key, token, row: Next { revision, value } })
     }
 }

@@ -107,7 +107,7 @@ impl Bench {
             let end = (next + BATCH).min(connections);
             let mut batch = Vec::new();
             for number in next..end {
-                batch.push(template.copy(number).await?);
+                batch.push(template.copy(number, None).await?);
             }
             // The loop seals the next batch while the previous batch is being inserted.
             inserting.await??;

@@ -284,9 +284,8 @@ impl Sender {
         let template = platform.template(&first.key).await?;
         let (storage, tenant) = (&platform.storage, &platform.tenant);
         for number in 0..connections {
-            let NewConnection { key, token, mut row } = template.copy(number).await?;
             let shop: ShopId = (FIRST_SHOP + number).to_string().parse()?;
-            row.value.connection.shops.iter_mut().for_each(|held| held.id = shop.clone());
+            let NewConnection { key, token, row } = template.copy(number, Some(&shop)).await?;
             storage.swap_token(tenant, &key, None, Some(&token)).await?;
             storage.swap_row(tenant, &key, None, Some(&row), &[]).await?;
         }

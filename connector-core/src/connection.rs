@@ -1,6 +1,8 @@
 //! The customer's row: the stored state of one connection, which `list-connections` and `list-shops` return. It is
 //! calculated from the token record and from the shops that TikTok lists. It holds no token.
 
+pub mod document;
+
 use crate::contract::ENDING_NOTICE;
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;

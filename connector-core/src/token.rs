@@ -72,6 +72,17 @@ impl Pair {
         error
     }
 
+    /// Returns the date of a grant whose first pair is this one. `now` is the time at which the pair was received, by
+    /// the host's clock.
+    ///
+    /// The grant is dated by TikTok's clock or by the host's clock, whichever shows the earlier time. A webhook about an
+    /// event before the grant is ignored, so a grant that is dated too late could hide a real deauthorization. If the
+    /// date is too early, at worst one webhook is verified without need.
+    #[must_use]
+    pub fn granted_at(&self, now: UnixSeconds) -> UnixSeconds {
+        self.date.filter(|date| *date >= EARLIEST_EVENT).map_or(now, |date| date.min(now))
+    }
+
     /// Returns the date of TikTok's answer if the host's clock is more than a day ahead of that date. `now` is the
     /// host's time when the answer was received.
     #[must_use]

@@ -21,13 +21,24 @@ use effects::Imports;
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
 use tiktok_shop_connector_core::operation;
-use tiktok_shop_connector_core::secret::State;
+use tiktok_shop_connector_core::secret::{SecretBytes, State};
 
 struct Connector;
 
 impl export::Guest for Connector {
-    fn authorization_url(app: Option<String>, state: String) -> Result<String, types::Error> {
+    fn authorization_url(app: Option<String>, state: String) -> Result<String, types::ConnectorError> {
         finish(operation::authorization_url::authorization_url(&Imports, app, State::new(state)), |url| url)
+    }
+
+    fn exchange_install(app: Option<String>, query: String) -> Result<export::PendingInstall, types::ConnectorError> {
+        finish(operation::exchange_install::exchange_install(&Imports, app, &query), convert::pending_install)
+    }
+
+    fn install_shops(pending: Vec<u8>) -> Result<Vec<export::InstallShop>, types::ConnectorError> {
+        let pending = SecretBytes::new(pending);
+        finish(operation::install_shops::install_shops(&Imports, pending.expose()), |shops| {
+            shops.into_iter().map(convert::install_shop).collect()
+        })
     }
 
     fn connect(
@@ -35,7 +46,7 @@ impl export::Guest for Connector {
         app: Option<String>,
         grant: export::Grant,
         shops: types::ShopPolicy,
-    ) -> Result<types::Connection, types::Error> {
+    ) -> Result<types::Connection, types::ConnectorError> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let shops = convert::shop_policy(shops);
         match convert::grant(grant).map_err(convert::error)? {
@@ -47,6 +58,11 @@ impl export::Guest for Connector {
                 let operation = operation::import::import(&Imports, customer, app, &grant, shops);
                 finish(operation, |connection| convert::connection_to_wit(&connection))
             }
+            convert::Grant::Pending(pending) => {
+                let operation =
+                    operation::confirm_install::confirm_install(&Imports, customer, app, pending.expose(), shops);
+                finish(operation, |connection| convert::connection_to_wit(&connection))
+            }
         }
     }
 
@@ -54,21 +70,24 @@ impl export::Guest for Connector {
         customer: String,
         account: Option<String>,
         rotation: export::Rotation,
-    ) -> Result<export::Refreshed, types::Error> {
+    ) -> Result<export::Refreshed, types::ConnectorError> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
         let operation = operation::refresh::refresh(&Imports, customer, account, convert::refresh_mode(rotation));
         finish(operation, convert::refreshed)
     }
 
-    fn list_shops(customer: String) -> Result<Vec<types::Shop>, types::Error> {
+    fn list_shops(customer: String) -> Result<Vec<types::Shop>, types::ConnectorError> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         finish(operation::list_shops::list_shops(&Imports, customer), |shops| {
-            shops.iter().map(|(account, shop)| convert::shop_to_wit(account.as_str(), shop)).collect()
+            shops
+                .iter()
+                .map(|usable| convert::shop_to_wit(usable.account.as_str(), usable.app.as_deref(), &usable.shop))
+                .collect()
         })
     }
 
-    fn list_connections(customer: String) -> Result<Vec<types::Connection>, types::Error> {
+    fn list_connections(customer: String) -> Result<Vec<types::Connection>, types::ConnectorError> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         finish(operation::list_connections::list_connections(&Imports, customer), |connections| {
             connections.iter().map(convert::connection_to_wit).collect()
@@ -79,14 +98,20 @@ impl export::Guest for Connector {
         customer: String,
         account: Option<String>,
         min_validity_seconds: u32,
-    ) -> Result<export::ValidToken, types::Error> {
+    ) -> Result<export::ValidToken, types::ConnectorError> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
         let operation = operation::access_token::access_token(&Imports, customer, account, min_validity_seconds);
         finish(operation, convert::valid_token)
     }
 
-    fn call(customer: String, request: export::CallRequest) -> Result<export::CallResponse, types::Error> {
+    fn export_grant(customer: String, account: Option<String>) -> Result<export::ExistingGrant, types::ConnectorError> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
+        finish(operation::export_grant::export_grant(&Imports, customer, account), convert::existing_grant)
+    }
+
+    fn call(customer: String, request: export::CallRequest) -> Result<export::CallResponse, types::ConnectorError> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let (scope, request) = convert::call_request(request).map_err(convert::error)?;
         finish(operation::call::call(&Imports, customer, scope, &request), convert::call_response)
@@ -96,7 +121,7 @@ impl export::Guest for Connector {
         customer: String,
         account: Option<String>,
         shops: Vec<String>,
-    ) -> Result<types::Connection, types::Error> {
+    ) -> Result<types::Connection, types::ConnectorError> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
         let operation = operation::link_shops::link_shops(&Imports, customer, account, shops);
@@ -107,14 +132,18 @@ impl export::Guest for Connector {
         customer: String,
         target: export::DisconnectTarget,
         remote: export::RemoteGrant,
-    ) -> Result<export::Disconnected, types::Error> {
+    ) -> Result<export::Disconnected, types::ConnectorError> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let target = convert::disconnect_target(target).map_err(convert::error)?;
         let operation = operation::disconnect::disconnect(&Imports, customer, target, convert::remote_grant(remote));
         finish(operation, convert::disconnected)
     }
 
-    fn receive_webhook(app: Option<String>, signature: String, body: Vec<u8>) -> Result<export::Webhook, types::Error> {
+    fn receive_webhook(
+        app: Option<String>,
+        signature: String,
+        body: Vec<u8>,
+    ) -> Result<export::Webhook, types::ConnectorError> {
         let operation = operation::receive_webhook::receive_webhook(&Imports, app, signature.as_bytes(), &body);
         finish(operation, convert::webhook)
     }
@@ -125,7 +154,7 @@ impl export::Guest for Connector {
 fn finish<T, U>(
     operation: impl Future<Output = Result<T, Error>>,
     convert: impl FnOnce(T) -> U,
-) -> Result<U, types::Error> {
+) -> Result<U, types::ConnectorError> {
     match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome.map(convert).map_err(convert::error),
         Poll::Pending => Err(convert::error(Error::new(Cause::Internal))),

@@ -114,7 +114,7 @@ impl Calls {
             let first = platform.connect(&"first".parse()?, consents.next().context("no consent")?).await?;
             let template = platform.template(&first.key).await?;
             for number in 0..self.connections {
-                let copy = template.copy(number).await?;
+                let copy = template.copy(number, None).await?;
                 platform.storage.swap_token(&platform.tenant, &copy.key, None, Some(&copy.token)).await?;
                 platform.storage.swap_row(&platform.tenant, &copy.key, None, Some(&copy.row), &[]).await?;
             }

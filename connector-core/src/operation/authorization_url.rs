@@ -15,5 +15,5 @@ use alloc::string::String;
 /// - Invalid request: `state-invalid`, `app-required`.
 pub async fn authorization_url(effects: &impl Effects, app: Option<String>, state: State) -> Result<String, Error> {
     let app = apps::chosen(effects, app).await?;
-    authorization_link::with_state(app.authorization_link.as_deref(), &state)
+    authorization_link::with_state(app.authorization_link.as_deref(), app.link_scheme, &state)
 }

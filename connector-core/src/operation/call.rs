@@ -158,7 +158,15 @@ impl Target {
         // Several accounts of the customer may have the same shop, under the same app or under different apps. These
         // are the connections through which the customer may use the shop now.
         let mut usable = Vec::new();
-        for Row { connection, lineage, .. } in effects.list_rows(&customer).await.map_err(storage_error)? {
+        let mut unusable = None;
+        for listed in effects.list_rows(&customer).await.map_err(storage_error)? {
+            let Row { connection, lineage, .. } = match listed.row {
+                Ok(row) => row,
+                Err(error) => {
+                    unusable = unusable.or(Some(error));
+                    continue;
+                }
+            };
             let Some(shop) = connection.shops.iter().find(|shop| shop.listed.id == id) else { continue };
             match connection.use_of(shop).refusal() {
                 Some(cause) => refusal = cause,
@@ -167,6 +175,10 @@ impl Target {
                     usable.push((connection.app, Self::shop(connection.key, lineage, cipher)));
                 }
             }
+        }
+        // The shop may be in the row that cannot be used.
+        if let (true, Cause::UnknownShop, Some(error)) = (usable.is_empty(), refusal, unusable) {
+            return Err(storage_error(error));
         }
         let first = Self::first_of(effects, usable).await?;
         first.ok_or_else(|| Error::new(refusal).with_delay(UNCONFIRMED_DELAY))

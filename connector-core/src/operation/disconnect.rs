@@ -12,7 +12,7 @@ use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, Sh
 use crate::endpoint::{business, deauthorize, shops};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
-use crate::ports::Effects;
+use crate::ports::{Effects, ListedRow};
 use crate::record::DeadReason;
 use crate::secret::ShopCipher;
 use crate::time::{Moment, UnixSeconds};
@@ -104,7 +104,13 @@ pub async fn disconnect(
     target: DisconnectTarget,
     remote: RemoteGrant,
 ) -> Result<Disconnected, Error> {
-    let rows = effects.list_rows(&customer).await.map_err(storage_error)?;
+    let (mut rows, mut unusable) = (Vec::new(), Vec::new());
+    for ListedRow { account, row } in effects.list_rows(&customer).await.map_err(storage_error)? {
+        match row {
+            Ok(row) => rows.push(row),
+            Err(error) => unusable.push((account, error)),
+        }
+    }
     let mut revocation = match remote {
         RemoteGrant::Revoke => Some(Revocation::begin(effects)),
         RemoteGrant::Keep => None,
@@ -113,7 +119,9 @@ pub async fn disconnect(
     match target {
         DisconnectTarget::All(account) => {
             let mut found = Vec::new();
-            for key in keys_of(effects, customer, account, &rows).await? {
+            let accounts = rows.iter().map(|row| &row.connection.key.account);
+            let with_row: Vec<_> = accounts.chain(unusable.iter().map(|(account, _)| account)).cloned().collect();
+            for key in keys_of(effects, customer, account, with_row).await? {
                 let seen = tokens::see(effects, &key).await?;
                 found.push((key, seen));
             }
@@ -142,6 +150,10 @@ pub async fn disconnect(
                     None => delete(effects, key, &seen, remote).await?,
                 }
             }
+            // The shop may also be in a row that cannot be used.
+            if let Some((_, error)) = unusable.into_iter().next() {
+                return Err(storage_error(error));
+            }
         }
     }
     let not_revoked = revocation.map(|revocation| revocation.failed).unwrap_or_default();
@@ -154,7 +166,7 @@ async fn keys_of(
     effects: &impl Effects,
     customer: CustomerId,
     account: Option<AccountId>,
-    rows: &[Row],
+    with_row: Vec<AccountId>,
 ) -> Result<Vec<ConnectionKey>, Error> {
     if let Some(account) = account {
         return Ok(Vec::from([ConnectionKey { customer, account }]));
@@ -162,9 +174,10 @@ async fn keys_of(
     let accounts = effects.accounts(&customer).await.map_err(storage_error)?;
     let mut keys: Vec<_> =
         accounts.into_iter().map(|account| ConnectionKey { customer: customer.clone(), account }).collect();
-    for row in rows {
-        if !keys.contains(&row.connection.key) {
-            keys.push(row.connection.key.clone());
+    for account in with_row {
+        let key = ConnectionKey { customer: customer.clone(), account };
+        if !keys.contains(&key) {
+            keys.push(key);
         }
     }
     Ok(keys)

@@ -191,7 +191,8 @@ async fn of_unnamed_account(
         return Err(pair.error(Cause::TokenAnswerIncomplete));
     };
     let key = ConnectionKey { customer, account };
-    let stored = store(effects, &key, import, &received).await?;
+    let import = Import { at: pair.granted_at(*at), ..*import };
+    let stored = store(effects, &key, &import, &received).await?;
     finish(effects, app, &key, stored, *at, None).await
 }
 

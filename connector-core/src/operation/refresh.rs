@@ -116,7 +116,7 @@ async fn sync(
 ) -> Result<Refreshed, Error> {
     let Renewal { mut stored, mut just_rotated, mut account_changed } = renewal;
     let app = apps.of(stored.record.app_key())?;
-    let mut reading = read_shops(effects, app, &stored).await;
+    let mut reading = read_shops(effects, app, &stored.record).await;
     if let (Err(fault), Some(refused)) = (&reading, &stored.record.current().access)
         && token_refused(&fault.error)
         && !just_rotated
@@ -146,7 +146,7 @@ async fn sync(
             Err(failed) => return Err(rows::record_failure(effects, key, failed).await.error),
         };
         let app = apps.of(stored.record.app_key())?;
-        reading = read_shops(effects, app, &stored).await;
+        reading = read_shops(effects, app, &stored.record).await;
     }
     // `shown` stays in the row as the last failure. `returned` is the error of this call.
     let (shops, shown, returned) = match reading.map_err(|fault| fault.error) {

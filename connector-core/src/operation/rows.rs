@@ -6,7 +6,7 @@ use super::{storage_error, tokens};
 use crate::connection::{Connection, Outcome, PastFailure, Row, RowUpdate, project};
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
-use crate::ports::{Effects, Swapped};
+use crate::ports::{Effects, StorageError, Swapped};
 use crate::record::Lineage;
 use crate::rotation::MAX_TRIES;
 
@@ -49,15 +49,20 @@ pub(super) async fn read(effects: &impl Effects, key: &ConnectionKey, lineage: L
 /// Deletes the row if its token record is gone.
 pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
     for _ in 0..MAX_TRIES {
-        let Some(entry) = effects.load_row(key).await.map_err(storage_error)? else {
-            return Ok(());
+        let revision = match effects.load_row(key).await {
+            Ok(Some(entry)) => entry.revision,
+            Ok(None) => return Ok(()),
+            // A row that cannot be used can be deleted nevertheless.
+            Err(StorageError::RowChanged(revision) | StorageError::RowUnreadable(revision, _)) => revision,
+            Err(error) => return Err(storage_error(error)),
         };
         if tokens::load_or_confirm_absence(effects, key).await?.is_some() {
             return Ok(());
         }
-        match effects.swap_row(key, Some(&entry.revision), None).await.map_err(storage_error)? {
-            Swapped::Stale(Some(_)) => {}
-            Swapped::Deleted | Swapped::Stored(_) | Swapped::Stale(None) => return Ok(()),
+        match effects.swap_row(key, Some(&revision), None).await {
+            Ok(Swapped::Stale(Some(_))) | Err(StorageError::RowChanged(_) | StorageError::RowUnreadable(..)) => {}
+            Ok(Swapped::Deleted | Swapped::Stored(_) | Swapped::Stale(None)) => return Ok(()),
+            Err(error) => return Err(storage_error(error)),
         }
     }
     Err(Error::new(Cause::StorageConflict))

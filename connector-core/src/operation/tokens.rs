@@ -31,7 +31,11 @@ impl VersionedRecord {
             DecodeError::TooNew => Error::new(Cause::TokenRecordTooNew),
             DecodeError::Unreadable => Error::new(Cause::TokenRecordUnreadable),
         })?;
-        Ok(Self { revision: entry.revision, record: Box::new(record), age: Duration::from_millis(entry.value.age_ms) })
+        Ok(Self {
+            revision: entry.revision,
+            record: Box::new(record),
+            age: Duration::from_millis(entry.value.age_ms.into()),
+        })
     }
 }
 
@@ -121,7 +125,9 @@ pub(super) async fn swap_due_at(
         Err(StorageError::Unavailable(text)) => {
             SwapOutcome::Unavailable(storage_error(StorageError::Unavailable(text)))
         }
-        Err(StorageError::Refused(text)) => SwapOutcome::Failed(storage_error(StorageError::Refused(text))),
+        Err(error @ (StorageError::Refused(_) | StorageError::RowChanged(_) | StorageError::RowUnreadable(..))) => {
+            SwapOutcome::Failed(storage_error(error))
+        }
     }
 }
 
@@ -218,7 +224,9 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
                 }
                 Some(found)
             }
-            Err(error @ StorageError::Refused(_)) => return Err(storage_error(error)),
+            Err(error @ (StorageError::Refused(_) | StorageError::RowChanged(_) | StorageError::RowUnreadable(..))) => {
+                return Err(storage_error(error));
+            }
             Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MAX_TRIES => {
                 return Err(storage_error(error));
             }

@@ -50,6 +50,7 @@ fn holds_under(policy: Policy) {
     // The runs prove something only if all these events happened.
     if alone.is_none() {
         assert!(seen.crashes > 0 && seen.refreshes > 0 && seen.contended > 0 && seen.pairs_lost > 0, "{seen:?}");
+        assert!(seen.imports.0 > 0 && seen.imports.1 > 0, "{seen:?}");
     }
 }
 

@@ -113,6 +113,20 @@ impl Provider {
         }
     }
 
+    /// Lets the seller consent in another system. Returns the refresh token of that system.
+    pub(crate) fn token_of_another_system(&mut self, now: u64) -> String {
+        let code = self.code();
+        match self.exchange(&code, now) {
+            Answer::Pair(pair) => format!("RT-{}", pair.number),
+            Answer::CodeSpent | Answer::Rejected => panic!("{code} is new"),
+        }
+    }
+
+    /// Returns whether TikTok has answered a request with this token with a pair.
+    pub(crate) fn was_used(&self, token: &str) -> bool {
+        self.refresh_tokens.get(token).is_some_and(|found| found.used.is_some())
+    }
+
     /// Returns whether a refresh with this token would get a pair now.
     pub(crate) fn honours(&self, token: &str, now: u64) -> bool {
         self.refresh_tokens.get(token).is_some_and(|found| {

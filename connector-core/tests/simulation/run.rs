@@ -13,16 +13,18 @@ use std::task::{Context, Poll, Waker};
 use tiktok_shop_connector_core::callback::Grant;
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tiktok_shop_connector_core::endpoint::business::BusinessRequest;
+use tiktok_shop_connector_core::existing_grant::ExistingGrant;
 use tiktok_shop_connector_core::http::Method;
 use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
 use tiktok_shop_connector_core::operation::access_token::access_token;
 use tiktok_shop_connector_core::operation::call::{CallScope, call};
 use tiktok_shop_connector_core::operation::connect::connect;
 use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, RemoteGrant, disconnect};
+use tiktok_shop_connector_core::operation::import::import;
 use tiktok_shop_connector_core::operation::receive_webhook::receive_webhook;
 use tiktok_shop_connector_core::operation::refresh::{RefreshMode, refresh};
 use tiktok_shop_connector_core::record::ShopPolicy;
-use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode};
+use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, RefreshToken};
 use tiktok_shop_connector_core::signing::Webhook;
 
 /// Counts of what happened in many runs.
@@ -38,6 +40,8 @@ pub(crate) struct Seen {
     pub(crate) pairs_lost: u64,
     /// Runs after which the connection needs a new consent.
     pub(crate) reauthorizations: u64,
+    /// Imports that have connected the customer: with a named account, and without.
+    pub(crate) imports: (u64, u64),
 }
 
 impl Seen {
@@ -47,13 +51,15 @@ impl Seen {
         self.contended += one.contended;
         self.pairs_lost += one.pairs_lost;
         self.reauthorizations += one.reauthorizations;
+        self.imports.0 += one.imports.0;
+        self.imports.1 += one.imports.1;
     }
 }
 
 /// Writes the counts in the form that `cargo xtask simulate` reads.
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { crashes, refreshes, contended, pairs_lost, reauthorizations } = self;
+        let Self { crashes, refreshes, contended, pairs_lost, reauthorizations, imports: _ } = self;
         write!(
             f,
             "{crashes} crashes, {refreshes} refreshes, {contended} contended, {pairs_lost} pairs lost, {reauthorizations} reauthorizations"
@@ -84,6 +90,18 @@ fn refreshing(host: Rc<Host>, mode: RefreshMode) -> Call {
 fn connecting(host: Rc<Host>, code: String) -> Call {
     let grant = Grant::Code(AuthorizationCode::new(code));
     Box::pin(async move { outcome(connect(&*host, customer(), None, grant, ShopPolicy::All).await) })
+}
+
+/// Imports a token of another system. `account` is the account that the caller names.
+fn importing(host: Rc<Host>, account: Option<AccountId>, token: String) -> Call {
+    let grant = ExistingGrant {
+        account,
+        refresh: RefreshToken::new(token),
+        access: None,
+        access_ends: None,
+        refresh_ends: None,
+    };
+    Box::pin(async move { outcome(import(&*host, customer(), None, &grant, ShopPolicy::All).await) })
 }
 
 fn calling(host: Rc<Host>) -> Call {
@@ -118,8 +136,18 @@ fn receiving_notice(host: Rc<Host>, at: u64) -> Call {
     Box::pin(async move { outcome(receive_webhook(&*host, None, signature.as_bytes(), &body).await) })
 }
 
+/// What a call does, if the simulation counts or judges it apart from the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An import of a named account.
+    Import,
+    ImportUnnamed,
+    Other,
+}
+
 struct Running {
     host: Rc<Host>,
+    kind: Kind,
     call: Option<Call>,
 }
 
@@ -136,16 +164,19 @@ fn alone(world: &Rc<RefCell<World>>, number: usize, make: impl FnOnce(Rc<Host>) 
             break outcome;
         }
     };
-    finished(world, &host, outcome);
+    finished(world, &host, Kind::Other, outcome);
     outcome
 }
 
 /// Checks a call that ended without a crash: the call has stored every pair that it received, or its error says that a
 /// pair could not be stored.
-fn finished(world: &Rc<RefCell<World>>, host: &Host, outcome: Outcome) {
+fn finished(world: &Rc<RefCell<World>>, host: &Host, kind: Kind, outcome: Outcome) {
     let mut world = world.borrow_mut();
     world.log(host.call, format!("ends: {outcome}"));
-    let failed_to_save = matches!(outcome, "token-not-saved" | "authorization-code-spent" | "storage-conflict");
+    // If the account turns out to be connected, the connection works without the new pair.
+    let is_needless = (kind, outcome) == (Kind::ImportUnnamed, "already-connected");
+    let failed_to_save =
+        is_needless || matches!(outcome, "token-not-saved" | "authorization-code-spent" | "storage-conflict");
     for (pair, spent) in host.received.borrow().iter().filter(|_| !failed_to_save) {
         world.check_stored(*pair, spent);
     }
@@ -154,8 +185,13 @@ fn finished(world: &Rc<RefCell<World>>, host: &Host, outcome: Outcome) {
 pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String>)> {
     let world = Rc::new(RefCell::new(World::new(seed, policy)));
     let mut seen = Seen::default();
-    let code = world.borrow_mut().provider.code();
-    assert_eq!(alone(&world, 0, |host| connecting(host, code)), "ok");
+    // One run in four begins without a connection.
+    if world.borrow_mut().rng.u32(0..4) > 0 {
+        let code = world.borrow_mut().provider.code();
+        assert_eq!(alone(&world, 0, |host| connecting(host, code)), "ok");
+    }
+    // The token that imports of a named account bring. Several calls may import the same token, as after a kill.
+    let mut held: Option<String> = None;
 
     // The calls start at a random time in the life of the token, which may be fresh, due or expired. The first 700 s
     // are left out, because only a forced refresh renews a pair within ten minutes.
@@ -171,7 +207,7 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
     for number in 1..=calls {
         let (kind, skew) = {
             let rng = &mut world.borrow_mut().rng;
-            (rng.u32(0..13), if rng.bool() { 0 } else { rng.i64(-600..=600) })
+            (rng.u32(0..16), if rng.bool() { 0 } else { rng.i64(-600..=600) })
         };
         let host = Rc::new(Host::new(&world, number, skew));
         let (name, call) = match kind {
@@ -184,13 +220,34 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
                 ("connect", connecting(Rc::clone(&host), code))
             }
             11 => ("disconnect", disconnecting(Rc::clone(&host))),
+            12 | 13 => {
+                let mut world = world.borrow_mut();
+                world.imports.insert(number);
+                let again = held.take().filter(|_| world.rng.bool());
+                let now = world.now;
+                let token = again.unwrap_or_else(|| world.provider.token_of_another_system(now));
+                held = Some(token.clone());
+                ("import", importing(Rc::clone(&host), account(), token))
+            }
+            14 => {
+                let mut world = world.borrow_mut();
+                world.imports.insert(number);
+                let now = world.now;
+                let token = world.provider.token_of_another_system(now);
+                ("import without an account", importing(Rc::clone(&host), None, token))
+            }
             _ => {
                 let at = world.borrow().now;
                 ("receive-webhook", receiving_notice(Rc::clone(&host), at))
             }
         };
         world.borrow_mut().log(number, format!("is a {name}, its clock ahead by {skew} s"));
-        running.push(Running { host, call: Some(call) });
+        let kind = match kind {
+            12 | 13 => Kind::Import,
+            14 => Kind::ImportUnnamed,
+            _ => Kind::Other,
+        };
+        running.push(Running { host, kind, call: Some(call) });
     }
     interleave(&world, &mut running, &mut seen);
     repair(&world, calls + 1, &mut seen);
@@ -210,7 +267,7 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
             world.now += pause;
             (waiting[world.rng.usize(0..waiting.len())], world.crashes())
         };
-        let Running { host, call } = &mut running[chosen];
+        let Running { host, kind, call } = &mut running[chosen];
         if crashes {
             seen.crashes += 1;
             seen.pairs_lost += u64::from(!host.received.borrow().is_empty());
@@ -221,7 +278,12 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
             seen.refreshes += u64::from(!host.received.borrow().is_empty());
             seen.contended += u64::from(outcome == "refresh-in-progress");
             seen.pairs_lost += u64::from(outcome == "token-not-saved");
-            finished(world, host, outcome);
+            match kind {
+                Kind::Import => seen.imports.0 += u64::from(outcome == "ok"),
+                Kind::ImportUnnamed => seen.imports.1 += u64::from(outcome == "ok"),
+                Kind::Other => {}
+            }
+            finished(world, host, *kind, outcome);
         }
     }
 }

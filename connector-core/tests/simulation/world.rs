@@ -3,7 +3,7 @@
 
 use crate::provider::{Answer, Policy, Provider};
 use fastrand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tiktok_shop_connector_core::ports::Revision;
@@ -41,6 +41,8 @@ pub(crate) struct World {
     stored: BTreeMap<String, Lineage>,
     /// For each issued refresh token, the refresh token or code that was spent for it.
     issued_for: BTreeMap<String, String>,
+    /// The calls that are imports.
+    pub(crate) imports: BTreeSet<usize>,
 }
 
 /// The fault rates of a run. A value of 20 means one fault in 20 steps.
@@ -100,6 +102,7 @@ impl World {
             unresolved: BTreeMap::new(),
             stored: BTreeMap::new(),
             issued_for: BTreeMap::new(),
+            imports: BTreeSet::new(),
         }
     }
 
@@ -190,7 +193,17 @@ impl World {
         if let Some(before) = before.filter(|before| after.is_none_or(|after| after.lineage() != before.lineage())) {
             self.lineages.entry(before.lineage().to_text()).and_modify(|(_, ended)| *ended = true);
         }
-        let Some(after) = after else { return };
+        let Some(after) = after else {
+            let Some(before) = before else { return };
+            // Nobody holds the claim any more. A later import may send the token again.
+            refresh_tokens(before).for_each(|token| self.resolved(token));
+            // An import deletes its record only if the other system can go on with the token.
+            let may_be_replaced = |token: &str| self.provider.was_used(token) && self.provider.honours(token, self.now);
+            if self.imports.contains(&call) && refresh_tokens(before).any(may_be_replaced) {
+                self.broken("an import deleted a token that TikTok has replaced and still honours".to_owned());
+            }
+            return;
+        };
         for token in refresh_tokens(after) {
             let origin = self.issued_for.get(token).and_then(|spent| self.stored.get(spent)).copied();
             if origin.is_some_and(|origin| origin != after.lineage()) {

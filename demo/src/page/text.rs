@@ -40,6 +40,7 @@ pub(super) fn kind(kind: &EventKind) -> String {
         EventKind::ShopsRegained { shops: regained } => format!("regained {}", shops(regained)),
         EventKind::RefreshForced => "refresh forced".to_owned(),
         EventKind::TokenShown => "token shown".to_owned(),
+        EventKind::GrantExported => "grant exported".to_owned(),
         EventKind::AuthorizationEnding { ends } => format!("authorization ending {}", date(*ends)),
         EventKind::ReauthorizationRequired(reason) => status(ConnectionStatus::ReauthorizationRequired(*reason)),
         EventKind::Recovered => "recovered".to_owned(),

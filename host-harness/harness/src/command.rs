@@ -9,6 +9,7 @@ mod contract;
 mod disconnect;
 mod documentation;
 mod events;
+mod export;
 mod fake;
 mod getting_started;
 mod held_back;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     AuthorizationUrl(authorization_url::AuthorizationUrl),
     Connect(connect::Connect),
     Import(import::Import),
+    Export(export::Export),
     Refresh(refresh::Refresh),
     ListShops(list_shops::ListShops),
     ListConnections(list_connections::ListConnections),
@@ -96,6 +98,7 @@ impl Command {
             Self::AuthorizationUrl(command) => command.run(report).await,
             Self::Connect(command) => command.run(report).await,
             Self::Import(command) => command.run(report).await,
+            Self::Export(command) => command.run(report).await,
             Self::Refresh(command) => command.run(report).await,
             Self::ListShops(command) => command.run(report).await,
             Self::ListConnections(command) => command.run(report).await,

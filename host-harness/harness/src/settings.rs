@@ -42,7 +42,7 @@ pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
 use self::component::build_failure;
 pub(crate) use self::component::component_file;
-use self::config_file::ConfigFile;
+use self::config_file::{ConfigFile, ExportRule};
 pub(crate) use self::configured_text::{one_line, path};
 use self::configured_text::{trimmed, visible_ascii};
 use self::credentials::Credentials;
@@ -180,6 +180,8 @@ pub(crate) struct OpenedStorage {
     component_sha256: Option<ComponentDigest>,
     /// The forward proxy through which TikTok Shop is reached.
     proxy: Option<Proxy>,
+    /// Whether the configuration file allows exports.
+    export: ExportRule,
     /// Who runs the command: the actor of the option or the variable, or else the user of this machine.
     actor: Option<Actor>,
     /// Why the command is run.
@@ -201,11 +203,12 @@ impl KeyArgs {
     pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
         let Self { key_file, config: ConfigArgs { file_access, config, fake } } = self;
         let config = read_config(config, file_access)?;
+        let file = config.file.display();
         let needless = || {
-            Failure::Malformed(
-                "the configuration file names a key service, which makes the host keys itself; no key file is needed"
-                    .to_owned(),
-            )
+            Failure::Malformed(format!(
+                "configuration {file}: key-service: the key service makes the host keys itself, so no key file is needed; \
+                 go on with migrate"
+            ))
         };
         // The key service is not opened, because its secrets may be missing where this command runs.
         if config.key_service.is_some() {
@@ -282,8 +285,8 @@ impl<T: TenantArgs> StorageArgs<T> {
             tenants.check_for_all(report)?;
         }
         let config = read_config(config, file_access)?;
-        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
-        let proxy = match (config.proxy.with_environment()?, requests, fake) {
+        let credentials = Credentials::gather(config.tenants, &config.file, &tenants.of_environment)?;
+        let proxy = match (config.proxy.with_environment(&config.file)?, requests, fake) {
             (Some(proxy), Requests::Possible, None) => Some(proxy.with_authorities()?),
             (proxy, _, _) => proxy.map(NamedProxy::without_authorities),
         };
@@ -301,6 +304,9 @@ impl<T: TenantArgs> StorageArgs<T> {
         };
         let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
         let prepared = prepare(found, database_origin, needs.keys, report)?;
+        if database.is_created_by(creation) {
+            tenants.check_without_a_database(&credentials, &config.file)?;
+        }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
         let storage = database.open(creation, Arc::clone(&clock)).await?;
         if matches!(database.address, Address::Memory) {
@@ -308,7 +314,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         }
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         if (T::SCOPE, needs.tenant) == (TenantScope::One, TenantNeed::Known) {
-            tenants.check(&credentials, &*storage).await?;
+            tenants.check(&credentials, &config.file, &*storage).await?;
         }
         let keys = prepared.for_database(&*storage, database_origin, report).await?;
         if needs.keys == KeyNeed::Required {
@@ -332,6 +338,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             credentials,
             component_sha256,
             proxy,
+            export: config.export,
             actor,
             reason,
         })
@@ -360,6 +367,22 @@ impl<T: TenantArgs> HostArgs<T> {
     /// Returns whether the options or the variable name a fake.
     pub(crate) const fn names_fake(&self) -> bool {
         self.storage.keys.config.fake.is_some()
+    }
+
+    /// Returns the tenant of the command and the keys of its apps, in no order. There is none if no app is configured.
+    /// Opens no database and no host keys.
+    pub(crate) async fn configured_apps(self) -> Result<(TenantId, Vec<String>), Failure> {
+        let StorageArgs { tenant, keys: KeyArgs { config: ConfigArgs { file_access, config, fake }, .. }, .. } =
+            self.storage;
+        let tenants = NamedTenants::find(tenant.named())?;
+        let config = read_config(config, file_access)?;
+        let credentials = Credentials::gather(config.tenants, &config.file, &tenants.of_environment)?;
+        let credentials = match fake {
+            Some(fake) => credentials.for_fake(fake, fake.apps().await?, tenants.default.clone())?,
+            None => credentials,
+        };
+        let keys = credentials.keys_of(&tenants.tenant).map(str::to_owned).collect();
+        Ok((tenants.tenant, keys))
     }
 
     /// Opens the storage and builds a host with the component, for a command that seals or opens values. Never creates
@@ -405,6 +428,9 @@ impl<T: TenantArgs> HostArgs<T> {
         if let Some(folder) = folders::compiled_cache()? {
             builder = builder.compiled_cache(CompiledCache::in_folder(folder));
         }
+        if opened.export == ExportRule::Allowed {
+            builder = builder.allow_export();
+        }
         let host = builder
             .component(Component::File(file.clone()))
             .storage(Arc::clone(&opened.storage))
@@ -434,6 +460,11 @@ impl OpenedStorage {
     /// Returns the current time. If a fake is used, this is the fake's time.
     pub(crate) fn now(&self) -> UnixSeconds {
         UnixSeconds(self.clock.wall().as_secs())
+    }
+
+    /// Returns whether the configuration file allows exports.
+    pub(crate) fn allows_export(&self) -> bool {
+        self.export == ExportRule::Allowed
     }
 
     /// Returns the keyring, which counts, rotates and erases the data keys of all tenants.

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::time::Instant;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::CallError;
@@ -13,10 +12,6 @@ use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 use crate::secret::Secret;
-use crate::storage::{OnceDigest, StorageError, run_to_deadline};
-
-/// The pause before the write of an event is repeated for the first time. The pause doubles with each repetition.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// An access token that is valid now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,33 +63,5 @@ impl ConnectorHost {
         let key = ConnectionKey { customer: owner, account: shown.account.clone() };
         self.record(tenant, &once, &NewEvent { at, key: Some(key), kind: EventKind::TokenShown, origin }).await?;
         Ok(shown)
-    }
-
-    /// Draws a random name for an event. The storage stores at most one event with this name. So if the answer to the
-    /// write is lost and the write is repeated, no second event is stored.
-    fn draw_event_name(&self) -> Result<OnceDigest, CallError> {
-        OnceDigest::draw(&*self.sandbox.randomness).map_err(|error| {
-            tracing::error!(%error, "no randomness");
-            CallError::NoRandomness { plugin: self.plugin().clone() }
-        })
-    }
-
-    /// Writes an event. If the storage is unavailable, repeats the write until the time limit for the storage is over.
-    async fn record(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<(), CallError> {
-        let deadline = Instant::now() + self.storage_timeout();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let why = match run_to_deadline(deadline, self.storage().append_once(tenant, once, event)).await {
-                Ok(_) => return Ok(()),
-                Err(StorageError::Unavailable(_)) if Instant::now() + pause < deadline => {
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                    continue;
-                }
-                Err(why) => why,
-            };
-            tracing::error!(tenant = tenant.as_str(), event = event.kind.as_str(), error = %why, "no event was stored");
-            return Err(CallError::NotRecorded { plugin: self.plugin().clone(), why });
-        }
     }
 }

@@ -14,11 +14,12 @@ use crate::deadlines::Deadlines;
 use crate::egress::{Client, EgressPolicy};
 use crate::environment_guard::EnvironmentGuard;
 use crate::events::Origin;
+use crate::export_grant::GrantExport;
 use crate::guest::{GuestMemories, OnBoundary, Program, Sandbox};
 use crate::host::ConnectorHost;
 use crate::limits::Limits;
 use crate::randomness::{Randomness, SystemRandomness};
-use crate::seal::{KeyProvider, Keyring, SealedStorage};
+use crate::seal::{KeyProvider, Keyring, SealedStorage, UnsealedRows};
 use crate::storage::HostStorage;
 
 /// Where the host gets the component from.
@@ -49,8 +50,10 @@ pub struct ConnectorHostBuilder {
     egress: EgressPolicy,
     deadlines: Deadlines,
     limits: Limits,
+    grant_export: GrantExport,
     on_boundary: Option<OnBoundary>,
     memories: Option<GuestMemories>,
+    unsealed_rows: UnsealedRows,
 }
 
 impl ConnectorHostBuilder {
@@ -89,6 +92,18 @@ impl ConnectorHostBuilder {
     #[must_use]
     pub fn keys(mut self, keys: Arc<dyn KeyProvider>) -> Self {
         self.keys = Some(keys);
+        self
+    }
+
+    /// Lets the host refuse rows that a host of release 0.1 wrote. Only the ciphers of such a row are sealed, so the host
+    /// notices no change of it. Use this setting when [`ConnectionStorage::unsealed_rows`] returns 0, and no host of
+    /// release 0.1 runs any more. Then nobody can replace a sealed row by an unsealed one. A refused row counts as
+    /// changed (`row-changed`).
+    ///
+    /// [`ConnectionStorage::unsealed_rows`]: crate::storage::ConnectionStorage::unsealed_rows
+    #[must_use]
+    pub const fn refuse_unsealed_rows(mut self) -> Self {
+        self.unsealed_rows = UnsealedRows::Refuse;
         self
     }
 
@@ -131,6 +146,15 @@ impl ConnectorHostBuilder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Allows [`export_grant`](ConnectorHost::export_grant), which returns the refresh tokens of connections. Without
+    /// this setting, every export is refused. Allow exports only in a host that moves connections to another
+    /// installation, and not in a host that serves your platform.
+    #[must_use]
+    pub fn allow_export(mut self) -> Self {
+        self.grant_export = GrantExport::Allowed;
         self
     }
 
@@ -188,20 +212,23 @@ impl ConnectorHostBuilder {
             Component::Bytes(bytes) => (compile(bytes)?, *limits),
         };
 
-        let guard = EnvironmentGuard::new(credentials, Arc::clone(&storage), self.egress.environment());
+        let environment = self.egress.environment();
+        let guard = EnvironmentGuard::new(credentials, Arc::clone(&storage), environment);
         let client = Client::new(self.egress, self.deadlines, limits.response_bytes)
             .map_err(|error| BuildError::Engine(error.to_string()))?;
         let randomness = self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness));
         let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::clone(&randomness)));
         Ok(ConnectorHost {
             origin: Origin::default(),
+            grant_export: self.grant_export,
             sandbox: Arc::new(Sandbox {
                 program,
-                storage: SealedStorage::new(storage, keyring),
+                storage: SealedStorage::new(storage, keyring, self.unsealed_rows),
                 credentials: Arc::new(guard),
                 clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
                 randomness,
                 client,
+                environment,
                 deadlines: self.deadlines,
                 limits,
                 on_boundary: self.on_boundary,

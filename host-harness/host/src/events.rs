@@ -1,4 +1,4 @@
-//! Events, which tell the platform what happened to a tenant's connections and keys, and who got an access token. Each
+//! Events, which tell the platform what happened to a tenant's connections and keys, and who got tokens. Each
 //! event is written once, and events are written in order. A change of a connection's row and the events of this change
 //! are written in one transaction.
 //!
@@ -71,10 +71,12 @@ impl Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Cause {
-    /// `connect`, `finish_consent` or `finish_app_store_install`.
+    /// `connect`, `finish_consent` or `confirm_install`.
     Connect,
     /// `import_grant`.
     Import,
+    /// `export_grant`.
+    Export,
     /// `refresh`.
     Refresh,
     /// `sweep`.
@@ -103,6 +105,7 @@ words! {
     Cause {
         Connect => "connect",
         Import => "import",
+        Export => "export",
         Refresh => "refresh",
         Sweep => "sweep",
         AccessToken => "access-token",
@@ -157,6 +160,8 @@ pub enum EventKind {
     RefreshForced,
     /// `access_token` returned an access token to its caller.
     TokenShown,
+    /// `export_grant` returned the tokens of the connection to its caller, for another installation.
+    GrantExported,
     /// The connection still works, but the seller's authorization will end soon.
     AuthorizationEnding {
         /// When the authorization ends.
@@ -206,6 +211,7 @@ impl EventKind {
             Self::ShopsRegained { .. } => "shops-regained",
             Self::RefreshForced => "refresh-forced",
             Self::TokenShown => "token-shown",
+            Self::GrantExported => "grant-exported",
             Self::AuthorizationEnding { .. } => "authorization-ending",
             Self::ReauthorizationRequired(_) => "reauthorization-required",
             Self::Recovered => "recovered",

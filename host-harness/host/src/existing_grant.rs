@@ -9,7 +9,7 @@ use crate::id::AccountId;
 use crate::secret::Secret;
 
 /// The tokens of one seller that another system holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingGrant {
     /// TikTok's `open_id`, if the other system knows it. With the account, the import is safe against a crash at any
     /// point. Without it, the tokens are lost if the host crashes between TikTok's answer and the save of this answer.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::builder::ConnectorHostBuilder;
 use crate::error::Plugin;
 use crate::events::{Actor, Cause, Origin, StatedReason};
+use crate::export_grant::GrantExport;
 use crate::guest::Sandbox;
 use crate::storage::HostStorage;
 
@@ -20,6 +21,7 @@ pub struct ConnectorHost {
     pub(crate) sandbox: Arc<Sandbox>,
     /// Who makes the calls, and why.
     pub(crate) origin: Origin,
+    pub(crate) grant_export: GrantExport,
 }
 
 impl ConnectorHost {

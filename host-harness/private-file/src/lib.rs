@@ -333,6 +333,21 @@ pub fn create(path: &Path, content: impl AsRef<[u8]>) -> Result<bool, PrivateFil
     })
 }
 
+/// Creates an empty private file and opens it for writing. Use this function for a file that is too long to be written
+/// at once. Creates no folder. Returns `None` if a file or a folder has this name already.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn create_new(path: &Path) -> Result<Option<File>, PrivateFileError> {
+    // This check comes first, so that nothing is created in a folder whose entries somebody else can replace.
+    User::current().follow(path)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(failed(path)(error)),
+    }
+}
+
 /// Writes a private file, and creates private folders above it. Replaces an existing file. A reader sees the whole old
 /// content or the whole new content.
 ///

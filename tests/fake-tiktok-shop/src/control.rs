@@ -58,8 +58,13 @@ pub enum ControlError {
     #[error("no such refresh token")]
     UnknownRefreshToken,
     /// No seller has this id.
-    #[error("no seller {0:?}")]
-    UnknownSeller(String),
+    #[error("no seller {id:?}; the sellers are {}", .sellers.join(", "))]
+    UnknownSeller {
+        /// The id.
+        id: String,
+        /// The ids of all sellers.
+        sellers: Vec<String>,
+    },
     /// No app has this `service_id`.
     #[error("no app with the service id {0:?}")]
     UnknownService(String),
@@ -188,6 +193,17 @@ impl Control {
         decision: Decision,
     ) -> Result<String, ControlError> {
         self.with(|marketplace| marketplace.decide(service_id, seller, state, decision))
+    }
+
+    /// Invents sellers with one shop each, who are connected in another system of the app. Returns the tokens of that
+    /// system as JSON lines, in the form that the command `import` of `tiktok-shop-harness` reads.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`]
+    pub fn connect_in_another_system(&self, service_id: &str, sellers: u32) -> Result<String, ControlError> {
+        let held = self.with(|marketplace| marketplace.connect_in_another_system(service_id, sellers))?;
+        // Serializing can't fail, because every key is text.
+        Ok(held.iter().map(|held| format!("{}\n", serde_json::to_string(held).unwrap_or_default())).collect())
     }
 
     /// Ends every authorization that the seller has given to any app so far. The fake then treats these authorizations

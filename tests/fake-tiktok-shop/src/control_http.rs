@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::another_system::MAX_SELLERS;
 use crate::app::App;
 use crate::consent::Decision;
 use crate::consent_page::Link;
@@ -53,7 +54,7 @@ routes! {
     "/requests" => get(show_requests).delete(clear_requests),
     "/faults" => get(show_faults).post(script_fault).delete(clear_faults),
     "/apps" => get(show_apps),
-    "/grants" => get(show_grants),
+    "/grants" => get(show_grants).post(connect_in_another_system),
     "/sellers" => get(show_sellers),
     "/sellers/{seller}" => patch(change_seller),
     "/sellers/{seller}/deauthorize" => post(deauthorize),
@@ -129,7 +130,7 @@ impl From<ControlError> for Refusal {
             ControlError::ForgottenWebhook(_)
             | ControlError::UnknownAppKey(_)
             | ControlError::UnknownRefreshToken
-            | ControlError::UnknownSeller(_)
+            | ControlError::UnknownSeller { .. }
             | ControlError::UnknownService(_)
             | ControlError::UnknownShop(_)
             | ControlError::UnknownWebhook(_) => StatusCode::NOT_FOUND,
@@ -137,6 +138,9 @@ impl From<ControlError> for Refusal {
         Self(status, error.to_string())
     }
 }
+
+/// The media type of JSON lines: one JSON value per line.
+const JSON_LINES: &str = "application/jsonl";
 
 type Outcome = Result<Json<Value>, Refusal>;
 
@@ -266,6 +270,23 @@ async fn show_apps(State(control): State<Control>) -> Json<Value> {
 
 async fn show_grants(State(control): State<Control>) -> Json<Vec<GrantReport>> {
     Json(control.grants())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectInAnotherSystem {
+    service_id: String,
+    sellers: u32,
+}
+
+/// Answers with JSON lines, because the command `import` of `tiktok-shop-harness` reads a file of JSON lines.
+async fn connect_in_another_system(State(control): State<Control>, body: Bytes) -> Result<Response, Refusal> {
+    let ConnectInAnotherSystem { service_id, sellers } = parse(&body)?;
+    if !(1..=MAX_SELLERS).contains(&sellers) {
+        return Err(Refusal(StatusCode::BAD_REQUEST, format!("sellers is not a number from 1 to {MAX_SELLERS}")));
+    }
+    let lines = control.connect_in_another_system(&service_id, sellers)?;
+    Ok(([(header::CONTENT_TYPE, JSON_LINES)], lines).into_response())
 }
 
 async fn show_sellers(State(control): State<Control>) -> Json<Value> {

@@ -99,6 +99,7 @@ impl Words {
             | EventKind::ConsentRenewed
             | EventKind::RefreshForced
             | EventKind::TokenShown
+            | EventKind::GrantExported
             | EventKind::Recovered
             | EventKind::Disconnected
             | EventKind::Notice { .. }

@@ -478,3 +478,20 @@ fn a_disconnect_during_an_import_stays_disconnected() {
     assert_eq!(outcome(&import_of(&host, Some("account-1"), "RT-1")), "not-connected");
     assert!(host.find_record(&key()).is_none() && host.row().is_none());
 }
+
+/// TikTok ignores no notice of a removal that came after the import, even if the clock of the host is ahead. An import
+/// with a named account stores its record before TikTok's answer, so it has only the clock of the host.
+#[test]
+fn a_grant_of_an_unnamed_account_is_dated_by_the_earlier_clock() {
+    for (date, expected) in [
+        ("Wed, 31 Dec 2025 23:00:00 GMT", NOW.minus(3600)),
+        ("Thu, 01 Jan 2026 01:00:00 GMT", NOW),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", NOW),
+    ] {
+        let host = ScriptedHost::new().answers([pair_answer(2).dated(date), shops_answer(&["1"])]);
+        let connection = import_of(&host, None, "RT-1").unwrap();
+        assert_eq!((connection.granted_at, host.record().granted_at()), (expected, expected), "{date}");
+        let named = ScriptedHost::new().answers([pair_answer(2).dated(date), shops_answer(&["1"])]);
+        assert_eq!(import_of(&named, Some("account-1"), "RT-1").unwrap().granted_at, NOW, "{date}");
+    }
+}

@@ -53,6 +53,7 @@ A mistake is an error, never a quiet loss:
 | key service: OpenBao or Vault ([keys.md](keys.md)); its token or secret id | | `TIKTOK_SHOP_KEY_SERVICE_TOKEN`, `TIKTOK_SHOP_KEY_SERVICE_SECRET_ID` | `[key-service]` |
 | component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the workspace in which the program was built | `--component` | `TIKTOK_SHOP_COMPONENT` | |
 | SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |
+| whether `export` may write tokens to a file: `allowed` or `refused`; default `refused` ([moving-over.md](moving-over.md#moving-to-another-installation)) | | | `export` |
 | configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |
 | a fake in place of TikTok Shop: `http://127.0.0.1:PORT` | `--fake` | `TIKTOK_SHOP_FAKE` | |
 | who runs the command, for events and logs; default the user of this machine: `USER`, `LOGNAME` or `USERNAME`, else the user id, such as `uid:1000` | `--actor` | `TIKTOK_SHOP_ACTOR` | |
@@ -115,7 +116,8 @@ instead, because the variable would do nothing. `keys init`, `migrate` and `cont
 ### Files that the program refuses
 
 Every file in these two folders is private (mode 600). The program refuses a key file, a configuration file, a browser session, an
-SQLite database, and the file and the journal of an import if one of these is true:
+SQLite database, and the file and the journal of an import if one of these is true. Then the exit status is 2 for a configuration file,
+and 3 for every other file.
 
 - Other users can read or write the file.
 - The file, or a folder or symbolic link on the way to it, belongs to a user other than you and root.
@@ -139,8 +141,9 @@ A component may be readable for everybody and may have several names. The other 
 ### Which commands create a database
 
 `migrate` creates a database that a setting names, and only in a folder that exists. `authorization-url`, `connect --app-store` and
-`import` create only the default database. `contract` creates one only with `--create`. Every other command ends with status 3 if there is
-no database, and writes nothing, also not into an empty file. Only `migrate` changes the tables of an earlier release.
+`import` create only the default database. If the tenant has no app, they end with status 2 and create nothing. `contract` creates a
+database only with `--create`. Every other command ends with status 3 if there is no database, and writes nothing, also not into an empty
+file. Only `migrate` changes the tables of an earlier release.
 [upgrading.md](upgrading.md) says how to update a fleet.
 
 ### The address of a PostgreSQL server

@@ -3,6 +3,7 @@
 mod journal;
 mod lines;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -15,14 +16,15 @@ use serde::Serialize;
 use tiktok_shop_connector_core::error::{Cause, code};
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
 use tiktok_shop_host::error::Action;
-use tiktok_shop_host::{AppKey, CallError, ConnectorHost, CustomerId};
+use tiktok_shop_host::existing_grant::ExistingGrant;
+use tiktok_shop_host::{AppKey, CallError, ConnectorHost, CustomerId, TenantId};
 use tiktok_shop_private_file as private_file;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use self::journal::{Journal, Outcome, State};
-use self::lines::{Digest, Line, Lines, Wanted, digest};
+use self::lines::{Digest, Line, Lines, Malformed, Wanted, digest};
 use super::authorization_url::Shops;
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report};
@@ -81,6 +83,8 @@ objects, are these, and no others:
 The command prints a line for each line of the file:
 
   connected          the customer is connected
+  account-changed    the customer is connected, but the token is of another account than the line
+                     names: stop with Ctrl-C, and correct the accounts of the other lines
   already-connected  the account was connected before, and its connection keeps its own tokens
   rejected           the line has connected nobody, and says why; in most cases, the seller must
                      consent again
@@ -90,6 +94,8 @@ The command prints a line for each line of the file:
                      is unknown; if list-connections does not show the seller, try
                      --retry-in-doubt
   malformed          the line can't be used; nothing was sent
+
+With --dry-run, the command also checks the apps of the lines and the journal. It opens no database.
 
 To continue after a kill, run the same command again. It sends no token of a customer who is
 connected already. If TikTok Shop refuses the app, or the database fails, the import stops. If no
@@ -101,16 +107,17 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ echo '{\"customer\":\"customer-8\",\"refresh_token\":\"ROW_not-a-token\",\"account\":\"x\"}' |
       tiktok-shop-harness import - --dry-run
-  1 to import, 0 without an account, 0 malformed; nothing was sent
+  1 to import, 0 without an account, 0 rejected, 0 in doubt, 0 malformed; nothing was sent
 
   $ printf 'customer,refresh_token,account\\ncustomer-8,ROW_not-a-token,x\\n' |
       tiktok-shop-harness import -
   line 2: customer-8: rejected: reauthorize: authorization-revoked: …
-  0 connected, 0 already connected, 1 rejected, 0 later, 0 in doubt, 0 malformed
+  0 connected, 0 account changed, 0 already connected, 1 rejected, 0 later, 0 in doubt, 0 malformed
 
-Exit status: 0 if every customer of the file is connected, or with --dry-run if every line is well
-formed; 1 if not; 2 if the file has no usable header; 7 if a signal stopped the import; for others
-see tiktok-shop-harness --help.";
+Exit status: 0 if every customer of the file is connected under the account of the line, or with
+--dry-run if every line can be imported; 1 if not; 2 if the file has no usable header; 3 if there is
+no such file, or if others can read it; 7 if a signal stopped the import; for others see
+tiktok-shop-harness --help.";
 
 /// The maximum number of imports that run at the same time.
 const MAX_RUNNING: usize = 16;
@@ -121,6 +128,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Why a line is in doubt if its last request has no known outcome.
 const OUTCOME_UNKNOWN: &str = "an earlier run sent the token, or was about to, and nobody knows whether TikTok Shop has \
                                replaced it. Next: see list-connections, or run import with --retry-in-doubt";
+/// Why a line is rejected if the journal says that its account is not a seller.
+const NOT_A_SELLER: &str = "an earlier run found that the token is of a creator or a partner, and TikTok Shop has \
+                            replaced it. Next: remove the line";
 /// Why a line is in doubt if the journal says *connected*, and the storage has no connection of the customer.
 const NO_CONNECTION: &str = "an earlier run connected this seller, but this database has no connection of the customer: \
                              the journal belongs to another database, or the connection was ended. Next: check \
@@ -143,6 +153,7 @@ struct LineResult<'a> {
 #[derive(Default, Serialize)]
 struct Imported {
     connected: u64,
+    account_changed: u64,
     already_connected: u64,
     rejected: u64,
     later: u64,
@@ -156,13 +167,22 @@ struct Imported {
 struct Checked {
     to_import: u64,
     without_account: u64,
+    rejected: u64,
+    in_doubt: u64,
     malformed: u64,
+}
+
+impl Checked {
+    const fn is_complete(&self) -> bool {
+        self.rejected + self.in_doubt + self.malformed == 0
+    }
 }
 
 /// The outcome of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
     Connected,
+    AccountChanged,
     AlreadyConnected,
     Rejected,
     Later,
@@ -174,6 +194,7 @@ impl Word {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",
+            Self::AccountChanged => "account-changed",
             Self::AlreadyConnected => "already-connected",
             Self::Rejected => "rejected",
             Self::Later => "later",
@@ -185,7 +206,7 @@ impl Word {
     const fn style(self) -> Style {
         match self {
             Self::Connected | Self::AlreadyConnected => Style::new(),
-            Self::Rejected | Self::Later | Self::InDoubt | Self::Malformed => BAD,
+            Self::AccountChanged | Self::Rejected | Self::Later | Self::InDoubt | Self::Malformed => BAD,
         }
     }
 }
@@ -194,6 +215,7 @@ impl Imported {
     const fn count(&mut self, word: Word) {
         match word {
             Word::Connected => self.connected += 1,
+            Word::AccountChanged => self.account_changed += 1,
             Word::AlreadyConnected => self.already_connected += 1,
             Word::Rejected => self.rejected += 1,
             Word::Later => self.later += 1,
@@ -203,7 +225,7 @@ impl Imported {
     }
 
     const fn is_complete(&self) -> bool {
-        self.rejected + self.later + self.in_doubt + self.malformed == 0
+        self.account_changed + self.rejected + self.later + self.in_doubt + self.malformed == 0
     }
 }
 
@@ -211,8 +233,10 @@ impl Imported {
 struct Ended {
     line: u64,
     customer: CustomerId,
-    /// The digest of a line without an account.
-    journalled: Option<Digest>,
+    /// The digest by which the journal names the line.
+    mark: Digest,
+    /// Whether the line has an account.
+    has_account: bool,
     outcome: Result<Connection, CallError>,
 }
 
@@ -240,7 +264,7 @@ struct Run<'a> {
     host: ConnectorHost,
     opened: OpenedStorage,
     defaults: Defaults,
-    /// The journal is opened at the first line without an account.
+    /// The journal is opened at the first line without an account, or at the first line if the file exists.
     journal: Option<Journal>,
     ticks: Interval,
     /// How long the next line has to wait, because TikTok Shop has limited the rate.
@@ -255,12 +279,17 @@ impl Import {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { file, dry_run, per_second, app, shops, journal, retry_in_doubt, settings } = self;
         let source = open(&file)?;
-        if dry_run {
-            return check(read_ahead(source), report).await;
-        }
-        let steps = if io::stderr().is_terminal() { count_lines(&file)? } else { 0 };
         let shops = shops.map_or(ShopPolicy::All, ShopPolicy::from);
         let defaults = Defaults { app, shops, retry_in_doubt, journal: journal.or_else(|| beside(&file)) };
+        if dry_run {
+            let (tenant, apps) = settings.configured_apps().await?;
+            if apps.is_empty() {
+                report.note(&format!("tenant {tenant} has no app here, so the apps of the lines are not checked"));
+            }
+            let dry_run = DryRun { tenant, apps, defaults, journal: None, checked: Checked::default(), report };
+            return dry_run.all(read_ahead(source)).await;
+        }
+        let steps = if io::stderr().is_terminal() { count_lines(&file)? } else { 0 };
         let OpenedHost { host, opened, .. } = settings.open_or_create(Creation::Default, report).await?;
         let mut ticks = interval(Duration::from_secs(1) / u32::from(per_second));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -296,12 +325,20 @@ impl Run<'_> {
         if self.report.is_json() {
             self.report.json(&self.summary);
         } else {
-            let Imported { connected, already_connected, rejected, later, in_doubt, malformed, stopped: _ } =
-                self.summary;
+            let Imported {
+                connected,
+                account_changed,
+                already_connected,
+                rejected,
+                later,
+                in_doubt,
+                malformed,
+                stopped: _,
+            } = self.summary;
             let style = if self.summary.is_complete() { GOOD } else { BAD };
             let line = format!(
-                "{connected} connected, {already_connected} already connected, {rejected} rejected, {later} later, \
-                 {in_doubt} in doubt, {malformed} malformed"
+                "{connected} connected, {account_changed} account changed, {already_connected} already connected, \
+                 {rejected} rejected, {later} later, {in_doubt} in doubt, {malformed} malformed"
             );
             self.report.styled(style, &line);
         }
@@ -337,22 +374,23 @@ impl Run<'_> {
         let Line { number, wanted } = line;
         let Wanted { customer, app, grant, shops } = match wanted {
             Ok(wanted) => wanted,
-            Err(why) => {
-                let malformed = LineResult { why: Some(&why), ..LineResult::new(number, Word::Malformed) };
-                self.print(Word::Malformed, &malformed);
+            Err(malformed) => {
+                self.print(Word::Malformed, &LineResult::malformed(number, &malformed));
                 return Ok(());
             }
         };
         let app = app.or_else(|| self.defaults.app.clone());
-        let journalled = match &grant.account {
-            Some(_) => None,
-            None => {
-                let tenant = self.opened.tenant.as_str();
-                Some(digest(&["line", tenant, customer.as_str(), grant.refresh_token.expose()]))
-            }
-        };
-        if let Some(mark) = &journalled {
-            let state = self.journal()?.state(mark);
+        let has_account = grant.account.is_some();
+        let mark = mark(&self.opened.tenant, &customer, &grant);
+        // A line with an account is in the journal only if its account is not a seller.
+        let state = if has_account && !self.has_journal() { None } else { self.journal()?.state(&mark) };
+        if state == Some(State::NotASeller) {
+            let (word, customer) = (Word::Rejected, Some(customer.as_str()));
+            let (code, why) = (Some(Cause::NotASeller.code()), Some(NOT_A_SELLER));
+            self.print(word, &LineResult { customer, code, why, ..LineResult::new(number, word) });
+            return Ok(());
+        }
+        if !has_account {
             let doubt = match state {
                 Some(State::Connected) => {
                     let connections = self.host.list_connections(&self.opened.tenant, &customer).await?;
@@ -364,7 +402,7 @@ impl Run<'_> {
                     Some(NO_CONNECTION)
                 }
                 Some(State::Begun) => Some(OUTCOME_UNKNOWN),
-                None => None,
+                Some(State::NotASeller) | None => None,
             };
             if doubt.is_some() && !self.defaults.retry_in_doubt {
                 let (word, customer) = (Word::InDoubt, Some(customer.as_str()));
@@ -375,14 +413,14 @@ impl Run<'_> {
         if !self.turn().await? {
             return Ok(());
         }
-        if let Some(mark) = &journalled {
-            self.journal()?.begin(mark)?;
+        if !has_account {
+            self.journal()?.begin(&mark)?;
         }
         let (host, tenant) = (self.host.clone(), self.opened.tenant.clone());
         let shops = shops.unwrap_or(self.defaults.shops);
         self.running.spawn(async move {
             let outcome = host.import_grant(&tenant, &customer, app.as_ref(), grant, shops).await;
-            Ended { line: number, customer, journalled, outcome }
+            Ended { line: number, customer, mark, has_account, outcome }
         });
         Ok(())
     }
@@ -412,14 +450,16 @@ impl Run<'_> {
         }
     }
 
+    /// Returns whether an earlier line or an earlier run has created the journal.
+    fn has_journal(&self) -> bool {
+        self.journal.is_some() || self.defaults.journal.as_ref().is_some_and(|path| path.exists())
+    }
+
     fn journal(&mut self) -> Result<&mut Journal, Failure> {
         let journal = match (self.journal.take(), &self.defaults.journal) {
             (Some(journal), _) => journal,
             (None, Some(path)) => Journal::open(path)?,
-            (None, None) => {
-                let text = "standard input has a line without an account; name a journal with --journal FILE";
-                return Err(Failure::Malformed(text.to_owned()));
-            }
+            (None, None) => return Err(no_journal()),
         };
         Ok(self.journal.insert(journal))
     }
@@ -427,7 +467,7 @@ impl Run<'_> {
     /// Prints the outcome of an import, and records it in the journal. Returns an error if the import must stop.
     fn settle(&mut self, ended: Result<Ended, JoinError>) -> Result<(), Failure> {
         let ended = ended.map_err(|_| Failure::Unavailable("an import ended without a result".to_owned()))?;
-        let Ended { line, customer, journalled, outcome } = ended;
+        let Ended { line, customer, mark, has_account, outcome } = ended;
         let customer = customer.as_str();
         let recorded = match &outcome {
             Ok(_) => Some(Outcome::Connected),
@@ -437,24 +477,31 @@ impl Run<'_> {
             // The call did not start.
             Err(CallError::Busy { .. }) => Some(Outcome::NotConnected),
             Err(CallError::Connector(error)) if keeps_token(&error.failure().code) => Some(Outcome::NotConnected),
+            Err(CallError::Connector(error)) if error.failure().code == Cause::NotASeller.code() => {
+                Some(Outcome::NotASeller)
+            }
             // TikTok Shop may have replaced the token, so the line stays in doubt.
             Err(_) => None,
         };
-        if let (Some(mark), Some(recorded)) = (&journalled, recorded) {
-            self.journal()?.end(mark, recorded)?;
+        // Without a journal, the next run learns only that the token of a line with an account is spent.
+        let is_recorded = !has_account || (recorded == Some(Outcome::NotASeller) && self.defaults.journal.is_some());
+        if let Some(recorded) = recorded.filter(|_| is_recorded) {
+            self.journal()?.end(&mark, recorded)?;
         }
         let error = match outcome {
             Ok(connection) => {
                 let failure = connection.last_failure.as_ref().map(|past| &past.failure);
                 let why = failure.map(ToString::to_string);
+                let changed = failure.is_some_and(|failure| failure.code == Cause::AccountChanged.code());
+                let word = if changed { Word::AccountChanged } else { Word::Connected };
                 let result = LineResult {
                     customer: Some(customer),
                     account: Some(connection.key.account.as_str()),
                     code: failure.map(|failure| failure.code.as_str()),
                     why: why.as_deref(),
-                    ..LineResult::new(line, Word::Connected)
+                    ..LineResult::new(line, word)
                 };
-                self.print(Word::Connected, &result);
+                self.print(word, &result);
                 return Ok(());
             }
             Err(error) => error,
@@ -496,14 +543,7 @@ impl Run<'_> {
     fn print(&mut self, word: Word, result: &LineResult<'_>) {
         self.bar.inc(1);
         self.summary.count(word);
-        if self.report.is_json() {
-            self.report.json(result);
-        } else {
-            let customer = result.customer.map(|customer| format!("{customer}: ")).unwrap_or_default();
-            let why = result.why.map(|why| format!(": {why}")).unwrap_or_default();
-            self.report.styled(word.style(), &format!("line {}: {customer}{}{why}", result.line, word.as_str()));
-        }
-        self.report.flush();
+        result.print(word, self.report);
     }
 }
 
@@ -511,6 +551,29 @@ impl LineResult<'_> {
     const fn new(line: u64, word: Word) -> Self {
         Self { line, customer: None, account: None, outcome: word.as_str(), code: None, why: None }
     }
+
+    fn print(&self, word: Word, report: &mut Report) {
+        if report.is_json() {
+            report.json(self);
+        } else {
+            let customer = self.customer.map(|customer| format!("{customer}: ")).unwrap_or_default();
+            let why = self.why.map(|why| format!(": {why}")).unwrap_or_default();
+            report.styled(word.style(), &format!("line {}: {customer}{}{why}", self.line, word.as_str()));
+        }
+        report.flush();
+    }
+}
+
+impl<'a> LineResult<'a> {
+    fn malformed(line: u64, malformed: &'a Malformed) -> Self {
+        let customer = malformed.customer.as_ref().map(CustomerId::as_str);
+        Self { customer, why: Some(&malformed.why), ..Self::new(line, Word::Malformed) }
+    }
+}
+
+/// Returns the digest by which the journal names a line.
+fn mark(tenant: &TenantId, customer: &CustomerId, grant: &ExistingGrant) -> Digest {
+    digest(&["line", tenant.as_str(), customer.as_str(), grant.refresh_token.expose()])
 }
 
 const RATE_LIMITED: &str = Cause::RateLimited.code();
@@ -564,49 +627,121 @@ fn verdict(action: Action, error_code: &str) -> Verdict {
     }
 }
 
-/// Checks the lines of a file and sends nothing.
-async fn check(mut lines: mpsc::Receiver<Result<Line, Failure>>, report: &mut Report) -> Result<(), Failure> {
-    let mut checked = Checked::default();
-    let stop = report.stop.clone();
-    loop {
-        let line = tokio::select! {
-            biased;
-            () = stop.cancelled() => {
-                return Err(Failure::Stopped("the other lines were not checked; nothing was sent".to_owned()));
-            }
-            line = lines.recv() => line,
-        };
-        let Some(line) = line else { break };
-        let Line { number, wanted } = line?;
-        match wanted {
-            Ok(Wanted { grant, .. }) => {
-                checked.to_import += 1;
-                checked.without_account += u64::from(grant.account.is_none());
-            }
-            Err(why) => {
-                checked.malformed += 1;
-                let word = Word::Malformed;
-                if report.is_json() {
-                    report.json(&LineResult { why: Some(&why), ..LineResult::new(number, word) });
-                } else {
-                    report.styled(word.style(), &format!("line {number}: {}: {why}", word.as_str()));
+/// A check of all lines that sends nothing.
+struct DryRun<'a> {
+    tenant: TenantId,
+    /// The keys of the tenant's apps. If there are none, the apps of the lines are not checked.
+    apps: Vec<String>,
+    defaults: Defaults,
+    /// The states that the journal remembers. The journal is read at the first line that may be in it.
+    journal: Option<HashMap<Digest, State>>,
+    checked: Checked,
+    report: &'a mut Report,
+}
+
+impl DryRun<'_> {
+    async fn all(mut self, mut lines: mpsc::Receiver<Result<Line, Failure>>) -> Result<(), Failure> {
+        let stop = self.report.stop.clone();
+        loop {
+            let line = tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    return Err(Failure::Stopped("the other lines were not checked; nothing was sent".to_owned()));
                 }
-                report.flush();
+                line = lines.recv() => line,
+            };
+            let Some(line) = line else { break };
+            self.line(line?)?;
+        }
+        if !self.checked.is_complete() {
+            self.report.set_refused();
+        }
+        if self.report.is_json() {
+            self.report.json(&self.checked);
+        } else {
+            let Checked { to_import, without_account, rejected, in_doubt, malformed } = self.checked;
+            let style = if self.checked.is_complete() { GOOD } else { BAD };
+            let counts = format!(
+                "{to_import} to import, {without_account} without an account, {rejected} rejected, {in_doubt} in doubt, \
+                 {malformed} malformed"
+            );
+            self.report.styled(style, &format!("{counts}; nothing was sent"));
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: Line) -> Result<(), Failure> {
+        let Line { number, wanted } = line;
+        let Wanted { customer, app, grant, .. } = match wanted {
+            Ok(wanted) => wanted,
+            Err(malformed) => {
+                self.checked.malformed += 1;
+                LineResult::malformed(number, &malformed).print(Word::Malformed, self.report);
+                return Ok(());
             }
+        };
+        let named = Some(customer.as_str());
+        let app = app.as_ref().or(self.defaults.app.as_ref());
+        if let Some((code, why)) = wrong_app(&self.apps, app) {
+            self.checked.rejected += 1;
+            let (customer, code, why) = (named, Some(code), Some(why.as_str()));
+            let word = Word::Rejected;
+            LineResult { customer, code, why, ..LineResult::new(number, word) }.print(word, self.report);
+            return Ok(());
+        }
+        let mark = mark(&self.tenant, &customer, &grant);
+        let (word, code, why) = match self.state(&mark, grant.account.is_some())? {
+            Some(State::NotASeller) => (Word::Rejected, Some(Cause::NotASeller.code()), NOT_A_SELLER),
+            Some(State::Begun) if !self.defaults.retry_in_doubt => (Word::InDoubt, None, OUTCOME_UNKNOWN),
+            // Only the database could say whether the customer is still connected.
+            Some(State::Begun | State::Connected) | None => {
+                self.checked.to_import += 1;
+                self.checked.without_account += u64::from(grant.account.is_none());
+                return Ok(());
+            }
+        };
+        if word == Word::InDoubt {
+            self.checked.in_doubt += 1;
+        } else {
+            self.checked.rejected += 1;
+        }
+        let (customer, why) = (named, Some(why));
+        LineResult { customer, code, why, ..LineResult::new(number, word) }.print(word, self.report);
+        Ok(())
+    }
+
+    /// Returns what the journal says about a line.
+    fn state(&mut self, mark: &Digest, has_account: bool) -> Result<Option<State>, Failure> {
+        let states = match (self.journal.take(), &self.defaults.journal, has_account) {
+            (Some(states), ..) => states,
+            (None, Some(path), _) => journal::states(path)?,
+            (None, None, true) => HashMap::new(),
+            (None, None, false) => return Err(no_journal()),
+        };
+        Ok(self.journal.insert(states).get(mark).copied())
+    }
+}
+
+/// Returns why a line can't be imported with this app: the code and the text. `None` if it can, or if no apps are known.
+fn wrong_app(known: &[String], app: Option<&AppKey>) -> Option<(&'static str, String)> {
+    let listed = known.join(", ");
+    match (known, app) {
+        ([], _) | ([_], None) => None,
+        (_, Some(app)) if known.iter().any(|key| key == app.as_str()) => None,
+        (_, Some(app)) => {
+            Some((Cause::AppUnknown.code(), format!("the tenant has no app {app}; its apps are: {listed}")))
+        }
+        (_, None) => {
+            let why = format!("the tenant has several apps, and the line names none; name one of: {listed}");
+            Some((Cause::AppRequired.code(), why))
         }
     }
-    if checked.malformed > 0 {
-        report.set_refused();
-    }
-    if report.is_json() {
-        report.json(&checked);
-    } else {
-        let Checked { to_import, without_account, malformed } = checked;
-        let style = if malformed > 0 { BAD } else { GOOD };
-        let counts = format!("{to_import} to import, {without_account} without an account, {malformed} malformed");
-        report.styled(style, &format!("{counts}; nothing was sent"));
-    }
-    Ok(())
+}
+
+/// The error for a line without an account if no journal is named.
+fn no_journal() -> Failure {
+    let text = "standard input has a line without an account; name a journal with --journal FILE";
+    Failure::Malformed(text.to_owned())
 }
 
 fn is_standard_input(file: &Path) -> bool {

@@ -67,6 +67,12 @@ impl Database {
         if self.is_default { None } else { Some(&self.address) }
     }
 
+    /// Returns whether the command is about to create this database.
+    pub(super) fn is_created_by(&self, creation: Creation) -> bool {
+        let exists = matches!(&self.address, Address::Sqlite(path) if path.exists());
+        creation == Creation::Default && self.is_default && !exists
+    }
+
     pub(super) async fn open(
         &self,
         creation: Creation,

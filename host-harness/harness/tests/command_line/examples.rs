@@ -116,7 +116,7 @@ fn the_examples_of_commands_without_a_fake_are_true() {
 
 /// The commands whose examples need a fake. In this order, each command finds the connections and keys that its help
 /// text describes.
-const WITH_A_FAKE: [&str; 22] = [
+const WITH_A_FAKE: [&str; 23] = [
     "migrate",
     "keys erase",
     "sweep",
@@ -127,6 +127,7 @@ const WITH_A_FAKE: [&str; 22] = [
     "list-connections",
     "link-shops",
     "access-token",
+    "export",
     "call",
     "webhook",
     "refresh",

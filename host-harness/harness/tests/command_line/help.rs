@@ -3,10 +3,11 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 30] = [
+pub(crate) const COMMANDS: [&str; 31] = [
     "authorization-url",
     "connect",
     "import",
+    "export",
     "refresh",
     "list-shops",
     "list-connections",

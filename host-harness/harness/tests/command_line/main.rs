@@ -13,6 +13,7 @@ mod arguments;
 mod configuration;
 mod documentation;
 mod examples;
+mod export;
 mod fixtures;
 mod gate;
 mod getting_started;

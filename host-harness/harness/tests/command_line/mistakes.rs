@@ -53,10 +53,11 @@ use self::Reads::{Component, Configuration, Database, Nothing, Storage};
 
 /// Every command, with the settings that it reads and with right arguments and right input. Words of the form `{…}` are
 /// replaced, see [`Place::filled`].
-const COMMANDS: [(&str, Reads, &str); 31] = [
+const COMMANDS: [(&str, Reads, &str); 32] = [
     ("authorization-url", Component, "customer-7"),
     ("connect", Component, "<callback"),
     ("import", Component, "- <line"),
+    ("export", Component, "grants.jsonl customer-7"),
     ("refresh", Component, "customer-7"),
     ("list-shops", Component, "customer-7"),
     ("list-connections", Component, "customer-7"),
@@ -344,6 +345,11 @@ const LINES: &[(&str, &str)] = &[
     ("unknown command", "completions CANARY"),
     ("missing argument", "authorization-url"),
     ("missing argument", "import"),
+    ("missing argument", "export"),
+    ("missing argument", "export grants.jsonl"),
+    ("export to standard output", "export - customer-7"),
+    ("export to a file that exists", "export {files}/text customer-7"),
+    ("export to a missing folder", "export {files}/missing/file customer-7"),
     ("missing argument", "refresh"),
     ("missing argument", "list-shops"),
     ("missing argument", "list-connections"),

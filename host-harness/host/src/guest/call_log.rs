@@ -16,11 +16,14 @@ use crate::id::{AccountId, Actor, CustomerId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     AuthorizationUrl,
+    ExchangeInstall,
+    InstallShops,
     Connect,
     Refresh,
     ListShops,
     ListConnections,
     AccessToken,
+    ExportGrant,
     Call,
     LinkShops,
     Disconnect,
@@ -31,11 +34,14 @@ impl Operation {
     fn as_str(self) -> &'static str {
         match self {
             Self::AuthorizationUrl => "authorization-url",
+            Self::ExchangeInstall => "exchange-install",
+            Self::InstallShops => "install-shops",
             Self::Connect => "connect",
             Self::Refresh => "refresh",
             Self::ListShops => "list-shops",
             Self::ListConnections => "list-connections",
             Self::AccessToken => "access-token",
+            Self::ExportGrant => "export-grant",
             Self::Call => "call",
             Self::LinkShops => "link-shops",
             Self::Disconnect => "disconnect",
@@ -49,9 +55,12 @@ impl Operation {
         match self {
             Self::Connect | Self::Refresh | Self::LinkShops | Self::Disconnect => Level::INFO,
             Self::AuthorizationUrl
+            | Self::ExchangeInstall
+            | Self::InstallShops
             | Self::ListShops
             | Self::ListConnections
             | Self::AccessToken
+            | Self::ExportGrant
             | Self::Call
             | Self::ReceiveWebhook => Level::DEBUG,
         }

@@ -97,6 +97,7 @@ impl<'a> KindValues<'a> {
             | EventKind::ConsentRenewed
             | EventKind::RefreshForced
             | EventKind::TokenShown
+            | EventKind::GrantExported
             | EventKind::Recovered
             | EventKind::Disconnected
             | EventKind::TenantErased => Ok(Self::default()),
@@ -131,6 +132,7 @@ pub(super) fn read_event(row: &AnyRow) -> Result<Event, StorageError> {
         "shops-regained" => EventKind::ShopsRegained { shops: read_shops(row)? },
         "refresh-forced" => EventKind::RefreshForced,
         "token-shown" => EventKind::TokenShown,
+        "grant-exported" => EventKind::GrantExported,
         "authorization-ending" => EventKind::AuthorizationEnding { ends: row.seconds("ends_at")? },
         "reauthorization-required" => EventKind::ReauthorizationRequired(row.word("reason")?),
         "recovered" => EventKind::Recovered,

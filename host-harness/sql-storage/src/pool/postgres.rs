@@ -310,7 +310,7 @@ impl Shared {
         let refusal = self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner);
         let why = refusal.as_ref().map(|refusal| match refusal {
             StorageError::Unavailable(why) | StorageError::Refused(why) => format!(": {why}"),
-            other @ StorageError::KeyGone => format!(": {other}"),
+            other @ (StorageError::KeyGone | StorageError::RowChanged(_)) => format!(": {other}"),
         });
         let why = why.unwrap_or_default();
         StorageError::Unavailable(format!("no connection to the database in time{why}"))

@@ -11,7 +11,7 @@ async fn the_description_names_every_operation_and_switch() {
     // Some operations in this test act on webhook 1, so this webhook must exist.
     world.control.queue_webhook(&world.app.service_id, 1, None, json!({})).unwrap();
     let description = world.local("GET", "/_control", "").await.json();
-    assert_eq!(description["operations"].as_array().unwrap().len(), 32);
+    assert_eq!(description["operations"].as_array().unwrap().len(), 33);
     assert_eq!(description["switches"].as_array().unwrap().len(), 40);
     for operation in description["operations"].as_array().unwrap() {
         let (method, path) = operation["call"].as_str().unwrap().split_once(' ').unwrap();
@@ -215,7 +215,9 @@ async fn sellers_are_ended_revoked_and_given_shops_over_http() {
     assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 36_004_005));
     for operation in ["end", "revoke"] {
         let reply = world.local("POST", &format!("/_control/sellers/nobody/{operation}"), "").await;
-        assert_eq!((reply.status, reply.json()), (404, json!({ "error": "no seller \"nobody\"" })));
+        let error = "no seller \"nobody\"; the sellers are one-shop, several-regions, cross-border, global-selling, no-shop, \
+                     creator";
+        assert_eq!((reply.status, reply.json()), (404, json!({ "error": error })));
     }
 
     let shops = "/_control/sellers/no-shop/shops";
@@ -242,6 +244,32 @@ async fn apps_and_sellers_are_listed() {
 }
 
 #[tokio::test]
+async fn sellers_of_another_system_are_invented_with_tokens_that_work() {
+    let world = World::new();
+    let body = json!({ "service_id": world.app.service_id, "sellers": 3 });
+    let reply = world.local("POST", "/_control/grants", &body.to_string()).await;
+    let lines: Vec<Value> = reply.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((reply.status, lines.len()), (200, 3), "{}", reply.body);
+    for line in &lines {
+        let seller = line["customer"].as_str().unwrap();
+        let issued = world.control.issued(&world.app.service_id, seller).unwrap();
+        assert_eq!(line["account"], json!(issued.open_id), "{seller}");
+        assert_eq!(line["app"], json!(world.app.app_key));
+        let renewed = world.refresh(line["refresh_token"].as_str().unwrap()).await;
+        let shops = world.list_shops(&renewed.text("access_token")).await.data();
+        assert_eq!(shops["shops"].as_array().unwrap().len(), 1, "{seller}");
+    }
+    let again = world.local("POST", "/_control/grants", &body.to_string()).await;
+    assert!(!again.body.contains(lines[0]["customer"].as_str().unwrap()), "new sellers");
+    for (service_id, sellers, status) in
+        [("7480000000000000001", 0, 400), ("7480000000000000001", 10_001, 400), ("nobody", 1, 404)]
+    {
+        let body = json!({ "service_id": service_id, "sellers": sellers }).to_string();
+        assert_eq!(world.local("POST", "/_control/grants", &body).await.status, status, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_operation_gets_a_hint_to_the_list() {
     let world = World::new();
     for (method, path, status) in [("GET", "/_control/nothing", 404), ("DELETE", "/_control/clock", 405)] {
@@ -255,11 +283,13 @@ async fn an_unknown_operation_gets_a_hint_to_the_list() {
 async fn an_unknown_name_gets_its_exact_error() {
     let control = World::new().control;
     let (service_id, nobody) = ("7480000000000000001", "nobody".to_owned());
+    let sellers = control.sellers().into_iter().map(|seller| seller.id).collect();
+    let no_seller = ControlError::UnknownSeller { id: nobody.clone(), sellers };
     let consent = |service_id, seller| control.consent(service_id, seller, None, Decision::Allow).unwrap_err();
-    assert_eq!(consent(service_id, "nobody"), ControlError::UnknownSeller(nobody.clone()));
+    assert_eq!(consent(service_id, "nobody"), no_seller.clone());
     assert_eq!(consent("nobody", "one-shop"), ControlError::UnknownService(nobody.clone()));
-    assert_eq!(control.revoke("nobody"), Err(ControlError::UnknownSeller(nobody.clone())));
-    assert_eq!(control.end_authorization("nobody"), Err(ControlError::UnknownSeller(nobody.clone())));
+    assert_eq!(control.revoke("nobody"), Err(no_seller.clone()));
+    assert_eq!(control.end_authorization("nobody"), Err(no_seller.clone()));
     assert_eq!(control.issued("nobody", "one-shop").unwrap_err(), ControlError::UnknownService(nobody.clone()));
     assert_eq!(control.update_app("nobody", |_| ()), Err(ControlError::UnknownService(nobody.clone())));
     assert_eq!(control.remove_shop("one-shop", "nobody").unwrap_err(), ControlError::UnknownShop(nobody));

@@ -1,7 +1,8 @@
 //! The journal of an import: a private file that remembers the lines without an account. Only TikTok's answer names the
-//! account of such a line, so the storage can't tell whether the line was imported.
+//! account of such a line, so the storage can't tell whether the line was imported. The journal also remembers every line
+//! whose account is not a seller, because the next run would only learn that the token is spent.
 //!
-//! A line is written into the journal before its token is sent, and again after TikTok's answer. The journal contains
+//! A line without an account is written into the journal before its token is sent, and again after TikTok's answer. The journal contains
 //! digests, but no token and no customer.
 
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ pub(super) enum State {
     Begun,
     /// The customer was connected then, in the storage of that run.
     Connected,
+    /// TikTok has replaced the token, and has answered that the account is not a seller.
+    NotASeller,
 }
 
 /// The outcome of a line, if it is known.
@@ -32,6 +35,7 @@ pub(super) enum Outcome {
     Connected,
     /// TikTok has certainly not replaced the token, so a later run may send it again.
     NotConnected,
+    NotASeller,
 }
 
 pub(super) struct Journal {
@@ -75,6 +79,7 @@ impl Journal {
         let word = match outcome {
             Outcome::Connected => "connected",
             Outcome::NotConnected => "ended",
+            Outcome::NotASeller => "not-a-seller",
         };
         self.write(&format!("{word} {}\n", hex::encode(line)))
     }
@@ -83,6 +88,11 @@ impl Journal {
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         written.map_err(|error| failed(&self.path, &error))
     }
+}
+
+/// Reads the states from a journal and does not lock it. There is none if the journal does not exist.
+pub(super) fn states(path: &Path) -> Result<HashMap<Digest, State>, Failure> {
+    Ok(read(&private_file::read(path, MAX_BYTES)?.unwrap_or_default()))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
@@ -104,6 +114,9 @@ fn read(text: &str) -> HashMap<Digest, State> {
             Some("connected") => {
                 states.insert(digest, State::Connected);
             }
+            Some("not-a-seller") => {
+                states.insert(digest, State::NotASeller);
+            }
             Some("ended") => {
                 states.remove(&digest);
             }
@@ -122,7 +135,7 @@ fn decoded(text: &str) -> Option<Digest> {
 mod tests {
     use super::*;
 
-    const LINES: [Digest; 3] = [[1; 16], [2; 16], [3; 16]];
+    const LINES: [Digest; 4] = [[1; 16], [2; 16], [3; 16], [4; 16]];
 
     #[test]
     fn a_journal_remembers_what_became_of_each_line() {
@@ -135,11 +148,15 @@ mod tests {
         }
         journal.end(&LINES[0], Outcome::Connected).unwrap();
         journal.end(&LINES[1], Outcome::NotConnected).unwrap();
+        journal.end(&LINES[3], Outcome::NotASeller).unwrap();
         assert!(matches!(Journal::open(&path), Err(Failure::Refused(_))), "another import uses it");
         drop(journal);
         let journal = Journal::open(&path).unwrap();
         let states = LINES.map(|line| journal.state(&line));
-        assert_eq!(states, [Some(State::Connected), None, Some(State::Begun)]);
+        assert_eq!(states, [Some(State::Connected), None, Some(State::Begun), Some(State::NotASeller)]);
+        let unlocked = super::states(&path).unwrap();
+        assert_eq!(LINES.map(|line| unlocked.get(&line).copied()), states);
+        assert!(super::states(&folder.path().join("missing")).unwrap().is_empty());
     }
 
     #[test]

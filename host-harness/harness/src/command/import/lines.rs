@@ -35,7 +35,14 @@ pub(super) struct Line {
     /// The number of the line in the file. The first line has the number 1.
     pub(super) number: u64,
     /// The grant, or the reason why the line can't be used.
-    pub(super) wanted: Result<Wanted, String>,
+    pub(super) wanted: Result<Wanted, Malformed>,
+}
+
+/// A line that can't be used.
+pub(super) struct Malformed {
+    /// The customer of the line, if it could be read.
+    pub(super) customer: Option<CustomerId>,
+    pub(super) why: String,
 }
 
 /// The customer, the grant and the choices that a line contains.
@@ -95,19 +102,16 @@ impl<R: BufRead> Lines<R> {
                 continue;
             }
             let number = self.number;
-            let Some(form) = &self.form else {
-                let first = text.map_err(|why| malformed(&format!("line {number}: {why}")))?;
-                let form = Form::of(&first).map_err(|why| malformed(&format!("line {number}: {why}")))?;
-                let is_header = matches!(form, Form::Csv { .. });
-                let fields = if is_header { Ok(Fields::new()) } else { form.fields(&first) };
-                self.form = Some(form);
-                if is_header {
-                    continue;
-                }
-                return Ok(Some(self.line(fields)));
-            };
-            let fields = text.and_then(|text| form.fields(&text));
-            return Ok(Some(self.line(fields)));
+            if let Some(form) = &self.form {
+                let wanted = form.wanted(text);
+                return Ok(Some(self.line(wanted)));
+            }
+            let first = text.map_err(|why| malformed(&format!("line {number}: {why}")))?;
+            let form = self.form.insert(Form::of(&first).map_err(|why| malformed(&format!("line {number}: {why}")))?);
+            if matches!(form, Form::Json) {
+                let wanted = form.wanted(Ok(first));
+                return Ok(Some(self.line(wanted)));
+            }
         }
     }
 
@@ -125,21 +129,20 @@ impl<R: BufRead> Lines<R> {
         Ok(text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    fn line(&mut self, fields: Result<Fields, String>) -> Line {
-        let number = self.number;
-        let wanted = fields.and_then(wanted).and_then(|wanted| self.first_of_its_kind(wanted));
-        Line { number, wanted }
+    fn line(&mut self, wanted: Result<Wanted, Malformed>) -> Line {
+        Line { number: self.number, wanted: wanted.and_then(|wanted| self.first_of_its_kind(wanted)) }
     }
 
     /// Refuses a line whose token or account an earlier line has. Only one of the two connections could use the tokens.
-    fn first_of_its_kind(&mut self, wanted: Wanted) -> Result<Wanted, String> {
+    fn first_of_its_kind(&mut self, wanted: Wanted) -> Result<Wanted, Malformed> {
         let number = self.number;
         let account = wanted.grant.account.as_ref().map(|account| ("account", account.as_str()));
         let marks = [("refresh token", wanted.grant.refresh_token.expose())].into_iter().chain(account);
         let marks: Vec<_> = marks.map(|(kind, text)| (kind, digest(&[kind, text]))).collect();
         for (kind, mark) in &marks {
             if let Some(earlier) = self.seen.get(mark) {
-                return Err(format!("line {earlier} has the same {kind}"));
+                let why = format!("line {earlier} has the same {kind}");
+                return Err(Malformed { customer: Some(wanted.customer.clone()), why });
             }
         }
         for (_, mark) in marks {
@@ -188,6 +191,27 @@ impl Form {
             Some(missing) => Err(format!("the header has no column {missing}")),
             None => Ok(Self::Csv { columns, delimiter }),
         }
+    }
+
+    /// Reads a line. `text` is the text of the line, or the reason why it has none.
+    fn wanted(&self, text: Result<String, String>) -> Result<Wanted, Malformed> {
+        let text = text.map_err(|why| Malformed { customer: None, why })?;
+        self.fields(&text).and_then(wanted).map_err(|why| Malformed { customer: self.customer(&text), why })
+    }
+
+    /// Returns the customer of a line that can't be used. `None` if it is not certain which value is the customer.
+    fn customer(&self, line: &str) -> Option<CustomerId> {
+        let text = match self {
+            Self::Json => {
+                let objects = input::objects(line).ok()?;
+                objects.first()?.remark("customer")?
+            }
+            Self::Csv { columns, delimiter } => {
+                let cells = cells(line, *delimiter).ok().filter(|cells| cells.len() == columns.len())?;
+                columns.iter().zip(cells).find(|(column, _)| **column == "customer")?.1
+            }
+        };
+        text.parse().ok()
     }
 
     /// Reads the values of a line.
@@ -341,7 +365,7 @@ mod tests {
                 let shops = shops.map(|shops| format!(" {}", shops.as_str())).unwrap_or_default();
                 format!("{number}: {customer} {}{account}{app}{access}{ends}{shops}", grant.refresh_token.expose())
             }
-            Ok(Line { number, wanted: Err(why) }) => format!("{number}! {why}"),
+            Ok(Line { number, wanted: Err(Malformed { why, .. }) }) => format!("{number}! {why}"),
             Err(Failure::Malformed(why)) => format!("end: {why}"),
             Err(_) => "another failure".to_owned(),
         };
@@ -423,6 +447,49 @@ mod tests {
             assert_eq!((lines.len(), lines[0].as_str()), (2, "1: c R"));
             assert!(lines[1].starts_with("2! ") && !lines[1].contains("CANARY"), "{}", lines[1]);
         }
+    }
+
+    #[test]
+    fn the_customer_of_a_malformed_line_is_named_if_it_is_certain() {
+        let customers = |file: &str| -> Vec<Option<String>> {
+            let customer = |line: Result<Line, Failure>| match line.ok().unwrap().wanted {
+                Ok(wanted) => Some(wanted.customer.as_str().to_owned()),
+                Err(Malformed { customer, .. }) => customer.map(|customer| customer.as_str().to_owned()),
+            };
+            Lines::new(file.as_bytes()).map(customer).collect()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let csv = "customer,refresh_token\na,\nb,R R\nc,R\nd,R\n,R\nx,y,z\n\"q,R\n";
+        assert_eq!(customers(csv), [some("a"), some("b"), some("c"), some("d"), None, None, None]);
+        let json = "{\"customer\":\"a\"}\n{\"customer\":\"b\",\"no_such\":1}\n{\"customer\":7}\n[]\n{\n";
+        assert_eq!(customers(json), [some("a"), some("b"), None, None, None]);
+    }
+
+    /// The reader keeps one line, and two digests for each line. So a file of 10⁶ lines needs less than 110 MB: a map of
+    /// 2 × 10⁶ digests and line numbers, with 25 bytes for each of its 2²² places.
+    #[test]
+    fn a_file_of_any_length_is_read_line_by_line() {
+        const LINES: u64 = 50_000;
+
+        struct Generated(u64);
+
+        impl io::Read for Generated {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let text = match self.0 {
+                    0 => "customer,refresh_token,account\n".to_owned(),
+                    number @ 1..=LINES => format!("c{number},R{number},a{number}\n"),
+                    _ => return Ok(0),
+                };
+                self.0 += 1;
+                buffer[..text.len()].copy_from_slice(text.as_bytes());
+                Ok(text.len())
+            }
+        }
+
+        let mut lines = Lines::new(io::BufReader::new(Generated(0)));
+        let usable = lines.by_ref().filter(|line| line.as_ref().is_ok_and(|line| line.wanted.is_ok())).count();
+        assert_eq!((usable as u64, lines.seen.len() as u64), (LINES, 2 * LINES));
+        assert_eq!(size_of::<(Digest, u64)>(), 24);
     }
 
     #[test]
