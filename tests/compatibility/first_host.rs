@@ -124,8 +124,7 @@ impl FirstHost {
 
         let link = call!(call_authorization_url, None, state).unwrap();
         assert_eq!(link, format!("{}&state={state}", self.app.authorization_link()));
-        let callback =
-            export::Callback { query: query.to_owned(), state: state.to_owned() };
+        let callback = export::Callback { query: query.to_owned(), state: state.to_owned() };
         let grant = export::Grant::Callback(callback);
         let connection = call!(call_connect, customer, None, &grant, types::ShopPolicy::All).unwrap();
         assert_eq!(connection.seller_name, "Teapot Corner");
@@ -262,7 +261,10 @@ impl connection_storage::Host for State {
         Ok(listed.collect())
     }
 
-    fn load(&mut self, key: types::ConnectionKey) -> Result<connection_storage::LoadedRow, storage_types::StorageError> {
+    fn load(
+        &mut self,
+        key: types::ConnectionKey,
+    ) -> Result<connection_storage::LoadedRow, storage_types::StorageError> {
         let entry = self.storage().rows.get(&(key.customer, key.account)).cloned();
         Ok(connection_storage::LoadedRow { entry: entry.map(row_entry) })
     }
