@@ -6,6 +6,7 @@ use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use crate::bindings::wasi::random::random;
 use crate::{convert, http};
 use core::time::Duration;
+use maybe_async::maybe_async;
 use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
@@ -19,6 +20,7 @@ use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
 pub(crate) struct Imports;
 
+#[maybe_async(AFIT)]
 impl Effects for Imports {
     fn now(&self) -> Moment {
         Moment {

@@ -8,37 +8,28 @@
 #[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 mod allocator;
 mod bindings;
+mod calls;
 mod convert;
 mod effects;
 mod http;
 
 use bindings::exports::tiktok_shop::connector::connector as export;
 use bindings::tiktok_shop::connector::types;
-use core::future::Future;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
-use effects::Imports;
-use tiktok_shop_connector_core::error::{Cause, Error};
-use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
-use tiktok_shop_connector_core::operation;
-use tiktok_shop_connector_core::secret::{SecretBytes, State};
+use tiktok_shop_connector_core::error::Error;
 
 struct Connector;
 
 impl export::Guest for Connector {
     fn authorization_url(app: Option<String>, state: String) -> Result<String, types::ConnectorError> {
-        finish(operation::authorization_url::authorization_url(&Imports, app, State::new(state)), |url| url)
+        finish(calls::authorization_url(app, state))
     }
 
     fn exchange_install(app: Option<String>, query: String) -> Result<export::PendingInstall, types::ConnectorError> {
-        finish(operation::exchange_install::exchange_install(&Imports, app, &query), convert::pending_install)
+        finish(calls::exchange_install(app, query))
     }
 
     fn install_shops(pending: Vec<u8>) -> Result<Vec<export::InstallShop>, types::ConnectorError> {
-        let pending = SecretBytes::new(pending);
-        finish(operation::install_shops::install_shops(&Imports, pending.expose()), |shops| {
-            shops.into_iter().map(convert::install_shop).collect()
-        })
+        finish(calls::install_shops(pending))
     }
 
     fn connect(
@@ -47,23 +38,7 @@ impl export::Guest for Connector {
         grant: export::Grant,
         shops: types::ShopPolicy,
     ) -> Result<types::Connection, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let shops = convert::shop_policy(shops);
-        match convert::grant(grant).map_err(convert::error)? {
-            convert::Grant::Consent(grant) => {
-                let operation = operation::connect::connect(&Imports, customer, app, grant, shops);
-                finish(operation, |connection| convert::connection_to_wit(&connection))
-            }
-            convert::Grant::Existing(grant) => {
-                let operation = operation::import::import(&Imports, customer, app, &grant, shops);
-                finish(operation, |connection| convert::connection_to_wit(&connection))
-            }
-            convert::Grant::Pending(pending) => {
-                let operation =
-                    operation::confirm_install::confirm_install(&Imports, customer, app, pending.expose(), shops);
-                finish(operation, |connection| convert::connection_to_wit(&connection))
-            }
-        }
+        finish(calls::connect(customer, app, grant, shops))
     }
 
     fn refresh(
@@ -71,27 +46,15 @@ impl export::Guest for Connector {
         account: Option<String>,
         rotation: export::Rotation,
     ) -> Result<export::Refreshed, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        let operation = operation::refresh::refresh(&Imports, customer, account, convert::refresh_mode(rotation));
-        finish(operation, convert::refreshed)
+        finish(calls::refresh(customer, account, rotation))
     }
 
     fn list_shops(customer: String) -> Result<Vec<types::Shop>, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        finish(operation::list_shops::list_shops(&Imports, customer), |shops| {
-            shops
-                .iter()
-                .map(|usable| convert::shop_to_wit(usable.account.as_str(), usable.app.as_deref(), &usable.shop))
-                .collect()
-        })
+        finish(calls::list_shops(customer))
     }
 
     fn list_connections(customer: String) -> Result<Vec<types::Connection>, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        finish(operation::list_connections::list_connections(&Imports, customer), |connections| {
-            connections.iter().map(convert::connection_to_wit).collect()
-        })
+        finish(calls::list_connections(customer))
     }
 
     fn access_token(
@@ -99,22 +62,15 @@ impl export::Guest for Connector {
         account: Option<String>,
         min_validity_seconds: u32,
     ) -> Result<export::ValidToken, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        let operation = operation::access_token::access_token(&Imports, customer, account, min_validity_seconds);
-        finish(operation, convert::valid_token)
+        finish(calls::access_token(customer, account, min_validity_seconds))
     }
 
     fn export_grant(customer: String, account: Option<String>) -> Result<export::ExistingGrant, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        finish(operation::export_grant::export_grant(&Imports, customer, account), convert::existing_grant)
+        finish(calls::export_grant(customer, account))
     }
 
     fn call(customer: String, request: export::CallRequest) -> Result<export::CallResponse, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let (scope, request) = convert::call_request(request).map_err(convert::error)?;
-        finish(operation::call::call(&Imports, customer, scope, &request), convert::call_response)
+        finish(calls::call(customer, request))
     }
 
     fn link_shops(
@@ -122,10 +78,7 @@ impl export::Guest for Connector {
         account: Option<String>,
         shops: Vec<String>,
     ) -> Result<types::Connection, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        let operation = operation::link_shops::link_shops(&Imports, customer, account, shops);
-        finish(operation, |connection| convert::connection_to_wit(&connection))
+        finish(calls::link_shops(customer, account, shops))
     }
 
     fn disconnect(
@@ -133,10 +86,7 @@ impl export::Guest for Connector {
         target: export::DisconnectTarget,
         remote: export::RemoteGrant,
     ) -> Result<export::Disconnected, types::ConnectorError> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let target = convert::disconnect_target(target).map_err(convert::error)?;
-        let operation = operation::disconnect::disconnect(&Imports, customer, target, convert::remote_grant(remote));
-        finish(operation, convert::disconnected)
+        finish(calls::disconnect(customer, target, remote))
     }
 
     fn receive_webhook(
@@ -144,19 +94,27 @@ impl export::Guest for Connector {
         signature: String,
         body: Vec<u8>,
     ) -> Result<export::Webhook, types::ConnectorError> {
-        let operation = operation::receive_webhook::receive_webhook(&Imports, app, signature.as_bytes(), &body);
-        finish(operation, convert::webhook)
+        finish(calls::receive_webhook(app, signature, body))
     }
 }
 
-/// Runs an operation to its end with a single poll. Every import blocks, so an operation that is pending after one poll
-/// is a bug.
-fn finish<T, U>(
-    operation: impl Future<Output = Result<T, Error>>,
-    convert: impl FnOnce(T) -> U,
-) -> Result<U, types::ConnectorError> {
-    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => outcome.map(convert).map_err(convert::error),
+/// Converts the outcome of a call. For wasm, a call is a plain function: every import blocks, so there is nothing to
+/// await, and the attribute `maybe_async` removes `async` and `.await`. The component is a tenth smaller without the
+/// state machines of async functions.
+#[cfg(target_family = "wasm")]
+fn finish<T>(outcome: Result<T, Error>) -> Result<T, types::ConnectorError> {
+    outcome.map_err(convert::error)
+}
+
+/// Runs a call that is still async to its end with a single poll. Other targets than wasm only check this package.
+#[cfg(not(target_family = "wasm"))]
+fn finish<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, types::ConnectorError> {
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+    use tiktok_shop_connector_core::error::Cause;
+
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome.map_err(convert::error),
         Poll::Pending => Err(convert::error(Error::new(Cause::Internal))),
     }
 }

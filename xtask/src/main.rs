@@ -31,6 +31,7 @@ use clap::Parser;
 enum Task {
     Demo(demo::Demo),
     Bench(bench::Bench),
+    Soak(bench::Soak),
     Dist(dist::Dist),
     Docs(docs::Docs),
     CheckImports(check_imports::CheckImports),
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Demo(task) => task.run(),
         Task::Bench(task) => task.run(),
+        Task::Soak(task) => task.run(),
         Task::Dist(task) => task.run(),
         Task::Docs(task) => task.run(),
         Task::CheckImports(task) => task.run(),

@@ -11,6 +11,7 @@ use crate::pending_install::PendingInstall;
 use crate::ports::Effects;
 use crate::record::{NewGrant, ShopPolicy};
 use alloc::string::String;
+use maybe_async::maybe_async;
 
 /// Connects the customer with an install that they have confirmed. `pending` is the stored form of the install. `app` is
 /// the app that the host expects; `None` means the app of the install.
@@ -19,6 +20,7 @@ use alloc::string::String;
 /// - Invalid request: `pending-install-malformed`, `account-of-another-app`; nothing was stored.
 /// - Storage failed, storage conflict: nothing was stored. Call again with the same bytes.
 /// - Misconfigured: the code says why; nothing was stored.
+#[maybe_async]
 pub async fn confirm_install(
     effects: &impl Effects,
     customer: CustomerId,

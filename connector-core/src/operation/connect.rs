@@ -20,6 +20,7 @@ use crate::token::{Pair, UserType};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use maybe_async::maybe_async;
 
 /// Exchanges the code of a consent for tokens and stores the connection. `app` is the app of the consent; `None` means
 /// the tenant's only app.
@@ -30,6 +31,7 @@ use alloc::string::String;
 /// - Reauthorize: `consent-refused`, or `authorization-code-spent` if the code was used and its tokens are not stored.
 /// - Retry after: TikTok could not be reached or did not answer. The code may still be valid.
 /// - Misconfigured, upstream, storage failed: the code says why.
+#[maybe_async]
 pub async fn connect(
     effects: &impl Effects,
     customer: CustomerId,
@@ -55,6 +57,7 @@ pub async fn connect(
 }
 
 /// Returns the app that the host has chosen, if the callback names no other app.
+#[maybe_async]
 pub(super) async fn app_of(
     effects: &impl Effects,
     app: Option<String>,
@@ -70,6 +73,7 @@ pub(super) async fn app_of(
 /// Reads the shops of a grant that this call has stored, and writes the row. The connection exists already. A failure
 /// concerns only the row, and `refresh` repairs it. The row shows `remark` as its last failure if the shops can be
 /// read.
+#[maybe_async]
 pub(super) async fn finish(
     effects: &impl Effects,
     app: &Credentials,
@@ -110,6 +114,7 @@ pub(super) struct Exchanged {
 
 /// Exchanges the code for tokens. This spends the code. Refuses an account that is not a seller's, and an answer without
 /// the account or the refresh token.
+#[maybe_async]
 pub(super) async fn exchange(
     effects: &impl Effects,
     app: &Credentials,
@@ -154,6 +159,7 @@ pub(super) enum Origin {
 /// Stores the grant, as a new record or in place of the record that exists for this account. An account id belongs to
 /// one app, so a record of another app stays, and the grant is refused. A refresh of the record is
 /// due at once: if this call crashes, a sweep reads the shops and writes the row.
+#[maybe_async]
 pub(super) async fn store(
     effects: &impl Effects,
     key: &ConnectionKey,

@@ -20,6 +20,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use maybe_async::maybe_async;
 
 /// The account or shop to disconnect.
 pub enum DisconnectTarget {
@@ -98,6 +99,7 @@ const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// Storage failed, storage conflict. If the host calls again, the call deletes what is left.
+#[maybe_async]
 pub async fn disconnect(
     effects: &impl Effects,
     customer: CustomerId,
@@ -162,6 +164,7 @@ pub async fn disconnect(
 
 /// Returns the key of the connection to `account`, even if this connection does not exist. If `account` is `None`,
 /// returns the key of every connection of the customer that has a record or a row.
+#[maybe_async]
 async fn keys_of(
     effects: &impl Effects,
     customer: CustomerId,
@@ -184,6 +187,7 @@ async fn keys_of(
 }
 
 /// Deletes the record, then the row. If the seller has consented again during this call, record and row stay.
+#[maybe_async]
 async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen, remote: RemoteGrant) -> Result<(), Error> {
     let deletion = tokens::delete(effects, key, seen).await?;
     if deletion == Deletion::Replaced && remote == RemoteGrant::Revoke {
@@ -196,6 +200,7 @@ async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen, remote
 
 /// Unlinks a shop of the grant in `seen`. Returns the connection if another of its shops is still linked, and `None`
 /// otherwise. If the seller has consented again during this call, the shop stays linked.
+#[maybe_async]
 async fn unlink(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -227,6 +232,7 @@ struct Revocation {
     failed: Vec<NotRevoked>,
 }
 
+#[maybe_async]
 impl Revocation {
     fn begin(effects: &impl Effects) -> Self {
         Self { began: effects.now(), apps: Apps::default(), failed: Vec::new() }
@@ -337,22 +343,27 @@ impl Revocation {
     }
 
     async fn list(&mut self, effects: &impl Effects, key: &ConnectionKey, lineage: String, seen: &Seen) -> Listed {
-        let request = shops::business_request();
-        let list = async {
-            let target = Target::shop(key.clone(), lineage, None).of_consent(consent_of(seen));
-            let response = self.exchange(effects, &target, &request).await?;
-            let unread = |error: Error| without_cipher_because(error.cause);
-            let app = match seen {
-                Seen::Grant { app_key, .. } => Some(self.apps.of(app_key)?),
-                Seen::Nothing | Seen::Unreadable(..) => None,
-            };
-            let secret = app.map(|app| app.app_secret.expose()).unwrap_or_default();
-            shops::read_business(response, &[secret]).map_err(|fault| unread(fault.error))
-        };
-        match list.await {
+        match self.read_list(effects, key, lineage, seen).await {
             Ok(list) => Listed::Read(list),
             Err(error) => Listed::Failed(error),
         }
+    }
+
+    async fn read_list(
+        &mut self,
+        effects: &impl Effects,
+        key: &ConnectionKey,
+        lineage: String,
+        seen: &Seen,
+    ) -> Result<ShopList, Error> {
+        let target = Target::shop(key.clone(), lineage, None).of_consent(consent_of(seen));
+        let response = self.exchange(effects, &target, &shops::business_request()).await?;
+        let app = match seen {
+            Seen::Grant { app_key, .. } => Some(self.apps.of(app_key)?),
+            Seen::Nothing | Seen::Unreadable(..) => None,
+        };
+        let secret = app.map(|app| app.app_secret.expose()).unwrap_or_default();
+        shops::read_business(response, &[secret]).map_err(|fault| without_cipher_because(fault.error.cause))
     }
 
     /// Asks TikTok to revoke the shop to which this cipher belongs.

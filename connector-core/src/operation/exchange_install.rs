@@ -9,6 +9,7 @@ use crate::ports::Effects;
 use crate::record::{Lineage, NewGrant, ShopPolicy, TokenRecord};
 use crate::secret::SecretBytes;
 use alloc::string::String;
+use maybe_async::maybe_async;
 
 /// An install that the host must store, and that nobody has confirmed yet.
 pub struct Exchange {
@@ -25,6 +26,7 @@ pub struct Exchange {
 /// - Reauthorize: `consent-refused`, or `authorization-code-spent`.
 /// - Retry after: TikTok could not be reached or did not answer. The code may still be valid.
 /// - Misconfigured, upstream: the code says why.
+#[maybe_async]
 pub async fn exchange_install(effects: &impl Effects, app: Option<String>, query: &str) -> Result<Exchange, Error> {
     let consented = read_install(query)?;
     let app = app_of(effects, app, &consented).await?;

@@ -8,6 +8,7 @@ use crate::error::{Cause, Error};
 use crate::pending_install::PendingInstall;
 use crate::ports::Effects;
 use alloc::vec::Vec;
+use maybe_async::maybe_async;
 
 /// Returns the shops that TikTok lists for a pending install. Leaves out entries that cannot be read. `pending` is the
 /// stored form of the install.
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 /// # Errors
 /// - Invalid request: `pending-install-malformed`.
 /// - Retry after, misconfigured, upstream: the shops cannot be read now. The tokens may work nevertheless.
+#[maybe_async]
 pub async fn install_shops(effects: &impl Effects, pending: &[u8]) -> Result<Vec<ListedShop>, Error> {
     let PendingInstall { record, .. } = PendingInstall::decode(pending)?;
     let app = apps::fetch(effects, record.app_key()).await?;

@@ -8,6 +8,7 @@ use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
 use alloc::string::String;
 use alloc::vec::Vec;
+use maybe_async::maybe_async;
 
 /// A shop that the customer may use.
 pub struct UsableShop {
@@ -23,6 +24,7 @@ pub struct UsableShop {
 ///
 /// # Errors
 /// The errors of [`list_connections`].
+#[maybe_async]
 pub async fn list_shops(effects: &impl Effects, customer: CustomerId) -> Result<Vec<UsableShop>, Error> {
     let connections = list_connections(effects, customer).await?;
     let shops = connections.into_iter().flat_map(|connection| {

@@ -15,6 +15,7 @@ use crate::time::UnixSeconds;
 use crate::webhook::{MAX_BODY_BYTES, Meaning, Notification, counts_as_handled};
 use alloc::string::String;
 use alloc::vec::Vec;
+use maybe_async::maybe_async;
 
 /// The change that an event has made to the stored connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,7 @@ pub fn check_signature<'a>(apps: &'a [Credentials], authorization: &[u8], body: 
 /// # Errors
 /// - Invalid request: `webhook-signature-invalid`, `webhook-malformed`; nothing was written.
 /// - Storage failed, storage conflict, misconfigured: the host must refuse the webhook, so that TikTok sends it again.
+#[maybe_async]
 pub async fn receive_webhook(
     effects: &impl Effects,
     app: Option<String>,
@@ -115,6 +117,7 @@ pub async fn receive_webhook(
 }
 
 /// Returns the key of the app that signed a webhook.
+#[maybe_async]
 async fn signed_by(
     effects: &impl Effects,
     app: Option<String>,
@@ -152,6 +155,7 @@ enum RecordState {
 }
 
 /// Records what an event means for one connection.
+#[maybe_async]
 async fn record_meaning(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -176,6 +180,7 @@ async fn record_meaning(
 /// A row may be older than its record, for example if a call crashed after TikTok ended the grant. So a connection
 /// counts as dead if its record or its row says so. If the record or the row cannot be read, the customer may not use
 /// the shop.
+#[maybe_async]
 async fn owners(effects: &impl Effects, app: &str, shop: &str) -> Result<Vec<(Owner, RecordState)>, Error> {
     let mut owners = Vec::new();
     for key in effects.owners(shop).await.map_err(storage_error)? {
@@ -213,6 +218,7 @@ async fn owners(effects: &impl Effects, app: &str, shop: &str) -> Result<Vec<(Ow
 
 /// Returns an owner whose row cannot be used. Returns `None` if the owner has no token record, or if its record belongs
 /// to another app.
+#[maybe_async]
 async fn owner_without_row(
     effects: &impl Effects,
     key: ConnectionKey,
@@ -235,6 +241,7 @@ fn is_unreadable(error: &Error) -> bool {
 
 /// Writes the time at which the authorization ends (`end`) into the row. Writes nothing if the grant is dead, or if the
 /// latest consent is newer than the event or than `end`. Returns whether the row was written.
+#[maybe_async]
 async fn announce(
     effects: &impl Effects,
     key: &ConnectionKey,

@@ -9,9 +9,11 @@ use crate::identity::ConnectionKey;
 use crate::ports::{Effects, StorageError, Swapped};
 use crate::record::Lineage;
 use crate::rotation::MAX_TRIES;
+use maybe_async::maybe_async;
 
 /// Writes the row of a grant. If the grant was deleted or replaced, returns `None` and leaves no row that this call has
 /// created. If the row would have too many shops, nothing is written.
+#[maybe_async]
 pub(super) async fn write(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -41,12 +43,14 @@ pub(super) async fn write(
 }
 
 /// Loads the row. Returns `None` if there is no row, or if the row belongs to another grant.
+#[maybe_async]
 pub(super) async fn read(effects: &impl Effects, key: &ConnectionKey, lineage: Lineage) -> Result<Option<Row>, Error> {
     let entry = effects.load_row(key).await.map_err(storage_error)?;
     Ok(entry.map(|entry| entry.value).filter(|row| row.lineage == lineage.to_text()))
 }
 
 /// Deletes the row if its token record is gone.
+#[maybe_async]
 pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
     for _ in 0..MAX_TRIES {
         let revision = match effects.load_row(key).await {
@@ -71,6 +75,7 @@ pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -
 /// Writes the failure of a renewal into the customer's row and returns the failure unchanged. When the row shows that
 /// the connection is dead, its record is not due any more. If the row cannot be written, the error of this write is
 /// dropped, because it would hide the failure of the renewal.
+#[maybe_async]
 pub(super) async fn record_failure(effects: &impl Effects, key: &ConnectionKey, failed: NotRenewed) -> NotRenewed {
     let _row_is_a_projection = if let Some(stored) = &failed.stored {
         let at = effects.now().wall;

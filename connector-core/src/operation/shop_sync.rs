@@ -11,10 +11,12 @@ use crate::error::{Action, Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::Effects;
 use crate::record::TokenRecord;
+use maybe_async::maybe_async;
 
 /// Returns the shops that TikTok lists for the record's access token. An answer about an authorization code or a
 /// refresh token becomes `unrecognised-answer`, because only TikTok's token server can tell whether the grant is still
 /// valid.
+#[maybe_async]
 pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,
@@ -49,6 +51,7 @@ pub(super) struct Recorded {
 }
 
 /// Writes the result of reading the shops: first the row, then the record with its new due time.
+#[maybe_async]
 pub(super) async fn record_shops(
     effects: &impl Effects,
     key: &ConnectionKey,

@@ -77,6 +77,7 @@ pub(crate) fn missing(switch: Switch, settings: &Settings) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
+    use tiktok_shop_connector_core::authorization_link::LinkScheme;
     use tiktok_shop_connector_core::credentials::Credentials;
     use tiktok_shop_connector_core::secret::AppSecret;
 
@@ -91,6 +92,7 @@ mod tests {
                 app_secret: AppSecret::new("secret".to_owned()),
                 previous_app_secret: None,
                 authorization_link: None,
+                link_scheme: LinkScheme::Https,
             },
             route: Route::TikTokShop,
             risk,

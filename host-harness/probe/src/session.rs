@@ -628,7 +628,7 @@ mod tests {
                 app_secret: AppSecret::new("secret".to_owned()),
                 previous_app_secret: None,
                 authorization_link: None,
-                link_scheme: LinkScheme::Https,
+                link_scheme: tiktok_shop_connector_core::authorization_link::LinkScheme::Https,
             },
             route: Route::TikTokShop,
             risk: Risk::None,

@@ -507,7 +507,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 6]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 7]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
