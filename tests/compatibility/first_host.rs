@@ -50,8 +50,8 @@ pub(crate) struct FirstHost {
 #[derive(Default)]
 struct Storage {
     writes: u64,
-    tokens: BTreeMap<(String, String), (String, token_storage::Write)>,
-    rows: BTreeMap<(String, String), (String, connection_storage::Write)>,
+    tokens: BTreeMap<(String, String), (String, token_storage::TokenWrite)>,
+    rows: BTreeMap<(String, String), (String, connection_storage::RowWrite)>,
 }
 
 /// The state of one call.
@@ -124,8 +124,7 @@ impl FirstHost {
 
         let link = call!(call_authorization_url, None, state).unwrap();
         assert_eq!(link, format!("{}&state={state}", self.app.authorization_link()));
-        let callback =
-            export::Callback { query: query.to_owned(), state: export::StateCheck::Expected(state.to_owned()) };
+        let callback = export::Callback { query: query.to_owned(), state: state.to_owned() };
         let grant = export::Grant::Callback(callback);
         let connection = call!(call_connect, customer, None, &grant, types::ShopPolicy::All).unwrap();
         assert_eq!(connection.seller_name, "Teapot Corner");
@@ -152,7 +151,7 @@ impl FirstHost {
         assert_eq!((answer.http_status, answer.code.as_deref()), (200, Some("0")));
         let forged = call!(call_receive_webhook, None, "00", b"{}").unwrap_err();
         assert!(
-            matches!(&forged, types::Error::InvalidRequest(why) if why.code == "webhook-signature-invalid"),
+            matches!(&forged, types::ConnectorError::InvalidRequest(why) if why.code == "webhook-signature-invalid"),
             "{forged:?}"
         );
         let everything = export::DisconnectTarget::All(None);
@@ -210,13 +209,14 @@ impl app_credentials::Host for State {
             app_secret: self.app.app_secret.clone(),
             previous_app_secret: None,
             authorization_link: Some(self.app.authorization_link()),
+            allow_http_link: false,
         })
     }
 }
 
 /// The age of every record is zero, because the clock of the fake stands still.
-fn token_entry((revision, write): (String, token_storage::Write)) -> token_storage::Entry {
-    token_storage::Entry { revision, value: write.value, age_ms: 0 }
+fn token_entry((revision, write): (String, token_storage::TokenWrite)) -> token_storage::TokenEntry {
+    token_storage::TokenEntry { revision, value: write.value, age_ms: 0 }
 }
 
 impl token_storage::Host for State {
@@ -225,61 +225,74 @@ impl token_storage::Host for State {
         Ok(storage.tokens.keys().filter(|key| key.0 == customer).map(|key| key.1.clone()).collect())
     }
 
-    fn load(&mut self, key: types::ConnectionKey) -> Result<token_storage::Loaded, storage_types::StorageError> {
+    fn load(&mut self, key: types::ConnectionKey) -> Result<token_storage::LoadedToken, storage_types::StorageError> {
         let entry = self.storage().tokens.get(&(key.customer, key.account)).cloned();
-        Ok(token_storage::Loaded { entry: entry.map(token_entry) })
+        Ok(token_storage::LoadedToken { entry: entry.map(token_entry) })
     }
 
     fn swap(
         &mut self,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<token_storage::Write>,
-    ) -> Result<token_storage::SwapOutcome, storage_types::StorageError> {
+        next: Option<token_storage::TokenWrite>,
+    ) -> Result<token_storage::SwappedToken, storage_types::StorageError> {
         let Storage { writes, tokens, .. } = &mut *self.storage();
-        Ok(match swap(tokens, writes, key, expected, next) {
-            Ok(Some(revision)) => token_storage::SwapOutcome::Stored(revision),
-            Ok(None) => token_storage::SwapOutcome::Deleted,
-            Err(found) => token_storage::SwapOutcome::Stale(found.map(token_entry)),
-        })
+        let outcome = match swap(tokens, writes, key, expected, next) {
+            Ok(Some(revision)) => token_storage::TokenSwapOutcome::Stored(revision),
+            Ok(None) => token_storage::TokenSwapOutcome::Deleted,
+            Err(found) => token_storage::TokenSwapOutcome::Stale(found.map(token_entry)),
+        };
+        Ok(token_storage::SwappedToken { outcome })
     }
 }
 
-fn row_entry((revision, stored): (String, connection_storage::Write)) -> connection_storage::Entry {
-    connection_storage::Entry { revision, stored }
+fn row_entry((revision, row): (String, connection_storage::RowWrite)) -> connection_storage::RowEntry {
+    connection_storage::RowEntry { revision, document: row.document, secrets: row.secrets }
 }
 
 impl connection_storage::Host for State {
-    fn list(&mut self, customer: String) -> Result<Vec<connection_storage::Entry>, storage_types::StorageError> {
+    fn list(&mut self, customer: String) -> Result<Vec<connection_storage::ListedRow>, storage_types::StorageError> {
         let storage = self.storage();
         let rows = storage.rows.iter().filter(|(key, _)| key.0 == customer);
-        Ok(rows.map(|(_, row)| row_entry(row.clone())).collect())
+        let listed = rows.map(|((_, account), row)| connection_storage::ListedRow {
+            account: account.clone(),
+            entry: Some(row_entry(row.clone())),
+        });
+        Ok(listed.collect())
     }
 
-    fn load(&mut self, key: types::ConnectionKey) -> Result<connection_storage::Loaded, storage_types::StorageError> {
+    fn load(
+        &mut self,
+        key: types::ConnectionKey,
+    ) -> Result<connection_storage::LoadedRow, storage_types::StorageError> {
         let entry = self.storage().rows.get(&(key.customer, key.account)).cloned();
-        Ok(connection_storage::Loaded { entry: entry.map(row_entry) })
+        Ok(connection_storage::LoadedRow { entry: entry.map(row_entry) })
     }
 
     fn swap(
         &mut self,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<connection_storage::Write>,
-    ) -> Result<connection_storage::SwapOutcome, storage_types::StorageError> {
+        next: Option<connection_storage::RowWrite>,
+    ) -> Result<connection_storage::SwappedRow, storage_types::StorageError> {
         let Storage { writes, rows, .. } = &mut *self.storage();
-        Ok(match swap(rows, writes, key, expected, next) {
-            Ok(Some(revision)) => connection_storage::SwapOutcome::Stored(revision),
-            Ok(None) => connection_storage::SwapOutcome::Deleted,
-            Err(found) => connection_storage::SwapOutcome::Stale(found.map(row_entry)),
-        })
+        let outcome = match swap(rows, writes, key, expected, next) {
+            Ok(Some(revision)) => connection_storage::RowSwapOutcome::Stored(revision),
+            Ok(None) => connection_storage::RowSwapOutcome::Deleted,
+            Err(found) => connection_storage::RowSwapOutcome::Stale(found.map(row_entry)),
+        };
+        Ok(connection_storage::SwappedRow { outcome })
     }
 
     fn owners(&mut self, shop: String) -> Result<Vec<types::ConnectionKey>, storage_types::StorageError> {
         let storage = self.storage();
-        let contains = |row: &connection_storage::Write| row.connection.shops.iter().any(|found| found.id == shop);
-        let rows = storage.rows.values().filter(|(_, row)| contains(row));
-        Ok(rows.map(|(_, row)| row.connection.key.clone()).collect())
+        let contains = |row: &connection_storage::RowWrite| row.index.shops.iter().any(|found| found.id == shop);
+        let rows = storage.rows.iter().filter(|(_, (_, row))| contains(row));
+        let key = |(customer, account): &(String, String)| types::ConnectionKey {
+            customer: customer.clone(),
+            account: account.clone(),
+        };
+        Ok(rows.map(|(found, _)| key(found)).collect())
     }
 }
 

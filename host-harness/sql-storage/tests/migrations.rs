@@ -356,8 +356,11 @@ async fn a_host_of_schema_5_that_still_runs_writes_no_row_that_the_new_tables_re
         let before = database.content().await;
         for (write, customer) in [(&update, "one-shop"), (&insert, "a-new-customer")] {
             let mut connection = database.connect().await;
-            let found = "SELECT * FROM tiktok_shop_connections WHERE tenant = 'acme' AND customer = 'one-shop'";
-            let row = connection.fetch_one(found).await.unwrap();
+            let found = format!(
+                "SELECT account, {} FROM tiktok_shop_connections WHERE tenant = 'acme' AND customer = 'one-shop'",
+                COLUMNS_OF_SCHEMA_5.join(", ")
+            );
+            let row = connection.fetch_one(AssertSqlSafe(found)).await.unwrap();
             let account: String = row.get("account");
             let mut transaction = connection.begin().await.unwrap();
             let mut query = sqlx::query(AssertSqlSafe(write.clone())).bind("acme").bind(customer).bind(&account);
