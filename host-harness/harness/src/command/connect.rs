@@ -34,7 +34,7 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "ID", value_parser = install_id, requires = "app_store", conflicts_with = "app")]
     confirm: Option<InstallId>,
 
-    /// Delete the App Store install with this ID and its tokens; reads no callback
+    /// Delete the App Store install with this ID, and its tokens
     #[arg(
         long,
         value_name = "ID",

@@ -42,7 +42,7 @@ pub(crate) struct ListConnections {
     #[arg(long, value_name = "NUMBER", requires = "tenant_wide", value_parser = value_parser!(u16).range(1..=1000))]
     limit: Option<u16>,
 
-    /// Start after this connection: two values, a customer and an account
+    /// Start after this connection; give its customer and its account
     #[arg(long, num_args = 2, value_names = ["CUSTOMER", "ACCOUNT"], requires = "tenant_wide")]
     #[arg(allow_hyphen_values = true)]
     after: Vec<String>,

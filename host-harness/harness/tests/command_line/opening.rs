@@ -232,7 +232,8 @@ fn check_versions(stage: &Stage, execute: impl Fn(&str), command: impl Fn(&str) 
     let schema = SqlStorage::SCHEMA_VERSION;
     let callback = || stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
     assert_eq!(run(command("migrate"), "").status, Some(0));
-    assert_eq!(run(command("connect --app-store customer-7"), callback()).status, Some(0));
+    let consented = run(command("authorization-url customer-7 --consent-as one-shop"), "").stdout;
+    assert_eq!(run(command("connect"), consented).status, Some(0));
     let commands = || COMMANDS.into_iter().chain(["connect --app-store customer-8"]);
 
     execute(UNDO_NEWEST);
