@@ -1,4 +1,4 @@
-//! Removes the code that prints panics, and the code that prints texts which nobody reads, from a module.
+//! Removes two kinds of code from a module: code that prints panics, and code that prints texts that nobody reads.
 //!
 //! A panic on `wasm32-unknown-unknown` ends in the instruction `unreachable`, which is a trap. Before the trap, the
 //! standard library formats a message and a backtrace for a standard error that does not exist on this target. The

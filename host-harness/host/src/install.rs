@@ -263,10 +263,10 @@ impl ConnectorHost {
         Ok(PendingInstall { id, app, account, seller_name, seller_base_region, granted_scopes, shops })
     }
 
-    /// Connects the customer with an install that they have confirmed. The session must be the one in which the install
-    /// began, and the customer the one who has seen it. `shops` decides which shops are linked. Sends no code, so a
-    /// call that failed or was killed can be repeated for 30 minutes. If the account is connected already with the same
-    /// app, its older tokens are replaced.
+    /// Connects the customer after they have confirmed the install. `browser` and `customer` must be those with which
+    /// the install began. `shops` decides which shops are linked. Sends no code, so a call that failed or was killed
+    /// can be repeated for 30 minutes. If the account is already connected under the same app, its older tokens are
+    /// replaced.
     ///
     /// # Errors
     /// See [`InstallError`]. The code `account-of-another-app` means that the account is connected with another app of
