@@ -108,11 +108,16 @@ fn replace(module: &mut Module, id: FunctionId, replacement: Replacement) {
     let (parameters, results) = (kind.params().to_vec(), kind.results().to_vec());
     let mut body = FunctionBuilder::new(&mut module.types, &parameters, &results);
     match (replacement, results.as_slice()) {
-        (Replacement::Success, [ValType::I32]) => body.func_body().i32_const(0),
-        // A function with another result is not an implementation of `fmt`, or the compiler has found out that it never
-        // returns.
-        (Replacement::Trap | Replacement::Success, _) => body.func_body().unreachable(),
-    };
+        (Replacement::Success, [ValType::I32]) => {
+            body.func_body().i32_const(0);
+        }
+        // No caller reads the result, so the compiler has removed it. The function must not become a trap.
+        (Replacement::Success, []) => {}
+        // A function with another result is not an implementation of `fmt`.
+        (Replacement::Trap | Replacement::Success, _) => {
+            body.func_body().unreachable();
+        }
+    }
     let arguments = parameters.iter().map(|kind| module.locals.add(*kind)).collect();
     module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
 }
@@ -217,19 +222,25 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_function_that_prints_an_unread_text_does_nothing_and_succeeds() {
+    /// Returns the instructions of a function with these results, after its replacement.
+    fn replaced(results: &[ValType], replacement: Replacement) -> String {
         let mut module = Module::default();
-        let mut body = FunctionBuilder::new(&mut module.types, &[ValType::I32, ValType::I32], &[ValType::I32]);
+        let mut body = FunctionBuilder::new(&mut module.types, &[ValType::I32, ValType::I32], results);
         body.func_body().unreachable();
         let arguments = vec![module.locals.add(ValType::I32), module.locals.add(ValType::I32)];
         let id = body.finish(arguments, &mut module.funcs);
-        replace(&mut module, id, Replacement::Success);
+        replace(&mut module, id, replacement);
         let FunctionKind::Local(function) = &module.funcs.get(id).kind else { panic!("not local") };
         let body = function.block(function.entry_block());
-        assert_eq!(
-            format!("{:?}", body.instrs.iter().map(|(instr, _)| instr).collect::<Vec<_>>()),
-            "[Const(Const { value: I32(0) })]"
-        );
+        format!("{:?}", body.instrs.iter().map(|(instr, _)| instr).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_function_that_prints_an_unread_text_does_nothing_and_succeeds() {
+        assert_eq!(replaced(&[ValType::I32], Replacement::Success), "[Const(Const { value: I32(0) })]");
+        assert_eq!(replaced(&[], Replacement::Success), "[]");
+        let trap = "[Unreachable(Unreachable)]";
+        assert_eq!(replaced(&[ValType::I64], Replacement::Success), trap);
+        assert_eq!(replaced(&[], Replacement::Trap), trap);
     }
 }

@@ -353,8 +353,13 @@ impl ConnectorHost {
         loop {
             match run_within(self.storage_timeout(), self.storage().put_install(tenant, digest, record)).await {
                 Ok(()) => return Ok(()),
-                // The storage refuses a second write of the same install. So the answer to an earlier write was lost.
-                Err(StorageError::Refused(_)) if attempts > 1 => return Ok(()),
+                // The storage refuses a second write of the same install, so the answer to an earlier write was lost. It
+                // may also refuse for another reason. Then the install is not there.
+                Err(error @ StorageError::Refused(_)) if attempts > 1 => {
+                    let found = run_within(self.storage_timeout(), self.storage().load_install(tenant, digest)).await;
+                    let is_missing = found.is_ok_and(|found| found.is_none());
+                    return if is_missing { Err(InstallError::NotStored(error)) } else { Ok(()) };
+                }
                 Err(StorageError::Unavailable(_)) if attempts < MAX_ATTEMPTS => attempts += 1,
                 Err(error) => return Err(InstallError::NotStored(error)),
             }
