@@ -115,6 +115,14 @@ impl Lent {
         &mut self.open.connection
     }
 
+    /// Gives the connection back to the pool after a statement. If the error may mean that the server has failed, closes
+    /// the connection instead.
+    pub(crate) fn give_back_after<T>(self, outcome: &Result<T, StorageError>) {
+        if !matches!(outcome, Err(StorageError::Unavailable(_))) {
+            self.give_back();
+        }
+    }
+
     /// Gives the connection back to the pool. No statement may be running on it, and no transaction may be open.
     pub(crate) fn give_back(self) {
         let Self { mut open, mut end, permit } = self;
