@@ -44,18 +44,29 @@ const PRINTS_UNREAD: [&str; 2] = [
     "serde_json::error::JsonUnexpected as core::fmt::Display>::fmt",
 ];
 
-/// Returns the module without the code that prints panics or unread texts, and without names.
+/// What becomes of the code that prints texts which the connector does not read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UnreadTexts {
+    Remove,
+    Keep,
+}
+
+/// Returns the module without the code that prints panics, without names, and if wanted without the code that prints
+/// unread texts.
 ///
 /// # Errors
 /// If the bytes are not a module, or if no function of the module is in the list `PRINTS_PANICS`. The second error
 /// means that the module has no names, or that the standard library has changed and the list must be corrected.
-pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn prune(module: &[u8], texts: UnreadTexts) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
     let panicking = functions(&module, prints_panics);
     if panicking.is_empty() {
         bail!("no function of the module handles panics, or it has no names: see the list in xtask/src/prune.rs");
     }
-    let unread = functions(&module, prints_unread);
+    let unread = match texts {
+        UnreadTexts::Remove => functions(&module, prints_unread),
+        UnreadTexts::Keep => Vec::new(),
+    };
     for id in panicking {
         replace(&mut module, id, Replacement::Trap);
     }
@@ -165,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_module_that_names_no_function_that_handles_panics_is_refused() {
-        let error = prune(b"\0asm\x01\0\0\0").unwrap_err();
+        let error = prune(b"\0asm\x01\0\0\0", UnreadTexts::Remove).unwrap_err();
         assert!(error.to_string().contains("handles panics"), "{error}");
     }
 
