@@ -99,6 +99,15 @@ pub(super) async fn list_connections(by: ConnectorHostBuilder) -> Result<Vec<Con
     process(by, async |host| host.list_connections(&tenant(0), &customer_id(CUSTOMER)).await).await
 }
 
+/// Lets another host begin an install, and returns its id.
+pub(super) async fn begin_install(by: ConnectorHostBuilder, query: String) -> InstallId {
+    let begin = async move |host: ConnectorHost| {
+        let (tenant, customer, session) = (tenant(0), customer_id(CUSTOMER), browser(CUSTOMER));
+        host.begin_install(&tenant, &customer, None, &session, query.into()).await.map(|install| install.id)
+    };
+    process(by, begin).await.expect("a pending install")
+}
+
 /// Builds a host and makes calls with it, all on a separate runtime. This is almost a process of its own.
 async fn process<T: Send + 'static>(
     builder: ConnectorHostBuilder,

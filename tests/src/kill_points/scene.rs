@@ -14,10 +14,10 @@ use tiktok_shop_host::storage::RowEntry;
 use tiktok_shop_host::{CallError, ShopId};
 
 use super::Operation;
-use super::call::{Answer, CUSTOMER, Call};
+use super::call::{Answer, CUSTOMER, Call, begin_install};
 use super::legal::end;
 use super::words::{Words, row};
-use crate::{DAY, Stage, browser, customer_id, tenant};
+use crate::{DAY, Stage, customer_id, tenant};
 
 /// The id of a seller in the fake. The seller has three shops, and grants access to them for a year.
 pub(super) const SELLER: &str = "several-regions";
@@ -77,10 +77,8 @@ impl Scene {
             let account = grant.account.clone().filter(|_| operation == Operation::Import);
             Call::Import(ExistingGrant { account, ..grant })
         } else if operation == Operation::ConfirmInstall {
-            let (query, session) = (stage.callback_of(0, SELLER, None, Decision::Allow), browser(CUSTOMER));
-            let (tenant, customer) = (tenant(0), customer_id(CUSTOMER));
-            let began = stage.host.begin_install(&tenant, &customer, None, &session, query.into()).await;
-            Call::ConfirmInstall(began.expect("a pending install").id)
+            let query = stage.callback_of(0, SELLER, None, Decision::Allow);
+            Call::ConfirmInstall(begin_install(stage.host_builder(), query).await)
         } else {
             prepare_call(operation, &stage, shops)
         };
