@@ -13,7 +13,6 @@ pub(crate) mod tiktok;
 
 use serde::Deserialize;
 use tiktok_shop_host::{AccountId, CallError, CustomerId};
-use utoipa::IntoParams;
 
 /// The maximum number of entries of a page.
 const MAX_PAGE: usize = 200;
@@ -21,7 +20,7 @@ const MAX_PAGE: usize = 200;
 const DEFAULT_PAGE: usize = 50;
 
 /// A customer in the path.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfCustomer {
     /// The platform's id of the customer, percent-encoded.
@@ -30,7 +29,7 @@ pub(crate) struct OfCustomer {
 }
 
 /// A connection in the path.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfConnection {
     /// The platform's id of the customer, percent-encoded.

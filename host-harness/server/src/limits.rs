@@ -26,7 +26,7 @@ pub(crate) enum Exceeded {
     InFlight,
 }
 
-impl<C: Clock> KeyLimits<C> {
+impl<C: Clock + Clone> KeyLimits<C> {
     pub(crate) fn new(per_second: NonZeroU32, in_flight: NonZeroU32, clock: C) -> Self {
         let places = usize::try_from(in_flight.get()).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {

@@ -109,7 +109,7 @@ impl Problem {
         Self { retry_after_ms: Some(millis), ..self }
     }
 
-    /// Returns the code, for metrics and logs.
+    #[cfg(test)]
     pub(crate) fn code(&self) -> &str {
         &self.code
     }

@@ -5,7 +5,6 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 use tiktok_shop_host::CustomerId;
-use utoipa::IntoParams;
 
 use super::OfCustomer;
 use crate::caller::{Allowed, Connect};
@@ -16,7 +15,7 @@ use crate::session::{self, ADDRESS_LIFE, MAX_RETURN_BYTES, Wanted};
 use crate::state::Shared;
 
 /// A connect session in the path.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfSession {
     /// The platform's id of the customer, percent-encoded.

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ShopId};
-use utoipa::IntoParams;
 
 use super::{DEFAULT_PAGE, MAX_PAGE, OfConnection, OfCustomer, outcome};
 use crate::caller::{Allowed, Read};
@@ -18,7 +17,7 @@ use crate::problem::Problem;
 use crate::state::Shared;
 
 /// The filter and the page of a list of connections.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {

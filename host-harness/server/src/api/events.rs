@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use tiktok_shop_host::events::EventPosition;
-use utoipa::IntoParams;
 
 use super::connections::page_size;
 use crate::caller::{Allowed, Read};
@@ -14,7 +13,7 @@ use crate::problem::Problem;
 use crate::state::{Shared, in_time};
 
 /// The page of a list of events.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {

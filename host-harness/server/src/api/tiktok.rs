@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
 use tiktok_shop_host::{CustomerId, ShopId};
-use utoipa::IntoParams;
 
 use super::{OfConnection, outcome};
 use crate::caller::{Allowed, Call};
@@ -32,7 +31,7 @@ const TIKTOK_CODE: HeaderName = HeaderName::from_static("x-tiktok-code");
 const TIKTOK_REQUEST_ID: HeaderName = HeaderName::from_static("x-tiktok-request-id");
 
 /// A shop and a path of TikTok Shop's API in the path.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfShop {
     /// The platform's id of the customer, percent-encoded.

@@ -1,1 +1,16 @@
-fn main() {}
+//! Runs the service with the shipped component against a fake TikTok Shop, and talks to it over real HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod hostile;
+mod http;
+mod keys;
+mod life;
+mod operations;
+mod shutdown;
+mod stage;
