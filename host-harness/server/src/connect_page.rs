@@ -130,6 +130,7 @@ async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) 
 }
 
 /// Returns whether the browser may load the callback again. This is the case if the consent is still unfinished.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other error ends the consent")]
 fn can_be_repeated(error: &ConsentError) -> bool {
     match error {
         ConsentError::Storage(_) | ConsentError::Malformed => true,

@@ -11,7 +11,7 @@ use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_host::{AccountId, AppKey, ShopId};
 use utoipa::ToSchema;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemDetails};
 
 fn seconds(at: Option<UnixSeconds>) -> Option<u64> {
     at.map(|at| at.0)
@@ -236,7 +236,7 @@ pub(crate) struct RefreshResult {
     /// `renewed`, `shops-read`, or `nothing-sent` if the connection works and must not be refreshed now.
     effect: &'static str,
     /// Why nothing was sent to TikTok Shop, and when to try again.
-    nothing_sent: Option<Problem>,
+    nothing_sent: Option<ProblemDetails>,
 }
 
 /// Returns the word for an effect, for the API and for metrics.
@@ -254,7 +254,11 @@ impl From<&Refreshed> for RefreshResult {
             RefreshEffect::NothingSent(error) => Some(error),
             RefreshEffect::Renewed | RefreshEffect::ShopsRead => None,
         };
-        Self { connection: connection.into(), effect: effect_word(effect), nothing_sent: why.map(Problem::from) }
+        Self {
+            connection: connection.into(),
+            effect: effect_word(effect),
+            nothing_sent: why.map(|error| Problem::from(error).into_details()),
+        }
     }
 }
 

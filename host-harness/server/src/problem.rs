@@ -18,9 +18,13 @@ use crate::limits::Exceeded;
 /// The pause after which a call that did not start can be tried again.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
+/// Why a request failed. It is in a box, because otherwise it would make every `Result` of a handler larger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem(Box<ProblemDetails>);
+
 /// Why a request failed. The body of every answer that is neither a result nor an answer of TikTok Shop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct Problem {
+pub(crate) struct ProblemDetails {
     /// The kind of the problem: `urn:tiktok-shop-connector:problem:` and the code.
     #[serde(rename = "type")]
     kind: String,
@@ -91,7 +95,7 @@ impl Next {
 
 impl Problem {
     fn new(status: StatusCode, next: Next, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(ProblemDetails {
             kind: format!("urn:tiktok-shop-connector:problem:{code}"),
             title: next.title(),
             status: status.as_u16(),
@@ -101,17 +105,22 @@ impl Problem {
             retry_after_ms: None,
             tiktok_http_status: None,
             tiktok_request_id: None,
-        }
+        }))
     }
 
-    fn after(self, pause: Duration) -> Self {
-        let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        Self { retry_after_ms: Some(millis), ..self }
+    fn after(mut self, pause: Duration) -> Self {
+        self.0.retry_after_ms = Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// Returns the body of the answer.
+    pub(crate) fn into_details(self) -> ProblemDetails {
+        *self.0
     }
 
     #[cfg(test)]
     pub(crate) fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     pub(crate) fn unknown_route() -> Self {
@@ -207,11 +216,9 @@ impl From<&ConnectorError> for Problem {
     fn from(error: &ConnectorError) -> Self {
         let failure = error.failure();
         let (status, next, pause) = of_action(error.action(), &failure.code);
-        let problem = Self {
-            tiktok_http_status: failure.http_status,
-            tiktok_request_id: failure.request_id.clone(),
-            ..Self::new(status, next, &failure.code, failure.detail.clone())
-        };
+        let mut problem = Self::new(status, next, &failure.code, failure.detail.clone());
+        problem.0.tiktok_http_status = failure.http_status;
+        problem.0.tiktok_request_id.clone_from(&failure.request_id);
         match pause {
             Some(pause) => problem.after(pause),
             None => problem,
@@ -263,13 +270,14 @@ impl From<ConsentError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let Self(details) = self;
+        let status = StatusCode::from_u16(details.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // The type contains only texts and numbers, so it can always be serialized.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let body = serde_json::to_vec(&*details).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(millis) = self.retry_after_ms {
+        if let Some(millis) = details.retry_after_ms {
             // The header counts whole seconds, so the pause is rounded up.
             headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
         }
@@ -297,7 +305,7 @@ mod tests {
     use super::*;
 
     /// A problem as a row of the table: status, action, code and pause.
-    fn row(problem: &Problem) -> (u16, &'static str, &str, Option<u64>) {
+    fn row(Problem(problem): &Problem) -> (u16, &'static str, &str, Option<u64>) {
         (problem.status, problem.action, &problem.code, problem.retry_after_ms)
     }
 

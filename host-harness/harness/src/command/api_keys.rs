@@ -29,6 +29,12 @@ The configuration file contains only the SHA-256 of each key. To replace a key, 
 put both into the configuration file and restart the service, give the new key to the program that
 uses it, and then remove the old one.
 
+Example:
+
+  $ tiktok-shop-harness api-keys create --name billing-2 --scopes read,call
+  ttsk_…
+  …
+
 Exit status: 0 if the command succeeded; for others see tiktok-shop-harness --help.";
 
 /// Draw a new API key, and print it with its lines for the configuration
@@ -44,12 +50,7 @@ Example:
 
   $ tiktok-shop-harness api-keys create --name billing --tenant acme --scopes read,call
   ttsk_…
-
-  [[api-keys]]
-  name = \"billing\"
-  tenant = \"acme\"
-  scopes = [\"read\", \"call\"]
-  sha256 = \"…\"
+  …
 
 Exit status: 0 if the key was printed; 3 if the system has no randomness; for others see
 tiktok-shop-harness --help.")]

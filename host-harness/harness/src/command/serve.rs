@@ -1,15 +1,17 @@
 //! `serve`: runs the connector as a service with an HTTP API.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use fake_tiktok_shop::{Control, FakeTikTokShop, Launch};
 use serde::Serialize;
+use tiktok_shop_host::TenantId;
 use tiktok_shop_host::clock::{Clock, SystemClock};
-use tiktok_shop_server::{ApiKeyEntry, ApiKeys, Parts, PublicAddress, Scope, Server};
+use tiktok_shop_host::events::Actor;
+use tiktok_shop_server::{ApiKeyDigest, ApiKeyEntry, ApiKeys, Parts, PublicAddress, ReturnAddress, Scope, Server};
 use tokio::net::TcpListener;
 
 use super::check_config::api_keys;
@@ -28,12 +30,12 @@ pub(crate) struct Serve {
     #[arg(value_parser = visible_ascii::<SocketAddr>)]
     listen: Option<SocketAddr>,
 
-    /// Address by which browsers reach the service [default: http:// and --listen]
+    /// Address of the service for browsers [default: that of --listen]
     #[arg(long, value_name = "URL", env = PUBLIC_ADDRESS, hide_env_values = true)]
     #[arg(value_parser = visible_ascii::<PublicAddress>)]
     public_address: Option<PublicAddress>,
 
-    /// Try it: run a fake TikTok Shop as well, and print each step as a line for the shell
+    /// Also run a fake TikTok Shop, and print steps to try
     #[arg(long)]
     with_fake: bool,
 
@@ -63,7 +65,7 @@ malformed; 3 if the service can't listen there, or the database, the host keys o
 can't be used; for others see tiktok-shop-harness --help.";
 
 /// The default address.
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4020);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4020);
 
 /// The API key of a service with a fake. It is public, and no other service knows it.
 const KEY_FOR_FAKE: &str = "ttsk_fa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4e5e0f815a";
@@ -122,7 +124,7 @@ impl Serve {
             clock: opened.clock(),
             tenants: service.tenants.clone(),
             keys,
-            consent_page: fake.map(|fake| Arc::new(move |link: &str| fake.consent_page(link)) as _),
+            consent_page: fake.map(consent_page_of),
         };
         announce(&public, own_fake.as_ref(), report);
         let server = Server::new(parts, service.table.settings(public));
@@ -131,6 +133,12 @@ impl Serve {
     }
 }
 
+/// Returns the address of the fake's consent page for a consent link.
+fn consent_page_of(fake: FakeAddress) -> Arc<dyn Fn(&str) -> String + Send + Sync> {
+    Arc::new(move |link: &str| fake.consent_page(link))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what is wrong")]
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         Failure::Unavailable(match error.kind() {
@@ -166,7 +174,7 @@ fn start_fake(listener: &TcpListener) -> Result<OwnFake, Failure> {
     }
     let launch = Launch {
         port: 0,
-        listen: std::net::Ipv4Addr::LOCALHOST.into(),
+        listen: Ipv4Addr::LOCALHOST.into(),
         host_name: Vec::new(),
         sellers: None,
         report: None,
@@ -199,17 +207,17 @@ impl Clock for ClockOf {
 fn keys_for_fake() -> Result<ApiKeys, Failure> {
     let malformed = |error: &dyn std::fmt::Display| Failure::Malformed(error.to_string());
     let entry = ApiKeyEntry {
-        name: "key-for-fakes".parse().map_err(|error| malformed(&error))?,
-        tenant: "default".parse().map_err(|error| malformed(&error))?,
+        name: "key-for-fakes".parse::<Actor>().map_err(|error| malformed(&error))?,
+        tenant: "default".parse::<TenantId>().map_err(|error| malformed(&error))?,
         scopes: Scope::ALL.to_vec(),
-        digest: DIGEST_FOR_FAKE.parse().map_err(|error| malformed(&error))?,
+        digest: DIGEST_FOR_FAKE.parse::<ApiKeyDigest>().map_err(|error| malformed(&error))?,
     };
     ApiKeys::new(vec![entry]).map_err(|error| malformed(&error))
 }
 
 /// Lets a connect session lead back to the service itself, as if it were the platform.
 fn allow_own_pages(service: &mut ServiceSettings, public: &PublicAddress) -> Result<(), Failure> {
-    let own = public.to_string().parse();
+    let own = public.to_string().parse::<ReturnAddress>();
     service.table.allow_return(own.map_err(|error| Failure::Malformed(format!("{public}: {error}")))?);
     Ok(())
 }

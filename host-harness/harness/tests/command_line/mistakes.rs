@@ -53,7 +53,7 @@ use self::Reads::{Component, Configuration, Database, Nothing, Storage};
 
 /// Every command, with the settings that it reads and with right arguments and right input. Words of the form `{…}` are
 /// replaced, see [`Place::filled`].
-const COMMANDS: [(&str, Reads, &str); 32] = [
+const COMMANDS: [(&str, Reads, &str); 36] = [
     ("authorization-url", Component, "customer-7"),
     ("connect", Component, "<callback"),
     ("import", Component, "- <line"),
@@ -77,6 +77,10 @@ const COMMANDS: [(&str, Reads, &str); 32] = [
     ("keys retire", Storage, "second"),
     ("keys erase", Storage, "--tenant default"),
     ("migrate", Database, ""),
+    ("serve", Component, ""),
+    ("check-config", Component, ""),
+    ("api-keys", Nothing, ""),
+    ("api-keys create", Nothing, "--name billing --scopes read"),
     // The folder of the reports is refused first, because the probe would send requests.
     ("probe", Nothing, "--yes --report {files}/text"),
     // This address is refused, because the fake would run until a signal ends it.

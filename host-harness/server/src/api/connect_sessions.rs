@@ -10,7 +10,7 @@ use super::OfCustomer;
 use crate::caller::{Allowed, Connect};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{BegunSession, NewSession, SessionState};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemDetails};
 use crate::session::{self, ADDRESS_LIFE, MAX_RETURN_BYTES, Wanted};
 use crate::state::Shared;
 
@@ -33,7 +33,7 @@ pub(crate) struct OfSession {
     operation_id = "begin_connect_session", params(OfCustomer), request_body = NewSession,
     responses(
         (status = 201, description = "The session has begun", body = BegunSession),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]
@@ -66,7 +66,7 @@ pub(crate) async fn begin(
     operation_id = "show_connect_session", params(OfSession),
     responses(
         (status = 200, description = "The session", body = SessionState),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

@@ -9,7 +9,7 @@ use super::connections::page_size;
 use crate::caller::{Allowed, Read};
 use crate::input::QueryOf;
 use crate::model::{Event, EventPage};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemDetails};
 use crate::state::{Shared, in_time};
 
 /// The page of a list of events.
@@ -30,7 +30,7 @@ pub(crate) struct Wanted {
     get, path = "/v1/events", tag = "events", operation_id = "list_events", params(Wanted),
     responses(
         (status = 200, description = "A page of events", body = EventPage),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]

@@ -11,7 +11,7 @@ use super::{OfCustomer, outcome};
 use crate::caller::{Admin, Allowed};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Connection, Import};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemDetails};
 use crate::state::Shared;
 
 /// Connects a customer with the tokens that another system holds. That system must have stopped its refreshes. The
@@ -23,7 +23,7 @@ use crate::state::Shared;
     params(OfCustomer), request_body = Import,
     responses(
         (status = 201, description = "The connection", body = Connection),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
     ),
     security(("api-key" = ["admin"]))
 )]

@@ -13,7 +13,7 @@ use tiktok_shop_host::{CustomerId, ShopId};
 use super::{OfConnection, outcome};
 use crate::caller::{Allowed, Call};
 use crate::input::{PathOf, whole_body};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemDetails};
 use crate::state::Shared;
 
 /// The maximum length of a body: 16 MiB, as the connector allows.
@@ -51,7 +51,7 @@ pub(crate) struct OfShop {
     params(OfShop, ("path" = String, Path, description = "The path at TikTok Shop, such as order/202309/orders/search")),
     responses(
         (status = "default", description = "TikTok Shop's answer, or a problem", content(
-            (Problem = "application/problem+json"),
+            (ProblemDetails = "application/problem+json"),
             (serde_json::Value = "application/json"),
         )),
     ),
@@ -74,7 +74,7 @@ pub(crate) async fn for_shop(
     params(OfConnection, ("path" = String, Path, description = "The path at TikTok Shop, such as seller/202309/shops")),
     responses(
         (status = "default", description = "TikTok Shop's answer, or a problem", content(
-            (Problem = "application/problem+json"),
+            (ProblemDetails = "application/problem+json"),
             (serde_json::Value = "application/json"),
         )),
     ),

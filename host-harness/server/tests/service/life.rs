@@ -85,7 +85,7 @@ async fn a_seller_connects_and_the_platform_uses_refreshes_and_ends_the_connecti
     let cursor = first["next_cursor"].as_str().unwrap();
     let rest = stage.get(&format!("/v1/events?cursor={cursor}")).await.json();
     let kinds: Vec<_> = rest["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
-    assert_eq!(kinds, ["token-shown", "shops-unlinked", "shops-linked", "shops-unlinked", "disconnected"]);
+    assert_eq!(kinds, ["token-shown", "shops-unlinked", "shops-linked", "disconnected"]);
     let end = rest["next_cursor"].as_str().unwrap();
     let empty = stage.get(&format!("/v1/events?cursor={end}")).await.json();
     assert_eq!(empty, json!({ "events": [], "next_cursor": end }));
