@@ -501,7 +501,7 @@ pub(crate) struct Event {
     shops: Option<Vec<String>>,
     /// The host key of the event.
     host_key: Option<String>,
-    /// The API key or the operator who caused the event. Missing if the service itself did.
+    /// The API key that caused the event, or the user under whom the service or a command ran.
     actor: Option<String>,
     /// Why the actor did it.
     stated_reason: Option<String>,
