@@ -122,7 +122,8 @@ fn serve_connection(
     place: OwnedSemaphorePermit,
     connections: &GracefulShutdown,
 ) {
-    // Without TCP_NODELAY a small answer may wait for the client's next acknowledgement. A failure here only costs time.
+    // Without TCP_NODELAY a small answer may wait for the client's next acknowledgement. A failure here only costs
+    // time.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::model::effect_word;
 use crate::state::Shared;
 
-/// The number of connections that are refreshed at the same time. It is below the share of one tenant, so that API calls
-/// find free instances.
+/// The number of connections that are refreshed at the same time. It is below the share of one tenant, so that API
+/// calls find free instances.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
 /// How often the recorded durations are moved into their buckets.

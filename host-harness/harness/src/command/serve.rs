@@ -239,8 +239,8 @@ fn announce(public: &PublicAddress, own_fake: Option<&OwnFake>, report: &mut Rep
     report.flush();
 }
 
-/// Returns the life of a connection as lines for the shell. README.md and docs/service.md show the lines after the first
-/// three.
+/// Returns the life of a connection as lines for the shell. README.md and docs/service.md show the lines after the
+/// first three.
 fn steps(base: &str, own: &OwnFake) -> String {
     format!("SERVICE={base}\nFAKE=http://{}\nKEY={KEY_FOR_FAKE}\n{STEPS}", own.address)
 }

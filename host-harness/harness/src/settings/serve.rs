@@ -193,7 +193,8 @@ mod tests {
     fn an_api_key_has_a_name_a_tenant_scopes_and_a_digest() {
         let digest = "0a".repeat(32);
         let whole = format!(
-            "[[api-keys]]\nname = \"billing\"\ntenant = \"acme\"\nscopes = [\"read\", \"call\"]\nsha256 = \"{digest}\"\n"
+            "[[api-keys]]\nname = \"billing\"\ntenant = \"acme\"\nscopes = [\"read\", \"call\"]\n\
+             sha256 = \"{digest}\"\n"
         );
         let [key] = <[ApiKeyEntry; 1]>::try_from(keys(&whole).unwrap()).ok().unwrap();
         assert_eq!((key.name.as_str(), key.tenant.as_str()), ("billing", "acme"));

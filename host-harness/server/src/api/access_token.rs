@@ -19,7 +19,8 @@ use crate::state::Shared;
     operation_id = "get_access_token", params(OfConnection), request_body = TokenRequest,
     responses(
         (status = 200, description = "A valid access token", body = AccessToken),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["token"]))
 )]

@@ -33,7 +33,8 @@ pub(crate) struct OfSession {
     operation_id = "begin_connect_session", params(OfCustomer), request_body = NewSession,
     responses(
         (status = 201, description = "The session has begun", body = BegunSession),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]
@@ -66,7 +67,8 @@ pub(crate) async fn begin(
     operation_id = "show_connect_session", params(OfSession),
     responses(
         (status = 200, description = "The session", body = SessionState),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

@@ -45,7 +45,8 @@ pub(crate) struct Wanted {
     operation_id = "list_customer_connections", params(OfCustomer),
     responses(
         (status = 200, description = "The connections. Empty if the customer has none", body = ConnectionList),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -66,7 +67,8 @@ pub(crate) async fn of_customer(
     operation_id = "show_connection", params(OfConnection),
     responses(
         (status = 200, description = "The connection", body = Connection),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -90,7 +92,8 @@ pub(crate) async fn one(
     get, path = "/v1/connections", tag = "connections", operation_id = "list_connections", params(Wanted),
     responses(
         (status = 200, description = "A page of connections", body = ConnectionPage),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]

@@ -17,7 +17,8 @@ use crate::state::Shared;
     params(OfCustomer), request_body = Disconnect,
     responses(
         (status = 200, description = "Disconnected, or there was nothing to disconnect", body = DisconnectResult),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]
@@ -42,7 +43,8 @@ pub(crate) async fn disconnect(
     operation_id = "list_shared_connections", params(OfCustomer), request_body = RevocationTarget,
     responses(
         (status = 200, description = "The connections of other customers", body = SharedConnectionList),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

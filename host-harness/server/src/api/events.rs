@@ -30,7 +30,8 @@ pub(crate) struct Wanted {
     get, path = "/v1/events", tag = "events", operation_id = "list_events", params(Wanted),
     responses(
         (status = 200, description = "A page of events", body = EventPage),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]

@@ -23,7 +23,8 @@ use crate::state::Shared;
     params(OfCustomer), request_body = Import,
     responses(
         (status = 201, description = "The connection", body = Connection),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["admin"]))
 )]

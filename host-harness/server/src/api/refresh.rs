@@ -17,7 +17,8 @@ use crate::state::Shared;
     operation_id = "refresh_connection", params(OfConnection), request_body = Refresh,
     responses(
         (status = 200, description = "The connection, and what the refresh did", body = RefreshResult),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

@@ -16,7 +16,8 @@ use crate::state::Shared;
     params(OfCustomer),
     responses(
         (status = 200, description = "The shops. Empty if there are none", body = ShopList),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -38,7 +39,8 @@ pub(crate) async fn list(
     operation_id = "link_shops", params(OfConnection), request_body = LinkShops,
     responses(
         (status = 200, description = "The connection", body = Connection),
-        (status = "default", description = "A problem", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

@@ -48,7 +48,10 @@ pub(crate) struct OfShop {
 #[utoipa::path(
     method(get, post, put, delete), path = "/v1/customers/{customer}/shops/{shop}/tiktok/{path}",
     tag = "signed calls", operation_id = "call_for_shop",
-    params(OfShop, ("path" = String, Path, description = "The path at TikTok Shop, such as order/202309/orders/search")),
+    params(
+        OfShop,
+        ("path" = String, Path, description = "The path at TikTok Shop, such as order/202309/orders/search"),
+    ),
     responses(
         (status = "default", description = "TikTok Shop's answer, or a problem", content(
             (ProblemDetails = "application/problem+json"),
@@ -71,7 +74,10 @@ pub(crate) async fn for_shop(
 #[utoipa::path(
     method(get, post, put, delete), path = "/v1/customers/{customer}/accounts/{account}/tiktok/{path}",
     tag = "signed calls", operation_id = "call_for_account",
-    params(OfConnection, ("path" = String, Path, description = "The path at TikTok Shop, such as seller/202309/shops")),
+    params(
+        OfConnection,
+        ("path" = String, Path, description = "The path at TikTok Shop, such as authorization/202309/shops"),
+    ),
     responses(
         (status = "default", description = "TikTok Shop's answer, or a problem", content(
             (ProblemDetails = "application/problem+json"),

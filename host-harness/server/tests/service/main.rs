@@ -11,6 +11,7 @@ mod hostile;
 mod http;
 mod keys;
 mod life;
+mod log;
 mod operations;
 mod shutdown;
 mod stage;

@@ -2,11 +2,12 @@
 //! Clocks stand still until a test moves them.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use fake_tiktok_shop::{Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
 use serde_json::{Value, json};
+use tiktok_shop_canaries::Canaries;
 use tiktok_shop_host::clock::ManualClock;
 use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy};
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{Answer, Request};
+use crate::log::Log;
 
 /// The time at which every stage begins: 2026-01-01T00:00:00Z.
 pub(crate) const BEGIN: u64 = 1_767_225_600;
@@ -43,6 +45,8 @@ pub(crate) struct Stage {
     /// The key of the tenant `acme` with only this scope, in the order of [`Scope::ALL`].
     pub(crate) scoped: Vec<(Scope, String)>,
     clock: Arc<ManualClock>,
+    /// The addresses, cookies and states that the service has issued.
+    secrets: Mutex<Vec<(&'static str, String)>>,
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<()>,
     _running: FakeTikTokShop,
@@ -66,6 +70,7 @@ impl Stage {
     }
 
     pub(crate) async fn with(change: Change, interceptor: Option<Arc<dyn Interceptor>>) -> Self {
+        Log::of_process();
         let options = Options { clock: FakeClock::fixed(BEGIN), ..Options::default() };
         let running = FakeTikTokShop::start(options).unwrap();
         let fake = running.control();
@@ -128,6 +133,7 @@ impl Stage {
             other_key: other_key.expose().to_owned(),
             scoped: scoped.into_iter().map(|(scope, key)| (scope, key.expose().to_owned())).collect(),
             clock,
+            secrets: Mutex::default(),
             stop,
             serving,
             _running: running,
@@ -155,6 +161,7 @@ impl Stage {
         let session = answer.json();
         let address = session["address"].as_str().unwrap();
         let path = address.strip_prefix(&format!("http://{}", self.address)).unwrap();
+        self.keep("address", path.strip_prefix("/connect/").unwrap());
         (session["id"].as_str().unwrap().to_owned(), path.to_owned())
     }
 
@@ -166,7 +173,13 @@ impl Stage {
         assert!(link.starts_with("https://services.tiktokshop.com/open/authorize?service_id="), "{link}");
         let state = link.split_once("&state=").unwrap().1.to_owned();
         let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        self.keep("state", &state);
+        self.keep("cookie", cookie.split_once('=').unwrap().1);
         (state, cookie)
+    }
+
+    fn keep(&self, kind: &'static str, secret: &str) {
+        self.secrets.lock().unwrap().push((kind, secret.to_owned()));
     }
 
     /// Decides in the role of a seller. Returns the path of the callback.
@@ -197,7 +210,22 @@ impl Stage {
 }
 
 impl Drop for Stage {
+    /// Searches the log of the process for the secrets of this stage.
     fn drop(&mut self) {
         self.stop.cancel();
+        if std::thread::panicking() {
+            return;
+        }
+        let mut canaries = Canaries::default();
+        let keys = [&self.key, &self.other_key].into_iter().chain(self.scoped.iter().map(|(_, key)| key));
+        keys.for_each(|key| canaries.add("API key", key));
+        self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
+        self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));
+        self.secrets.lock().unwrap().iter().for_each(|(kind, secret)| canaries.add(kind, secret));
+        let log = Log::of_process().text();
+        let text = String::from_utf8_lossy(&log);
+        assert!(text.contains("answered"), "the service logs its requests");
+        let found: Vec<_> = canaries.found_in(&log).iter().map(ToString::to_string).collect();
+        assert_eq!(found, [""; 0]);
     }
 }
