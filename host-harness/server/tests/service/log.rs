@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tiktok_shop_host::log_filter::LogFilter;
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::prelude::*;
 
 /// The log of the whole process. All tests write to it.
