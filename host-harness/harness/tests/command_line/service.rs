@@ -62,6 +62,14 @@ impl Service {
     }
 }
 
+impl Drop for Service {
+    /// Ends the process also after a failed assertion.
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
 #[test]
 fn the_steps_of_readme_connect_use_refresh_and_end_a_connection() {
     let block = format!("```sh\n{STEPS}```\n");
