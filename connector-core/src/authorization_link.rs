@@ -16,17 +16,26 @@ pub(crate) const MAX_STATE_BYTES: usize = 512;
 /// The maximum length of a link, in bytes.
 const MAX_LINK_BYTES: usize = 2048;
 
+/// The schemes that a link may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkScheme {
+    /// Only `https`.
+    Https,
+    /// `https` or `http`. The host allows this for a fake of TikTok Shop.
+    HttpsOrHttp,
+}
+
 /// Percent-encodes the state and appends it to the link.
 ///
 /// # Errors
 /// Misconfigured: `authorization-link-missing`, `authorization-link-invalid`. Invalid request: `state-invalid`.
-pub fn with_state(link: Option<&str>, state: &State) -> Result<String, Error> {
+pub fn with_state(link: Option<&str>, scheme: LinkScheme, state: &State) -> Result<String, Error> {
     let link = link.ok_or_else(|| Error::new(Cause::AuthorizationLinkMissing))?;
     let text = state.expose();
     if text.is_empty() || text.len() > MAX_STATE_BYTES || text.trim() != text {
         return Err(Error::new(Cause::StateInvalid));
     }
-    if !acceptable(link) {
+    if !acceptable(link, scheme) {
         return Err(Error::new(Cause::AuthorizationLinkInvalid));
     }
     let separator = match link.split_once('?') {
@@ -37,11 +46,15 @@ pub fn with_state(link: Option<&str>, state: &State) -> Result<String, Error> {
     Ok(format!("{link}{separator}state={}", percent_encoded(text)))
 }
 
-fn acceptable(link: &str) -> bool {
+fn acceptable(link: &str, scheme: LinkScheme) -> bool {
     let (address, query) = link.split_once('?').unwrap_or((link, ""));
     let names_state = callback::parameters(query).any(|(name, _)| name == "state");
     let printable = link.bytes().all(|byte| byte.is_ascii_graphic()) && !link.contains('#');
-    let has_host = address.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let rest = match (address.strip_prefix("https://"), scheme) {
+        (None, LinkScheme::HttpsOrHttp) => address.strip_prefix("http://"),
+        (rest, LinkScheme::Https | LinkScheme::HttpsOrHttp) => rest,
+    };
+    let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
     has_host && printable && !names_state && link.len() <= MAX_LINK_BYTES
 }
 
@@ -51,7 +64,19 @@ mod tests {
     use alloc::string::ToString;
 
     fn link(link: Option<&str>, state: &str) -> Result<String, Cause> {
-        with_state(link, &State::new(state.to_string())).map_err(|error| error.cause)
+        with_state(link, LinkScheme::Https, &State::new(state.to_string())).map_err(|error| error.cause)
+    }
+
+    #[test]
+    fn a_link_without_tls_is_accepted_only_where_the_host_allows_it() {
+        let with_scheme = |link, scheme| with_state(Some(link), scheme, &State::new("s".into()));
+        let (tls, clear) = ("https://h/p", "http://h/p");
+        assert_eq!(with_scheme(clear, LinkScheme::HttpsOrHttp).unwrap(), "http://h/p?state=s");
+        assert_eq!(with_scheme(tls, LinkScheme::HttpsOrHttp).unwrap(), "https://h/p?state=s");
+        for link in ["http://", "http:///p", "ftp://h/p"] {
+            let refused = with_scheme(link, LinkScheme::HttpsOrHttp).unwrap_err();
+            assert_eq!(refused.cause, Cause::AuthorizationLinkInvalid, "{link}");
+        }
     }
 
     #[test]

@@ -13,15 +13,6 @@ use alloc::string::String;
 /// The maximum length of a query, in bytes. A longer query is refused.
 pub(crate) const MAX_QUERY_BYTES: usize = 8192;
 
-/// The state that a callback must have.
-pub enum StateCheck {
-    /// The callback must have this state. The state belongs to a consent that this host started.
-    Expected(State),
-    /// The callback must have no state, because the seller installed the app in TikTok's App Store. The host has
-    /// already signed its customer in.
-    AppStoreInstall,
-}
-
 /// How the authorization code reaches the connector: alone, or inside a callback.
 pub enum Grant {
     /// The code itself. The host has already checked the callback.
@@ -30,8 +21,8 @@ pub enum Grant {
     Callback {
         /// The raw query of the callback's address as it arrived, without `?`.
         query: String,
-        /// The state that the query must have.
-        state: StateCheck,
+        /// The state that the query must have. The state belongs to a consent that this host started.
+        state: State,
     },
 }
 
@@ -69,21 +60,30 @@ impl Grant {
     pub fn into_consented(self) -> Result<Consented, Error> {
         match self {
             Self::Code(code) => Ok(Consented { code: code_or_refusal(Some(code))?, app_key: None }),
-            Self::Callback { query, state } => read(&query, &state),
+            Self::Callback { query, state } => read(&query, Some(&state)),
         }
     }
 }
 
-fn read(query: &str, check: &StateCheck) -> Result<Consented, Error> {
+/// Reads the callback of an install from TikTok's App Store. The callback must have no state, because a callback with a
+/// state belongs to a consent that somebody started.
+///
+/// # Errors
+/// Invalid request: `state-mismatch`, `callback-malformed`. Reauthorize: `consent-refused`.
+pub fn read_install(query: &str) -> Result<Consented, Error> {
+    read(query, None)
+}
+
+/// Reads a callback. If `expected` is `None`, the callback must have no state.
+fn read(query: &str, expected: Option<&State>) -> Result<Consented, Error> {
     if query.len() > MAX_QUERY_BYTES {
         return Err(Error::new(Cause::CallbackMalformed));
     }
     let state = only(query, "state").ok_or_else(|| Error::new(Cause::StateMismatch))?.map(State::new);
-    let matches = match (check, &state) {
-        (StateCheck::Expected(expected), Some(state)) => !expected.expose().is_empty() && expected.same_as(state),
-        (StateCheck::Expected(_), None) => false,
-        // A callback with a state belongs to a consent that somebody started, not to an install in the App Store.
-        (StateCheck::AppStoreInstall, state) => state.is_none(),
+    let matches = match (expected, &state) {
+        (Some(expected), Some(state)) => !expected.expose().is_empty() && expected.same_as(state),
+        (Some(_), None) | (None, Some(_)) => false,
+        (None, None) => true,
     };
     if !matches {
         return Err(Error::new(Cause::StateMismatch));
@@ -122,10 +122,11 @@ mod tests {
     use alloc::string::ToString;
 
     fn outcome(query: &str, state: Option<&str>) -> Result<String, Cause> {
-        let state =
-            state.map_or(StateCheck::AppStoreInstall, |state| StateCheck::Expected(State::new(state.to_string())));
-        let grant = Grant::Callback { query: query.to_string(), state };
-        grant.into_consented().map(|consented| consented.code.expose().to_string()).map_err(|error| error.cause)
+        let consented = match state.map(|state| State::new(state.to_string())) {
+            Some(state) => Grant::Callback { query: query.to_string(), state }.into_consented(),
+            None => read_install(query),
+        };
+        consented.map(|consented| consented.code.expose().to_string()).map_err(|error| error.cause)
     }
 
     #[test]

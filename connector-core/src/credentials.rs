@@ -1,5 +1,6 @@
 //! The tenant's apps: the key and secrets that Partner Center issued for each app, and the rules for the list of apps.
 
+use crate::authorization_link::LinkScheme;
 use crate::error::{Cause, Error};
 use crate::secret::AppSecret;
 use alloc::string::String;
@@ -79,6 +80,8 @@ pub struct Credentials {
     pub previous_app_secret: Option<AppSecret>,
     /// The authorization link as Partner Center shows it.
     pub authorization_link: Option<String>,
+    /// The schemes that the authorization link may have.
+    pub link_scheme: LinkScheme,
 }
 
 #[cfg(test)]

@@ -112,12 +112,16 @@ causes! {
     NotASeller, "not-a-seller", InvalidRequest, "A creator or a partner gave the consent, not a seller. Nothing was stored.";
     NotConnected, "not-connected", InvalidRequest, "The customer has no such connection.";
     OutcomeUnknown, "outcome-unknown", Upstream, "The answer to a request that changes something was lost. Find out whether TikTok acted before you send it again.";
+    PendingInstallMalformed, "pending-install-malformed", InvalidRequest, "The bytes are not a pending install that this version of the connector can read, or they belong to another app. Nothing was stored.";
     RateLimited, "rate-limited", RetryAfter, "TikTok limits the rate of requests.";
     Redirected, "redirected", Upstream, "TikTok answered with a redirect, which is never followed.";
     RefreshInProgress, "refresh-in-progress", RetryAfter, "Another call is renewing these tokens, or the answer to an earlier call was lost or could not be read less than 120 s ago. Nothing was sent.";
     RefreshOutcomeUnknown, "refresh-outcome-unknown", Reauthorize, "An earlier refresh got no answer, and TikTok now refuses the refresh token.";
     RefreshTooLate, "refresh-too-late", RetryAfter, "Too much time passed before the refresh token could be sent safely.";
     RevocationNotTried, "revocation-not-tried", Upstream, "TikTok was not asked to revoke this shop, because the time was over, the shop has no cipher, or the seller has consented again meanwhile. The seller can remove the app in Seller Center.";
+    RowChanged, "row-changed", StorageFailed, "The stored row of the connection was changed in the database. Nothing was written.";
+    RowTooNew, "row-too-new", Misconfigured, "A newer connector wrote the stored row of the connection. Deploy that version. Nothing was overwritten.";
+    RowUnreadable, "row-unreadable", StorageFailed, "The stored row of the connection cannot be decoded. Nothing was written.";
     SellerInactive, "seller-inactive", Upstream, "TikTok reports the seller as inactive. The authorization lives.";
     ShopCipherMissing, "shop-cipher-missing", Upstream, "TikTok requires the shop's cipher, and none is stored for this shop. A refresh reads the list of shops again.";
     ShopEntryUnreadable, "shop-entry-unreadable", Upstream, "TikTok's list of shops has an entry that cannot be read. The other shops of the list are stored.";

@@ -12,6 +12,7 @@
 //! | which times do the connector and its host agree on? | [`contract`] |
 //! | what does this callback mean? | [`callback`] |
 //! | which grant does another system bring? | [`existing_grant`] |
+//! | which grant waits for a confirmation? | [`pending_install`] |
 //! | what does this answer mean? | [`http`], [`envelope`], [`endpoint`] |
 //! | what does this webhook say? | [`webhook`] |
 //! | when is a token due, and until when is it served? | [`token`] |
@@ -48,6 +49,7 @@ pub mod http;
 pub mod identity;
 pub mod json;
 pub mod operation;
+pub mod pending_install;
 pub mod ports;
 pub mod record;
 pub mod rotation;

@@ -9,10 +9,13 @@
 pub mod access_token;
 pub mod authorization_url;
 pub mod call;
+pub mod confirm_install;
 pub mod connect;
 pub mod disconnect;
+pub mod exchange_install;
 pub mod export_grant;
 pub mod import;
+pub mod install_shops;
 pub mod link_shops;
 pub mod list_connections;
 pub mod list_shops;
@@ -27,6 +30,7 @@ mod signed;
 mod tokens;
 mod valid_token;
 
+use crate::connection::document::DocumentError;
 use crate::error::{Cause, Error, scrubbed};
 use crate::ports::StorageError;
 
@@ -37,6 +41,7 @@ pub fn no_credentials(error: StorageError) -> Error {
     match error {
         StorageError::Unavailable(text) => host_error(Cause::CredentialsUnavailable, &text),
         StorageError::Refused(text) => host_error(Cause::CredentialsRefused, &text),
+        StorageError::RowChanged(_) | StorageError::RowUnreadable(..) => Error::new(Cause::CredentialsRefused),
     }
 }
 
@@ -44,6 +49,9 @@ fn storage_error(error: StorageError) -> Error {
     match error {
         StorageError::Unavailable(text) => host_error(Cause::StorageUnavailable, &text),
         StorageError::Refused(text) => host_error(Cause::StorageRefused, &text),
+        StorageError::RowChanged(_) => Error::new(Cause::RowChanged),
+        StorageError::RowUnreadable(_, DocumentError::TooNew) => Error::new(Cause::RowTooNew),
+        StorageError::RowUnreadable(_, DocumentError::Unreadable) => Error::new(Cause::RowUnreadable),
     }
 }
 

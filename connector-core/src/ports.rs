@@ -2,6 +2,7 @@
 //! implements [`Effects`] with its imports, and the tests implement it with a script.
 
 use crate::connection::Row;
+use crate::connection::document::DocumentError;
 use crate::credentials::Credentials;
 use crate::http::{Request, Response, TransportFailure};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
@@ -10,6 +11,7 @@ use crate::secret::SecretBytes;
 use crate::time::{Moment, UnixSeconds};
 use alloc::string::String;
 use alloc::vec::Vec;
+use maybe_async::maybe_async;
 
 /// The identifier of one write. The host's storage issues it. It is opaque and only compared for equality.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,19 @@ pub enum StorageError {
     Unavailable(String),
     /// Nothing was written.
     Refused(String),
+    /// The stored row with this revision is not the row that the host wrote. Nothing was written.
+    RowChanged(Revision),
+    /// The stored row with this revision cannot be decoded. Nothing was written.
+    RowUnreadable(Revision, DocumentError),
+}
+
+/// A row in the list of a customer's rows.
+pub struct ListedRow {
+    /// The account of the row.
+    pub account: AccountId,
+    /// The row, or the reason why this row cannot be used. The reason is [`StorageError::RowChanged`] or
+    /// [`StorageError::RowUnreadable`].
+    pub row: Result<Row, StorageError>,
 }
 
 /// A stored value and its revision.
@@ -37,7 +52,7 @@ pub struct TokenValue {
     /// The result of [`crate::record::TokenRecord::encode`].
     pub bytes: SecretBytes,
     /// The time since the write in milliseconds, by the clock of the storage.
-    pub age_ms: u64,
+    pub age_ms: u32,
 }
 
 /// A token record to write.
@@ -60,7 +75,12 @@ pub enum Swapped<T> {
 }
 
 /// The effects of one call: everything that the call asks its host for. The host may end the instance at any effect.
+///
+/// The effects, and all functions that use them, are async, and each has the attribute `maybe_async`. For wasm, the
+/// attribute removes `async` and `.await`: in the component every effect blocks, and the code is a tenth smaller
+/// without the state machines of async functions.
 #[allow(async_fn_in_trait, reason = "one instance runs one call on one thread: no future has to be Send")]
+#[maybe_async(AFIT)]
 pub trait Effects {
     /// Reads both clocks.
     fn now(&self) -> Moment;
@@ -92,8 +112,9 @@ pub trait Effects {
         next: Option<TokenWrite>,
     ) -> Result<Swapped<TokenValue>, StorageError>;
 
-    /// Lists all rows of the customer, ordered by account in byte order.
-    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<Row>, StorageError>;
+    /// Lists all rows of the customer, ordered by account in byte order. A row that cannot be used does not affect the
+    /// others.
+    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<ListedRow>, StorageError>;
     /// Loads a row. The result may be older than the newest write.
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError>;
     /// Replaces a row if the stored revision is `expected`. If `expected` is `None`, the swap succeeds only if no row

@@ -16,8 +16,16 @@ const PAGE: usize = 65_536;
 #[global_allocator]
 static ALLOCATOR: Upwards<LinearMemory> = Upwards::new(LinearMemory);
 
+#[cfg(target_arch = "wasm32")]
+unsafe extern "C" {
+    /// The linker places this symbol behind the stack and the data of the module.
+    static __heap_base: u8;
+}
+
 /// A memory that can grow at its end, page by page.
 trait Area {
+    /// Returns the address of the first byte that may be allocated.
+    fn begin(&self) -> usize;
     /// Returns the address of the first byte after the last page.
     fn end(&self) -> usize;
     /// Adds pages. If the host refuses, adds no page and returns false.
@@ -30,6 +38,10 @@ struct LinearMemory;
 
 #[cfg(target_arch = "wasm32")]
 impl Area for LinearMemory {
+    fn begin(&self) -> usize {
+        &raw const __heap_base as usize
+    }
+
     fn end(&self) -> usize {
         core::arch::wasm32::memory_size::<0>() * PAGE
     }
@@ -55,9 +67,8 @@ impl<A: Area> Upwards<A> {
     /// host gives no more memory.
     fn take(&self, bytes: usize, align: usize) -> Option<usize> {
         let begin = match self.next.get() {
-            // The heap begins where the module's initial memory ends. The initial memory contains the module's own data
-            // and stack.
-            0 => self.area.end(),
+            // The rest of the module's initial memory is used first, so that a small call need not grow the memory.
+            0 => self.area.begin(),
             next => next,
         };
         let at = begin.checked_next_multiple_of(align)?;

@@ -4,7 +4,9 @@
 use crate::bindings::exports::tiktok_shop::connector::connector as export;
 use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, types};
 use core::time::Duration;
-use tiktok_shop_connector_core::callback::{Grant as Consent, StateCheck};
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
+use tiktok_shop_connector_core::callback::Grant as Consent;
+use tiktok_shop_connector_core::connection::document::{self, RowIndex, StatusKind};
 use tiktok_shop_connector_core::connection::{Connection, ListedShop, PastFailure, Row, Shop, ShopStanding, Status};
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse};
@@ -15,25 +17,28 @@ use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId}
 use tiktok_shop_connector_core::operation::access_token::ValidToken;
 use tiktok_shop_connector_core::operation::call::CallScope;
 use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_connector_core::operation::exchange_install::Exchange;
 use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEffect};
 use tiktok_shop_connector_core::operation::refresh::{RefreshEffect, RefreshMode, Refreshed};
-use tiktok_shop_connector_core::ports::StorageError;
+use tiktok_shop_connector_core::ports::{Entry, Revision, StorageError};
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
-use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, AuthorizationCode, RefreshToken, ShopCipher, State};
+use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, AuthorizationCode, RefreshToken, SecretBytes, State};
 use tiktok_shop_connector_core::time::UnixSeconds;
 
 /// Converts an error. Only this function decides which case of the WIT variant `error` stands for an [`Action`].
-pub(crate) fn error(error: Error) -> types::Error {
+pub(crate) fn error(error: Error) -> types::ConnectorError {
     let failure = failure(&error);
     match error.cause.action() {
-        Action::Internal => types::Error::Internal(failure),
-        Action::InvalidRequest => types::Error::InvalidRequest(failure),
-        Action::Misconfigured => types::Error::Misconfigured(failure),
-        Action::Reauthorize => types::Error::Reauthorize(failure),
-        Action::RetryAfter => types::Error::RetryAfter(types::Retry { after_ms: milliseconds(error.delay), failure }),
-        Action::StorageConflict => types::Error::StorageConflict(failure),
-        Action::StorageFailed => types::Error::StorageFailed(failure),
-        Action::Upstream => types::Error::Upstream(failure),
+        Action::Internal => types::ConnectorError::Internal(failure),
+        Action::InvalidRequest => types::ConnectorError::InvalidRequest(failure),
+        Action::Misconfigured => types::ConnectorError::Misconfigured(failure),
+        Action::Reauthorize => types::ConnectorError::Reauthorize(failure),
+        Action::RetryAfter => {
+            types::ConnectorError::RetryAfter(types::Retry { after_ms: milliseconds(error.delay), failure })
+        }
+        Action::StorageConflict => types::ConnectorError::StorageConflict(failure),
+        Action::StorageFailed => types::ConnectorError::StorageFailed(failure),
+        Action::Upstream => types::ConnectorError::Upstream(failure),
     }
 }
 
@@ -54,22 +59,21 @@ fn milliseconds(delay: Duration) -> u32 {
     u32::try_from(delay.as_secs() * 1000 + u64::from(delay.subsec_millis())).unwrap_or(u32::MAX)
 }
 
-/// The two kinds of grants. The core has one operation for each kind.
+/// The kinds of grants. The core has one operation for each kind.
 pub(crate) enum Grant {
     Consent(Consent),
     Existing(ExistingGrant),
+    /// The stored form of a pending install.
+    Pending(SecretBytes),
 }
 
 pub(crate) fn grant(grant: export::Grant) -> Result<Grant, Error> {
     Ok(match grant {
         export::Grant::Code(code) => Grant::Consent(Consent::Code(AuthorizationCode::new(code))),
-        export::Grant::Callback(callback) => Grant::Consent(Consent::Callback {
-            query: callback.query,
-            state: match callback.state {
-                export::StateCheck::Expected(state) => StateCheck::Expected(State::new(state)),
-                export::StateCheck::AppStoreInstall => StateCheck::AppStoreInstall,
-            },
-        }),
+        export::Grant::Callback(callback) => {
+            Grant::Consent(Consent::Callback { query: callback.query, state: State::new(callback.state) })
+        }
+        export::Grant::Pending(pending) => Grant::Pending(SecretBytes::new(pending)),
         export::Grant::Existing(existing) => Grant::Existing(ExistingGrant {
             account: existing.account.map(AccountId::parse).transpose()?,
             refresh: RefreshToken::new(existing.refresh_token),
@@ -87,6 +91,29 @@ pub(crate) fn existing_grant(grant: ExistingGrant) -> export::ExistingGrant {
         access_token: grant.access.map(|token| token.expose().to_owned()),
         access_token_ends: grant.access_ends.map(UnixSeconds::seconds),
         refresh_token_ends: grant.refresh_ends.map(UnixSeconds::seconds),
+    }
+}
+
+pub(crate) fn pending_install(exchange: Exchange) -> export::PendingInstall {
+    let Exchange { install, stored_form } = exchange;
+    let profile = install.record.profile();
+    export::PendingInstall {
+        app: install.record.app_key().to_owned(),
+        account: install.account.as_str().to_owned(),
+        seller_name: profile.seller_name.clone(),
+        seller_base_region: profile.base_region.clone(),
+        granted_scopes: profile.scopes.clone(),
+        secret: stored_form.expose().to_vec(),
+    }
+}
+
+pub(crate) fn install_shop(shop: ListedShop) -> export::InstallShop {
+    export::InstallShop {
+        id: shop.id,
+        name: shop.name,
+        region: shop.region,
+        seller_type: shop.seller_type,
+        code: shop.code,
     }
 }
 
@@ -213,6 +240,7 @@ pub(crate) fn credentials(app: app_credentials::Credentials) -> Credentials {
         app_secret: AppSecret::new(app.app_secret),
         previous_app_secret: app.previous_app_secret.map(AppSecret::new),
         authorization_link: app.authorization_link,
+        link_scheme: if app.allow_http_link { LinkScheme::HttpsOrHttp } else { LinkScheme::Https },
     }
 }
 
@@ -235,26 +263,47 @@ pub(crate) fn key_from_wit(key: types::ConnectionKey) -> Result<ConnectionKey, S
     Ok(ConnectionKey { customer, account: stored_account(key.account)? })
 }
 
-pub(crate) fn row_to_wit(row: &Row) -> connection_storage::Write {
-    connection_storage::Write {
-        connection: connection_to_wit(&row.connection),
+/// Encodes a row. Fails only if the encoder fails.
+pub(crate) fn row_to_wit(row: &Row) -> Result<connection_storage::RowWrite, StorageError> {
+    let not_encoded = || StorageError::Refused("the row cannot be encoded".to_owned());
+    let index = RowIndex::of(&row.connection);
+    let shops = index.shops.into_iter();
+    Ok(connection_storage::RowWrite {
+        document: document::encode(row).ok_or_else(not_encoded)?,
+        secrets: document::encode_secrets(row).ok_or_else(not_encoded)?.expose().to_vec(),
+        index: connection_storage::RowIndex {
+            status: match index.status {
+                StatusKind::Active => connection_storage::RowStatus::Active,
+                StatusKind::AuthorizationEnding => connection_storage::RowStatus::AuthorizationEnding,
+                StatusKind::ReauthorizationRequired => connection_storage::RowStatus::ReauthorizationRequired,
+            },
+            ends_at: index.ends_at.map(UnixSeconds::seconds),
+            app: index.app,
+            shops: shops
+                .map(|shop| connection_storage::IndexedShop { id: shop.id, linked: shop.linked, usable: shop.usable })
+                .collect(),
+        },
         token_lineage: row.lineage.clone(),
         token_generation: row.generation,
-    }
-}
-
-pub(crate) fn row_from_wit(write: connection_storage::Write) -> Result<Row, StorageError> {
-    Ok(Row {
-        connection: connection_from_wit(write.connection)?,
-        lineage: write.token_lineage,
-        generation: write.token_generation,
     })
 }
 
+/// Decodes a stored row.
+pub(crate) fn row_from_wit(
+    key: ConnectionKey,
+    entry: connection_storage::RowEntry,
+) -> Result<Entry<Row>, StorageError> {
+    let (revision, secrets) = (Revision(entry.revision), SecretBytes::new(entry.secrets));
+    match document::decode(key, &entry.document, secrets.expose()) {
+        Ok(value) => Ok(Entry { revision, value }),
+        Err(why) => Err(StorageError::RowUnreadable(revision, why)),
+    }
+}
+
 pub(crate) fn connection_to_wit(connection: &Connection) -> types::Connection {
-    let account = connection.key.account.as_str();
+    let (account, app) = (connection.key.account.as_str(), connection.app.as_deref());
     types::Connection {
-        shops: connection.shops.iter().map(|shop| shop_to_wit(account, shop)).collect(),
+        shops: connection.shops.iter().map(|shop| shop_to_wit(account, app, shop)).collect(),
         key: key_to_wit(&connection.key),
         app: connection.app.clone(),
         seller_name: connection.seller_name.clone(),
@@ -279,33 +328,6 @@ pub(crate) fn connection_to_wit(connection: &Connection) -> types::Connection {
     }
 }
 
-fn connection_from_wit(connection: types::Connection) -> Result<Connection, StorageError> {
-    Ok(Connection {
-        key: key_from_wit(connection.key)?,
-        app: connection.app,
-        seller_name: connection.seller_name,
-        base_region: connection.seller_base_region,
-        scopes: connection.granted_scopes,
-        shop_policy: shop_policy(connection.shop_policy),
-        status: match connection.status {
-            types::ConnectionStatus::Active => Status::Active,
-            types::ConnectionStatus::AuthorizationEnding(end) => Status::AuthorizationEnding(UnixSeconds::new(end)),
-            types::ConnectionStatus::ReauthorizationRequired(reason) => {
-                Status::ReauthorizationRequired(reason_from_wit(reason))
-            }
-        },
-        access_ends: connection.access_expires_at.map(UnixSeconds::new),
-        refresh_ends: connection.refresh_expires_at.map(UnixSeconds::new),
-        authorization_ends: connection.authorization_ends_at.map(UnixSeconds::new),
-        connected_at: UnixSeconds::new(connection.connected_at),
-        granted_at: UnixSeconds::new(connection.granted_at),
-        refreshed_at: UnixSeconds::new(connection.refreshed_at),
-        shops_synced_at: connection.shops_synced_at.map(UnixSeconds::new),
-        shops: connection.shops.into_iter().map(shop_from_wit).collect(),
-        last_failure: connection.last_failure.map(past_failure_from_wit),
-    })
-}
-
 fn reason_to_wit(reason: DeadReason) -> types::ReauthorizationReason {
     match reason {
         DeadReason::AuthorizationExpired => types::ReauthorizationReason::AuthorizationExpired,
@@ -314,18 +336,11 @@ fn reason_to_wit(reason: DeadReason) -> types::ReauthorizationReason {
     }
 }
 
-fn reason_from_wit(reason: types::ReauthorizationReason) -> DeadReason {
-    match reason {
-        types::ReauthorizationReason::AuthorizationExpired => DeadReason::AuthorizationExpired,
-        types::ReauthorizationReason::AuthorizationRevoked => DeadReason::AuthorizationRevoked,
-        types::ReauthorizationReason::RefreshOutcomeUnknown => DeadReason::RefreshOutcomeUnknown,
-    }
-}
-
-pub(crate) fn shop_to_wit(account: &str, shop: &Shop) -> types::Shop {
+pub(crate) fn shop_to_wit(account: &str, app: Option<&str>, shop: &Shop) -> types::Shop {
     types::Shop {
         id: shop.listed.id.clone(),
         account: account.to_owned(),
+        app: app.map(str::to_owned),
         name: shop.listed.name.clone(),
         region: shop.listed.region.clone(),
         seller_type: shop.listed.seller_type.clone(),
@@ -342,27 +357,6 @@ pub(crate) fn shop_to_wit(account: &str, shop: &Shop) -> types::Shop {
     }
 }
 
-fn shop_from_wit(shop: types::Shop) -> Shop {
-    Shop {
-        listed: ListedShop {
-            id: shop.id,
-            name: shop.name,
-            region: shop.region,
-            seller_type: shop.seller_type,
-            cipher: shop.cipher.map(ShopCipher::new),
-            code: shop.code,
-            raw: shop.raw,
-        },
-        standing: match shop.standing {
-            types::ShopStanding::Granted => ShopStanding::Granted,
-            types::ShopStanding::Inactive => ShopStanding::Inactive,
-            types::ShopStanding::NoLongerGranted => ShopStanding::NoLongerGranted,
-            types::ShopStanding::Unconfirmed => ShopStanding::Unconfirmed,
-        },
-        linked: shop.linked,
-    }
-}
-
 fn past_failure_to_wit(past: &PastFailure) -> types::PastFailure {
     types::PastFailure {
         at: past.at.seconds(),
@@ -372,15 +366,5 @@ fn past_failure_to_wit(past: &PastFailure) -> types::PastFailure {
             http_status: past.http_status,
             request_id: past.request_id.clone(),
         },
-    }
-}
-
-fn past_failure_from_wit(past: types::PastFailure) -> PastFailure {
-    PastFailure {
-        at: UnixSeconds::new(past.at),
-        code: past.failure.code,
-        detail: past.failure.detail,
-        http_status: past.failure.http_status,
-        request_id: past.failure.request_id,
     }
 }

@@ -6,17 +6,21 @@ use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use crate::bindings::wasi::random::random;
 use crate::{convert, http};
 use core::time::Duration;
+use maybe_async::maybe_async;
 use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
-use tiktok_shop_connector_core::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
+use tiktok_shop_connector_core::ports::{
+    Effects, Entry, ListedRow, Revision, StorageError, Swapped, TokenValue, TokenWrite,
+};
 use tiktok_shop_connector_core::record::Nonce;
 use tiktok_shop_connector_core::secret::SecretBytes;
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
 pub(crate) struct Imports;
 
+#[maybe_async(AFIT)]
 impl Effects for Imports {
     fn now(&self) -> Moment {
         Moment {
@@ -59,27 +63,37 @@ impl Effects for Imports {
         expected: Option<&Revision>,
         next: Option<TokenWrite>,
     ) -> Result<Swapped<TokenValue>, StorageError> {
-        let write = next.map(|next| token_storage::Write {
+        let write = next.map(|next| token_storage::TokenWrite {
             value: next.bytes.expose().to_vec(),
             refresh_due_at: next.refresh_due_at.map(UnixSeconds::seconds),
         });
         let expected = expected.map(|revision| revision.0.as_str());
         let outcome = token_storage::swap(&convert::key_to_wit(key), expected, write.as_ref());
-        Ok(match outcome.map_err(storage_error)? {
-            token_storage::SwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
-            token_storage::SwapOutcome::Deleted => Swapped::Deleted,
-            token_storage::SwapOutcome::Stale(entry) => Swapped::Stale(entry.map(token_entry)),
+        Ok(match outcome.map_err(storage_error)?.outcome {
+            token_storage::TokenSwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
+            token_storage::TokenSwapOutcome::Deleted => Swapped::Deleted,
+            token_storage::TokenSwapOutcome::Stale(entry) => Swapped::Stale(entry.map(token_entry)),
         })
     }
 
-    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<Row>, StorageError> {
+    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<ListedRow>, StorageError> {
         let rows = connection_storage::list(customer.as_str()).map_err(storage_error)?;
-        rows.into_iter().map(|entry| convert::row_from_wit(entry.stored)).collect()
+        let listed = |row: connection_storage::ListedRow| {
+            let account = convert::stored_account(row.account)?;
+            let key = ConnectionKey { customer: customer.clone(), account: account.clone() };
+            let row = match row.entry {
+                Some(entry) => convert::row_from_wit(key, entry).map(|entry| entry.value),
+                // The list does not tell the revision, and nobody needs it.
+                None => Err(StorageError::RowChanged(Revision(String::new()))),
+            };
+            Ok(ListedRow { account, row })
+        };
+        rows.into_iter().map(listed).collect()
     }
 
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {
         let loaded = connection_storage::load(&convert::key_to_wit(key)).map_err(storage_error)?;
-        loaded.entry.map(row_entry).transpose()
+        loaded.entry.map(|entry| convert::row_from_wit(key.clone(), entry)).transpose()
     }
 
     async fn swap_row(
@@ -88,13 +102,15 @@ impl Effects for Imports {
         expected: Option<&Revision>,
         next: Option<&Row>,
     ) -> Result<Swapped<Row>, StorageError> {
-        let write = next.map(convert::row_to_wit);
+        let write = next.map(convert::row_to_wit).transpose()?;
         let expected = expected.map(|revision| revision.0.as_str());
         let outcome = connection_storage::swap(&convert::key_to_wit(key), expected, write.as_ref());
-        Ok(match outcome.map_err(storage_error)? {
-            connection_storage::SwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
-            connection_storage::SwapOutcome::Deleted => Swapped::Deleted,
-            connection_storage::SwapOutcome::Stale(entry) => Swapped::Stale(entry.map(row_entry).transpose()?),
+        Ok(match outcome.map_err(storage_error)?.outcome {
+            connection_storage::RowSwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
+            connection_storage::RowSwapOutcome::Deleted => Swapped::Deleted,
+            connection_storage::RowSwapOutcome::Stale(entry) => {
+                Swapped::Stale(entry.map(|entry| convert::row_from_wit(key.clone(), entry)).transpose()?)
+            }
         })
     }
 
@@ -104,18 +120,15 @@ impl Effects for Imports {
     }
 }
 
-fn token_entry(entry: token_storage::Entry) -> Entry<TokenValue> {
+fn token_entry(entry: token_storage::TokenEntry) -> Entry<TokenValue> {
     let value = TokenValue { bytes: SecretBytes::new(entry.value), age_ms: entry.age_ms };
     Entry { revision: Revision(entry.revision), value }
-}
-
-fn row_entry(entry: connection_storage::Entry) -> Result<Entry<Row>, StorageError> {
-    Ok(Entry { revision: Revision(entry.revision), value: convert::row_from_wit(entry.stored)? })
 }
 
 fn storage_error(error: storage_types::StorageError) -> StorageError {
     match error {
         storage_types::StorageError::Unavailable(text) => StorageError::Unavailable(text),
         storage_types::StorageError::Refused(text) => StorageError::Refused(text),
+        storage_types::StorageError::Changed(revision) => StorageError::RowChanged(Revision(revision)),
     }
 }

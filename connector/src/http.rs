@@ -74,11 +74,12 @@ fn classified(code: &ErrorCode) -> TransportFailure {
         | ErrorCode::DestinationUnavailable
         | ErrorCode::DestinationIpUnroutable
         | ErrorCode::ConnectionRefused
-        | ErrorCode::ConnectionTimeout
         | ErrorCode::ConnectionLimitReached
         | ErrorCode::TlsCertificateError => TransportFailure::NotConnected,
         ErrorCode::HttpResponseBodySize(_) => TransportFailure::TooLarge,
-        ErrorCode::ConnectionTerminated
+        // Some hosts let the time for the connection run on after the request was sent.
+        ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionTerminated
         | ErrorCode::ConnectionReadTimeout
         | ErrorCode::ConnectionWriteTimeout
         | ErrorCode::TlsProtocolError
@@ -105,5 +106,29 @@ fn classified(code: &ErrorCode) -> TransportFailure {
         | ErrorCode::LoopDetected
         | ErrorCode::ConfigurationError
         | ErrorCode::InternalError(_) => TransportFailure::Interrupted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_timeout_does_not_say_that_nothing_was_sent() {
+        assert_eq!(classified(&ErrorCode::ConnectionTimeout), TransportFailure::Interrupted);
+        for code in [
+            ErrorCode::DnsTimeout,
+            ErrorCode::DestinationNotFound,
+            ErrorCode::DestinationUnavailable,
+            ErrorCode::DestinationIpUnroutable,
+            ErrorCode::ConnectionRefused,
+            ErrorCode::ConnectionLimitReached,
+            ErrorCode::TlsCertificateError,
+        ] {
+            assert_eq!(classified(&code), TransportFailure::NotConnected, "{code:?}");
+        }
+        for code in [ErrorCode::HttpRequestDenied, ErrorCode::DestinationIpProhibited] {
+            assert_eq!(classified(&code), TransportFailure::Denied, "{code:?}");
+        }
     }
 }

@@ -8,26 +8,28 @@
 #[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 mod allocator;
 mod bindings;
+mod calls;
 mod convert;
 mod effects;
 mod http;
 
 use bindings::exports::tiktok_shop::connector::connector as export;
 use bindings::tiktok_shop::connector::types;
-use core::future::Future;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
-use effects::Imports;
-use tiktok_shop_connector_core::error::{Cause, Error};
-use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
-use tiktok_shop_connector_core::operation;
-use tiktok_shop_connector_core::secret::State;
+use tiktok_shop_connector_core::error::Error;
 
 struct Connector;
 
 impl export::Guest for Connector {
-    fn authorization_url(app: Option<String>, state: String) -> Result<String, types::Error> {
-        finish(operation::authorization_url::authorization_url(&Imports, app, State::new(state)), |url| url)
+    fn authorization_url(app: Option<String>, state: String) -> Result<String, types::ConnectorError> {
+        finish(calls::authorization_url(app, state))
+    }
+
+    fn exchange_install(app: Option<String>, query: String) -> Result<export::PendingInstall, types::ConnectorError> {
+        finish(calls::exchange_install(app, query))
+    }
+
+    fn install_shops(pending: Vec<u8>) -> Result<Vec<export::InstallShop>, types::ConnectorError> {
+        finish(calls::install_shops(pending))
     }
 
     fn connect(
@@ -35,105 +37,84 @@ impl export::Guest for Connector {
         app: Option<String>,
         grant: export::Grant,
         shops: types::ShopPolicy,
-    ) -> Result<types::Connection, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let shops = convert::shop_policy(shops);
-        match convert::grant(grant).map_err(convert::error)? {
-            convert::Grant::Consent(grant) => {
-                let operation = operation::connect::connect(&Imports, customer, app, grant, shops);
-                finish(operation, |connection| convert::connection_to_wit(&connection))
-            }
-            convert::Grant::Existing(grant) => {
-                let operation = operation::import::import(&Imports, customer, app, &grant, shops);
-                finish(operation, |connection| convert::connection_to_wit(&connection))
-            }
-        }
+    ) -> Result<types::Connection, types::ConnectorError> {
+        finish(calls::connect(customer, app, grant, shops))
     }
 
     fn refresh(
         customer: String,
         account: Option<String>,
         rotation: export::Rotation,
-    ) -> Result<export::Refreshed, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        let operation = operation::refresh::refresh(&Imports, customer, account, convert::refresh_mode(rotation));
-        finish(operation, convert::refreshed)
+    ) -> Result<export::Refreshed, types::ConnectorError> {
+        finish(calls::refresh(customer, account, rotation))
     }
 
-    fn list_shops(customer: String) -> Result<Vec<types::Shop>, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        finish(operation::list_shops::list_shops(&Imports, customer), |shops| {
-            shops.iter().map(|(account, shop)| convert::shop_to_wit(account.as_str(), shop)).collect()
-        })
+    fn list_shops(customer: String) -> Result<Vec<types::Shop>, types::ConnectorError> {
+        finish(calls::list_shops(customer))
     }
 
-    fn list_connections(customer: String) -> Result<Vec<types::Connection>, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        finish(operation::list_connections::list_connections(&Imports, customer), |connections| {
-            connections.iter().map(convert::connection_to_wit).collect()
-        })
+    fn list_connections(customer: String) -> Result<Vec<types::Connection>, types::ConnectorError> {
+        finish(calls::list_connections(customer))
     }
 
     fn access_token(
         customer: String,
         account: Option<String>,
         min_validity_seconds: u32,
-    ) -> Result<export::ValidToken, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        let operation = operation::access_token::access_token(&Imports, customer, account, min_validity_seconds);
-        finish(operation, convert::valid_token)
+    ) -> Result<export::ValidToken, types::ConnectorError> {
+        finish(calls::access_token(customer, account, min_validity_seconds))
     }
 
-    fn export_grant(customer: String, account: Option<String>) -> Result<export::ExistingGrant, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        finish(operation::export_grant::export_grant(&Imports, customer, account), convert::existing_grant)
+    fn export_grant(customer: String, account: Option<String>) -> Result<export::ExistingGrant, types::ConnectorError> {
+        finish(calls::export_grant(customer, account))
     }
 
-    fn call(customer: String, request: export::CallRequest) -> Result<export::CallResponse, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let (scope, request) = convert::call_request(request).map_err(convert::error)?;
-        finish(operation::call::call(&Imports, customer, scope, &request), convert::call_response)
+    fn call(customer: String, request: export::CallRequest) -> Result<export::CallResponse, types::ConnectorError> {
+        finish(calls::call(customer, request))
     }
 
     fn link_shops(
         customer: String,
         account: Option<String>,
         shops: Vec<String>,
-    ) -> Result<types::Connection, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        let operation = operation::link_shops::link_shops(&Imports, customer, account, shops);
-        finish(operation, |connection| convert::connection_to_wit(&connection))
+    ) -> Result<types::Connection, types::ConnectorError> {
+        finish(calls::link_shops(customer, account, shops))
     }
 
     fn disconnect(
         customer: String,
         target: export::DisconnectTarget,
         remote: export::RemoteGrant,
-    ) -> Result<export::Disconnected, types::Error> {
-        let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let target = convert::disconnect_target(target).map_err(convert::error)?;
-        let operation = operation::disconnect::disconnect(&Imports, customer, target, convert::remote_grant(remote));
-        finish(operation, convert::disconnected)
+    ) -> Result<export::Disconnected, types::ConnectorError> {
+        finish(calls::disconnect(customer, target, remote))
     }
 
-    fn receive_webhook(app: Option<String>, signature: String, body: Vec<u8>) -> Result<export::Webhook, types::Error> {
-        let operation = operation::receive_webhook::receive_webhook(&Imports, app, signature.as_bytes(), &body);
-        finish(operation, convert::webhook)
+    fn receive_webhook(
+        app: Option<String>,
+        signature: String,
+        body: Vec<u8>,
+    ) -> Result<export::Webhook, types::ConnectorError> {
+        finish(calls::receive_webhook(app, signature, body))
     }
 }
 
-/// Runs an operation to its end with a single poll. Every import blocks, so an operation that is pending after one poll
-/// is a bug.
-fn finish<T, U>(
-    operation: impl Future<Output = Result<T, Error>>,
-    convert: impl FnOnce(T) -> U,
-) -> Result<U, types::Error> {
-    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => outcome.map(convert).map_err(convert::error),
+/// Converts the outcome of a call. For wasm, a call is a plain function: every import blocks, so there is nothing to
+/// await, and the attribute `maybe_async` removes `async` and `.await`. The component is a tenth smaller without the
+/// state machines of async functions.
+#[cfg(target_family = "wasm")]
+fn finish<T>(outcome: Result<T, Error>) -> Result<T, types::ConnectorError> {
+    outcome.map_err(convert::error)
+}
+
+/// Runs a call that is still async to its end with a single poll. Other targets than wasm only check this package.
+#[cfg(not(target_family = "wasm"))]
+fn finish<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, types::ConnectorError> {
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+    use tiktok_shop_connector_core::error::Cause;
+
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome.map_err(convert::error),
         Poll::Pending => Err(convert::error(Error::new(Cause::Internal))),
     }
 }

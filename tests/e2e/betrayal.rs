@@ -2,12 +2,13 @@
 //! The host must not let the secret out. At the end of each test, the stage also searches its database and its logs for
 //! secrets.
 
-use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::ShopPolicy;
 use tiktok_shop_host::existing_grant::ExistingGrant;
+use tiktok_shop_host::install::InstallError;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::{CallError, Component, ConnectorHost};
-use tiktok_shop_tests::{STATE, Stage, customer_id, tenant};
+use tiktok_shop_tests::{STATE, Stage, browser, customer_id, tenant};
 
 use crate::hostile_guest;
 
@@ -75,7 +76,7 @@ async fn no_text_id_or_revision_that_is_stored_in_clear_takes_a_secret() {
         "row: lineage",
         "row: scope",
         "row: seller name",
-        "row: shop account",
+        "row: unknown member",
         "row: shop code",
         "row: shop name",
         "row: shop raw",
@@ -114,8 +115,12 @@ async fn no_error_contains_the_grant_of_its_call() {
     };
     assert_eq!(connect(Grant::Code(code.into())).await, REMOVED);
     assert_eq!(connect(Grant::Existing(ExistingGrant::new(code.into()))).await, REMOVED);
-    let callback = |query: &str, state| Grant::Callback { query: query.into(), state };
-    let query = format!("code={code}&state={STATE}");
-    assert_eq!(connect(callback(&query, StateCheck::AppStoreInstall)).await, REMOVED);
-    assert_eq!(connect(callback(&format!("x={STATE}"), StateCheck::Expected(STATE.into()))).await, REMOVED);
+    let callback = |query: &str| Grant::Callback { query: query.into(), state: STATE.into() };
+    assert_eq!(connect(callback(&format!("code={code}&state={STATE}"))).await, REMOVED);
+    assert_eq!(connect(callback(&format!("x={STATE}"))).await, REMOVED);
+
+    let (bob, query) = (customer_id("bob"), format!("code={code}"));
+    let install = betrayal.host.begin_install(&tenant(0), &bob, None, &browser("bob"), query.as_str().into()).await;
+    let Err(InstallError::Call(CallError::Connector(error))) = install else { panic!("{install:?}") };
+    assert_eq!(error.failure().detail, REMOVED);
 }

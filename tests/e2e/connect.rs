@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Map;
 use tiktok_shop_host::Secret;
-use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy, ShopStanding, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::refresh::RefreshMode;
@@ -182,21 +182,6 @@ async fn a_wrong_state_sends_no_token_request() {
     // The code was never sent to TikTok, so it still works with the right state.
     let outcome = stage.connect_with("alice", &query, ShopPolicy::All).await;
     assert_eq!(outcome.unwrap().status, ConnectionStatus::Active);
-}
-
-#[tokio::test]
-async fn an_install_from_the_app_store_connects_only_without_a_state() {
-    let stage = Stage::new();
-    let install = |query: &str| Grant::Callback { query: query.into(), state: StateCheck::AppStoreInstall };
-    let with_state = stage.callback("one-shop", Decision::Allow);
-    let outcome =
-        stage.host.connect(&tenant(0), &customer_id("alice"), None, install(&with_state), ShopPolicy::All).await;
-    assert_eq!(refusal(outcome), ("invalid-request", "state-mismatch".to_owned()));
-    assert_eq!(stage.fake.requests(), []);
-
-    let without = stage.callback_of(0, "one-shop", None, Decision::Allow);
-    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), None, install(&without), ShopPolicy::All).await;
-    assert_eq!(outcome.unwrap().shops.len(), 1);
 }
 
 #[tokio::test]

@@ -218,21 +218,6 @@ async fn a_refused_consent_and_a_spent_code_use_the_state() {
     assert_eq!(stage.connections("alice").await, [connection]);
 }
 
-#[tokio::test]
-async fn an_install_from_the_app_store_needs_no_state_and_does_not_use_the_state_of_a_consent() {
-    let stage = Stage::new();
-    let state = begin(&stage, "alice", ShopPolicy::All).await;
-    let (query, install) = (allowed(&stage, &state), stage.callback_of(0, "one-shop", None, Decision::Allow));
-    let (ours, bob) = (tenant(0), customer_id("bob"));
-    let install_with =
-        |query: &str| stage.host.finish_app_store_install(&ours, &bob, None, query.into(), ShopPolicy::All);
-    assert_eq!(refusal(install_with(&query).await), ("invalid-request", "state-mismatch".to_owned()));
-    assert_eq!(finish(&stage.host, "alice", &install).await, Err(ConsentError::StateMismatch));
-    assert_eq!(stage.fake.requests(), []);
-    assert_eq!(install_with(&install).await.unwrap().key.customer, bob);
-    assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().key.customer, customer_id("alice"));
-}
-
 /// Randomness that always fails.
 struct NoRandomness;
 

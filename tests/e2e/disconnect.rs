@@ -78,7 +78,7 @@ async fn after_a_disconnect_no_file_of_sqlite_contains_a_token_record_or_a_ciphe
         host.refresh(&tenant, &alice, None, RefreshMode::Forced).await.unwrap();
         let (token, row) = (storage.load_token(&tenant, &key).await, storage.load_row(&tenant, &key).await);
         sealed.insert(token.unwrap().unwrap().value.bytes().to_vec());
-        sealed.insert(row.unwrap().unwrap().row.ciphers.unwrap().bytes().to_vec());
+        sealed.insert(row.unwrap().unwrap().row.sealed.unwrap().bytes().to_vec());
         stage.advance(DAY);
     }
     let found = || {

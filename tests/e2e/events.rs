@@ -154,6 +154,7 @@ impl Interceptor for CountWrites {
                 | Access::SwapRow(..)
                 | Access::AppendOnce(..)
                 | Access::PutState(..)
+                | Access::PutInstall(..)
                 | Access::Reseal(..)
                 | Access::Write(_)
         );

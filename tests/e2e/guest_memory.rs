@@ -16,7 +16,7 @@ use std::time::Duration;
 use fake_tiktok_shop::{App, Clock as FakeClock, Decision, FakeTikTokShop, Options, SecretKind};
 use tiktok_shop_canaries::Canaries;
 use tiktok_shop_host::clock::{Clock, ManualClock};
-use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::ShopPolicy;
 use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
 use tiktok_shop_host::refresh::RefreshMode;
@@ -201,7 +201,7 @@ impl Scene {
     fn grant(&self, state: &str) -> Grant {
         let control = self.fake.control();
         let query = control.consent(&self.app.service_id, "one-shop", Some(STATE), Decision::Allow).unwrap();
-        Grant::Callback { query: query.into(), state: StateCheck::Expected(state.into()) }
+        Grant::Callback { query: query.into(), state: state.into() }
     }
 
     async fn connect(&self, state: &str) -> Result<(), CallError> {

@@ -62,7 +62,7 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     connect(&stage, &working, "alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
     let rows = stage.storage.list_rows(&ours, &alice).await.unwrap();
-    let key = rows[0].row.connection.key.clone();
+    let key = rows[0].row.key.clone();
     let before = stage.storage.load_token(&ours, &key).await.unwrap().unwrap();
 
     let other: Arc<dyn KeyProvider> =
@@ -82,7 +82,7 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
         refused(error_of(keyless.list_shops(&ours, &alice).await));
         // A request to revoke a shop at TikTok needs the shop's cipher. If one of several shops is removed from a
         // connection, the ciphers of the remaining shops are sealed again.
-        let shop = DisconnectTarget::Shop(rows[0].row.connection.shops[0].id.clone());
+        let shop = DisconnectTarget::Shop(rows[0].row.index.shops[0].id.clone());
         for (target, remote) in [(DisconnectTarget::All(None), RemoteGrant::Revoke), (shop, RemoteGrant::Keep)] {
             refused(error_of(keyless.disconnect(&ours, &alice, target, remote).await));
         }

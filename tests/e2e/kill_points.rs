@@ -26,6 +26,11 @@ async fn a_killed_reconnect_leaves_a_working_connection() {
 }
 
 #[tokio::test]
+async fn a_killed_confirmation_of_an_install_is_finished_by_the_next_confirmation() {
+    assert_eq!(losses(Operation::ConfirmInstall).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_killed_import_loses_the_grant_only_if_tiktoks_answer_is_lost() {
     for operation in [Operation::Import, Operation::ImportUnnamed] {
         assert_eq!(losses(operation).await, ["answer lost after TikTok had replaced the token"], "{operation}");

@@ -115,6 +115,7 @@ impl Interceptor for Scripts {
             | Access::ListRows(..)
             | Access::AppendOnce(..)
             | Access::PutState(..)
+            | Access::PutInstall(..)
             | Access::Reseal(..)
             | Access::Read(_)
             | Access::Write(_) => ("list", None, None),

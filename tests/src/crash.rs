@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop};
 use tiktok_shop_host::events::{EventKind, NewEvent};
 use tiktok_shop_host::seal::Keyring;
-use tiktok_shop_host::storage::{HostStorage, Row};
+use tiktok_shop_host::storage::{HostStorage, OpenRow};
 use tiktok_shop_host::{Revision, TenantId};
 
 /// The number of connections. `storage-writer` runs one task for each connection.
@@ -39,7 +39,7 @@ pub fn customer(number: usize) -> ConnectionKey {
 /// # Panics
 /// Never.
 #[must_use]
-pub fn row(key: &ConnectionKey, revision: &Revision) -> Row {
+pub fn row(key: &ConnectionKey, revision: &Revision) -> OpenRow {
     let shop = |id: &str| Shop {
         name: revision.to_string(),
         cipher: Some(revision.as_str().into()),
@@ -47,7 +47,7 @@ pub fn row(key: &ConnectionKey, revision: &Revision) -> Row {
         linked: true,
         ..Shop::new(id.parse().expect("a shop id"), key.account.clone())
     };
-    Row::new(Connection {
+    OpenRow::new(Connection {
         seller_name: revision.to_string(),
         shops: vec![shop("1"), shop("2")],
         ..Connection::new(key.clone())
@@ -129,8 +129,7 @@ impl WriterLog {
 
             let entry = storage.load_row(&tenant, &key).await.expect("the storage answers");
             if let Some(entry) = &entry {
-                let opened =
-                    keyring.open_row(&tenant, &entry.revision, entry.row.clone()).await.expect("the record opens");
+                let opened = keyring.open_row(&tenant, &entry.revision, &entry.row).await.expect("the record opens");
                 assert_eq!(opened, row(&key, &entry.revision), "every part of the row is from one write");
             }
             let events = self.events(storage, &key).await;

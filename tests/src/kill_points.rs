@@ -40,6 +40,8 @@ pub enum Operation {
     Connect,
     /// `connect` of an account that is connected already.
     Reconnect,
+    /// `confirm_install` of an account that is not connected.
+    ConfirmInstall,
     /// `import_grant` of an account that is not connected. The caller names the account.
     Import,
     /// `import_grant` of an account that is not connected. The caller does not name the account.
@@ -63,9 +65,10 @@ pub enum Operation {
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Connect,
         Self::Reconnect,
+        Self::ConfirmInstall,
         Self::Import,
         Self::ImportUnnamed,
         Self::Refresh,
@@ -82,7 +85,9 @@ impl Operation {
     #[must_use]
     pub const fn policies(self) -> &'static [Policy] {
         match self {
-            Self::LinkShops | Self::Disconnect | Self::Webhook6 => slice::from_ref(&Policy::STRICT),
+            Self::ConfirmInstall | Self::LinkShops | Self::Disconnect | Self::Webhook6 => {
+                slice::from_ref(&Policy::STRICT)
+            }
             Self::Connect
             | Self::Reconnect
             | Self::Import
@@ -100,6 +105,7 @@ impl fmt::Display for Operation {
         f.pad(match self {
             Self::Connect => "connect",
             Self::Reconnect => "reconnect",
+            Self::ConfirmInstall => "confirm install",
             Self::Import => "import",
             Self::ImportUnnamed => "import, no account",
             Self::Refresh => "refresh",

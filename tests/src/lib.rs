@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use fake_tiktok_shop::App;
 use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
-use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::consent::{BrowserSession, Consent};
 use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
@@ -92,7 +92,7 @@ pub fn state_of(consent: &Consent) -> &str {
 /// [`STATE`].
 #[must_use]
 pub fn grant(query: &str) -> Grant {
-    Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) }
+    Grant::Callback { query: query.into(), state: STATE.into() }
 }
 
 /// Returns a request that searches for orders of a shop. The answer has at most two orders.

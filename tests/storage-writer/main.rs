@@ -103,7 +103,7 @@ impl Writer {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {
             Some(revision) => {
-                let value = self.keyring.seal_row(&self.tenant, revision, row(&self.key, revision)).await?;
+                let value = self.keyring.seal_row(&self.tenant, revision, &row(&self.key, revision)).await?;
                 Some(Next { revision: revision.clone(), value })
             }
             None => None,

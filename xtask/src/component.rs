@@ -27,11 +27,23 @@ struct Guest {
     library: &'static str,
     /// The folder of the finished component, within cargo's target folder.
     folder: &'static str,
+    /// The flags that shape the memory of a new instance.
+    memory: &'static [&'static str],
 }
 
-const CONNECTOR: Guest = Guest { package: "tiktok-shop-connector", library: "tiktok_shop_connector", folder: "dist" };
+/// A new instance has 256 KiB of memory: a stack of 64 KiB, the data, and room for the values of a small call. So a small
+/// call need not grow the memory, and the host can clear all of it after the call for little (`guest/engine.rs` in the
+/// host). The deepest call uses 8 KiB of the stack; the compiler's default is 1 MiB. The stack lies at the lowest
+/// addresses, so a stack that overflows is a trap.
+const CONNECTOR: Guest = Guest {
+    package: "tiktok-shop-connector",
+    library: "tiktok_shop_connector",
+    folder: "dist",
+    memory: &["-Clink-arg=-zstack-size=65536", "-Clink-arg=--initial-memory=262144"],
+};
 /// The guest that attacks its host. Only tests load it, so it is not in `dist`.
-const HOSTILE_GUEST: Guest = Guest { package: "hostile-guest", library: "hostile_guest", folder: "test-guests" };
+const HOSTILE_GUEST: Guest =
+    Guest { package: "hostile-guest", library: "hostile_guest", folder: "test-guests", memory: &[] };
 
 /// A component file.
 #[derive(Clone, Debug)]
@@ -135,6 +147,7 @@ fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Re
     // This flag chooses the smaller of the two implementations in the crate `sha2`. Most requests hash little data, so
     // the smaller size matters more than speed.
     let mut flags = vec![toml_string(r#"--cfg=sha2_backend_soft="compact""#)];
+    flags.extend(guest.memory.iter().map(|flag| toml_string(flag)));
     flags.extend(
         path_prefixes(&target.toolchain, target_directory)?
             .into_iter()

@@ -13,7 +13,10 @@
 //! Neither the library nor the program links wasmtime, so building the component does not require compiling wasmtime.
 
 mod cargo;
+mod compatibility;
 mod component;
+mod contract;
+mod kept_release;
 mod process;
 mod prune;
 mod toolchain;
@@ -21,7 +24,9 @@ mod wasm_target;
 mod world;
 
 pub use cargo::{BuildEvent, Optimisation, build, build_executable, cargo, executable_package_count, target_directory};
+pub use compatibility::Comparison;
 pub use component::{Component, build_component, component, component_package_count, hostile_guest};
+pub use kept_release::{KeptRelease, compare_with_kept_releases, keep_release, kept_releases};
 pub use process::{program, workspace_root};
 pub use wasm_target::Origin;
 pub use world::{Checked, Extern, check, check_imports, error_cases, plugin_imports};

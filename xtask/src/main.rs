@@ -9,11 +9,13 @@ mod docs;
 mod errors_page;
 mod executable;
 mod file_map;
+mod keep_release;
 mod kill_points;
 mod mutants;
 mod progress;
 mod report;
 mod simulate;
+mod wit_compat;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -29,9 +31,12 @@ use clap::Parser;
 enum Task {
     Demo(demo::Demo),
     Bench(bench::Bench),
+    Soak(bench::Soak),
     Dist(dist::Dist),
     Docs(docs::Docs),
     CheckImports(check_imports::CheckImports),
+    WitCompat(wit_compat::WitCompat),
+    KeepRelease(keep_release::KeepRelease),
     Advisories(advisories::Advisories),
     KillPoints(kill_points::KillPoints),
     Mutants(mutants::Mutants),
@@ -42,9 +47,12 @@ fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Demo(task) => task.run(),
         Task::Bench(task) => task.run(),
+        Task::Soak(task) => task.run(),
         Task::Dist(task) => task.run(),
         Task::Docs(task) => task.run(),
         Task::CheckImports(task) => task.run(),
+        Task::WitCompat(task) => task.run(),
+        Task::KeepRelease(task) => task.run(),
         Task::Advisories(task) => task.run(),
         Task::KillPoints(task) => task.run(),
         Task::Mutants(task) => task.run(),

@@ -1,13 +1,19 @@
-//! Removes the code that prints panics from a module.
+//! Removes the code that prints panics, and the code that prints texts which nobody reads, from a module.
 //!
 //! A panic on `wasm32-unknown-unknown` ends in the instruction `unreachable`, which is a trap. Before the trap, the
 //! standard library formats a message and a backtrace for a standard error that does not exist on this target. The
 //! functions that do this are a fifth of the module. This file replaces the body of each of these functions by a single
-//! `unreachable`. It then removes the functions that nothing calls any more, and all names. A panic is still a trap.
-//! All other code stays as the compiler made it.
+//! `unreachable`. A panic is still a trap.
+//!
+//! The errors of libraries can print themselves. The connector reads only their kind, and no code of it prints with
+//! `Debug`. This file replaces each of these functions by one that prints nothing and succeeds, so a library that puts
+//! such a text into an error puts an empty text into it.
+//!
+//! The functions that nothing calls any more are then removed, and all names. All other code stays as the compiler made
+//! it.
 
 use anyhow::{Context as _, Result, bail};
-use walrus::{FunctionBuilder, FunctionId, FunctionKind, Module};
+use walrus::{FunctionBuilder, FunctionId, FunctionKind, Module, ValType};
 
 /// The first parts of the demangled paths of the functions that print panics. The list does not contain functions that
 /// only ask about panics, for example whether a panic is under way.
@@ -30,30 +36,46 @@ const PRINTS_PANICS: [&str; 11] = [
     "anyhow::fmt::<impl anyhow::error::ErrorImpl>::debug",
 ];
 
-/// Returns the module without the code that prints panics, and without names.
+/// The last parts of the demangled paths of the functions that print texts which nobody reads.
+const PRINTS_UNREAD: [&str; 2] = [
+    "as core::fmt::Debug>::fmt",
+    // The unexpected value in the message of a JSON error, for example a number, which needs the code that prints
+    // floating-point numbers.
+    "serde_json::error::JsonUnexpected as core::fmt::Display>::fmt",
+];
+
+/// Returns the module without the code that prints panics or unread texts, and without names.
 ///
 /// # Errors
 /// If the bytes are not a module, or if no function of the module is in the list `PRINTS_PANICS`. The second error
 /// means that the module has no names, or that the standard library has changed and the list must be corrected.
 pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
-    let printing: Vec<FunctionId> = module
-        .funcs
-        .iter()
-        .filter(|function| function.name.as_deref().is_some_and(prints_panics))
-        .map(|function| function.id())
-        .collect();
-    if printing.is_empty() {
+    let panicking = functions(&module, prints_panics);
+    if panicking.is_empty() {
         bail!("no function of the module handles panics, or it has no names: see the list in xtask/src/prune.rs");
     }
-    for id in printing {
-        replace_by_trap(&mut module, id);
+    let unread = functions(&module, prints_unread);
+    for id in panicking {
+        replace(&mut module, id, Replacement::Trap);
+    }
+    for id in unread {
+        replace(&mut module, id, Replacement::Success);
     }
     walrus::passes::gc::run(&mut module);
     for function in module.funcs.iter_mut() {
         function.name = None;
     }
     Ok(module.emit_wasm())
+}
+
+/// Returns the functions of the module whose symbol is in a list.
+fn functions(module: &Module, is_in_list: fn(&str) -> bool) -> Vec<FunctionId> {
+    let functions = module.funcs.iter();
+    functions
+        .filter(|function| function.name.as_deref().is_some_and(is_in_list))
+        .map(|function| function.id())
+        .collect()
 }
 
 /// Checks whether a symbol belongs to a function that prints panics. Only the function's path counts, because a mangled
@@ -64,11 +86,33 @@ fn prints_panics(symbol: &str) -> bool {
     PRINTS_PANICS.iter().any(|begin| path.starts_with(begin))
 }
 
-fn replace_by_trap(module: &mut Module, id: FunctionId) {
+/// Checks whether a symbol belongs to a function that prints a text which nobody reads. The compiler numbers copies of a
+/// function, for example `….165`.
+fn prints_unread(symbol: &str) -> bool {
+    let path = format!("{:#}", rustc_demangle::demangle(symbol));
+    let path = path.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
+    !prints_panics(symbol) && PRINTS_UNREAD.iter().any(|end| path.ends_with(end))
+}
+
+/// The new body of a function.
+#[derive(Clone, Copy)]
+enum Replacement {
+    /// The function never returns.
+    Trap,
+    /// The function does nothing and returns `Ok(())`, which is 0 for the functions in `PRINTS_UNREAD`.
+    Success,
+}
+
+fn replace(module: &mut Module, id: FunctionId, replacement: Replacement) {
     let kind = module.types.get(module.funcs.get(id).ty());
     let (parameters, results) = (kind.params().to_vec(), kind.results().to_vec());
     let mut body = FunctionBuilder::new(&mut module.types, &parameters, &results);
-    body.func_body().unreachable();
+    match (replacement, results.as_slice()) {
+        (Replacement::Success, [ValType::I32]) => body.func_body().i32_const(0),
+        // A function with another result is not an implementation of `fmt`, or the compiler has found out that it never
+        // returns.
+        (Replacement::Trap | Replacement::Success, _) => body.func_body().unreachable(),
+    };
     let arguments = parameters.iter().map(|kind| module.locals.add(*kind)).collect();
     module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
 }
@@ -152,5 +196,40 @@ mod tests {
         ] {
             assert!(!prints_panics(symbol), "{:#}", rustc_demangle::demangle(symbol));
         }
+    }
+
+    #[test]
+    fn only_debug_and_the_messages_of_json_errors_are_unread() {
+        for symbol in [
+            "_ZN81_$LT$waki..bindings..wasi..http..types..ErrorCode$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE",
+            "_RNvXsh_NtCsgXGp5Oqx2Ny_4core3fmteNtB5_5Debug3fmt",
+            "_RNvXsh_NtCsgXGp5Oqx2Ny_4core3fmteNtB5_5Debug3fmt.165",
+            "_ZN72_$LT$serde_json..error..JsonUnexpected$u20$as$u20$core..fmt..Display$GT$3fmt17h2442b2e6ef8e5cc5E",
+        ] {
+            assert!(prints_unread(symbol), "{:#}", rustc_demangle::demangle(symbol));
+        }
+        for symbol in [
+            "_RNvXs8_NtNtCsgXGp5Oqx2Ny_4core3fmtNtB5_9ArgumentsNtB5_7Display3fmt",
+            "_ZN26tiktok_shop_connector_core8rotation9take_pair17h0123456789abcdefE",
+            "_RNvNtCsgXGp5Oqx2Ny_4core9panicking9panic_fmt",
+        ] {
+            assert!(!prints_unread(symbol), "{:#}", rustc_demangle::demangle(symbol));
+        }
+    }
+
+    #[test]
+    fn a_function_that_prints_an_unread_text_does_nothing_and_succeeds() {
+        let mut module = Module::default();
+        let mut body = FunctionBuilder::new(&mut module.types, &[ValType::I32, ValType::I32], &[ValType::I32]);
+        body.func_body().unreachable();
+        let arguments = vec![module.locals.add(ValType::I32), module.locals.add(ValType::I32)];
+        let id = body.finish(arguments, &mut module.funcs);
+        replace(&mut module, id, Replacement::Success);
+        let FunctionKind::Local(function) = &module.funcs.get(id).kind else { panic!("not local") };
+        let body = function.block(function.entry_block());
+        assert_eq!(
+            format!("{:?}", body.instrs.iter().map(|(instr, _)| instr).collect::<Vec<_>>()),
+            "[Const(Const { value: I32(0) })]"
+        );
     }
 }

@@ -69,7 +69,11 @@ pub fn check(component: &[u8]) -> Result<Checked> {
     check_against(&resolve, world, component)
 }
 
-fn check_against(resolve: &Resolve, world: WorldId, component: &[u8]) -> Result<Checked> {
+/// Compares a component with a world of another package than the present one.
+///
+/// # Errors
+/// If the bytes are not a component.
+pub(crate) fn check_against(resolve: &Resolve, world: WorldId, component: &[u8]) -> Result<Checked> {
     let (found, found_world) = decode(component)?;
     let (found_imports, found_exports) = (imports(&found, found_world), exports(&found, found_world));
 
@@ -154,19 +158,19 @@ fn plugin() -> Result<(Resolve, WorldId)> {
     Ok((resolve, world))
 }
 
-/// Returns the cases of `error` in `wit/types.wit` with their documentation, in the order of that file.
+/// Returns the cases of `connector-error` in `wit/types.wit` with their documentation, in the order of that file.
 ///
 /// # Errors
-/// If `wit/` can't be read or parsed, or has no variant `error`.
+/// If `wit/` can't be read or parsed, or has no variant `connector-error`.
 pub fn error_cases() -> Result<Vec<(String, String)>> {
     let (resolve, world) = plugin()?;
     let package = resolve.worlds.get(world).and_then(|world| world.package);
     let kind = resolve.types.iter().find_map(|(_, definition)| {
         let TypeOwner::Interface(interface) = definition.owner else { return None };
         let ours = resolve.interfaces.get(interface)?.package == package;
-        (ours && definition.name.as_deref() == Some("error")).then_some(&definition.kind)
+        (ours && definition.name.as_deref() == Some("connector-error")).then_some(&definition.kind)
     });
-    let Some(TypeDefKind::Variant(error)) = kind else { bail!("no variant `error`") };
+    let Some(TypeDefKind::Variant(error)) = kind else { bail!("no variant `connector-error`") };
     let meaning =
         |docs: &Docs| docs.contents.as_deref().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
     Ok(error.cases.iter().map(|case| (case.name.clone(), meaning(&case.docs))).collect())

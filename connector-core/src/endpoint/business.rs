@@ -84,6 +84,8 @@ impl BusinessRequest {
             Some("a GET has no body")
         } else if self.body.len() > MAX_BODY_BYTES {
             Some("a body has more than 16 MiB")
+        } else if self.max_response_bytes == 0 {
+            Some("max-response-bytes is 0: an answer has at least 1 byte")
         } else if self.content_type.as_ref().is_some_and(|text| {
             text.trim().is_empty() || text.len() > MAX_CONTENT_TYPE_BYTES || !text.bytes().all(visible)
         }) {

@@ -13,6 +13,7 @@ pub struct Advice {
 }
 
 const NOTHING_SENT: &str = "Nothing was sent to TikTok, and nothing was written.";
+const ROW_KEPT: &str = "The tokens and the row are kept.";
 const NOT_ACTED: &str = "TikTok did not act. Tokens and shops have not changed, and a refresh may be tried again.";
 const UNKNOWN: &str = "A request was sent, and nobody knows whether TikTok acted. All stored tokens are kept. After \
                        `connect` the code may be spent. The tokens of a `refresh` are not sent again for 120 s.";
@@ -155,6 +156,11 @@ impl Cause {
                 "A request that changes something was sent, and nobody knows whether TikTok acted. The connection has \
                  not changed.",
             ),
+            Self::PendingInstallMalformed => (
+                "Pass the bytes of `exchange-install` unchanged, and the app that it named. If a newer version of the \
+                 connector wrote them, deploy that version and confirm again.",
+                NOTHING_SENT,
+            ),
             Self::RateLimited => (
                 "Call again after the delay, not sooner. If it happens often, spread the refreshes over time. They \
                  need not run at once.",
@@ -183,6 +189,18 @@ impl Cause {
             Self::RevocationNotTried => (
                 "If the shop must not stay authorized, ask the seller to remove the app in Seller Center.",
                 "Nothing was sent to TikTok for this shop. The shop is disconnected here.",
+            ),
+            Self::RowChanged => (
+                "Find out who changed the database. Restore the row from a backup. Or delete the row: the next \
+                 `refresh` makes a new one and links the shops by the policy of the consent. `disconnect` also deletes \
+                 it.",
+                "The tokens are kept and still renewed. Other rows are not affected.",
+            ),
+            Self::RowTooNew => ("Deploy the newer version everywhere. Do not go back to the older one.", ROW_KEPT),
+            Self::RowUnreadable => (
+                "Restore the row from a backup. Or delete the row: the next `refresh` makes a new one and links the \
+                 shops by the policy of the consent. `disconnect` also deletes it.",
+                "The tokens are kept and still renewed. Other rows are not affected.",
             ),
             Self::SellerInactive | Self::ShopInactive => (
                 "Ask the seller to look into Seller Center. A later `refresh` finds out when the seller or shop is \

@@ -10,6 +10,7 @@ use crate::rotation::Trigger;
 use crate::secret::AccessToken;
 use crate::time::UnixSeconds;
 use core::time::Duration;
+use maybe_async::maybe_async;
 
 /// The longest validity that a caller may ask for: 3600 seconds. A longer validity would cause a renewal at nearly
 /// every call.
@@ -32,6 +33,7 @@ pub struct ValidToken {
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`, `validity-too-long`.
 /// - The errors of `refresh`, if there is no valid token.
+#[maybe_async]
 pub async fn access_token(
     effects: &impl Effects,
     customer: CustomerId,

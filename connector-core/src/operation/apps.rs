@@ -8,11 +8,13 @@ use crate::ports::{Effects, StorageError};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use maybe_async::maybe_async;
 
 /// The credentials that a call has fetched. Each app is asked for at most once, even if the host has no credentials.
 #[derive(Default)]
 pub(super) struct Apps(Vec<(String, Result<Credentials, Error>)>);
 
+#[maybe_async]
 impl Apps {
     /// Holds the credentials of an app that the call has fetched already.
     pub(super) fn holding(app: Credentials) -> Self {
@@ -39,6 +41,7 @@ impl Apps {
 }
 
 /// Returns the credentials of the app that the caller has named. `None` means the tenant's only app.
+#[maybe_async]
 pub(super) async fn chosen(effects: &impl Effects, app: Option<String>) -> Result<Credentials, Error> {
     let app_key = match app {
         Some(app_key) => app_key,
@@ -48,6 +51,7 @@ pub(super) async fn chosen(effects: &impl Effects, app: Option<String>) -> Resul
 }
 
 /// Returns the keys of the tenant's apps.
+#[maybe_async]
 pub(super) async fn all(effects: &impl Effects) -> Result<Vec<String>, Error> {
     let keys = effects.apps().await.map_err(no_credentials)?;
     check_apps(&keys)?;
@@ -55,6 +59,7 @@ pub(super) async fn all(effects: &impl Effects) -> Result<Vec<String>, Error> {
 }
 
 /// Returns the error for an app whose credentials the host has refused: the tenant has no apps at all, or other apps.
+#[maybe_async]
 async fn refused(effects: &impl Effects, app_key: &str, text: &str) -> Error {
     match all(effects).await {
         Ok(keys) if keys.iter().any(|key| key == app_key) => host_error(Cause::AppUnknown, text),
@@ -64,6 +69,7 @@ async fn refused(effects: &impl Effects, app_key: &str, text: &str) -> Error {
 }
 
 /// Fetches the credentials of one app.
+#[maybe_async]
 pub(super) async fn fetch(effects: &impl Effects, app_key: &str) -> Result<Credentials, Error> {
     let app = match effects.credentials(app_key).await {
         Ok(app) => app,

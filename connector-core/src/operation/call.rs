@@ -21,6 +21,7 @@ use crate::time::UnixSeconds;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use maybe_async::maybe_async;
 
 /// The shop or account that a call is made for. TikTok's documentation tags each endpoint as Shop or Seller. A request
 /// to a Shop endpoint must contain the shop's cipher, and a request to a Seller endpoint must not contain it.
@@ -42,6 +43,7 @@ pub enum CallScope {
 /// - Misconfigured: `missing-permission`, `signature-rejected`, `app-rejected`, `clock-skewed`, `ip-not-allowed`.
 /// - The errors of `refresh`, if there is no valid token. `app-unknown` for a shop means that the tenant no longer has
 ///   the app of any connection through which the customer may use the shop.
+#[maybe_async]
 pub async fn call(
     effects: &impl Effects,
     customer: CustomerId,
@@ -82,6 +84,7 @@ struct TargetShop {
     consent: Option<UnixSeconds>,
 }
 
+#[maybe_async]
 impl Target {
     /// Builds the target for a shop that was read from a row of this lineage.
     pub(super) const fn shop(key: ConnectionKey, lineage: String, cipher: Option<ShopCipher>) -> Self {
@@ -158,7 +161,15 @@ impl Target {
         // Several accounts of the customer may have the same shop, under the same app or under different apps. These
         // are the connections through which the customer may use the shop now.
         let mut usable = Vec::new();
-        for Row { connection, lineage, .. } in effects.list_rows(&customer).await.map_err(storage_error)? {
+        let mut unusable = None;
+        for listed in effects.list_rows(&customer).await.map_err(storage_error)? {
+            let Row { connection, lineage, .. } = match listed.row {
+                Ok(row) => row,
+                Err(error) => {
+                    unusable = unusable.or(Some(error));
+                    continue;
+                }
+            };
             let Some(shop) = connection.shops.iter().find(|shop| shop.listed.id == id) else { continue };
             match connection.use_of(shop).refusal() {
                 Some(cause) => refusal = cause,
@@ -167,6 +178,10 @@ impl Target {
                     usable.push((connection.app, Self::shop(connection.key, lineage, cipher)));
                 }
             }
+        }
+        // The shop may be in the row that cannot be used.
+        if let (true, Cause::UnknownShop, Some(error)) = (usable.is_empty(), refusal, unusable) {
+            return Err(storage_error(error));
         }
         let first = Self::first_of(effects, usable).await?;
         first.ok_or_else(|| Error::new(refusal).with_delay(UNCONFIRMED_DELAY))

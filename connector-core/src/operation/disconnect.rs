@@ -12,7 +12,7 @@ use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, Sh
 use crate::endpoint::{business, deauthorize, shops};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
-use crate::ports::Effects;
+use crate::ports::{Effects, ListedRow};
 use crate::record::DeadReason;
 use crate::secret::ShopCipher;
 use crate::time::{Moment, UnixSeconds};
@@ -20,6 +20,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use maybe_async::maybe_async;
 
 /// The account or shop to disconnect.
 pub enum DisconnectTarget {
@@ -98,13 +99,20 @@ const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// Storage failed, storage conflict. If the host calls again, the call deletes what is left.
+#[maybe_async]
 pub async fn disconnect(
     effects: &impl Effects,
     customer: CustomerId,
     target: DisconnectTarget,
     remote: RemoteGrant,
 ) -> Result<Disconnected, Error> {
-    let rows = effects.list_rows(&customer).await.map_err(storage_error)?;
+    let (mut rows, mut unusable) = (Vec::new(), Vec::new());
+    for ListedRow { account, row } in effects.list_rows(&customer).await.map_err(storage_error)? {
+        match row {
+            Ok(row) => rows.push(row),
+            Err(error) => unusable.push((account, error)),
+        }
+    }
     let mut revocation = match remote {
         RemoteGrant::Revoke => Some(Revocation::begin(effects)),
         RemoteGrant::Keep => None,
@@ -113,7 +121,9 @@ pub async fn disconnect(
     match target {
         DisconnectTarget::All(account) => {
             let mut found = Vec::new();
-            for key in keys_of(effects, customer, account, &rows).await? {
+            let accounts = rows.iter().map(|row| &row.connection.key.account);
+            let with_row: Vec<_> = accounts.chain(unusable.iter().map(|(account, _)| account)).cloned().collect();
+            for key in keys_of(effects, customer, account, with_row).await? {
                 let seen = tokens::see(effects, &key).await?;
                 found.push((key, seen));
             }
@@ -142,6 +152,10 @@ pub async fn disconnect(
                     None => delete(effects, key, &seen, remote).await?,
                 }
             }
+            // The shop may also be in a row that cannot be used.
+            if let Some((_, error)) = unusable.into_iter().next() {
+                return Err(storage_error(error));
+            }
         }
     }
     let not_revoked = revocation.map(|revocation| revocation.failed).unwrap_or_default();
@@ -150,11 +164,12 @@ pub async fn disconnect(
 
 /// Returns the key of the connection to `account`, even if this connection does not exist. If `account` is `None`,
 /// returns the key of every connection of the customer that has a record or a row.
+#[maybe_async]
 async fn keys_of(
     effects: &impl Effects,
     customer: CustomerId,
     account: Option<AccountId>,
-    rows: &[Row],
+    with_row: Vec<AccountId>,
 ) -> Result<Vec<ConnectionKey>, Error> {
     if let Some(account) = account {
         return Ok(Vec::from([ConnectionKey { customer, account }]));
@@ -162,15 +177,17 @@ async fn keys_of(
     let accounts = effects.accounts(&customer).await.map_err(storage_error)?;
     let mut keys: Vec<_> =
         accounts.into_iter().map(|account| ConnectionKey { customer: customer.clone(), account }).collect();
-    for row in rows {
-        if !keys.contains(&row.connection.key) {
-            keys.push(row.connection.key.clone());
+    for account in with_row {
+        let key = ConnectionKey { customer: customer.clone(), account };
+        if !keys.contains(&key) {
+            keys.push(key);
         }
     }
     Ok(keys)
 }
 
 /// Deletes the record, then the row. If the seller has consented again during this call, record and row stay.
+#[maybe_async]
 async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen, remote: RemoteGrant) -> Result<(), Error> {
     let deletion = tokens::delete(effects, key, seen).await?;
     if deletion == Deletion::Replaced && remote == RemoteGrant::Revoke {
@@ -183,6 +200,7 @@ async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen, remote
 
 /// Unlinks a shop of the grant in `seen`. Returns the connection if another of its shops is still linked, and `None`
 /// otherwise. If the seller has consented again during this call, the shop stays linked.
+#[maybe_async]
 async fn unlink(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -214,6 +232,7 @@ struct Revocation {
     failed: Vec<NotRevoked>,
 }
 
+#[maybe_async]
 impl Revocation {
     fn begin(effects: &impl Effects) -> Self {
         Self { began: effects.now(), apps: Apps::default(), failed: Vec::new() }
@@ -324,22 +343,27 @@ impl Revocation {
     }
 
     async fn list(&mut self, effects: &impl Effects, key: &ConnectionKey, lineage: String, seen: &Seen) -> Listed {
-        let request = shops::business_request();
-        let list = async {
-            let target = Target::shop(key.clone(), lineage, None).of_consent(consent_of(seen));
-            let response = self.exchange(effects, &target, &request).await?;
-            let unread = |error: Error| without_cipher_because(error.cause);
-            let app = match seen {
-                Seen::Grant { app_key, .. } => Some(self.apps.of(app_key)?),
-                Seen::Nothing | Seen::Unreadable(..) => None,
-            };
-            let secret = app.map(|app| app.app_secret.expose()).unwrap_or_default();
-            shops::read_business(response, &[secret]).map_err(|fault| unread(fault.error))
-        };
-        match list.await {
+        match self.read_list(effects, key, lineage, seen).await {
             Ok(list) => Listed::Read(list),
             Err(error) => Listed::Failed(error),
         }
+    }
+
+    async fn read_list(
+        &mut self,
+        effects: &impl Effects,
+        key: &ConnectionKey,
+        lineage: String,
+        seen: &Seen,
+    ) -> Result<ShopList, Error> {
+        let target = Target::shop(key.clone(), lineage, None).of_consent(consent_of(seen));
+        let response = self.exchange(effects, &target, &shops::business_request()).await?;
+        let app = match seen {
+            Seen::Grant { app_key, .. } => Some(self.apps.of(app_key)?),
+            Seen::Nothing | Seen::Unreadable(..) => None,
+        };
+        let secret = app.map(|app| app.app_secret.expose()).unwrap_or_default();
+        shops::read_business(response, &[secret]).map_err(|fault| without_cipher_because(fault.error.cause))
     }
 
     /// Asks TikTok to revoke the shop to which this cipher belongs.

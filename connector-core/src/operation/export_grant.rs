@@ -7,6 +7,7 @@ use crate::error::{Cause, Error};
 use crate::existing_grant::ExistingGrant;
 use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
+use maybe_async::maybe_async;
 
 /// Returns the newest tokens of a connection, with the account and the ends of the tokens. The caller must make sure
 /// that nobody refreshes this connection any more.
@@ -20,6 +21,7 @@ use crate::ports::Effects;
 /// - Retry after: `refresh-in-progress`. Another call may have sent the refresh token, so the stored token may be
 ///   replaced within the next seconds.
 /// - Storage failed: the record could not be read.
+#[maybe_async]
 pub async fn export_grant(
     effects: &impl Effects,
     customer: CustomerId,

@@ -25,6 +25,7 @@ use crate::token::UserType;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use maybe_async::maybe_async;
 
 /// Connects a customer with a grant that another system holds. `app` is the app of the grant; `None` means the tenant's
 /// only app. If TikTok rejects the refresh token, or certainly did not act, nothing stays stored.
@@ -35,6 +36,7 @@ use alloc::string::String;
 /// - Retry after: TikTok could not be reached or did not answer, or another call sends the token of this account. Call
 ///   again with the same grant.
 /// - Misconfigured, upstream, storage failed: the code says why.
+#[maybe_async]
 pub async fn import(
     effects: &impl Effects,
     customer: CustomerId,
@@ -63,6 +65,7 @@ enum Found {
 }
 
 /// Stores the token, and then sends it by the refresh protocol.
+#[maybe_async]
 async fn of_named_account(
     effects: &impl Effects,
     app: Credentials,
@@ -91,6 +94,7 @@ async fn of_named_account(
 }
 
 /// Stores the refresh token of the grant, in a new record or in a record whose tokens nobody uses.
+#[maybe_async]
 async fn place(effects: &impl Effects, key: &ConnectionKey, import: &Import<'_>) -> Result<Found, Error> {
     let mut stored: Option<VersionedRecord> = None;
     let mut unavailable = 0;
@@ -144,6 +148,7 @@ fn check_app(record: &TokenRecord, import: &Import<'_>) -> Result<(), Error> {
 /// Ends an import whose refresh failed. If TikTok has rejected the token or certainly did not act, the record of the
 /// import is deleted, so that the other system may use the token. If the outcome of a request is unknown, the record
 /// stays, because TikTok may have acted. A record that was dead before stays, too.
+#[maybe_async]
 async fn give_up(effects: &impl Effects, key: &ConnectionKey, found: Found, failed: NotRenewed) -> Error {
     let NotRenewed { error, stored } = failed;
     let Some(stored) = stored else { return rows::record_failure(effects, key, error.into()).await.error };
@@ -163,6 +168,7 @@ async fn give_up(effects: &impl Effects, key: &ConnectionKey, found: Found, fail
 
 /// Deletes the record of an import, and the row that another call may have written for it. If the record has changed
 /// since, it stays, because another call may be sending its token, or may have stored a new pair.
+#[maybe_async]
 async fn remove(effects: &impl Effects, key: &ConnectionKey, stored: &VersionedRecord) -> Result<(), Error> {
     match effects.swap_token(key, Some(&stored.revision), None).await.map_err(storage_error)? {
         Swapped::Deleted => rows::delete_orphan(effects, key).await,
@@ -171,6 +177,7 @@ async fn remove(effects: &impl Effects, key: &ConnectionKey, stored: &VersionedR
 }
 
 /// Sends the token, and stores TikTok's answer under the account that it names.
+#[maybe_async]
 async fn of_unnamed_account(
     effects: &impl Effects,
     app: &Credentials,
@@ -198,6 +205,7 @@ async fn of_unnamed_account(
 
 /// Stores a pair that TikTok has issued for a grant without a named account. If the account is connected already, its
 /// connection gets only the refresh token, as a fallback.
+#[maybe_async]
 async fn store(
     effects: &impl Effects,
     key: &ConnectionKey,

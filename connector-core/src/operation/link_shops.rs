@@ -9,6 +9,7 @@ use crate::ports::Effects;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use maybe_async::maybe_async;
 
 /// Links these shops of the account and unlinks all its other shops.
 ///
@@ -17,6 +18,7 @@ use alloc::vec::Vec;
 /// - Reauthorize: `shop-no-longer-granted` if TikTok no longer grants one of `shops` and this shop is not linked yet;
 ///   nothing was written. A shop that is already linked may stay linked, even if TikTok no longer grants it.
 /// - Storage failed, storage conflict.
+#[maybe_async]
 pub async fn link_shops(
     effects: &impl Effects,
     customer: CustomerId,

@@ -8,13 +8,14 @@ use crate::connection::{Outcome, RowUpdate, ShopUpdate, ShopUse};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
-use crate::ports::{Effects, Entry};
+use crate::ports::{Effects, Entry, StorageError};
 use crate::record::VerificationRequest;
 use crate::signing::Webhook;
 use crate::time::UnixSeconds;
 use crate::webhook::{MAX_BODY_BYTES, Meaning, Notification, counts_as_handled};
 use alloc::string::String;
 use alloc::vec::Vec;
+use maybe_async::maybe_async;
 
 /// The change that an event has made to the stored connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,7 @@ pub fn check_signature<'a>(apps: &'a [Credentials], authorization: &[u8], body: 
 /// # Errors
 /// - Invalid request: `webhook-signature-invalid`, `webhook-malformed`; nothing was written.
 /// - Storage failed, storage conflict, misconfigured: the host must refuse the webhook, so that TikTok sends it again.
+#[maybe_async]
 pub async fn receive_webhook(
     effects: &impl Effects,
     app: Option<String>,
@@ -100,8 +102,9 @@ pub async fn receive_webhook(
     // the error, and TikTok sends the webhook again.
     let mut failed = None;
     for (Owner { key, .. }, record) in &owners {
-        if *record == RecordState::Unreadable {
-            continue;
+        match (*record, meaning) {
+            (RecordState::Unreadable, _) | (RecordState::WithoutUsableRow, Meaning::Ends(_)) => continue,
+            (RecordState::Readable, _) | (RecordState::WithoutUsableRow, Meaning::Nothing | Meaning::MayHaveEnded) => {}
         }
         match record_meaning(effects, key, notification.occurred, meaning).await {
             Ok(WebhookEffect::None) => {}
@@ -114,6 +117,7 @@ pub async fn receive_webhook(
 }
 
 /// Returns the key of the app that signed a webhook.
+#[maybe_async]
 async fn signed_by(
     effects: &impl Effects,
     app: Option<String>,
@@ -143,11 +147,15 @@ async fn signed_by(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RecordState {
     Readable,
+    /// The record can be read. The row was changed in the database or cannot be decoded, so nothing can be written
+    /// into the row.
+    WithoutUsableRow,
     /// The record cannot be decrypted or decoded, so nothing can be written into it.
     Unreadable,
 }
 
 /// Records what an event means for one connection.
+#[maybe_async]
 async fn record_meaning(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -170,11 +178,21 @@ async fn record_meaning(
 /// token record is left out, because it is not a connection.
 ///
 /// A row may be older than its record, for example if a call crashed after TikTok ended the grant. So a connection
-/// counts as dead if its record or its row says so. If the record cannot be read, the customer may not use the shop.
+/// counts as dead if its record or its row says so. If the record or the row cannot be read, the customer may not use
+/// the shop.
+#[maybe_async]
 async fn owners(effects: &impl Effects, app: &str, shop: &str) -> Result<Vec<(Owner, RecordState)>, Error> {
     let mut owners = Vec::new();
     for key in effects.owners(shop).await.map_err(storage_error)? {
-        let Some(Entry { value: row, .. }) = effects.load_row(&key).await.map_err(storage_error)? else { continue };
+        let row = match effects.load_row(&key).await {
+            Ok(Some(Entry { value: row, .. })) => row,
+            Ok(None) => continue,
+            Err(StorageError::RowChanged(_) | StorageError::RowUnreadable(..)) => {
+                owners.extend(owner_without_row(effects, key, app).await?);
+                continue;
+            }
+            Err(error) => return Err(storage_error(error)),
+        };
         let Some(found) = row.connection.shops.iter().find(|known| known.listed.id == shop) else { continue };
         let (may_use, state) = match tokens::load_or_confirm_absence(effects, &key).await {
             Ok(None) => continue,
@@ -185,12 +203,7 @@ async fn owners(effects: &impl Effects, app: &str, shop: &str) -> Result<Vec<(Ow
                 let may_use = row_is_current && ShopUse { dead, ..row.connection.use_of(found) }.is_allowed();
                 (may_use, RecordState::Readable)
             }
-            Err(error)
-                if matches!(
-                    error.cause,
-                    Cause::TokenRecordTooNew | Cause::TokenRecordUnreadable | Cause::StorageRefused
-                ) =>
-            {
+            Err(error) if is_unreadable(&error) => {
                 if row.connection.app.as_deref().is_some_and(|known| known != app) {
                     continue;
                 }
@@ -203,8 +216,32 @@ async fn owners(effects: &impl Effects, app: &str, shop: &str) -> Result<Vec<(Ow
     Ok(owners)
 }
 
+/// Returns an owner whose row cannot be used. Returns `None` if the owner has no token record, or if its record belongs
+/// to another app.
+#[maybe_async]
+async fn owner_without_row(
+    effects: &impl Effects,
+    key: ConnectionKey,
+    app: &str,
+) -> Result<Option<(Owner, RecordState)>, Error> {
+    let state = match tokens::load_or_confirm_absence(effects, &key).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(VersionedRecord { record, .. })) if record.app_key() != app => return Ok(None),
+        Ok(Some(_)) => RecordState::WithoutUsableRow,
+        Err(error) if is_unreadable(&error) => RecordState::Unreadable,
+        Err(error) => return Err(error),
+    };
+    Ok(Some((Owner { key, may_use: false }, state)))
+}
+
+/// Returns whether a token record cannot be decrypted or decoded.
+fn is_unreadable(error: &Error) -> bool {
+    matches!(error.cause, Cause::TokenRecordTooNew | Cause::TokenRecordUnreadable | Cause::StorageRefused)
+}
+
 /// Writes the time at which the authorization ends (`end`) into the row. Writes nothing if the grant is dead, or if the
 /// latest consent is newer than the event or than `end`. Returns whether the row was written.
+#[maybe_async]
 async fn announce(
     effects: &impl Effects,
     key: &ConnectionKey,

@@ -11,6 +11,7 @@ use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
 use crate::rotation::{Trigger, shown_if_repeated};
+use maybe_async::maybe_async;
 
 /// When to renew the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct Refreshed {
 ///   another call is renewing the tokens.
 /// - Storage failed, misconfigured, upstream: the code says why. The most important code is `token-not-saved`. The code
 ///   `app-unknown` means that the tenant no longer has the app of the connection; nothing was sent.
+#[maybe_async]
 pub async fn refresh(
     effects: &impl Effects,
     customer: CustomerId,
@@ -86,6 +88,7 @@ struct Renewal {
 
 /// Returns the stored connection if its access token is still valid, and `error` otherwise. `error` says why no renewal
 /// is possible now: another call is renewing the tokens, or the next attempt is not due yet.
+#[maybe_async]
 async fn waiting(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -108,6 +111,7 @@ async fn waiting(
 
 /// Reads the shops and writes the row. If TikTok refuses the token, this call renews the token once, unless it has just
 /// renewed the token.
+#[maybe_async]
 async fn sync(
     effects: &impl Effects,
     apps: &mut Apps,
@@ -116,7 +120,7 @@ async fn sync(
 ) -> Result<Refreshed, Error> {
     let Renewal { mut stored, mut just_rotated, mut account_changed } = renewal;
     let app = apps.of(stored.record.app_key())?;
-    let mut reading = read_shops(effects, app, &stored).await;
+    let mut reading = read_shops(effects, app, &stored.record).await;
     if let (Err(fault), Some(refused)) = (&reading, &stored.record.current().access)
         && token_refused(&fault.error)
         && !just_rotated
@@ -146,7 +150,7 @@ async fn sync(
             Err(failed) => return Err(rows::record_failure(effects, key, failed).await.error),
         };
         let app = apps.of(stored.record.app_key())?;
-        reading = read_shops(effects, app, &stored).await;
+        reading = read_shops(effects, app, &stored.record).await;
     }
     // `shown` stays in the row as the last failure. `returned` is the error of this call.
     let (shops, shown, returned) = match reading.map_err(|fault| fault.error) {

@@ -15,6 +15,7 @@ use crate::rotation::{self, Adoption, MAX_ROUNDS, MAX_TRIES, PairOrigin, Plan, T
 use crate::secret::RefreshToken;
 use crate::time::{Moment, UnixSeconds};
 use crate::token::Pair;
+use maybe_async::maybe_async;
 
 /// The results of a renewal that did not fail.
 pub(super) enum Renewed {
@@ -71,6 +72,7 @@ pub(super) struct Received {
 }
 
 /// Renews the tokens of one connection if `trigger` asks for it, with the credentials of the app in its record.
+#[maybe_async]
 pub(super) async fn renew(
     effects: &impl Effects,
     apps: &mut Apps,
@@ -112,6 +114,7 @@ pub(super) async fn renew(
 }
 
 /// Stores a claim before the request is sent (rule 2).
+#[maybe_async]
 async fn claim(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -155,6 +158,7 @@ async fn claim(
 
 /// Sends the claimed refresh token and stores the result (rules 3 to 8). A new claim is stored before each fallback is
 /// sent.
+#[maybe_async]
 async fn spend(
     effects: &impl Effects,
     app: &Credentials,
@@ -194,6 +198,7 @@ async fn spend(
 }
 
 /// Sends the claimed refresh token once, unless it is too late (rules 3 and 4).
+#[maybe_async]
 async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -> Result<Received, Fault> {
     // Rule 3: the request is not sent if it is too late.
     if rotation::too_late(&claimed.at, &effects.now()) {
@@ -207,6 +212,7 @@ async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -
 }
 
 /// Sends a refresh token and reads TikTok's answer.
+#[maybe_async]
 pub(super) async fn ask(effects: &impl Effects, app: &Credentials, refresh: &RefreshToken) -> Result<Received, Fault> {
     // The random number is drawn before the request. So no effect can fail between TikTok's answer and the swap that
     // stores the new pair.
@@ -234,6 +240,7 @@ pub(super) async fn ask(effects: &impl Effects, app: &Credentials, refresh: &Ref
 }
 
 /// Stores a pair (rule 5). Nothing that can fail happens between the answer and the first swap.
+#[maybe_async]
 async fn save(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -302,6 +309,7 @@ fn not_saved(error: &Error) -> NotRenewed {
 
 /// Stores a rejection (rule 6). The swap expects the claim's own revision, so only the call that holds the claim can
 /// mark the record as dead.
+#[maybe_async]
 async fn reject(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -349,6 +357,7 @@ async fn reject(
 
 /// Removes the claim of this call and returns the record that is stored afterwards. If the removal fails, the claim
 /// lapses by itself. Returns `None` if the record is deleted or cannot be loaded.
+#[maybe_async]
 async fn release(
     effects: &impl Effects,
     key: &ConnectionKey,

@@ -10,16 +10,19 @@ use crate::envelope::Fault;
 use crate::error::{Action, Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::Effects;
+use crate::record::TokenRecord;
+use maybe_async::maybe_async;
 
 /// Returns the shops that TikTok lists for the record's access token. An answer about an authorization code or a
 /// refresh token becomes `unrecognised-answer`, because only TikTok's token server can tell whether the grant is still
 /// valid.
+#[maybe_async]
 pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,
-    stored: &VersionedRecord,
+    record: &TokenRecord,
 ) -> Result<Listing, Fault> {
-    let Some(access) = &stored.record.current().access else {
+    let Some(access) = &record.current().access else {
         return Err(Fault::before_sending(Cause::TokenAnswerIncomplete));
     };
     let secrets = [app.app_secret.expose(), access.expose()];
@@ -48,6 +51,7 @@ pub(super) struct Recorded {
 }
 
 /// Writes the result of reading the shops: first the row, then the record with its new due time.
+#[maybe_async]
 pub(super) async fn record_shops(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -86,9 +90,11 @@ pub(super) async fn record_shops(
     Recorded { connection, refused }
 }
 
-/// Turns a failure of storage into `connection-row-not-saved`: the tokens are stored although the row is not.
+/// Turns a failure of storage into `connection-row-not-saved`: the tokens are stored although the row is not. A row that
+/// cannot be used keeps its own error, because calling again does not help.
 fn row_not_saved(error: Error) -> Error {
-    if error.cause.action() == Action::StorageFailed {
+    let is_unusable = matches!(error.cause, Cause::RowChanged | Cause::RowUnreadable);
+    if error.cause.action() == Action::StorageFailed && !is_unusable {
         Error::new(Cause::ConnectionRowNotSaved).with_note(&error.detail())
     } else {
         error

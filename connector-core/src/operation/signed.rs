@@ -10,9 +10,11 @@ use crate::ports::Effects;
 use crate::secret::AccessToken;
 use crate::time::{UnixSeconds, http_date};
 use alloc::format;
+use maybe_async::maybe_async;
 
 /// Signs a request, sends it and reads the answer. The request is repeated only if TikTok refused its timestamp,
 /// because TikTok checks the timestamp before it acts.
+#[maybe_async]
 pub(super) async fn exchange<T>(
     effects: &impl Effects,
     app: &Credentials,
@@ -41,6 +43,7 @@ pub(super) async fn exchange<T>(
 }
 
 /// Sends one signed request. Returns the result of `read` for the answer, and the answer's date by TikTok's clock.
+#[maybe_async]
 async fn attempt<T>(
     effects: &impl Effects,
     request: Request<'_>,

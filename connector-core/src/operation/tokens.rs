@@ -10,6 +10,7 @@ use crate::time::UnixSeconds;
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::time::Duration;
+use maybe_async::maybe_async;
 
 /// A token record, and the revision of the write that stored it.
 pub(super) struct VersionedRecord {
@@ -31,17 +32,23 @@ impl VersionedRecord {
             DecodeError::TooNew => Error::new(Cause::TokenRecordTooNew),
             DecodeError::Unreadable => Error::new(Cause::TokenRecordUnreadable),
         })?;
-        Ok(Self { revision: entry.revision, record: Box::new(record), age: Duration::from_millis(entry.value.age_ms) })
+        Ok(Self {
+            revision: entry.revision,
+            record: Box::new(record),
+            age: Duration::from_millis(entry.value.age_ms.into()),
+        })
     }
 }
 
 /// Loads the record. The result may be older than the newest write.
+#[maybe_async]
 pub(super) async fn load(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<VersionedRecord>, Error> {
     effects.load_token(key).await.map_err(storage_error)?.map(VersionedRecord::read).transpose()
 }
 
 /// Loads the record. The record that is found may be older than the newest write. If the load finds no record,
 /// [`load_linearizable`] checks again, because a load may return an old state.
+#[maybe_async]
 pub(super) async fn load_or_confirm_absence(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -52,6 +59,7 @@ pub(super) async fn load_or_confirm_absence(
 
 /// Loads the record of this lineage. `None` means that [`load_linearizable`] has confirmed that the record is deleted
 /// or replaced.
+#[maybe_async]
 pub(super) async fn load_lineage(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -66,6 +74,7 @@ pub(super) async fn load_lineage(
 
 /// Reads the newest record with a compare-and-swap that changes nothing: a delete that expects no record deletes
 /// nothing and returns the record that is stored.
+#[maybe_async]
 pub(super) async fn load_linearizable(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -90,6 +99,7 @@ pub(super) enum SwapOutcome {
 }
 
 /// Writes a record. The due time is calculated from the record and from `now`.
+#[maybe_async]
 pub(super) async fn swap(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -101,6 +111,7 @@ pub(super) async fn swap(
 }
 
 /// Writes a record with the given due time.
+#[maybe_async]
 pub(super) async fn swap_due_at(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -121,12 +132,15 @@ pub(super) async fn swap_due_at(
         Err(StorageError::Unavailable(text)) => {
             SwapOutcome::Unavailable(storage_error(StorageError::Unavailable(text)))
         }
-        Err(StorageError::Refused(text)) => SwapOutcome::Failed(storage_error(StorageError::Refused(text))),
+        Err(error @ (StorageError::Refused(_) | StorageError::RowChanged(_) | StorageError::RowUnreadable(..))) => {
+            SwapOutcome::Failed(storage_error(error))
+        }
     }
 }
 
 /// Records that the grant may have ended at `since`. If `since` is `None`, the grant may have ended now. Returns `Void`
 /// if there is no record.
+#[maybe_async]
 pub(super) async fn request_verification(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -173,6 +187,7 @@ pub(super) enum Seen {
 }
 
 /// Reads the newest record of a connection that is about to be disconnected.
+#[maybe_async]
 pub(super) async fn see(effects: &impl Effects, key: &ConnectionKey) -> Result<Seen, Error> {
     let Swapped::Stale(Some(entry)) = effects.swap_token(key, None, None).await.map_err(storage_error)? else {
         return Ok(Seen::Nothing);
@@ -198,6 +213,7 @@ pub(super) enum Deletion {
 
 /// Deletes the record in `seen`, even if it cannot be decoded or a refresh has changed it since. Succeeds if there is
 /// no record.
+#[maybe_async]
 pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen) -> Result<Deletion, Error> {
     let mut expected = match seen {
         Seen::Nothing => return Ok(Deletion::Gone),
@@ -218,7 +234,9 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
                 }
                 Some(found)
             }
-            Err(error @ StorageError::Refused(_)) => return Err(storage_error(error)),
+            Err(error @ (StorageError::Refused(_) | StorageError::RowChanged(_) | StorageError::RowUnreadable(..))) => {
+                return Err(storage_error(error));
+            }
             Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MAX_TRIES => {
                 return Err(storage_error(error));
             }
@@ -235,6 +253,7 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
 
 /// Makes a refresh due now, so that it reads the shops again. If another call holds a claim, a refresh is due soon
 /// anyway, and nothing is written. A failed write only means that the refresh happens later.
+#[maybe_async]
 pub(super) async fn make_due(effects: &impl Effects, key: &ConnectionKey, stored: &VersionedRecord) {
     if stored.record.current_claim().is_none() {
         let now = Some(effects.now().wall);
@@ -244,6 +263,7 @@ pub(super) async fn make_due(effects: &impl Effects, key: &ConnectionKey, stored
 
 /// Returns the key of the connection to this account, even if there is no such connection. If `account` is `None`,
 /// returns the key of the connection to the customer's only account.
+#[maybe_async]
 pub(super) async fn resolve(
     effects: &impl Effects,
     customer: CustomerId,

@@ -10,6 +10,7 @@ use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::Effects;
 use crate::rotation::Trigger;
+use maybe_async::maybe_async;
 
 /// A record whose access token may be used.
 pub(super) struct Served {
@@ -21,6 +22,7 @@ pub(super) struct Served {
 /// Renews the token if `trigger` asks for it. If TikTok does not renew the token, returns the stored token if it is
 /// still valid (rule 9 of [`crate::rotation`]). If storage fails, the function may return an error instead. If new
 /// tokens could not be saved, or the record is dead, it always returns an error.
+#[maybe_async]
 pub(super) async fn valid_token(
     effects: &impl Effects,
     apps: &mut Apps,

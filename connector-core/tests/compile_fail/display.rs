@@ -18,7 +18,7 @@ fn main() {
     needs::<State>();
 
     needs::<callback::Grant>();
-    needs::<callback::StateCheck>();
+    needs::<pending_install::PendingInstall>();
     needs::<connection::Connection>();
     needs::<connection::ListedShop>();
     needs::<connection::Row>();

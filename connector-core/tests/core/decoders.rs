@@ -4,16 +4,18 @@
 use crate::samples::{NOW, pair_data};
 use proptest::prelude::*;
 use serde_json::json;
-use tiktok_shop_connector_core::callback::{Grant, StateCheck};
+use tiktok_shop_connector_core::callback::{Grant, read_install};
 use tiktok_shop_connector_core::endpoint::{shops, token};
 use tiktok_shop_connector_core::envelope;
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::http::Response;
 use tiktok_shop_connector_core::json::Members;
+use tiktok_shop_connector_core::pending_install::PendingInstall;
 use tiktok_shop_connector_core::record::{DecodeError, TokenRecord};
 use tiktok_shop_connector_core::secret::State;
 
 const RECORD: &str = include_str!("../golden/token-record-v1.json");
+const PENDING: &str = include_str!("../golden/pending-install-v1.json");
 
 /// Secrets with the length and form of real secrets.
 const SECRETS: [&str; 3] =
@@ -57,10 +59,13 @@ fn read_by_all(status: u16, bytes: &[u8]) {
     if let Err(error) = TokenRecord::decode(bytes) {
         assert!(matches!(error, DecodeError::TooNew | DecodeError::Unreadable));
     }
+    if let Err(error) = PendingInstall::decode(bytes) {
+        assert_eq!(error.cause, Cause::PendingInstallMalformed);
+    }
     if let Ok(text) = std::str::from_utf8(bytes) {
-        for state in [StateCheck::AppStoreInstall, StateCheck::Expected(State::new("s".into()))] {
-            let grant = Grant::Callback { query: text.into(), state };
-            if let Err(error) = grant.into_consented() {
+        let grant = Grant::Callback { query: text.into(), state: State::new("s".into()) };
+        for consented in [grant.into_consented(), read_install(text)] {
+            if let Err(error) = consented {
                 let expected = [Cause::StateMismatch, Cause::CallbackMalformed, Cause::ConsentRefused];
                 assert!(expected.contains(&error.cause), "{error}");
             }
@@ -73,6 +78,7 @@ fn read_by_all(status: u16, bytes: &[u8]) {
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let samples = vec![
         RECORD.to_owned(),
+        PENDING.to_owned(),
         shop_list(),
         token_answer(),
         "app_key=k&code=ROW_code%2B&locale=en&shop_region=GB&state=s".to_owned(),
@@ -158,7 +164,7 @@ fn a_refusal_that_echoes_the_code_or_the_state_does_not_show_it() {
     for echoed in [code, state] {
         let grant = Grant::Callback {
             query: format!("error=denied_{echoed}&code={code}&state={state}"),
-            state: StateCheck::Expected(State::new(state.into())),
+            state: State::new(state.into()),
         };
         let error = grant.into_consented().err().expect("refused");
         assert_eq!(error.cause, Cause::ConsentRefused);

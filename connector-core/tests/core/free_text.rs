@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 use serde_json::json;
 use tiktok_shop_canaries::Canaries;
-use tiktok_shop_connector_core::callback::{Grant, StateCheck};
+use tiktok_shop_connector_core::callback::Grant;
 use tiktok_shop_connector_core::envelope;
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::http::Response;
@@ -116,8 +116,7 @@ proptest! {
         let [_, code, state] = SECRETS;
         let query = format!("code={code}&state={state}&error={}", percent_encoded(&error));
         prop_assume!(query.len() <= 8_192 && !error.is_empty());
-        let check = StateCheck::Expected(State::new(state.to_owned()));
-        let error = Grant::Callback { query, state: check }.into_consented().err().expect("a refusal");
+        let error = Grant::Callback { query, state: State::new(state.to_owned()) }.into_consented().err().expect("a refusal");
         prop_assert_eq!(error.cause, Cause::ConsentRefused);
         assert_fit_for_a_log(&error);
     }

@@ -5,6 +5,9 @@ use crate::samples::{access, refresh_token, stored_form};
 use crate::stored_fields::Fields;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tiktok_shop_connector_core::error::Cause;
+use tiktok_shop_connector_core::identity::AccountId;
+use tiktok_shop_connector_core::pending_install::PendingInstall;
 use tiktok_shop_connector_core::record::{
     Claim, CurrentPair, DeadReason, DecodeError, Lineage, Profile, ShopPolicy, TokenHash, TokenRecord,
 };
@@ -17,6 +20,9 @@ const FULL: &str = include_str!("../golden/token-record-v1.json");
 const CROSS_BORDER: &str = include_str!("../golden/token-record-v2.json");
 /// A record in which every option is `None` and every list is empty.
 const MINIMAL: &str = include_str!("../golden/token-record-v1-minimal.json");
+
+/// A pending install, with the minimal record.
+const PENDING: &str = include_str!("../golden/pending-install-v1.json");
 
 fn full() -> Fields {
     Fields {
@@ -109,6 +115,45 @@ fn members() -> Vec<String> {
         record.pointer(at).unwrap().as_object().unwrap().keys().map(|name| format!("{at}/{name}")).collect()
     };
     ["", "/claim", "/profile"].into_iter().flat_map(names).collect()
+}
+
+/// Returns why these bytes are no pending install. The text is empty if the error has no note.
+fn pending_error(bytes: &str) -> Option<String> {
+    let error = PendingInstall::decode(bytes.as_bytes()).err()?;
+    assert_eq!(error.cause, Cause::PendingInstallMalformed);
+    Some(error.note().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn the_golden_pending_install_is_written_and_read_byte_for_byte() {
+    let account = AccountId::parse("open_id \"Ä\"".into()).unwrap();
+    let written = PendingInstall { account: account.clone(), record: minimal().record() }.encode().unwrap();
+    assert_eq!(str::from_utf8(written.expose()).unwrap(), PENDING);
+
+    let read = PendingInstall::decode(PENDING.as_bytes()).unwrap();
+    assert_eq!((read.account, stored_form(&read.record).as_str()), (account, MINIMAL));
+}
+
+#[test]
+fn bytes_that_are_no_pending_install_of_this_version_are_refused() {
+    let too_new = "a newer version of the connector wrote it";
+    let record = MINIMAL.replace("\"version\":1", "\"version\":3");
+    let table = [
+        (PENDING.replacen("\"version\":1", "\"version\":2", 1), too_new),
+        (PENDING.replace(MINIMAL, &record), too_new),
+        (PENDING.replacen("\"version\":1", "\"version\":0", 1), ""),
+        (PENDING.replacen("\"version\":1,", "", 1), ""),
+        (PENDING.replace("\"account\"", "\"acount\""), ""),
+        (format!(r#"{{"version":1,"account":"","record":{MINIMAL}}}"#), ""),
+        (PENDING.replace(MINIMAL, "{}"), ""),
+        (PENDING.replace(MINIMAL, "null"), ""),
+        (MINIMAL.to_owned(), ""),
+        (PENDING[..PENDING.len() - 1].to_owned(), ""),
+        (String::new(), ""),
+    ];
+    for (bytes, note) in table {
+        assert_eq!(pending_error(&bytes).as_deref(), Some(note), "{bytes}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod compile_fail;
+mod connection_document;
 mod decoders;
 mod free_text;
 mod golden;

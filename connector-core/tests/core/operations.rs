@@ -10,6 +10,7 @@ mod connect;
 mod disconnect;
 mod export_grant;
 mod import;
+mod install;
 mod kill;
 mod link_shops;
 mod lists;
@@ -21,6 +22,7 @@ mod refresh;
 mod shops;
 mod storage_faults;
 mod sweep;
+mod unusable_rows;
 
 use crate::samples::{account, customer, key, refresh_token, row_of};
 use crate::scripted_host::{ScriptedHost, run};

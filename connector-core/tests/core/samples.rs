@@ -4,6 +4,7 @@
 use crate::scripted_host::Answer;
 use crate::stored_fields::Fields;
 use serde_json::{Value, json};
+use tiktok_shop_connector_core::connection::document;
 use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop, ShopStanding, Status};
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
@@ -239,26 +240,10 @@ pub(crate) fn row_of(key: &ConnectionKey, record: &TokenRecord, shops: &[&str]) 
     }
 }
 
-/// Copies a row. `Row` deliberately does not implement `Clone`, because it holds ciphers.
+/// Copies a row, by its stored form. `Row` deliberately does not implement `Clone`, because it holds ciphers.
 pub(crate) fn duplicate_row(row: &Row) -> Row {
-    let connection = &row.connection;
-    let shops = connection.shops.iter();
-    Row {
-        connection: Connection {
-            key: connection.key.clone(),
-            app: connection.app.clone(),
-            seller_name: connection.seller_name.clone(),
-            base_region: connection.base_region.clone(),
-            scopes: connection.scopes.clone(),
-            shops: shops
-                .map(|shop| Shop { listed: shop.listed.duplicate(), standing: shop.standing, linked: shop.linked })
-                .collect(),
-            last_failure: connection.last_failure.clone(),
-            ..*connection
-        },
-        lineage: row.lineage.clone(),
-        generation: row.generation,
-    }
+    let (document, secrets) = (document::encode(row).unwrap(), document::encode_secrets(row).unwrap());
+    document::decode(row.connection.key.clone(), &document, secrets.expose()).unwrap()
 }
 
 /// Describes the shops of a connection in their order, for example `1 granted linked, 2 gone`.

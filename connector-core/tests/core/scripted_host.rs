@@ -16,7 +16,9 @@ use std::future::{Future, pending};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::connection::Row;
+use tiktok_shop_connector_core::connection::document::DocumentError;
 use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::identity::ConnectionKey;
 use tiktok_shop_connector_core::ports::{Entry, Revision, StorageError, TokenValue};
@@ -134,6 +136,15 @@ struct StoredToken {
 type Meanwhile = Box<dyn FnOnce(&ScriptedHost)>;
 type TikTok = Box<dyn FnMut(&str) -> Answer>;
 
+/// How a stored row is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// The host notices that somebody changed the row.
+    Changed,
+    /// The row cannot be decoded.
+    Unreadable(DocumentError),
+}
+
 struct State {
     wall: UnixSeconds,
     monotonic: Duration,
@@ -146,12 +157,15 @@ struct State {
     /// The app whose credentials the host returns, whichever app the core asks for.
     answers_with: Option<&'static str>,
     link: Option<String>,
+    link_scheme: LinkScheme,
     answers: VecDeque<Answer>,
     tiktok: Option<TikTok>,
     sent: Vec<String>,
     /// For each key, every version of its record, the newest version last. `None` stands for a deletion.
     tokens: BTreeMap<ConnectionKey, Vec<Option<StoredToken>>>,
     rows: BTreeMap<ConnectionKey, (Revision, Row)>,
+    /// The rows that cannot be used.
+    damaged: Vec<(ConnectionKey, Damage)>,
     effects: Vec<Step>,
     faults: Vec<(Step, usize, Fault)>,
     meanwhile: Vec<(Step, usize, Meanwhile)>,
@@ -173,11 +187,13 @@ impl ScriptedHost {
             unreadable: Vec::new(),
             answers_with: None,
             link: None,
+            link_scheme: LinkScheme::Https,
             answers: VecDeque::new(),
             tiktok: None,
             sent: Vec::new(),
             tokens: BTreeMap::new(),
             rows: BTreeMap::new(),
+            damaged: Vec::new(),
             effects: Vec::new(),
             faults: Vec::new(),
             meanwhile: Vec::new(),
@@ -246,6 +262,17 @@ impl ScriptedHost {
     pub(crate) fn unreadable_app(self, key: &'static str) -> Self {
         self.0.borrow_mut().unreadable.push(key);
         self
+    }
+
+    /// Accepts authorization links without TLS.
+    pub(crate) fn with_clear_links(self) -> Self {
+        self.0.borrow_mut().link_scheme = LinkScheme::HttpsOrHttp;
+        self
+    }
+
+    /// Damages the stored row of a connection. Everything that reads the row fails, until the row is deleted.
+    pub(crate) fn damage_row(&self, key: &ConnectionKey, damage: Damage) {
+        self.0.borrow_mut().damaged.push((key.clone(), damage));
     }
 
     pub(crate) fn link_is(self, link: &str) -> Self {
@@ -421,6 +448,15 @@ impl State {
         Some(self.meanwhile.remove(at).2)
     }
 
+    /// Returns the error of a damaged row with this revision.
+    fn damage_of(&self, key: &ConnectionKey, revision: &Revision) -> Option<StorageError> {
+        let (_, damage) = self.damaged.iter().find(|(damaged, _)| damaged == key)?;
+        Some(match damage {
+            Damage::Changed => StorageError::RowChanged(revision.clone()),
+            Damage::Unreadable(why) => StorageError::RowUnreadable(revision.clone(), *why),
+        })
+    }
+
     fn newest(&self, key: &ConnectionKey) -> Option<&StoredToken> {
         self.tokens.get(key)?.last()?.as_ref()
     }
@@ -434,7 +470,7 @@ impl State {
     }
 
     fn token_entry(&self, stored: &StoredToken) -> Entry<TokenValue> {
-        let age_ms = u64::try_from((self.storage_clock - stored.written_at).as_millis()).unwrap();
+        let age_ms = u32::try_from((self.storage_clock - stored.written_at).as_millis()).unwrap_or(u32::MAX);
         let value = TokenValue { bytes: SecretBytes::new(stored.bytes.clone()), age_ms };
         Entry { revision: stored.revision.clone(), value }
     }

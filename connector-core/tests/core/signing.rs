@@ -4,6 +4,7 @@ use crate::samples::{NOW, access, refresh_token};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::{shops, token};
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode};
@@ -152,6 +153,7 @@ fn the_shops_request_carries_the_signature_of_what_it_sends() {
         app_secret: secret("secret"),
         previous_app_secret: None,
         authorization_link: None,
+        link_scheme: LinkScheme::Https,
     };
     let request = shops::REQUEST.signed(&app, &access("AT-1"), NOW);
     let (path, query) = request.path_and_query.expose().split_once('?').unwrap();
@@ -176,7 +178,7 @@ proptest! {
 
     #[test]
     fn a_token_request_carries_exactly_what_it_was_given(key in any::<String>(), secret in any::<String>(), token in any::<String>()) {
-        let app = Credentials { app_key: key.clone(), app_secret: AppSecret::new(secret.clone()), previous_app_secret: None, authorization_link: None };
+        let app = Credentials { app_key: key.clone(), app_secret: AppSecret::new(secret.clone()), previous_app_secret: None, authorization_link: None, link_scheme: LinkScheme::Https };
         let requests = [
             (token::refresh_request(&app, &refresh_token(&token)), "refresh_token", "refresh_token"),
             (token::exchange_request(&app, &AuthorizationCode::new(token.clone())), "auth_code", "authorized_code"),

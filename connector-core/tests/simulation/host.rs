@@ -11,12 +11,16 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
-use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop};
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
+use tiktok_shop_connector_core::connection::Row;
+use tiktok_shop_connector_core::connection::document;
 use tiktok_shop_connector_core::contract::REQUEST_BUDGET;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
-use tiktok_shop_connector_core::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
+use tiktok_shop_connector_core::ports::{
+    Effects, Entry, ListedRow, Revision, StorageError, Swapped, TokenValue, TokenWrite,
+};
 use tiktok_shop_connector_core::record::Nonce;
 use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, SecretBytes};
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
@@ -136,7 +140,13 @@ impl Effects for Host {
 
     async fn credentials(&self, _: &str) -> Result<Credentials, StorageError> {
         let app_secret = AppSecret::new("app-secret".into());
-        Ok(Credentials { app_key: "app-key".into(), app_secret, previous_app_secret: None, authorization_link: None })
+        Ok(Credentials {
+            app_key: "app-key".into(),
+            app_secret,
+            previous_app_secret: None,
+            authorization_link: None,
+            link_scheme: LinkScheme::Https,
+        })
     }
 
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
@@ -234,8 +244,12 @@ impl Effects for Host {
         .await
     }
 
-    async fn list_rows(&self, _: &CustomerId) -> Result<Vec<Row>, StorageError> {
-        self.access("listing rows", |world, _| world.row.iter().map(|(_, row)| copy(row)).collect()).await
+    async fn list_rows(&self, _: &CustomerId) -> Result<Vec<ListedRow>, StorageError> {
+        self.access("listing rows", |world, _| {
+            let listed = |row: &Row| ListedRow { account: row.connection.key.account.clone(), row: Ok(copy(row)) };
+            world.row.iter().map(|(_, row)| listed(row)).collect()
+        })
+        .await
     }
 
     async fn load_row(&self, _: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {
@@ -274,25 +288,12 @@ impl Effects for Host {
 }
 
 fn entry(world: &World, (revision, bytes, at): (Revision, Vec<u8>, u64)) -> Entry<TokenValue> {
-    Entry { revision, value: TokenValue { bytes: SecretBytes::new(bytes), age_ms: (world.now - at) * 1000 } }
+    let age_ms = u32::try_from((world.now - at) * 1000).unwrap_or(u32::MAX);
+    Entry { revision, value: TokenValue { bytes: SecretBytes::new(bytes), age_ms } }
 }
 
-/// Copies a row. `Row` has no `Clone`, because it holds ciphers.
+/// Copies a row, by its stored form. `Row` has no `Clone`, because it holds ciphers.
 fn copy(row: &Row) -> Row {
-    let connection = &row.connection;
-    let shop = |shop: &Shop| Shop { listed: ListedShop::duplicate(&shop.listed), ..*shop };
-    Row {
-        connection: Connection {
-            key: connection.key.clone(),
-            app: connection.app.clone(),
-            seller_name: connection.seller_name.clone(),
-            base_region: connection.base_region.clone(),
-            scopes: connection.scopes.clone(),
-            shops: connection.shops.iter().map(shop).collect(),
-            last_failure: connection.last_failure.clone(),
-            ..*connection
-        },
-        lineage: row.lineage.clone(),
-        generation: row.generation,
-    }
+    let (document, secrets) = (document::encode(row).unwrap(), document::encode_secrets(row).unwrap());
+    document::decode(row.connection.key.clone(), &document, secrets.expose()).unwrap()
 }

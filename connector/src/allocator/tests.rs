@@ -33,6 +33,10 @@ impl Drop for Pages {
 }
 
 impl Area for Pages {
+    fn begin(&self) -> usize {
+        self.begin as usize + STATIC_PAGES * PAGE
+    }
+
     fn end(&self) -> usize {
         self.begin as usize + self.used.get() * PAGE
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_host::consent::ConsentError;
 use tiktok_shop_host::error::{Action, ConnectorError};
+use tiktok_shop_host::install::InstallError;
 use tiktok_shop_host::seal::{InvalidHostKeys, KeyFileError, RotationError};
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{BuildError, CallError};
@@ -22,12 +23,18 @@ pub(crate) const STATUSES: [(u8, &str); 18] = [
         REFUSED,
         "the answer is no: a webhook or a component is not accepted, a database breaks a promise of a storage, a key is in use, TikTok Shop refused a call or a revocation, a connection could not be refreshed, or an import or an export is incomplete or not allowed",
     ),
-    (MALFORMED, "an argument, the input or the configuration is malformed, or the output could not be written"),
+    (
+        MALFORMED,
+        "an argument, a variable, the input or the text of the configuration file is malformed, or the output could not be written",
+    ),
     (
         UNAVAILABLE,
-        "a component, a database, a key file, a file to import or a fake is missing or can't be used, for example because others can read it",
+        "a component, a database, the configuration file, a key file, a file to import or a fake is missing or can't be used; for example, other users can read the file",
     ),
-    (CONSENT, "the consent was not finished: its state is unknown, was used, is too old or belongs to another browser"),
+    (
+        CONSENT,
+        "the consent or the App Store install was not finished: its state or ID is unknown, was used, is too old or belongs to another browser",
+    ),
     (ABSENT, "absent: there is nothing of that name, so nothing was changed; --allow-absent makes this a success"),
     (
         OVERDUE,
@@ -72,6 +79,8 @@ pub(crate) enum Failure {
     KeyMissing(String),
     /// A consent or a call failed.
     Consent(ConsentError),
+    /// An install from TikTok's App Store did not begin, or was not confirmed.
+    Install(InstallError),
     /// A call failed because the connection is held back after failures. `why` is the latest of these failures, and
     /// `next` says what the user can do about it.
     HeldBack { error: Box<CallError>, why: String, next: String },
@@ -97,6 +106,17 @@ impl From<CallError> for Failure {
 impl From<ConsentError> for Failure {
     fn from(error: ConsentError) -> Self {
         Self::Consent(error)
+    }
+}
+
+impl From<InstallError> for Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other errors are the host's own")]
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Call(error) => error.into(),
+            InstallError::Storage(error) => error.into(),
+            other => Self::Install(other),
+        }
     }
 }
 
@@ -265,6 +285,9 @@ impl ErrorReport {
                 (13, "name one of these apps with --app".to_owned())
             }
             Action::InvalidRequest => (13, "correct the arguments".to_owned()),
+            Action::Upstream if code == Cause::ShopCipherMissing.code() => {
+                (14, "run refresh for this customer, and then the same command again".to_owned())
+            }
             Action::Upstream => (14, "find out what happened before you repeat the command".to_owned()),
             Action::StorageConflict => (15, "run the same command again".to_owned()),
             Action::StorageFailed => (STORAGE_FAILED, RESTORE.to_owned()),
@@ -314,11 +337,26 @@ impl ErrorReport {
         Self::new(CONSENT, "consent-not-finished", error.to_string()).with_code(error.code(), next)
     }
 
+    fn of_install(error: &InstallError) -> Self {
+        let next = match error {
+            InstallError::Unknown | InstallError::Expired | InstallError::NotStored(_) => {
+                "let the seller install the app again, or run authorization-url to begin a consent"
+            }
+            InstallError::OtherBrowser => "run connect as the user who ran connect --app-store before",
+            InstallError::OtherCustomer => "name the customer for whom connect --app-store was run before",
+            InstallError::Confirmed => "run list-connections to see the connection",
+            InstallError::Storage(error) => return Self::of_storage(error),
+            InstallError::Call(error) => return Self::of_call(error),
+            _ => "run list-connections to see whether the customer is connected",
+        };
+        Self::new(CONSENT, "install-not-finished", error.to_string()).with_code(error.code(), next)
+    }
+
     fn of_storage(error: &StorageError) -> Self {
         // The code says that the storage refused or is unavailable, so the text does not repeat it.
         let detail = match error {
             StorageError::Unavailable(why) | StorageError::Refused(why) => why.clone(),
-            StorageError::KeyGone => error.to_string(),
+            StorageError::KeyGone | StorageError::RowChanged(_) => error.to_string(),
         };
         Self::new(STORAGE_FAILED, "storage-failed", detail).with_code(error.code(), RESTORE)
     }
@@ -370,6 +408,7 @@ impl Failure {
             Self::Absent(text) => ErrorReport::new(ABSENT, "absent", text.clone()),
             Self::KeyMissing(text) => ErrorReport::new(STORAGE_FAILED, "key-missing", text.clone()),
             Self::Consent(error) => ErrorReport::of_consent(error),
+            Self::Install(error) => ErrorReport::of_install(error),
             Self::HeldBack { error, why, next } => {
                 let report = ErrorReport::of_call(error);
                 let detail = format!("{}; the latest failure: {why}", report.detail.trim_end_matches('.'));

@@ -196,6 +196,8 @@ pub(crate) struct OpenedStorage {
     actor: Option<Actor>,
     /// Why the command is run.
     reason: Option<StatedReason>,
+    /// The path of the configuration file, for error texts. The file may not exist.
+    config_file: PathBuf,
     /// The tenants that have an app.
     tenants: Vec<TenantId>,
     /// The settings of the service.
@@ -206,6 +208,8 @@ pub(crate) struct OpenedStorage {
 
 /// What the configuration says about the service.
 pub(crate) struct ServiceSettings {
+    /// The path of the configuration file, for error texts.
+    pub(crate) file: PathBuf,
     pub(crate) table: ServeTable,
     pub(crate) api_keys: Vec<ApiKeyEntry>,
     /// The tenants that have an app.
@@ -230,11 +234,12 @@ impl KeyArgs {
     pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
         let Self { key_file, config: ConfigArgs { file_access, config, fake } } = self;
         let config = read_config(config, file_access)?;
+        let file = config.file.display();
         let needless = || {
-            Failure::Malformed(
-                "the configuration file names a key service, which makes the host keys itself; no key file is needed"
-                    .to_owned(),
-            )
+            Failure::Malformed(format!(
+                "configuration {file}: key-service: the key service makes the host keys itself, so no key file is needed; \
+                 go on with migrate"
+            ))
         };
         // The key service is not opened, because its secrets may be missing where this command runs.
         if config.key_service.is_some() {
@@ -311,8 +316,8 @@ impl<T: TenantArgs> StorageArgs<T> {
             tenants.check_for_all(report)?;
         }
         let config = read_config(config, file_access)?;
-        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
-        let proxy = match (config.proxy.with_environment()?, requests, fake) {
+        let credentials = Credentials::gather(config.tenants, &config.file, &tenants.of_environment)?;
+        let proxy = match (config.proxy.with_environment(&config.file)?, requests, fake) {
             (Some(proxy), Requests::Possible, None) => Some(proxy.with_authorities()?),
             (proxy, _, _) => proxy.map(NamedProxy::without_authorities),
         };
@@ -335,7 +340,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
         let prepared = prepare(found, database_origin, needs.keys, report)?;
         if database.is_created_by(creation) {
-            tenants.check_without_a_database(&credentials)?;
+            tenants.check_without_a_database(&credentials, &config.file)?;
         }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
         let storage = database.open(creation, Arc::clone(&clock)).await?;
@@ -344,7 +349,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         }
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         if (T::SCOPE, needs.tenant) == (TenantScope::One, TenantNeed::Known) {
-            tenants.check(&credentials, &*storage).await?;
+            tenants.check(&credentials, &config.file, &*storage).await?;
         }
         let keys = prepared.for_database(&*storage, database_origin, report).await?;
         if needs.keys == KeyNeed::Required {
@@ -372,6 +377,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             export: config.export,
             actor,
             reason,
+            config_file: config.file,
             tenants: with_apps,
             serve: config.serve,
             api_keys: config.api_keys,
@@ -410,7 +416,7 @@ impl<T: TenantArgs> HostArgs<T> {
             self.storage;
         let tenants = NamedTenants::find(tenant.named())?;
         let config = read_config(config, file_access)?;
-        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
+        let credentials = Credentials::gather(config.tenants, &config.file, &tenants.of_environment)?;
         let credentials = match fake {
             Some(fake) => credentials.for_fake(fake, fake.apps().await?, tenants.default.clone())?,
             None => credentials,
@@ -524,6 +530,7 @@ impl OpenedStorage {
     /// Takes what the configuration says about the service.
     pub(crate) fn take_service(&mut self) -> ServiceSettings {
         ServiceSettings {
+            file: std::mem::take(&mut self.config_file),
             table: std::mem::take(&mut self.serve),
             api_keys: std::mem::take(&mut self.api_keys),
             tenants: std::mem::take(&mut self.tenants),

@@ -44,6 +44,12 @@ fn describe(error: &Error) -> String {
             other if other == argument => format!("{argument} is given twice"),
             other => format!("{argument} can't be used with {other}"),
         },
+        ErrorKind::WrongNumberOfValues => {
+            let given = number(error, ContextKind::ActualNumValues);
+            let are_given = if given == 1 { "is given" } else { "are given" };
+            let needed = number(error, ContextKind::ExpectedNumValues);
+            format!("{argument}: {needed} values are needed, and {given} {are_given}")
+        }
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
         other => other.as_str().unwrap_or("malformed").to_owned(),
     }
@@ -77,6 +83,10 @@ fn text(error: &Error, kind: ContextKind) -> String {
         Some(ContextValue::Strings(texts)) => texts.join(", "),
         _ => String::new(),
     }
+}
+
+fn number(error: &Error, kind: ContextKind) -> isize {
+    if let Some(ContextValue::Number(number)) = error.get(kind) { *number } else { 0 }
 }
 
 /// Returns the name that clap suggests, in parentheses. Returns an empty text if clap suggests nothing.

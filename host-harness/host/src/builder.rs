@@ -19,7 +19,7 @@ use crate::guest::{GuestMemories, OnBoundary, Program, Sandbox};
 use crate::host::ConnectorHost;
 use crate::limits::Limits;
 use crate::randomness::{Randomness, SystemRandomness};
-use crate::seal::{KeyProvider, Keyring, SealedStorage};
+use crate::seal::{KeyProvider, Keyring, SealedStorage, UnsealedRows};
 use crate::storage::HostStorage;
 
 /// Where the host gets the component from.
@@ -53,6 +53,7 @@ pub struct ConnectorHostBuilder {
     grant_export: GrantExport,
     on_boundary: Option<OnBoundary>,
     memories: Option<GuestMemories>,
+    unsealed_rows: UnsealedRows,
 }
 
 impl ConnectorHostBuilder {
@@ -91,6 +92,18 @@ impl ConnectorHostBuilder {
     #[must_use]
     pub fn keys(mut self, keys: Arc<dyn KeyProvider>) -> Self {
         self.keys = Some(keys);
+        self
+    }
+
+    /// Lets the host refuse rows that a host of release 0.1 wrote. Only the ciphers of such a row are sealed, so the host
+    /// notices no change of it. Use this setting when [`ConnectionStorage::unsealed_rows`] returns 0, and no host of
+    /// release 0.1 runs any more. Then nobody can replace a sealed row by an unsealed one. A refused row counts as
+    /// changed (`row-changed`).
+    ///
+    /// [`ConnectionStorage::unsealed_rows`]: crate::storage::ConnectionStorage::unsealed_rows
+    #[must_use]
+    pub const fn refuse_unsealed_rows(mut self) -> Self {
+        self.unsealed_rows = UnsealedRows::Refuse;
         self
     }
 
@@ -199,7 +212,8 @@ impl ConnectorHostBuilder {
             Component::Bytes(bytes) => (compile(bytes)?, *limits),
         };
 
-        let guard = EnvironmentGuard::new(credentials, Arc::clone(&storage), self.egress.environment());
+        let environment = self.egress.environment();
+        let guard = EnvironmentGuard::new(credentials, Arc::clone(&storage), environment);
         let client = Client::new(self.egress, self.deadlines, limits.response_bytes)
             .map_err(|error| BuildError::Engine(error.to_string()))?;
         let randomness = self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness));
@@ -209,11 +223,12 @@ impl ConnectorHostBuilder {
             grant_export: self.grant_export,
             sandbox: Arc::new(Sandbox {
                 program,
-                storage: SealedStorage::new(storage, keyring),
+                storage: SealedStorage::new(storage, keyring, self.unsealed_rows),
                 credentials: Arc::new(guard),
                 clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
                 randomness,
                 client,
+                environment,
                 deadlines: self.deadlines,
                 limits,
                 on_boundary: self.on_boundary,

@@ -12,6 +12,7 @@ use crate::existing_grant::ExistingGrant;
 use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AppKey, CustomerId, TenantId};
+use crate::install_tokens::InstallTokens;
 use crate::secret::Secret;
 
 /// The grant that `connect` turns into a connection. A grant can be used only once, so the type is not `Clone`.
@@ -23,21 +24,14 @@ pub enum Grant {
     Callback {
         /// The raw query of the callback's address, without `?`.
         query: Secret,
-        /// Which state the query must contain.
-        state: StateCheck,
+        /// The state that the query must contain.
+        state: Secret,
     },
     /// The tokens of a seller who has consented in another system. See [`ConnectorHost::import_grant`].
     Existing(ExistingGrant),
-}
-
-/// Which state a callback must contain.
-#[derive(Debug)]
-pub enum StateCheck {
-    /// The callback must contain exactly this state.
-    Expected(Secret),
-    /// The callback must contain no state. Use this variant only for an install from TikTok's App Store, after the host
-    /// has signed the customer in.
-    AppStoreInstall,
+    /// The tokens of an install from TikTok's App Store that the customer has confirmed. Only
+    /// [`ConnectorHost::confirm_install`] makes such a grant.
+    Pending(InstallTokens),
 }
 
 impl ConnectorHost {
@@ -132,11 +126,13 @@ impl ConnectorHost {
         grant: Grant,
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
-        let cause = match &grant {
-            Grant::Code(_) | Grant::Callback { .. } => Cause::Connect,
-            Grant::Existing(_) => Cause::Import,
+        let scope = match &grant {
+            Grant::Code(_) | Grant::Callback { .. } => {
+                Scope::for_connect(tenant, customer, self.origin(Cause::Connect))
+            }
+            Grant::Existing(_) => Scope::for_connect(tenant, customer, self.origin(Cause::Import)),
+            Grant::Pending(_) => Scope::for_confirmation(tenant, customer, self.origin(Cause::Connect)),
         };
-        let scope = Scope::for_connect(tenant, customer, self.origin(cause));
         let log = CallLog::begin(Operation::Connect, &scope, None);
         let (customer, secrets) = (String::from(customer.clone()), Secrets::of_grant(&grant));
         let app = app.cloned().map(String::from);

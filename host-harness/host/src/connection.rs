@@ -110,6 +110,8 @@ pub struct Shop {
     pub id: ShopId,
     /// The seller account to which the shop belongs.
     pub account: AccountId,
+    /// The app of the connection to which the shop belongs. `None` where [`Connection::app`] is `None`.
+    pub app: Option<AppKey>,
     /// The shop's name.
     pub name: String,
     /// The shop's region.
@@ -139,6 +141,7 @@ impl Shop {
         Self {
             id,
             account,
+            app: None,
             name: String::new(),
             region: String::new(),
             seller_type: String::new(),

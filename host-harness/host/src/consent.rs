@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tiktok_shop_connector_core::callback::check_form;
 
-use crate::connect::{Grant, StateCheck};
+use crate::connect::Grant;
 use crate::connection::{Connection, ShopPolicy};
 use crate::error::{Action, CallError};
 use crate::host::ConnectorHost;
@@ -42,6 +42,11 @@ impl BrowserSession {
     pub fn digest(&self) -> BrowserDigest {
         BrowserDigest::of(&self.0)
     }
+
+    /// Returns the secret, from which the host derives the name and the key of a pending install.
+    pub(crate) const fn secret(&self) -> &Secret {
+        &self.0
+    }
 }
 
 /// A consent that has begun.
@@ -57,7 +62,7 @@ pub struct Consent {
 pub enum ConsentError {
     /// The callback contains no state, several states, or a state that belongs to no consent of this tenant. Begin a
     /// new consent. The callback of an install from TikTok's App Store contains no state: see
-    /// [`ConnectorHost::finish_app_store_install`].
+    /// [`ConnectorHost::begin_install`].
     #[error("the callback carries no state of a consent of this tenant")]
     StateMismatch,
     /// Another browser began this consent. Tell the user to finish the consent in the other browser, because the state
@@ -164,7 +169,7 @@ impl ConnectorHost {
         if !run_within(self.storage_timeout(), self.storage().use_state(tenant, &digest)).await? {
             return Err(ConsentError::StateUsed);
         }
-        let grant = Grant::Callback { query, state: StateCheck::Expected(state) };
+        let grant = Grant::Callback { query, state };
         let outcome = self.connect(tenant, &record.customer, record.app.as_ref(), grant, record.shops).await;
         if outcome.as_ref().is_err_and(can_be_repeated) {
             let released = run_within(self.storage_timeout(), self.storage().release_state(tenant, &digest)).await;
@@ -173,26 +178,6 @@ impl ConnectorHost {
             }
         }
         Ok(outcome?)
-    }
-
-    /// Finishes an install of an app of the tenant from TikTok's App Store. `None` means the tenant's only app. The
-    /// callback contains no state, so only the caller knows who the customer is. An attacker can send another person's
-    /// browser to the callback with the attacker's own code. Therefore call this function only after the customer has
-    /// signed in during this visit, has seen which seller account is about to be attached, and has agreed. A query with
-    /// a state is refused, because such a query belongs to a consent that this host began.
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    pub async fn finish_app_store_install(
-        &self,
-        tenant: &TenantId,
-        customer: &CustomerId,
-        app: Option<&AppKey>,
-        query: Secret,
-        shops: ShopPolicy,
-    ) -> Result<Connection, CallError> {
-        let grant = Grant::Callback { query, state: StateCheck::AppStoreInstall };
-        self.connect(tenant, customer, app, grant, shops).await
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+pub use tiktok_shop_connector_core::authorization_link::LinkScheme;
 pub use tiktok_shop_connector_core::credentials::MAX_APPS;
 use tiktok_shop_connector_core::credentials::{self, Credentials};
 use tiktok_shop_connector_core::secret::AppSecret;
@@ -37,6 +38,7 @@ impl From<&AppCredentials> for Credentials {
             app_secret: secret(app_secret),
             previous_app_secret: previous_app_secret.as_ref().map(secret),
             authorization_link: authorization_link.clone(),
+            link_scheme: LinkScheme::Https,
         }
     }
 }

@@ -136,7 +136,8 @@ impl ConnectorHost {
         let (storage, timeout) = (self.storage(), self.storage_timeout());
         let mut shared: BTreeMap<ConnectionKey, Vec<ShopId>> = BTreeMap::new();
         for entry in run_within(timeout, storage.list_rows(tenant, customer)).await? {
-            let Connection { key, status, shops, .. } = entry.row.connection;
+            let Ok(row) = entry.row.decode() else { continue };
+            let Connection { key, status, shops, .. } = row.connection;
             if status.dead().is_some() {
                 // The refresh has found out that the connection does not work. A revocation takes nothing away then.
                 not_read.remove(&key.account);
@@ -175,7 +176,8 @@ impl ConnectorHost {
         let mut accounts: BTreeSet<AccountId> = accounts.into_iter().collect();
         accounts.retain(|account| only.is_none_or(|only| only == account));
         for entry in run_within(timeout, storage.list_rows(tenant, customer)).await? {
-            let Connection { key, status, .. } = entry.row.connection;
+            let Ok(row) = entry.row.decode() else { continue };
+            let Connection { key, status, .. } = row.connection;
             if status.dead().is_some() {
                 accounts.remove(&key.account);
             }

@@ -16,6 +16,8 @@ mod coding;
 mod connect;
 mod dial;
 mod exchange;
+#[cfg(feature = "measurements")]
+mod measured;
 mod policy;
 mod proxy;
 mod proxy_error;
@@ -26,6 +28,8 @@ mod tunnel;
 pub use self::allow::Authority;
 pub(crate) use self::allow::admit;
 pub(crate) use self::exchange::{Client, SendError};
+#[cfg(feature = "measurements")]
+pub use self::measured::PooledClient;
 pub use self::policy::{EgressPolicy, NotLoopback};
 pub use self::proxy::{InvalidProxy, Proxy};
 pub(crate) use self::proxy_error::LastProxyError;

@@ -34,7 +34,9 @@ impl EnvironmentGuard {
     async fn check(&self) -> Result<(), CredentialsError> {
         let belongs = self.storage.belongs_to(self.environment).await.map_err(|error| match error {
             StorageError::Unavailable(why) => CredentialsError::Unavailable(why),
-            StorageError::Refused(_) | StorageError::KeyGone => CredentialsError::Refused(error.to_string()),
+            StorageError::Refused(_) | StorageError::KeyGone | StorageError::RowChanged(_) => {
+                CredentialsError::Refused(error.to_string())
+            }
         })?;
         if belongs {
             return Ok(());

@@ -71,7 +71,7 @@ impl Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Cause {
-    /// `connect`, `finish_consent` or `finish_app_store_install`.
+    /// `connect`, `finish_consent` or `confirm_install`.
     Connect,
     /// `import_grant`.
     Import,

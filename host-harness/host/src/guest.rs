@@ -12,6 +12,8 @@ mod fetched_credentials;
 mod found;
 pub(crate) mod http;
 mod imports;
+#[cfg(feature = "measurements")]
+mod measured;
 mod program;
 mod random;
 mod resources;

@@ -8,7 +8,8 @@ use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
-use crate::storage::{RowFilter, StorageError, run_within};
+use crate::seal::CheckedRow;
+use crate::storage::{OpenRow, RowFilter, StorageError, run_within};
 
 impl ConnectorHost {
     /// Returns the shops that the customer may use now, over all accounts of the customer. Each of these shops is
@@ -35,7 +36,8 @@ impl ConnectorHost {
     ///
     /// The function reads the rows from storage without running the component, so each status is the status that was
     /// last written to the row. If the tenant's keys are not available, the shops have no cipher, and everything else
-    /// is complete.
+    /// is complete, but nobody has checked whether the rows were changed in the database. A row that was changed is left
+    /// out: a refresh of its connection reports it (`row-changed`).
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -47,12 +49,28 @@ impl ConnectorHost {
         limit: usize,
     ) -> Result<Vec<Connection>, StorageError> {
         let storage = self.sandbox.storage.clone().leaving_out_missing_keys(self.storage_timeout());
-        let rows = run_within(self.storage_timeout(), storage.tenant_rows(tenant, filter, after, limit)).await?;
-        Ok(rows.into_iter().map(|entry| entry.row.connection).collect())
+        let decoded = |CheckedRow { entry, secrets }: &CheckedRow| {
+            OpenRow::decode(&entry.row.key, &entry.row.document, secrets).map(|row| row.connection)
+        };
+        let (mut connections, mut after) = (Vec::new(), after.cloned());
+        while connections.len() < limit {
+            let wanted = limit - connections.len();
+            let page = storage.tenant_rows(tenant, filter, after.as_ref(), wanted);
+            let page = run_within(self.storage_timeout(), page).await?;
+            // A row that was changed, or whose document can't be decoded, is left out, so that the others are listed.
+            connections.extend(page.iter().filter_map(|row| decoded(row.as_ref().ok()?).ok()));
+            if page.len() < wanted {
+                break;
+            }
+            after = page.last().map(|row| row.as_ref().map_or_else(Clone::clone, |row| row.entry.row.key.clone()));
+        }
+        Ok(connections)
     }
 
     /// Returns the customer's connections with all their shops. Reads them from storage, and sends nothing to TikTok.
-    /// If the tenant's keys are not available, the shops have no cipher, and everything else is complete.
+    /// If the tenant's keys are not available, the shops have no cipher, and everything else is complete, but nobody has
+    /// checked whether the rows were changed in the database. A row that was changed is left out: a refresh of its
+    /// connection reports it (`row-changed`).
     ///
     /// # Errors
     /// See [`CallError`].

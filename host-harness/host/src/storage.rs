@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | [`TokenStorage`] | one sealed token record per connection |
 //! | [`ConnectionStorage`] | one row per connection, as the customer sees the connection, and the tenant's events |
-//! | [`ConsentStorage`] | consents that have begun |
+//! | [`ConsentStorage`] | consents that have begun, and installs that wait for a confirmation |
 //! | [`WebhookStorage`] | which webhooks were handled |
 //! | [`KeyStorage`] | the tenants' wrapped data keys; it also deletes tenants |
 
@@ -18,6 +18,7 @@ mod connections;
 mod consents;
 mod deadline;
 mod digest;
+mod document;
 mod environment;
 mod error;
 mod host_storage;
@@ -28,8 +29,13 @@ mod swap;
 mod tokens;
 mod webhooks;
 
-pub use self::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
-pub use self::consents::{BrowserDigest, ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
+pub use self::connections::{
+    ConnectionStorage, Ending, IndexedShop, OnceDigest, OpenRow, Row, RowEntry, RowFilter, RowIndex, RowOrigin,
+};
+pub use self::consents::{
+    BrowserDigest, ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StoredConsent,
+    StoredInstall,
+};
 pub(crate) use self::deadline::{run_to_deadline, run_within};
 pub use self::environment::Environment;
 pub use self::error::StorageError;

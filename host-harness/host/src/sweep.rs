@@ -274,8 +274,11 @@ impl ConnectorHost {
             rows.extend(self.rows_of(some).await?);
         }
         let mut rows = rows.into_iter();
-        // If there is no row, the connector decides whether to refresh, because it checks the token record.
-        let is_overdue = |_: &Due| rows.next().flatten().is_none_or(|entry| is_overdue(&entry.row.connection, now));
+        // If there is no row, or its document can't be decoded, the connector decides whether to refresh, because it checks the token record.
+        let is_overdue = |_: &Due| {
+            let row = rows.next().flatten().and_then(|entry| entry.row.decode().ok());
+            row.is_none_or(|row| is_overdue(&row.connection, now))
+        };
         Ok(page.into_iter().filter(is_overdue).collect())
     }
 

@@ -33,7 +33,9 @@ pub mod switch;
 pub mod webhook_receiver;
 pub mod world;
 
+mod missing_option;
 mod notification;
 mod secrets;
 mod session;
 mod step;
+mod words;

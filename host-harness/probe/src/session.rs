@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::finding::Finding;
 use crate::http::{Answer, Away, Client};
+use crate::missing_option::missing;
 use crate::notification::Notification;
 use crate::report::{Ended, Report, SeenAnswer, Step};
 use crate::secrets::Secrets;
@@ -205,7 +206,12 @@ impl<'w, W: World> Session<'w, W> {
             format!("the run ended before: {ended}")
         };
         for switch in Switch::ALL {
-            self.findings.entry(*switch).or_insert_with(|| Finding::not_observable(&why));
+            let finding = self.findings.entry(*switch).or_insert_with(|| Finding::not_observable(&why));
+            // A run that ended early should first run to its end.
+            let missing = if ended == Ended::Complete { missing(*switch, &self.settings) } else { None };
+            if let (Finding::NotObservable { why }, Some(missing)) = (finding, missing) {
+                *why = format!("{why}; {missing}");
+            }
         }
         let clean = |text: &mut String| *text = self.secrets.removed_from(text);
         for step in &mut self.steps {
@@ -578,6 +584,7 @@ pub(crate) fn mangled(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
+    use tiktok_shop_connector_core::authorization_link::LinkScheme;
     use tiktok_shop_connector_core::secret::AppSecret;
 
     use super::*;
@@ -621,6 +628,7 @@ mod tests {
                 app_secret: AppSecret::new("secret".to_owned()),
                 previous_app_secret: None,
                 authorization_link: None,
+                link_scheme: tiktok_shop_connector_core::authorization_link::LinkScheme::Https,
             },
             route: Route::TikTokShop,
             risk: Risk::None,

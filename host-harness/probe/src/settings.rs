@@ -5,6 +5,7 @@ use std::time::Duration;
 use tiktok_shop_connector_core::credentials::Credentials;
 
 use crate::http::Route;
+use crate::words::span;
 
 /// How much of the seller's consent a run may cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +72,7 @@ impl Settings {
                 .to_owned(),
             "4. Refresh the tokens a few times; use the access token that was replaced.".to_owned(),
             "5. Ask you to allow the app again; compare ciphers and earlier access tokens.".to_owned(),
-            format!("6. Wait until tokens end, at most {} s for one question.", self.longest_wait.as_secs()),
+            format!("6. Wait until tokens end, at most {} for one question.", span(self.longest_wait.as_secs())),
         ];
         if self.risk >= Risk::MayEndConsent {
             plan.push(

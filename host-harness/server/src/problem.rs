@@ -358,6 +358,7 @@ mod tests {
             (StorageError::Unavailable(String::new()), "storage-unavailable"),
             (StorageError::Refused(String::new()), "storage-refused"),
             (StorageError::KeyGone, "storage-refused"),
+            (StorageError::RowChanged("revision".parse().unwrap()), "row-changed"),
         ] {
             assert_eq!(row(&error.clone().into()), (503, "storage-failed", code, None));
             assert_eq!(row(&ConsentError::Storage(error).into()), (503, "storage-failed", code, None));

@@ -2,6 +2,7 @@
 //! written in one transaction.
 
 mod events;
+mod legacy;
 mod page;
 pub(crate) mod row;
 pub(crate) mod shops;
@@ -13,14 +14,14 @@ use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::storage::{
-    ConnectionStorage, Due, Ending, Next, OnceDigest, Row, RowEntry, RowFilter, Sealed, StorageError, Swapped,
+    ConnectionStorage, Due, Ending, Next, OnceDigest, OpenRow, Row, RowEntry, RowFilter, Sealed, StorageError, Swapped,
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
 use self::events::{append, read_event, subject_statement};
 use self::page::page_statement;
-use self::row::{COLUMNS, bind_row, read_row};
-use self::shops::{PlacedShop, insert_shops, placed, read_shop};
+use self::row::{COLUMNS, READ, bind_row, decoded, read_row, values};
+use self::shops::{PlacedShop, insert_shops, placed};
 use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
 use crate::sql::run::{execute, execute_if_references_hold, fetch_all, fetch_optional};
@@ -58,11 +59,11 @@ impl ConnectionStorage for SqlStorage {
                 });
                 let rows = fetch_all(&self.readers, query).await?;
                 let mut tenants = Vec::new();
-                for row in rows.iter().filter(|row| is_first_of_connection(row).unwrap_or_default()) {
+                for row in rows.iter().filter(|row| is_first_of_connection(row)) {
                     tenants.push(row.id::<TenantId>("tenant")?);
                 }
                 let entries = tenants.into_iter().zip(read_joined_rows(&rows)?);
-                found.extend(entries.map(|(tenant, entry)| ((tenant, entry.row.connection.key.clone()), entry)));
+                found.extend(entries.map(|(tenant, entry)| ((tenant, entry.row.key.clone()), entry)));
             }
             // The same connection may be asked for twice.
             let entry = |Due { tenant, key, .. }: &Due| found.get(&(tenant.clone(), key.clone())).cloned();
@@ -79,9 +80,10 @@ impl ConnectionStorage for SqlStorage {
         next: Option<&Next<Row>>,
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
-        let sealed_by = next.and_then(|next| next.value.ciphers.as_ref()).map(Sealed::key);
+        let sealed_by = next.and_then(|next| next.value.sealed.as_ref()).map(Sealed::key);
         let condition = Condition { tenant, expected, sealed_by };
-        let write = || self.write_row(tenant, key, expected, next, events);
+        let open = next.map(|next| decoded(&next.value)).transpose()?;
+        let write = || self.write_row(tenant, key, expected, next.zip(open.as_ref()), events);
         let load = || self.load_row(tenant, key);
         self.run_to_deadline(async {
             let swapped = self.swap(condition, write, load).await?;
@@ -143,6 +145,17 @@ impl ConnectionStorage for SqlStorage {
                 Ok(Ending { at: row.seconds("ends_at")?, tenant: row.id("tenant")?, key: row.key()?, grant })
             };
             fetch_all(&self.readers, query).await?.iter().map(ending).collect()
+        })
+        .await
+    }
+
+    async fn unsealed_rows(&self) -> Result<u64, StorageError> {
+        self.run_to_deadline(async {
+            let sql = "SELECT COUNT(*) AS number FROM tiktok_shop_connections WHERE document IS NULL";
+            match fetch_optional(&self.readers, statement(sql)).await? {
+                Some(row) => row.number("number"),
+                None => Ok(0),
+            }
         })
         .await
     }
@@ -227,11 +240,11 @@ impl SqlStorage {
         tenant: &TenantId,
         key: &ConnectionKey,
         expected: Option<&Revision>,
-        next: Option<&Next<Row>>,
+        next: Option<(&Next<Row>, &OpenRow)>,
         events: &[NewEvent],
     ) -> Result<bool, StorageError> {
         let mut transaction = self.begin().await?;
-        if !write_connection(&mut transaction, tenant, key, expected, next).await? {
+        if !self.write_connection(&mut transaction, tenant, key, expected, next).await? {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -239,8 +252,8 @@ impl SqlStorage {
             let sql = "DELETE FROM tiktok_shop_shops WHERE tenant = $1 AND customer = $2 AND account = $3";
             execute(&mut transaction, connection_statement(sql, tenant, key)).await?;
         }
-        if let Some(next) = next {
-            let shops: Vec<PlacedShop<'_>> = placed(key, &next.value).collect();
+        if let Some((_, open)) = next {
+            let shops: Vec<PlacedShop<'_>> = placed(open).collect();
             insert_shops(&mut transaction, tenant, &shops).await?;
         }
         append(&mut transaction, tenant, events).await?;
@@ -258,10 +271,19 @@ const JOINED_SHOPS: &str = "LEFT JOIN tiktok_shop_shops s \
 /// these values can be large.
 fn joined_columns() -> String {
     let first = |column: &&str| format!("CASE WHEN COALESCE(s.position, 0) = 0 THEN c.{column} END AS {column}");
-    let columns: Vec<_> = COLUMNS.iter().map(first).collect();
+    let of_legacy = |column: &&str| {
+        let condition = "c.document IS NULL AND COALESCE(s.position, 0) = 0";
+        format!("CASE WHEN {condition} THEN c.{column} END AS {column}")
+    };
+    let columns = READ.iter().map(first);
+    let document = "CASE WHEN COALESCE(s.position, 0) = 0 THEN CAST(c.document AS TEXT) END AS document".to_owned();
+    let columns: Vec<_> = columns.chain([document]).chain(legacy::COLUMNS.iter().map(of_legacy)).collect();
+    let of_shop = |column: &str| format!("CASE WHEN c.document IS NULL THEN s.{column} END AS {column}");
+    let of_shop: Vec<_> = ["name", "region", "seller_type", "code", "raw", "standing"].map(of_shop).into();
     format!(
-        "c.customer, c.account, s.position, s.id AS shop_id, s.name, s.region, s.seller_type, s.code, s.raw, \
-         s.standing, CASE WHEN s.linked THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS linked, {}",
+        "c.customer, c.account, s.position, s.id AS shop_id, {}, \
+         CASE WHEN s.linked THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS linked, {}",
+        of_shop.join(", "),
         columns.join(", ")
     )
 }
@@ -269,66 +291,63 @@ fn joined_columns() -> String {
 /// Converts database rows with the columns of [`joined_columns`] into connections. The database rows of one connection
 /// must follow each other, in the order of the connection's shops.
 fn read_joined_rows(rows: &[AnyRow]) -> Result<Vec<RowEntry>, StorageError> {
-    let mut entries: Vec<RowEntry> = Vec::new();
-    for row in rows {
-        if is_first_of_connection(row)? {
-            entries.push(read_row(row)?);
-        }
-        if let (Some(_), Some(entry)) = (row.optional_number("position")?, entries.last_mut()) {
-            entry.row.connection.shops.push(read_shop(row)?);
-        }
+    let mut entries = Vec::new();
+    for rows in rows.chunk_by(|_, next| !is_first_of_connection(next)) {
+        entries.extend(read_row(rows)?);
     }
     Ok(entries)
 }
 
 /// Returns whether this is the first database row of a connection. A connection without shops has one database row,
 /// without a position.
-fn is_first_of_connection(row: &AnyRow) -> Result<bool, StorageError> {
-    Ok(row.optional_number("position")?.unwrap_or_default() == 0)
+fn is_first_of_connection(row: &AnyRow) -> bool {
+    !matches!(row.optional_number("position"), Ok(Some(position)) if position > 0)
 }
 
-/// Writes or deletes a row without its shops. The conditions and the result are those of [`SqlStorage::write_row`].
-async fn write_connection(
-    transaction: &mut Transaction,
-    tenant: &TenantId,
-    key: &ConnectionKey,
-    expected: Option<&Revision>,
-    next: Option<&Next<Row>>,
-) -> Result<bool, StorageError> {
-    const FIRST: usize = 4;
-    // `sealed_by` is the last column but one.
-    const SEALED_BY: usize = FIRST + COLUMNS.len() - 2;
-    const EXPECTED: usize = FIRST + COLUMNS.len();
-    let columns = COLUMNS.join(", ");
-    let values = numbered(FIRST, COLUMNS.len());
-    // A row without ciphers needs no key.
-    let usable_key = format!("(${SEALED_BY} IS NULL OR {})", usable_key(SEALED_BY));
-    let query = match (next, expected) {
-        (Some(Next { revision, value }), Some(expected)) => {
-            let sql = format!(
-                "UPDATE tiktok_shop_connections SET ({columns}) = ({values}) \
+impl SqlStorage {
+    /// Writes or deletes a row without its shops. The conditions and the result are those of [`SqlStorage::write_row`].
+    async fn write_connection(
+        &self,
+        transaction: &mut Transaction,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<(&Next<Row>, &OpenRow)>,
+    ) -> Result<bool, StorageError> {
+        const FIRST: usize = 4;
+        // `sealed_by` is the last column but one.
+        const SEALED_BY: usize = FIRST + COLUMNS.len() - 2;
+        const EXPECTED: usize = FIRST + COLUMNS.len();
+        let columns = COLUMNS.join(", ");
+        let values = values(FIRST, &self.dialect);
+        let usable_key = format!("(${SEALED_BY} IS NULL OR {})", usable_key(SEALED_BY));
+        let query = match (next, expected) {
+            (Some((Next { revision, value }, open)), Some(expected)) => {
+                let sql = format!(
+                    "UPDATE tiktok_shop_connections SET ({columns}) = ({values}) \
                  WHERE tenant = $1 AND customer = $2 AND account = $3 AND revision = ${EXPECTED} AND {usable_key}"
-            );
-            bind_row(connection_statement(sql, tenant, key), revision, value)?.bind_text(expected.as_str())
-        }
-        (Some(Next { revision, value }), None) => {
-            let sql = format!(
-                "INSERT INTO tiktok_shop_connections (tenant, customer, account, {columns}) \
+                );
+                bind_row(connection_statement(sql, tenant, key), revision, value, open)?.bind_text(expected.as_str())
+            }
+            (Some((Next { revision, value }, open)), None) => {
+                let sql = format!(
+                    "INSERT INTO tiktok_shop_connections (tenant, customer, account, {columns}) \
                  SELECT $1, $2, $3, {values} WHERE {usable_key} ON CONFLICT DO NOTHING"
-            );
-            bind_row(connection_statement(sql, tenant, key), revision, value)?
-        }
-        (None, Some(expected)) => {
-            let sql = "DELETE FROM tiktok_shop_connections \
+                );
+                bind_row(connection_statement(sql, tenant, key), revision, value, open)?
+            }
+            (None, Some(expected)) => {
+                let sql = "DELETE FROM tiktok_shop_connections \
                        WHERE tenant = $1 AND customer = $2 AND account = $3 AND revision = $4";
-            connection_statement(sql, tenant, key).bind_text(expected.as_str())
-        }
-        (None, None) => {
-            let sql = "SELECT revision FROM tiktok_shop_connections \
+                connection_statement(sql, tenant, key).bind_text(expected.as_str())
+            }
+            (None, None) => {
+                let sql = "SELECT revision FROM tiktok_shop_connections \
                        WHERE tenant = $1 AND customer = $2 AND account = $3";
-            let found = fetch_optional(&mut *transaction, connection_statement(sql, tenant, key)).await?;
-            return Ok(found.is_none());
-        }
-    };
-    execute_if_references_hold(&mut *transaction, query).await
+                let found = fetch_optional(&mut *transaction, connection_statement(sql, tenant, key)).await?;
+                return Ok(found.is_none());
+            }
+        };
+        execute_if_references_hold(&mut *transaction, query).await
+    }
 }

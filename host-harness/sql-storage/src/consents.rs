@@ -1,8 +1,9 @@
-//! Stores consents that have begun.
+//! Stores consents that have begun, and installs that wait for a confirmation.
 
 use async_trait::async_trait;
 use tiktok_shop_host::storage::{
-    BrowserDigest, ConsentRecord, ConsentStorage, StateDigest, StorageError, StoredConsent,
+    BrowserDigest, ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StorageError,
+    StoredConsent, StoredInstall,
 };
 use tiktok_shop_host::{AppKey, TenantId};
 
@@ -14,6 +15,8 @@ use crate::storage::SqlStorage;
 
 /// How long a consent is kept: one hour, in milliseconds. The host refuses a consent after ten minutes.
 const STATE_RETENTION_MS: i64 = 3_600_000;
+/// How long a pending install is kept: 30 minutes, in milliseconds. The host refuses an older install.
+const INSTALL_RETENTION_MS: i64 = 1_800_000;
 
 #[async_trait]
 impl ConsentStorage for SqlStorage {
@@ -24,7 +27,7 @@ impl ConsentStorage for SqlStorage {
         consent: &ConsentRecord,
     ) -> Result<(), StorageError> {
         self.run_to_deadline(async {
-            self.delete_old_states().await?;
+            self.delete_old_entries().await?;
             let ConsentRecord { customer, app, browser, shops } = consent;
             let (moment, now) = (self.dialect.columns(Moment::Begun), self.dialect.now(7));
             let sql = format!(
@@ -86,26 +89,101 @@ impl ConsentStorage for SqlStorage {
         })
         .await
     }
+
+    async fn put_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+        record: &InstallRecord,
+    ) -> Result<(), StorageError> {
+        self.run_to_deadline(async {
+            self.delete_old_entries().await?;
+            let (moment, now) = (self.dialect.columns(Moment::Begun), self.dialect.now(5));
+            let sql = format!(
+                "INSERT INTO tiktok_shop_installs (tenant, digest, browser, sealed, {moment}) \
+                 VALUES ($1, $2, $3, $4, {now}) ON CONFLICT DO NOTHING"
+            );
+            let query = statement(sql)
+                .bind_text(tenant.as_str())
+                .bind(install.as_bytes().to_vec())
+                .bind(record.browser.as_bytes().to_vec())
+                .bind(record.sealed.clone());
+            if !execute(&self.writers, self.dialect.bind_now(query)?).await? {
+                return Err(StorageError::Refused("this install is already stored".to_owned()));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn load_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+    ) -> Result<Option<StoredInstall>, StorageError> {
+        self.run_to_deadline(async {
+            let age = self.dialect.age(Moment::Begun, 3);
+            let sql = format!(
+                "SELECT browser, sealed, {age} AS age_ms FROM tiktok_shop_installs WHERE tenant = $1 AND digest = $2"
+            );
+            let query = statement(sql).bind_text(tenant.as_str()).bind(install.as_bytes().to_vec());
+            let found = fetch_optional(&self.readers, self.dialect.bind_now(query)?).await?;
+            let Some(row) = found else { return Ok(None) };
+            let browser = row.bytes("browser")?.try_into().map_err(|_| malformed("browser"))?;
+            let (sealed, age) = (row.optional_bytes("sealed")?, row.age("age_ms")?);
+            Ok(Some(StoredInstall { browser: BrowserDigest::new(browser), sealed, age }))
+        })
+        .await
+    }
+
+    async fn close_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
+        let sql = "UPDATE tiktok_shop_installs SET sealed = NULL WHERE tenant = $1 AND digest = $2";
+        self.end_install(sql, tenant, install).await
+    }
+
+    async fn delete_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
+        let sql = "DELETE FROM tiktok_shop_installs WHERE tenant = $1 AND digest = $2";
+        self.end_install(sql, tenant, install).await
+    }
 }
 
 impl SqlStorage {
-    /// Deletes every state that is older than [`STATE_RETENTION_MS`], for all tenants.
-    async fn delete_old_states(&self) -> Result<(), StorageError> {
-        let sql = match self.dialect {
-            // The age of a state from an earlier boot is unknown, so such a state is also deleted. Each of the three
+    /// Runs a statement that removes the sealed content of one install, and removes the content from SQLite's log.
+    async fn end_install(
+        &self,
+        sql: &'static str,
+        tenant: &TenantId,
+        install: &InstallDigest,
+    ) -> Result<(), StorageError> {
+        self.run_to_deadline(async {
+            let query = statement(sql).bind_text(tenant.as_str()).bind(install.as_bytes().to_vec());
+            if execute(&self.writers, query).await? {
+                let _emptied = self.empty_log_now().await;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes every state that is older than [`STATE_RETENTION_MS`], and every install that is older than
+    /// [`INSTALL_RETENTION_MS`], for all tenants.
+    async fn delete_old_entries(&self) -> Result<(), StorageError> {
+        self.delete_older("tiktok_shop_states", STATE_RETENTION_MS).await?;
+        self.delete_older("tiktok_shop_installs", INSTALL_RETENTION_MS).await
+    }
+
+    /// Deletes every entry of a table that began more than `retention` milliseconds ago.
+    async fn delete_older(&self, table: &'static str, retention: i64) -> Result<(), StorageError> {
+        let condition = match self.dialect {
+            // The age of an entry from an earlier boot is unknown, so such an entry is also deleted. Each of the three
             // conditions is a range of the index, so the statement can use the index.
-            Dialect::Sqlite(_) => {
-                "DELETE FROM tiktok_shop_states \
-                 WHERE begun_boot < $2 OR begun_boot > $2 OR (begun_boot = $2 AND begun_ms < $3 - $1)"
-            }
-            // The subquery reads the clock only once. Without the subquery, each state could be compared with a
+            Dialect::Sqlite(_) => "begun_boot < $2 OR begun_boot > $2 OR (begun_boot = $2 AND begun_ms < $3 - $1)",
+            // The subquery reads the clock only once. Without the subquery, each entry could be compared with a
             // different time, and PostgreSQL could not use the index.
-            Dialect::Postgres => {
-                "DELETE FROM tiktok_shop_states \
-                 WHERE begun_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 millisecond'"
-            }
+            Dialect::Postgres => "begun_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 millisecond'",
         };
-        let query = self.dialect.bind_now(statement(sql).bind(STATE_RETENTION_MS))?;
+        let sql = format!("DELETE FROM {table} WHERE {condition}");
+        let query = self.dialect.bind_now(statement(sql).bind(retention))?;
         execute(&self.writers, query).await.map(drop)
     }
 }

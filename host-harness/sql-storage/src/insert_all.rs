@@ -2,9 +2,9 @@
 
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::ConnectionKey;
-use tiktok_shop_host::storage::{Next, Row, StorageError, TokenWrite};
+use tiktok_shop_host::storage::{Next, OpenRow, Row, StorageError, TokenWrite};
 
-use crate::connections::row::{COLUMNS, bind_row};
+use crate::connections::row::{COLUMNS, bind_row, decoded, values};
 use crate::connections::shops::{insert_shops, placed};
 use crate::pool::transaction::Transaction;
 use crate::sql::dialect::Moment;
@@ -20,7 +20,7 @@ pub struct NewConnection {
     pub key: ConnectionKey,
     /// The token record. The caller must have sealed the value for the revision of the record.
     pub token: Next<TokenWrite>,
-    /// The row. The caller must have sealed the ciphers for the revision of the row.
+    /// The row. The caller must have sealed it for its revision.
     pub row: Next<Row>,
 }
 
@@ -35,8 +35,10 @@ impl SqlStorage {
     pub async fn insert_all(&self, tenant: &TenantId, connections: &[NewConnection]) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
         self.insert_tokens(&mut transaction, tenant, connections).await?;
-        insert_rows(&mut transaction, tenant, connections).await?;
-        let shops: Vec<_> = connections.iter().flat_map(|new| placed(&new.key, &new.row.value)).collect();
+        let rows: Vec<_> = connections.iter().map(|new| decoded(&new.row.value)).collect::<Result<_, _>>()?;
+        let with_rows: Vec<_> = connections.iter().zip(&rows).collect();
+        self.insert_rows(&mut transaction, tenant, &with_rows).await?;
+        let shops: Vec<_> = rows.iter().flat_map(placed).collect();
         insert_shops(&mut transaction, tenant, &shops).await?;
         transaction.commit().await
     }
@@ -68,25 +70,30 @@ impl SqlStorage {
         }
         Ok(())
     }
-}
 
-async fn insert_rows(
-    transaction: &mut Transaction,
-    tenant: &TenantId,
-    connections: &[NewConnection],
-) -> Result<(), StorageError> {
-    const PARAMETERS: usize = 2 + COLUMNS.len();
-    for chunk in connections.chunks(MAX_VALUES / PARAMETERS) {
-        let sql = format!(
-            "INSERT INTO tiktok_shop_connections (tenant, customer, account, {}) VALUES {}",
-            COLUMNS.join(", "),
-            Tuples { rows: chunk.len(), parameters: PARAMETERS, first: 2, shared: "$1" }
-        );
-        let mut query = statement(sql).bind_text(tenant.as_str());
-        for NewConnection { key, row: Next { revision, value }, .. } in chunk {
-            query = bind_row(query.bind_key(key), revision, value)?;
+    async fn insert_rows(
+        &self,
+        transaction: &mut Transaction,
+        tenant: &TenantId,
+        connections: &[(&NewConnection, &OpenRow)],
+    ) -> Result<(), StorageError> {
+        const PARAMETERS: usize = 2 + COLUMNS.len();
+        for chunk in connections.chunks(MAX_VALUES / PARAMETERS) {
+            let tuples = (0..chunk.len()).map(|at| {
+                let first = 2 + at * PARAMETERS;
+                format!("($1, ${first}, ${}, {})", first + 1, values(first + 2, &self.dialect))
+            });
+            let sql = format!(
+                "INSERT INTO tiktok_shop_connections (tenant, customer, account, {}) VALUES {}",
+                COLUMNS.join(", "),
+                tuples.collect::<Vec<_>>().join(", ")
+            );
+            let mut query = statement(sql).bind_text(tenant.as_str());
+            for (NewConnection { key, row: Next { revision, value }, .. }, open) in chunk {
+                query = bind_row(query.bind_key(key), revision, value, open)?;
+            }
+            execute(&mut *transaction, query).await?;
         }
-        execute(&mut *transaction, query).await?;
+        Ok(())
     }
-    Ok(())
 }

@@ -53,7 +53,10 @@ async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used(
         }
         storage.close().await;
         let mut earlier = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-        let undo = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+        let undo = "DROP TRIGGER tiktok_shop_connections_insert; DROP TRIGGER tiktok_shop_connections_update; \
+                    ALTER TABLE tiktok_shop_connections DROP COLUMN document; \
+                    ALTER TABLE tiktok_shop_connections DROP COLUMN document_revision; \
+                    ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                     ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
                     ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                     ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
@@ -62,6 +65,7 @@ async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used(
                     DROP INDEX tiktok_shop_connections_seller; \
                     ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
                     ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
+                    DROP TABLE tiktok_shop_installs; \
                     DELETE FROM tiktok_shop_migrations WHERE version > 1";
         earlier.execute(undo).await.unwrap();
         earlier.close().await.unwrap();

@@ -20,8 +20,8 @@ use tiktok_shop_host::events::{EventKind, NewEvent, Origin};
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::{DataKey, KeyError, KeyFile, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{
-    BrowserDigest, ConsentRecord, HostStorage, KeyStorage as _, MemoryStorage, Next, OnceDigest, Row, Sealed,
-    StateDigest, Swapped, TenantKey, TokenWrite, WebhookDigest, WrappedKey,
+    BrowserDigest, ConsentRecord, HostStorage, InstallDigest, InstallRecord, KeyStorage as _, MemoryStorage, Next,
+    OnceDigest, OpenRow, Sealed, StateDigest, Swapped, TenantKey, TokenWrite, WebhookDigest, WrappedKey,
 };
 use tiktok_shop_host::{HostKeyId, Revision, TenantId};
 use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
@@ -146,8 +146,8 @@ impl Scene {
         let texts = [connection.seller_name.clone(), shop.name.clone()];
         connection.shops.push(shop);
         let revision: Revision = random_text().parse().unwrap();
-        let row = self.ring.seal_row(tenant, &revision, Row::new(connection)).await.unwrap();
-        let ciphers = row.ciphers.clone().unwrap().bytes().to_vec();
+        let row = self.ring.seal_row(tenant, &revision, &OpenRow::new(connection)).await.unwrap();
+        let ciphers = row.sealed.clone().unwrap().bytes().to_vec();
         let (kind, origin) = (EventKind::Connected, Origin::default());
         let event = NewEvent { at: UnixSeconds(1), key: Some(key.clone()), kind, origin };
         let next = Next { revision, value: row };
@@ -156,16 +156,19 @@ impl Scene {
         self.others.extend(texts.map(|text| (tenant.clone(), number, text.into_bytes())));
         self.others.push((tenant.clone(), number, ciphers));
 
-        // The events, consents and webhooks stay when the connection ends. They must be gone only after the tenant was
+        // The events, consents, pending installs and webhooks stay when the connection ends. They must be gone only after the tenant was
         // erased.
         let (once, state, browser, webhook) = (random_digest(), random_digest(), random_digest(), random_digest());
+        let (install, sealed) = (random_digest(), random_digest());
         assert!(self.storage.append_once(tenant, &OnceDigest::new(once), &event).await.unwrap());
         let browser_digest = BrowserDigest::new(browser);
         let consent =
             ConsentRecord { customer: key.customer, app: None, browser: browser_digest, shops: ShopPolicy::All };
         self.storage.put_state(tenant, &StateDigest::new(state), &consent).await.unwrap();
         self.storage.remember_webhook(tenant, &WebhookDigest::new(webhook)).await.unwrap();
-        let of_tenant = [once, state, browser, webhook].map(|digest| digest.to_vec());
+        let pending = InstallRecord { browser: browser_digest, sealed: sealed.to_vec() };
+        self.storage.put_install(tenant, &InstallDigest::new(install), &pending).await.unwrap();
+        let of_tenant = [once, state, browser, webhook, install, sealed].map(|digest| digest.to_vec());
         let of_tenant = of_tenant.into_iter().chain([customer.into_bytes(), account.into_bytes()]);
         self.others.extend(of_tenant.map(|bytes| (tenant.clone(), usize::MAX, bytes)));
     }
@@ -220,7 +223,7 @@ impl Scene {
             ring.open_token(&stays(), key, &token.revision, &token.value).await.unwrap();
             let row = self.storage.load_row(&stays(), key).await.unwrap().unwrap();
             assert!(
-                ring.open_row(&stays(), &row.revision, row.row).await.unwrap().connection.shops[0].cipher.is_some()
+                ring.open_row(&stays(), &row.revision, &row.row).await.unwrap().connection.shops[0].cipher.is_some()
             );
         }
     }

@@ -12,8 +12,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
 use tiktok_shop_host::storage::{
-    BrowserDigest, ConsentRecord, ConsentStorage as _, Environment, KeyStorage as _, StateDigest, StorageError,
-    TenantKey, TokenStorage as _, WebhookDigest, WebhookStorage as _, WrappedKey,
+    BrowserDigest, ConsentRecord, ConsentStorage as _, Environment, InstallDigest, InstallRecord, KeyStorage as _,
+    StateDigest, StorageError, TenantKey, TokenStorage as _, WebhookDigest, WebhookStorage as _, WrappedKey,
 };
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 use tokio::io::copy_bidirectional;
@@ -117,7 +117,10 @@ async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_use
     let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
     assert_eq!(storage.add_key(&"t".parse().unwrap(), None, &key).await, Ok(true));
     let mut earlier = PgConnection::connect(&server).await.unwrap();
-    let undo = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+    let undo = "DROP FUNCTION tiktok_shop_check_document CASCADE; \
+                ALTER TABLE tiktok_shop_connections DROP COLUMN document; \
+                ALTER TABLE tiktok_shop_connections DROP COLUMN document_revision; \
+                ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                 ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
                 ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                 ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
@@ -126,6 +129,7 @@ async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_use
                     DROP INDEX tiktok_shop_connections_seller; \
                 ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
                 ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
+                DROP TABLE tiktok_shop_installs; \
                     DELETE FROM tiktok_shop_migrations WHERE version > 1";
     earlier.execute(undo).await.unwrap();
     assert_eq!(open().await.belongs_to(Environment::Fake).await, Ok(false));
@@ -189,6 +193,28 @@ async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
     assert_eq!(storage.tenant_keys(&tenant).await, Err(no_connection));
     operator.execute("UPDATE recovery SET is_standby = FALSE").await.unwrap();
     assert_eq!(storage.tenant_keys(&tenant).await, Ok(Vec::new()));
+}
+
+/// The test sets the stored time back, because it can't set the server's clock forward.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pending_install_is_kept_for_30_minutes() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let server = new_schema(&server).await;
+    let storage = SqlStorage::postgres(&server, OpenMode::Migrate, PostgresOptions::default()).await.unwrap();
+    let mut operator = PgConnection::connect(&server).await.unwrap();
+    let tenant: TenantId = "t".parse().unwrap();
+    let record = InstallRecord { browser: BrowserDigest::new([7; 32]), sealed: vec![1, 2, 3] };
+    let [first, second, third] = [1, 2, 3].map(|byte| InstallDigest::new([byte; 32]));
+    storage.put_install(&tenant, &first, &record).await.unwrap();
+    operator.execute("UPDATE tiktok_shop_installs SET begun_at = begun_at - INTERVAL '29 minutes'").await.unwrap();
+    storage.put_install(&tenant, &second, &record).await.unwrap();
+    let stored = storage.load_install(&tenant, &first).await.unwrap().unwrap();
+    assert_eq!(stored.sealed, Some(vec![1, 2, 3]));
+    assert!(stored.age >= Duration::from_secs(29 * 60), "{:?}", stored.age);
+    operator.execute("UPDATE tiktok_shop_installs SET begun_at = begun_at - INTERVAL '1 minute'").await.unwrap();
+    storage.put_install(&tenant, &third, &record).await.unwrap();
+    assert_eq!(storage.load_install(&tenant, &first).await, Ok(None));
+    assert!(storage.load_install(&tenant, &second).await.unwrap().is_some());
 }
 
 /// The test sets the stored times back, because it can't set the server's clock forward.

@@ -12,8 +12,8 @@ use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
 use tiktok_shop_host::storage::{
-    BrowserDigest, ConsentRecord, ConsentStorage as _, KeyStorage as _, Next, Sealed, StateDigest, Swapped, TenantKey,
-    TokenStorage as _, TokenWrite, WebhookDigest, WebhookStorage as _, WrappedKey,
+    BrowserDigest, ConsentRecord, ConsentStorage as _, InstallDigest, InstallRecord, KeyStorage as _, Next, Sealed,
+    StateDigest, Swapped, TenantKey, TokenStorage as _, TokenWrite, WebhookDigest, WebhookStorage as _, WrappedKey,
 };
 use tiktok_shop_sql_storage::{MachineClock, OpenError, OpenMode, SchemaChange, SqlStorage};
 
@@ -137,6 +137,25 @@ async fn a_state_is_kept_for_one_hour() {
     machine.advance(SECOND);
     put_state(&storage, 3).await;
     assert_eq!((state_age(&storage, 1).await, state_age(&storage, 2).await), (None, Some(SECOND)));
+}
+
+/// After 30 minutes, a pending install is deleted when another install or a consent begins.
+#[tokio::test]
+async fn a_pending_install_is_kept_for_30_minutes() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::booted("boot");
+    let storage = open(folder.path(), &machine).await;
+    let record = InstallRecord { browser: BrowserDigest::new([7; 32]), sealed: vec![1, 2, 3] };
+    let [first, second] = [InstallDigest::new([1; 32]), InstallDigest::new([2; 32])];
+    storage.put_install(&tenant(), &first, &record).await.unwrap();
+    machine.advance(HOUR / 2);
+    storage.put_install(&tenant(), &second, &record).await.unwrap();
+    let stored = storage.load_install(&tenant(), &first).await.unwrap().unwrap();
+    assert_eq!((stored.age, stored.sealed), (HOUR / 2, Some(vec![1, 2, 3])));
+    machine.advance(SECOND);
+    put_state(&storage, 1).await;
+    assert_eq!(storage.load_install(&tenant(), &first).await, Ok(None));
+    assert!(storage.load_install(&tenant(), &second).await.unwrap().is_some());
 }
 
 /// Old webhooks are deleted when another webhook is remembered.

@@ -18,15 +18,16 @@ use redb::{Database, ReadableDatabase as _, ReadableTable, Table, TableDefinitio
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tiktok_shop_host::clock::{Clock as _, SystemClock};
-use tiktok_shop_host::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
+use tiktok_shop_host::connection::{ConnectionKey, StatusKind, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::storage::{
-    ConnectionStorage, ConsentRecord, ConsentStorage, Deleted, Due, Ending, Environment, KeyStorage, KeyUse, Next,
-    OnceDigest, Purpose, Row, RowEntry, RowFilter, Sealed, SealedRecord, StateDigest, StorageError, StoredConsent,
-    Swapped, TenantKey, TokenEntry, TokenStorage, TokenWrite, WebhookDigest, WebhookStorage, WrappedKey,
+    BrowserDigest, ConnectionStorage, ConsentRecord, ConsentStorage, Deleted, Due, Ending, Environment, InstallDigest,
+    InstallRecord, KeyStorage, KeyUse, Next, OnceDigest, Purpose, Row, RowEntry, RowFilter, Sealed, SealedRecord,
+    StateDigest, StorageError, StoredConsent, StoredInstall, Swapped, TenantKey, TokenEntry, TokenStorage, TokenWrite,
+    WebhookDigest, WebhookStorage, WrappedKey,
 };
 use tiktok_shop_host::{AccountId, Component, ConnectorHost, CustomerId, KeyId, Revision, ShopId, TenantId};
 
@@ -43,6 +44,8 @@ const EVENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ev
 const POSITIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("positions");
 /// The digests that `append_once` has stored. The parts of the key are tenant, customer, account and digest.
 const ONCE: TableDefinition<'_, (&str, &str, &str, &[u8]), ()> = TableDefinition::new("once");
+/// The installs that wait for a confirmation.
+const INSTALLS: TableDefinition<'_, Digest, &[u8]> = TableDefinition::new("installs");
 const STATES: TableDefinition<'_, Digest, &[u8]> = TableDefinition::new("states");
 /// The time at which the digest of each webhook was stored, in seconds since 1970.
 const WEBHOOKS: TableDefinition<'_, Digest, u64> = TableDefinition::new("webhooks");
@@ -51,6 +54,9 @@ const ENVIRONMENT: TableDefinition<'_, (), &str> = TableDefinition::new("environ
 /// The tenants' data keys, which encrypt (seal) tokens and ciphers. Each entry of this table is identified by a tenant
 /// and a number. A data key that was added later has a greater number.
 const KEYS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("keys");
+
+/// How long an install that waits for a confirmation is kept: 30 minutes.
+const INSTALL_RETENTION: Duration = Duration::from_secs(30 * 60);
 
 /// When a record was written, as the time since the start of a process. Nobody can set the clock that measures this
 /// time.
@@ -108,6 +114,13 @@ struct StoredState {
     began_at: Moment,
 }
 
+#[derive(Serialize, Deserialize)]
+struct PutInstall {
+    browser: BrowserDigest,
+    sealed: Option<Vec<u8>>,
+    began_at: Moment,
+}
+
 /// A storage in one file, for one process.
 #[derive(Clone)]
 pub struct OwnStorage {
@@ -127,6 +140,7 @@ impl OwnStorage {
         transaction.open_table(POSITIONS)?;
         transaction.open_table(ONCE)?;
         transaction.open_table(STATES)?;
+        transaction.open_table(INSTALLS)?;
         transaction.open_table(WEBHOOKS)?;
         transaction.open_table(KEYS)?;
         transaction.open_table(ENVIRONMENT)?;
@@ -251,7 +265,7 @@ fn require_key(transaction: &WriteTransaction, tenant: &TenantId, key: &KeyId) -
     if is_usable { Ok(()) } else { Err(TransactionError(StorageError::KeyGone)) }
 }
 
-/// Returns all sealed (encrypted) values of a tenant: its token records and the ciphers of its rows.
+/// Returns all sealed (encrypted) values of a tenant: its token records and its rows.
 fn sealed_records(
     tokens: &impl ReadableTable<Key, &'static [u8]>,
     rows: &impl ReadableTable<Key, &'static [u8]>,
@@ -263,7 +277,7 @@ fn sealed_records(
     });
     let rows =
         records::<StoredRow>(rows, Some(tenant))?.into_iter().filter_map(|(_, key, StoredRow { revision, row })| {
-            Some(SealedRecord { key, purpose: Purpose::Ciphers, revision, sealed: row.ciphers? })
+            Some(SealedRecord { key, purpose: Purpose::Ciphers, revision, sealed: row.sealed? })
         });
     Ok(tokens.chain(rows).collect())
 }
@@ -402,8 +416,8 @@ impl ConnectionStorage for OwnStorage {
             }
             match next {
                 Some(Next { revision, value: row }) => {
-                    if let Some(ciphers) = &row.ciphers {
-                        require_key(transaction, &tenant, ciphers.key())?;
+                    if let Some(sealed) = &row.sealed {
+                        require_key(transaction, &tenant, sealed.key())?;
                     }
                     table.insert(table_key(&tenant, &key), to_json(&StoredRow { revision, row })?.as_slice())?;
                 }
@@ -419,7 +433,7 @@ impl ConnectionStorage for OwnStorage {
         let (tenant, shop) = (tenant.clone(), shop.clone());
         self.read(move |transaction, _| {
             let all = records::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))?.into_iter();
-            let contains = |row: &Row| row.connection.shops.iter().any(|known| known.id == shop);
+            let contains = |row: &Row| row.index.shops.iter().any(|known| known.id == shop);
             let owners = all.filter(|(_, _, stored)| contains(&stored.row));
             Ok(owners.map(|(_, key, _)| key).collect())
         })
@@ -458,8 +472,8 @@ impl ConnectionStorage for OwnStorage {
         self.read(move |transaction, _| {
             let rows = records::<StoredRow>(&transaction.open_table(ROWS)?, None)?.into_iter();
             let endings = rows.filter_map(|(tenant, key, StoredRow { row, .. })| {
-                let needs_consent = matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_));
-                let at = row.connection.ends_at().filter(|at| *at <= by && !needs_consent)?;
+                let needs_consent = row.index.status == StatusKind::ReauthorizationRequired;
+                let at = row.index.ends_at.filter(|at| *at <= by && !needs_consent)?;
                 Some(Ending { at, tenant, key, grant: row.grant() })
             });
             let mut endings: Vec<_> = endings.filter(|ending| Some(ending) > after.as_ref()).collect();
@@ -563,6 +577,72 @@ impl ConsentStorage for OwnStorage {
 
     async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
         self.mark_state(tenant, state, Mark::Unused).await.map(drop)
+    }
+
+    async fn put_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+        record: &InstallRecord,
+    ) -> Result<(), StorageError> {
+        let (tenant, install, InstallRecord { browser, sealed }) = (tenant.clone(), *install, record.clone());
+        self.write(move |transaction, clock| {
+            let mut table = transaction.open_table(INSTALLS)?;
+            let name = (tenant.as_str(), install.as_bytes().as_slice());
+            if table.get(name)?.is_some() {
+                return Err(refused("this install is already stored"));
+            }
+            // Entries that can't be read are deleted with the old ones.
+            table.retain(|_, entry| {
+                serde_json::from_slice(entry)
+                    .is_ok_and(|entry: PutInstall| clock.age(&entry.began_at) <= INSTALL_RETENTION)
+            })?;
+            let entry = PutInstall { browser, sealed: Some(sealed), began_at: clock.now() };
+            table.insert(name, to_json(&entry)?.as_slice())?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn load_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+    ) -> Result<Option<StoredInstall>, StorageError> {
+        let (tenant, install) = (tenant.clone(), *install);
+        self.read(move |transaction, clock| {
+            let table = transaction.open_table(INSTALLS)?;
+            let entry: Option<PutInstall> = get(&table, (tenant.as_str(), install.as_bytes().as_slice()))?;
+            Ok(entry.map(|PutInstall { browser, sealed, began_at }| StoredInstall {
+                browser,
+                sealed,
+                age: clock.age(&began_at),
+            }))
+        })
+        .await
+    }
+
+    async fn close_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
+        let (tenant, install) = (tenant.clone(), *install);
+        self.write(move |transaction, _| {
+            let mut table = transaction.open_table(INSTALLS)?;
+            let name = (tenant.as_str(), install.as_bytes().as_slice());
+            if let Some(entry) = get::<_, PutInstall>(&table, name)? {
+                table.insert(name, to_json(&PutInstall { sealed: None, ..entry })?.as_slice())?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
+        let (tenant, install) = (tenant.clone(), *install);
+        self.write(move |transaction, _| {
+            let mut table = transaction.open_table(INSTALLS)?;
+            table.remove((tenant.as_str(), install.as_bytes().as_slice()))?;
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -709,10 +789,10 @@ impl KeyStorage for OwnStorage {
                 Purpose::Ciphers => {
                     let mut table = transaction.open_table(ROWS)?;
                     let same = |stored: &StoredRow| {
-                        stored.revision == record.revision && stored.row.ciphers.as_ref() == Some(&record.sealed)
+                        stored.revision == record.revision && stored.row.sealed.as_ref() == Some(&record.sealed)
                     };
                     let Some(mut row) = get(&table, name)?.filter(same) else { return Ok(false) };
-                    row.row.ciphers = Some(next);
+                    row.row.sealed = Some(next);
                     table.insert(name, to_json(&row)?.as_slice())?;
                 }
             }
@@ -738,14 +818,16 @@ impl KeyStorage for OwnStorage {
             // of `next`.
             let (first, next) = (tenant.as_str(), format!("{tenant}\0"));
             let next = next.as_str();
-            let [mut events, mut once, mut states, mut webhooks] = [0; 4].map(|found| Page { limit, found });
+            let [mut events, mut once, mut states, mut installs, mut webhooks] =
+                [0; 5].map(|found| Page { limit, found });
             transaction.open_table(EVENTS)?.retain_in((first, 0)..(next, 0), |_, _| events.keeps_next())?;
             let range = (first, "", "", [].as_slice())..(next, "", "", [].as_slice());
             transaction.open_table(ONCE)?.retain_in(range, |_, ()| once.keeps_next())?;
             let range = || (first, [].as_slice())..(next, [].as_slice());
             transaction.open_table(STATES)?.retain_in(range(), |_, _| states.keeps_next())?;
+            transaction.open_table(INSTALLS)?.retain_in(range(), |_, _| installs.keeps_next())?;
             transaction.open_table(WEBHOOKS)?.retain_in(range(), |_, _| webhooks.keeps_next())?;
-            let others = [events, once, states, webhooks];
+            let others = [events, once, states, installs, webhooks];
             Ok(Deleted {
                 connections: connections.deleted(),
                 others: others.iter().map(Page::deleted).sum(),

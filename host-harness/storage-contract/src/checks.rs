@@ -107,6 +107,14 @@ pub(super) const CHECKS: &[Check] = checks! {
         consents::using_or_releasing_an_unknown_state_changes_nothing;
     "Marks a used state as unused again":
         consents::a_released_state_can_be_used_once_more;
+    "As soon as the install is stored, `load_install` finds it":
+        consents::an_install_can_be_loaded_as_soon_as_it_is_put;
+    "`Refused` if the tenant already has an install with this id":
+        consents::an_install_can_be_put_only_once;
+    "Deletes the sealed content of an install, and keeps the rest":
+        consents::a_closed_install_keeps_its_browser_and_loses_its_content;
+    "Deletes an install. Succeeds if there is none":
+        consents::a_deleted_install_is_gone;
     "Returns whether `remember_webhook` was called for this webhook of the tenant":
         consents::a_remembered_webhook_is_known;
     "Returns the tenant's keys in the order in which they were added":

@@ -1,10 +1,13 @@
-//! Checks of the `state` values of consents, and of the webhooks that the storage remembers as handled.
+//! Checks of the `state` values of consents, of pending installs, and of the webhooks that the storage remembers as
+//! handled.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::ShopPolicy;
-use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord, StateDigest, StorageError, WebhookDigest};
+use tiktok_shop_host::storage::{
+    BrowserDigest, ConsentRecord, InstallDigest, InstallRecord, StateDigest, StorageError, WebhookDigest,
+};
 
 fn consent(customer: &str, shops: ShopPolicy) -> Result<ConsentRecord, Broken> {
     let browser = BrowserDigest::new([0xff; 32]);
@@ -109,6 +112,86 @@ pub(super) async fn using_or_releasing_an_unknown_state_changes_nothing(trial: &
         other.storage.use_state(&other.id, &state).await?,
         "`use_state` answered false after another tenant tried to use the same state"
     );
+    Ok(())
+}
+
+/// Returns the record of a pending install. `byte` makes it different from other records.
+fn install(byte: u8) -> InstallRecord {
+    InstallRecord { browser: BrowserDigest::new([byte; 32]), sealed: vec![0, byte, 0xff] }
+}
+
+/// Returns the digest of the browser and the sealed content of a pending install.
+async fn browser_and_content(
+    tenant: &Tenant,
+    digest: &InstallDigest,
+) -> Result<Option<(BrowserDigest, Option<Vec<u8>>)>, StorageError> {
+    let stored = tenant.storage.load_install(&tenant.id, digest).await?;
+    Ok(stored.map(|stored| (stored.browser, stored.sealed)))
+}
+
+pub(super) async fn an_install_can_be_loaded_as_soon_as_it_is_put(trial: &Trial) -> Result<(), Broken> {
+    let (tenant, other) = (trial.tenant().await?, trial.tenant().await?);
+    let (zeros, ones) = (InstallDigest::new([0; 32]), InstallDigest::new([0xff; 32]));
+    ensure_eq!(browser_and_content(&tenant, &zeros).await?, None, "`load_install` of an unknown install");
+    for (digest, byte) in [(zeros, 1), (ones, 2)] {
+        let record = install(byte);
+        tenant.storage.put_install(&tenant.id, &digest, &record).await?;
+        // This load must not be stale, because the customer may confirm before a replica has caught up.
+        let expected = Some((record.browser, Some(record.sealed)));
+        ensure_eq!(browser_and_content(&tenant, &digest).await?, expected, "`load_install` after `put_install`");
+        ensure_eq!(browser_and_content(&other, &digest).await?, None, "`load_install` of another tenant");
+    }
+    Ok(())
+}
+
+pub(super) async fn an_install_can_be_put_only_once(trial: &Trial) -> Result<(), Broken> {
+    let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
+    let digest = InstallDigest::new([1; 32]);
+    let content = |record: &InstallRecord| Some((record.browser, Some(record.sealed.clone())));
+    let (first, second) = (install(1), install(2));
+    ours.storage.put_install(&ours.id, &digest, &first).await?;
+    let again = ours.storage.put_install(&ours.id, &digest, &second).await;
+    ensure!(
+        matches!(again, Err(StorageError::Refused(_))),
+        "a second `put_install` of the same install answered {again:?}"
+    );
+    eventually("`load_install`", content(&first), || browser_and_content(&ours, &digest)).await?;
+    theirs.storage.put_install(&theirs.id, &digest, &second).await?;
+    eventually("`load_install` of another tenant", content(&second), || browser_and_content(&theirs, &digest)).await
+}
+
+pub(super) async fn a_closed_install_keeps_its_browser_and_loses_its_content(trial: &Trial) -> Result<(), Broken> {
+    let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
+    let (digest, record) = (InstallDigest::new([2; 32]), install(3));
+    ours.storage.close_install(&ours.id, &digest).await?;
+    ensure_eq!(browser_and_content(&ours, &digest).await?, None, "`load_install` after an unknown install was closed");
+    for tenant in [&ours, &theirs] {
+        tenant.storage.put_install(&tenant.id, &digest, &record).await?;
+    }
+    for _ in 0..2 {
+        ours.storage.close_install(&ours.id, &digest).await?;
+        let closed = Some((record.browser, None));
+        eventually("`load_install` of a closed install", closed, || browser_and_content(&ours, &digest)).await?;
+    }
+    let open = Some((record.browser, Some(record.sealed.clone())));
+    ensure_eq!(browser_and_content(&theirs, &digest).await?, open, "`load_install` of another tenant");
+    let again = ours.storage.put_install(&ours.id, &digest, &record).await;
+    ensure!(matches!(again, Err(StorageError::Refused(_))), "`put_install` of a closed install answered {again:?}");
+    Ok(())
+}
+
+pub(super) async fn a_deleted_install_is_gone(trial: &Trial) -> Result<(), Broken> {
+    let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
+    let (digest, record) = (InstallDigest::new([4; 32]), install(5));
+    for tenant in [&ours, &theirs] {
+        tenant.storage.put_install(&tenant.id, &digest, &record).await?;
+    }
+    for _ in 0..2 {
+        ours.storage.delete_install(&ours.id, &digest).await?;
+        eventually("`load_install` of a deleted install", None, || browser_and_content(&ours, &digest)).await?;
+    }
+    let open = Some((record.browser, Some(record.sealed.clone())));
+    ensure_eq!(browser_and_content(&theirs, &digest).await?, open, "`load_install` of another tenant");
     Ok(())
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
 use tiktok_shop_host::events::EventKind;
-use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord, Deleted, HostStorage, Next, StateDigest, WebhookDigest};
+use tiktok_shop_host::storage::{
+    BrowserDigest, ConsentRecord, Deleted, HostStorage, InstallDigest, InstallRecord, Next, StateDigest, WebhookDigest,
+};
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::eventually;
@@ -13,8 +15,8 @@ use super::events::all_events;
 use super::samples;
 use super::trial::{Tenant, Trial};
 
-/// The number of connections of a tenant. The tenant also has this number of consents and this number of remembered
-/// webhooks.
+/// The number of connections of a tenant. The tenant also has this number of consents, of pending installs and of
+/// remembered webhooks.
 const ENTRIES: u8 = 7;
 
 /// Writes entries of every kind for a tenant. Some connections get only a token record, some get only a row, and some
@@ -28,8 +30,8 @@ async fn fill(tenant: &Tenant) -> Result<(), Broken> {
         let connected = samples::event(&key, EventKind::Connected);
         if number % 3 != 1 {
             let mut row = samples::row_with_shops(&key, &["1", "2"])?;
-            row.ciphers = Some(tenant.sealed("ciphers"));
-            let next = Next { revision: "r".parse()?, value: row };
+            row.sealed = Some(tenant.sealed("ciphers"));
+            let next = Next { revision: "r".parse()?, value: row.stored()? };
             tenant.swap_row(&key, None, Some(&next), std::slice::from_ref(&connected)).await?;
         }
         let Tenant { storage, id, .. } = tenant;
@@ -43,6 +45,8 @@ async fn fill(tenant: &Tenant) -> Result<(), Broken> {
             shops: ShopPolicy::All,
         };
         storage.put_state(id, &StateDigest::new([number; 32]), &record).await?;
+        let install = InstallRecord { browser: BrowserDigest::new([number; 32]), sealed: vec![number] };
+        storage.put_install(id, &InstallDigest::new([number; 32]), &install).await?;
         storage.remember_webhook(id, &WebhookDigest::new([number; 32])).await?;
     }
     Ok(())
@@ -53,16 +57,17 @@ fn connection(number: u8) -> Result<ConnectionKey, Broken> {
 }
 
 /// Reads what is stored of a tenant. Returns the numbers of its token records, rows, owners of the shop "2", events,
-/// consents and webhooks.
-async fn found(tenant: &Tenant) -> Result<[usize; 6], Broken> {
+/// consents, pending installs and webhooks.
+async fn found(tenant: &Tenant) -> Result<[usize; 7], Broken> {
     let Tenant { storage, id, .. } = tenant;
-    let mut found = [0; 6];
-    let [tokens, rows, owners, events, consents, webhooks] = &mut found;
+    let mut found = [0; 7];
+    let [tokens, rows, owners, events, consents, installs, webhooks] = &mut found;
     for number in 0..ENTRIES {
         let key = connection(number)?;
         *tokens += usize::from(storage.load_token(id, &key).await?.is_some());
         *rows += usize::from(storage.load_row(id, &key).await?.is_some());
         *consents += usize::from(storage.load_state(id, &StateDigest::new([number; 32])).await?.is_some());
+        *installs += usize::from(storage.load_install(id, &InstallDigest::new([number; 32])).await?.is_some());
         *webhooks += usize::from(storage.knows_webhook(id, &WebhookDigest::new([number; 32])).await?);
     }
     *owners = storage.owners(id, &"2".parse()?).await?.len();
@@ -94,15 +99,15 @@ pub(super) async fn a_deleted_tenant_leaves_nothing_and_other_tenants_keep_every
         fill(&ours).await?;
         fill(&theirs).await?;
         let (tokens, rows, all) = (4, 5, usize::from(ENTRIES));
-        let everything = [tokens, rows, rows, rows + 2 * all, all, all];
+        let everything = [tokens, rows, rows, rows + 2 * all, all, all, all];
         eventually("what is stored of a tenant", everything, || found(&ours)).await?;
 
         let deleted = delete(&trial.storage, &ours, limit).await?;
         // The terms of this sum: the events of rows, the events of `append_once`, the digests of `append_once`, the
-        // consents and the webhooks.
-        let others = (rows + 2 * all + 2 * all + all + all) as u64;
+        // consents, the pending installs and the webhooks.
+        let others = (rows + 2 * all + 2 * all + all + all + all) as u64;
         ensure_eq!(deleted, Deleted { connections: ENTRIES.into(), others, is_complete: true }, "what was deleted");
-        eventually("what is stored of a deleted tenant", [0; 6], || found(&ours)).await?;
+        eventually("what is stored of a deleted tenant", [0; 7], || found(&ours)).await?;
         eventually("what is stored of another tenant", everything, || found(&theirs)).await?;
         let again = trial.storage.delete_tenant(&ours.id, 1).await?;
         ensure_eq!(again, Deleted { is_complete: true, ..Deleted::default() }, "a second deletion");

@@ -3,10 +3,10 @@
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually};
-use super::samples;
+use super::samples::{self, Sample};
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, UnixSeconds};
-use tiktok_shop_host::storage::{Ending, Next, Row, StorageError};
+use tiktok_shop_host::storage::{Ending, Next, StorageError};
 
 /// Reads the list of connections whose authorization ends at `by` or earlier, in pages of at most `limit` entries.
 /// Returns only the connections of this check's tenants, because the pages may also contain connections of other
@@ -30,12 +30,12 @@ pub(super) async fn listed(trial: &Trial, by: UnixSeconds, limit: usize) -> Resu
     }
 }
 
-async fn put(tenant: &Tenant, row: &Row, expected: Option<&str>, revision: &str) -> Result<(), Broken> {
-    let next = Next { revision: revision.parse()?, value: row.clone() };
+async fn put(tenant: &Tenant, row: &Sample, expected: Option<&str>, revision: &str) -> Result<(), Broken> {
+    let next = Next { revision: revision.parse()?, value: row.stored()? };
     tenant.swap_row(&row.connection.key, expected, Some(&next), &[]).await
 }
 
-fn ending(tenant: &Tenant, row: &Row, at: UnixSeconds) -> Ending {
+fn ending(tenant: &Tenant, row: &Sample, at: UnixSeconds) -> Ending {
     Ending { at, tenant: tenant.id.clone(), key: row.connection.key.clone(), grant: row.grant() }
 }
 

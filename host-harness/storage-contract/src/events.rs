@@ -87,7 +87,7 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
     events.extend(origins()?.into_iter().map(|origin| NewEvent { origin, ..shown.clone() }));
     // Each event is appended twice: with a row, and with `append_once`.
     let row = samples::row(&first);
-    tenant.swap_row(&first, None, Some(&Next { revision: "r".parse()?, value: row }), &events).await?;
+    tenant.swap_row(&first, None, Some(&Next { revision: "r".parse()?, value: row.stored()? }), &events).await?;
     for (number, event) in events.iter().enumerate() {
         let once = samples::once(&number.to_string());
         ensure!(tenant.storage.append_once(&tenant.id, &once, event).await?, "a first `append_once` answered false");

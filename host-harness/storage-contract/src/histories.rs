@@ -95,7 +95,9 @@ async fn steps(history: Arc<History>, register: Register, task: u64, mut choices
             // Both an unavailable storage and an abandoned swap are allowed. In both cases, only later answers can show
             // whether the swap took effect.
             Some(Err(StorageError::Unavailable(_))) | None => Answer::Unknown,
-            Some(Err(error @ (StorageError::Refused(_) | StorageError::KeyGone))) => return Err(error.into()),
+            Some(Err(error @ (StorageError::Refused(_) | StorageError::KeyGone | StorageError::RowChanged(_)))) => {
+                return Err(error.into());
+            }
         };
         history.add(called, Action::Swap { expected, next, answer });
         tokio::task::yield_now().await;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually};
 use super::events::all_events;
-use super::samples::{self, revision_and_value, row_with_shops};
+use super::samples::{self, Sample, revision_and_value, row_with_shops};
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy, UnixSeconds};
@@ -58,7 +58,7 @@ struct Place {
     tenant: Tenant,
     key: ConnectionKey,
     bytes: Vec<u8>,
-    row: Row,
+    row: Sample,
 }
 
 const SHOP: &str = "7495929172636467189";
@@ -91,9 +91,9 @@ async fn write(trial: &Trial, place: &Place) -> Result<(), Broken> {
     let token = samples::token("r", tenant.sealed(bytes.as_slice()), Some(trial.at(1)))?;
     tenant.swap_token(key, None, Some(&token)).await?;
     let mut row = row.clone();
-    row.ciphers = Some(tenant.sealed(bytes.as_slice()));
+    row.sealed = Some(tenant.sealed(bytes.as_slice()));
     let event = samples::event(key, EventKind::Connected);
-    tenant.swap_row(key, None, Some(&Next { revision: "r".parse()?, value: row }), &[event]).await?;
+    tenant.swap_row(key, None, Some(&Next { revision: "r".parse()?, value: row.stored()? }), &[event]).await?;
     let once = samples::event(key, EventKind::Recovered);
     let appended = tenant.storage.append_once(&tenant.id, &samples::once("once"), &once).await?;
     ensure!(appended, "the first `append_once` answered false for {key:?}");
@@ -121,8 +121,8 @@ async fn check_records(place: &Place, presence: Presence) -> Result<(), Broken> 
     eventually(&format!("`load_token` of {key:?}"), token, load).await?;
     let name = is_stored.then(|| row.connection.seller_name.clone());
     let load = || async {
-        let entry = storage.load_row(id, key).await?.filter(|entry| entry.row.connection.key == *key);
-        Ok::<_, Broken>(entry.map(|entry| entry.row.connection.seller_name))
+        let entry = storage.load_row(id, key).await?.filter(|entry| entry.row.key == *key);
+        Ok::<_, Broken>(entry.map(|entry| entry.row.index.seller_name))
     };
     eventually(&format!("`load_row` of {key:?}"), name, load).await
 }
@@ -155,8 +155,8 @@ async fn check_lists(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
             eventually("`accounts`", accounts.clone(), || trial.storage.accounts(id, customer)).await?;
             eventually("`list_rows`", accounts, || async {
                 let rows = trial.storage.list_rows(id, customer).await?.into_iter();
-                let rows = rows.filter(|entry| entry.row.connection.key.customer == *customer);
-                Ok::<_, Broken>(rows.map(|entry| entry.row.connection.key.account).collect())
+                let rows = rows.filter(|entry| entry.row.key.customer == *customer);
+                Ok::<_, Broken>(rows.map(|entry| entry.row.key.account).collect())
             })
             .await?;
         }

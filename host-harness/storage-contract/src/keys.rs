@@ -158,8 +158,8 @@ async fn check_refused(tenant: &Tenant, key: &str) -> Result<(), Broken> {
         let answer = storage.swap_token(id, &place, expected.as_ref(), Some(&token)).await;
         ensure_eq!(answer, Err(StorageError::KeyGone), "a token record sealed under the key {key:?}");
         let mut row = samples::row_with_shops(&place, &["2"])?;
-        row.ciphers = Some(sealed("ciphers")?);
-        let next = Next { revision: "refused".parse()?, value: row };
+        row.sealed = Some(sealed("ciphers")?);
+        let next = Next { revision: "refused".parse()?, value: row.stored()? };
         let event = samples::event(&place, EventKind::Disconnected);
         let answer = storage.swap_row(id, &place, expected.as_ref(), Some(&next), &[event]).await;
         ensure_eq!(answer, Err(StorageError::KeyGone), "a row sealed under the key {key:?}");
@@ -195,7 +195,7 @@ pub(super) async fn nothing_is_written_under_a_missing_or_erased_key(trial: &Tri
     let there = samples::key("customer", "there")?;
     tenant.put_token(&there, "r", "value").await?;
     let mut row = samples::row_with_shops(&there, &["1"])?;
-    row.ciphers = Some(tenant.sealed("value"));
+    row.sealed = Some(tenant.sealed("value"));
     tenant.put_row("r", &row).await?;
     other.add_key("key", "another tenant's").await?;
     let erased = tenant.add_key("key", "erased").await?;
@@ -206,14 +206,14 @@ pub(super) async fn nothing_is_written_under_a_missing_or_erased_key(trial: &Tri
         check_refused(&tenant, key).await?;
     }
     // A row without ciphers needs no key.
-    row.ciphers = None;
+    row.sealed = None;
     let place = samples::key("customer", "without ciphers")?;
     row.connection.key = place.clone();
     row.connection.shops.clear();
     let keyless = Tenant { id: trial.tenant_id("-keyless")?, ..tenant };
     keyless.put_row("r", &row).await?;
     let load = || async { keyless.storage.load_row(&keyless.id, &place).await.map(samples::revision_and_row) };
-    eventually("`load_row`", Some(("r".to_owned(), row.clone())), load).await
+    eventually("`load_row`", Some(("r".to_owned(), row.stored()?)), load).await
 }
 
 pub(super) async fn a_key_in_use_is_not_removed(trial: &Trial) -> Result<(), Broken> {
@@ -221,7 +221,7 @@ pub(super) async fn a_key_in_use_is_not_removed(trial: &Trial) -> Result<(), Bro
     let (storage, id) = (&tenant.storage, &tenant.id);
     let place = samples::key("customer", "account")?;
     let mut row = samples::row(&place);
-    row.ciphers = Some(tenant.sealed("ciphers"));
+    row.sealed = Some(tenant.sealed("ciphers"));
     tenant.add_key("key", "second").await?;
     let in_use = async |record: &str| {
         ensure!(!storage.remove_key(id, &tenant.key).await?, "a key that seals {record} was removed");
@@ -233,8 +233,8 @@ pub(super) async fn a_key_in_use_is_not_removed(trial: &Trial) -> Result<(), Bro
     in_use("a token record and a row").await?;
     tenant.swap_token(&place, Some("r1"), None).await?;
     in_use("a row").await?;
-    row.ciphers = Some(Sealed::new("second".parse()?, b"ciphers".to_vec()));
-    let next = Next { revision: "r2".parse()?, value: row };
+    row.sealed = Some(Sealed::new("second".parse()?, b"ciphers".to_vec()));
+    let next = Next { revision: "r2".parse()?, value: row.stored()? };
     tenant.swap_row(&place, Some("r1"), Some(&next), &[]).await?;
     ensure!(storage.remove_key(id, &tenant.key).await?, "a key that no longer seals a record was not removed");
     let second = "second".parse()?;
@@ -274,8 +274,8 @@ pub(super) async fn either_a_write_or_the_removal_of_its_key_succeeds(trial: &Tr
                     }
                     Racer::WritesRow => {
                         let mut row = samples::row(&place);
-                        row.ciphers = Some(sealed);
-                        let next = Next { revision: "r".parse()?, value: row };
+                        row.sealed = Some(sealed);
+                        let next = Next { revision: "r".parse()?, value: row.stored()? };
                         let swapped = storage.swap_row(id, &place, None, Some(&next), &[]).await;
                         swapped.map(|swapped| swapped == Swapped::Done)
                     }

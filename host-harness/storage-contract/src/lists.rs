@@ -22,7 +22,7 @@ pub(super) async fn lists_are_in_byte_order(trial: &Trial) -> Result<(), Broken>
     let customer = "customer".parse()?;
     let accounts: Vec<AccountId> = ids.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
     eventually("`accounts`", accounts, || storage.accounts(id, &customer)).await?;
-    eventually("`list_rows`", rows.clone(), || async {
+    eventually("`list_rows`", samples::stored(&rows)?, || async {
         let listed = storage.list_rows(id, &customer).await?;
         Ok::<_, Broken>(listed.into_iter().map(|entry| entry.row).collect())
     })
@@ -59,7 +59,7 @@ pub(super) async fn owners_are_the_connections_whose_row_contains_the_shop(trial
     check_owners([&[&one, &two], &[&two], &[], &[&one], &[&two]]).await?;
 
     let swap = async |key: &ConnectionKey, shops: &[&str]| {
-        let next = Next { revision: "r2".parse()?, value: row_with_shops(key, shops)? };
+        let next = Next { revision: "r2".parse()?, value: row_with_shops(key, shops)?.stored()? };
         ours.swap_row(key, Some("r1"), Some(&next), &[]).await
     };
     swap(&two, &["11", "01"]).await?;
@@ -94,7 +94,8 @@ pub(super) async fn the_rows_of_many_connections_are_read_in_the_order_of_the_qu
     }
     // A storage may be asked for the same connection twice, and for nothing.
     asked.extend_from_within(..1);
-    let mut expected: Vec<_> = expected.into_iter().map(|(_, row)| row).collect();
+    let expected = expected.into_iter().map(|(_, row)| row.map(|row| row.stored()).transpose());
+    let mut expected: Vec<_> = expected.collect::<Result<_, _>>()?;
     expected.extend_from_within(..1);
     let storage = &ours.storage;
     eventually("`load_rows`", expected, || async {

@@ -166,13 +166,13 @@ impl Register {
         let mut row = samples::row(&self.key);
         row.token_generation = value;
         row.connection.seller_name = format!("seller {value}");
-        row.ciphers = (!value.is_multiple_of(3)).then(|| self.sealed(value));
+        row.sealed = (!value.is_multiple_of(3)).then(|| self.sealed(value));
         for place in 0..value % 7 {
             let mut shop = samples::shop(&format!("{}", 100 + place), &self.key.account)?;
             shop.name = format!("shop {place} of seller {value}");
             row.connection.shops.push(shop);
         }
-        Ok(row)
+        row.stored()
     }
 
     fn stored_token(&self, entry: &TokenEntry) -> Result<Stored, Broken> {

@@ -35,12 +35,12 @@ pub(super) async fn a_revision_is_returned_unchanged(trial: &Trial) -> Result<()
         let token = samples::token(revision, tenant.sealed("value"), None)?;
         tenant.swap_token(&key, current, Some(&token)).await?;
         let row = samples::row(&key);
-        let next = Next { revision: revision.parse()?, value: row.clone() };
+        let next = Next { revision: revision.parse()?, value: row.stored()? };
         tenant.swap_row(&key, current, Some(&next), &[]).await?;
         let expected = Some((revision.clone(), tenant.sealed("value")));
         eventually("load_token", expected, || async { storage.load_token(id, &key).await.map(revision_and_value) })
             .await?;
-        let expected = Some((revision.clone(), row));
+        let expected = Some((revision.clone(), row.stored()?));
         eventually("load_row", expected.clone(), || async { storage.load_row(id, &key).await.map(revision_and_row) })
             .await?;
         let listed = || async {

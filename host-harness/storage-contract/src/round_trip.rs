@@ -2,29 +2,29 @@
 
 use super::broken::{Broken, ensure_eq};
 use super::concurrency::eventually;
-use super::samples::{self, TEXTS, revision_and_row, revision_and_value};
+use super::samples::{self, Sample, TEXTS, revision_and_row, revision_and_value};
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::{
     ConnectionStatus, PastFailure, ReauthorizationReason, ShopPolicy, ShopStanding, UnixSeconds,
 };
 use tiktok_shop_host::error::Failure;
-use tiktok_shop_host::storage::{Due, Next, Row, Swapped};
+use tiktok_shop_host::storage::{Due, Next, Swapped};
 
 /// The last second of the year 9999.
 const LAST: UnixSeconds = UnixSeconds(253_402_300_799);
 
 /// Writes the row, then reads it with `load_row`, with `list_rows` and with a stale swap. Each read must return the row
 /// unchanged.
-async fn check_row(tenant: &Tenant, row: &Row, expected: Option<&str>, revision: &str) -> Result<(), Broken> {
+async fn check_row(tenant: &Tenant, row: &Sample, expected: Option<&str>, revision: &str) -> Result<(), Broken> {
     let (Tenant { storage, id, .. }, key) = (tenant, &row.connection.key);
-    let next = Next { revision: revision.parse()?, value: row.clone() };
+    let next = Next { revision: revision.parse()?, value: row.stored()? };
     tenant.swap_row(key, expected, Some(&next), &[]).await?;
-    let stored = Some((revision.to_owned(), row.clone()));
+    let stored = Some((revision.to_owned(), row.stored()?));
     eventually("`load_row`", stored.clone(), || async { storage.load_row(id, key).await.map(revision_and_row) })
         .await?;
     let listed = || async {
         let rows = storage.list_rows(id, &key.customer).await?;
-        Ok::<_, Broken>(revision_and_row(rows.into_iter().find(|entry| entry.row.connection.key == *key)))
+        Ok::<_, Broken>(revision_and_row(rows.into_iter().find(|entry| entry.row.key == *key)))
     };
     eventually("`list_rows`", stored.clone(), listed).await?;
     let stale = storage.swap_row(id, key, None, None, &[]).await?;
@@ -36,11 +36,11 @@ async fn check_row(tenant: &Tenant, row: &Row, expected: Option<&str>, revision:
 }
 
 /// Returns a row in which every text is set. `text` gets the name of a field and returns the text for that field.
-fn filled(tenant: &Tenant, text: impl Fn(&str) -> String) -> Result<Row, Broken> {
+fn filled(tenant: &Tenant, text: impl Fn(&str) -> String) -> Result<Sample, Broken> {
     let key = samples::key("customer", "account")?;
     let mut row = samples::row(&key);
     row.token_lineage = text("lineage");
-    row.ciphers = Some(tenant.sealed(text("ciphers")));
+    row.sealed = Some(tenant.sealed(text("ciphers")));
     let connection = &mut row.connection;
     connection.app = text("app").parse().ok();
     connection.seller_name = text("seller name");
@@ -202,7 +202,7 @@ pub(super) async fn large_and_empty_values_are_returned_unchanged(trial: &Trial)
     let load = || async { storage.load_token(id, &key).await.map(revision_and_value) };
     eventually("`load_token`", Some(("r".to_owned(), tenant.sealed(bytes.as_slice()))), load).await?;
     let mut row = samples::row(&key);
-    row.ciphers = Some(tenant.sealed(bytes));
+    row.sealed = Some(tenant.sealed(bytes));
     let mut shop = samples::shop("1", &key.account)?;
     shop.raw = TEXTS.iter().cycle().flat_map(|text| text.chars()).take(MEBIBYTE / 2).collect();
     row.connection.shops.push(shop);
@@ -213,6 +213,6 @@ pub(super) async fn large_and_empty_values_are_returned_unchanged(trial: &Trial)
     let load = || async { storage.load_token(id, &empty).await.map(revision_and_value) };
     eventually("`load_token`", Some(("r".to_owned(), tenant.sealed(Vec::new()))), load).await?;
     let mut row = samples::row(&empty);
-    row.ciphers = Some(tenant.sealed(Vec::new()));
+    row.sealed = Some(tenant.sealed(Vec::new()));
     check_row(&tenant, &row, None, "r").await
 }

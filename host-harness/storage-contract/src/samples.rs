@@ -5,7 +5,7 @@ use tiktok_shop_host::AccountId;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, UnixSeconds};
 use tiktok_shop_host::events::{EventKind, NewEvent, Origin};
 use tiktok_shop_host::storage::{
-    Next, OnceDigest, Row, RowEntry, Sealed, TenantKey, TokenEntry, TokenWrite, WrappedKey,
+    Next, OnceDigest, OpenRow, Row, RowEntry, Sealed, TenantKey, TokenEntry, TokenWrite, WrappedKey,
 };
 
 use super::broken::Broken;
@@ -130,9 +130,36 @@ pub(super) fn token(revision: &str, value: Sealed, due: Option<UnixSeconds>) -> 
     Ok(Next { revision: revision.parse()?, value: TokenWrite { value, refresh_due_at: due } })
 }
 
+/// A row that a check writes. It is easier to change than an encoded [`Row`].
+#[derive(Debug, Clone)]
+pub(super) struct Sample {
+    pub(super) connection: Connection,
+    pub(super) sealed: Option<Sealed>,
+    pub(super) token_lineage: String,
+    pub(super) token_generation: u64,
+}
+
+impl Sample {
+    /// Returns the row as a storage gets it.
+    pub(super) fn stored(&self) -> Result<Row, Broken> {
+        let Self { connection, sealed, token_lineage, token_generation } = self.clone();
+        Ok(Row { sealed, ..OpenRow { connection, token_lineage, token_generation }.encode()? })
+    }
+
+    /// Returns the name of the consent from which the row comes.
+    pub(super) fn grant(&self) -> String {
+        Row::grant_name(&self.token_lineage, self.connection.granted_at)
+    }
+}
+
+/// Returns the rows as a storage gets them.
+pub(super) fn stored(rows: &[Sample]) -> Result<Vec<Row>, Broken> {
+    rows.iter().map(Sample::stored).collect()
+}
+
 /// Returns a row of an active connection without shops.
-pub(super) fn row(key: &ConnectionKey) -> Row {
-    Row::new(Connection::new(key.clone()))
+pub(super) fn row(key: &ConnectionKey) -> Sample {
+    Sample { connection: Connection::new(key.clone()), sealed: None, token_lineage: String::new(), token_generation: 0 }
 }
 
 /// Returns a shop with this id and empty texts.
@@ -141,7 +168,7 @@ pub(super) fn shop(id: &str, account: &AccountId) -> Result<Shop, Broken> {
 }
 
 /// Returns a row with these shops.
-pub(super) fn row_with_shops(key: &ConnectionKey, shops: &[&str]) -> Result<Row, Broken> {
+pub(super) fn row_with_shops(key: &ConnectionKey, shops: &[&str]) -> Result<Sample, Broken> {
     let mut row = row(key);
     row.connection.shops = shops.iter().map(|id| shop(id, &key.account)).collect::<Result<_, _>>()?;
     Ok(row)

@@ -89,7 +89,7 @@ pub(super) async fn key_uses_are_counted_and_listed_page_by_page(trial: &Trial) 
     for account in ["a", "b", "c"] {
         first.put_token(&samples::key("customer", account)?, "r1", "value").await?;
         let mut row = samples::row(&samples::key("customer", account)?);
-        row.ciphers = match account {
+        row.sealed = match account {
             "a" => Some(first.sealed("ciphers")),
             "b" => Some(other("ciphers")?),
             _ => None,
@@ -117,7 +117,7 @@ pub(super) async fn key_uses_are_counted_and_listed_page_by_page(trial: &Trial) 
     let moved = samples::token("r2", other("value")?, None)?;
     first.swap_token(&samples::key("customer", "a")?, Some("r1"), Some(&moved)).await?;
     let place = samples::key("customer", "a")?;
-    let next = Next { revision: "r2".parse()?, value: samples::row(&place) };
+    let next = Next { revision: "r2".parse()?, value: samples::row(&place).stored()? };
     first.swap_row(&place, Some("r1"), Some(&next), &[]).await?;
     second.swap_token(&place, Some("r1"), None).await?;
     let now = [&[(0, "Key", 2), (0, "key", 2), (1, "key", 0)], rest.as_slice()].concat();
@@ -133,14 +133,14 @@ pub(super) async fn records_sealed_under_a_key_are_listed_page_by_page(trial: &T
         for account in ["2", "10", "1"] {
             let mut row = samples::row(&samples::key(customer, account)?);
             // The rows of the accounts with the id "10" have no ciphers.
-            row.ciphers = (account != "10").then(|| tenant.sealed(format!("{customer} {account}")));
+            row.sealed = (account != "10").then(|| tenant.sealed(format!("{customer} {account}")));
             let revision: Revision = account.parse()?;
             let record = |purpose| {
                 let (key, sealed) = (row.connection.key.clone(), tenant.sealed(format!("{customer} {account}")));
                 SealedRecord { key, purpose, revision: revision.clone(), sealed }
             };
             expected.push(record(Purpose::Token));
-            expected.extend(row.ciphers.is_some().then(|| record(Purpose::Ciphers)));
+            expected.extend(row.sealed.is_some().then(|| record(Purpose::Ciphers)));
             rows.push(row);
         }
     }
@@ -199,7 +199,7 @@ async fn resealable(trial: &Trial) -> Result<Resealable, Broken> {
     let token = samples::token("r1", tenant.sealed("value"), Some(trial.at(1)))?;
     tenant.swap_token(&key, None, Some(&token)).await?;
     let mut row = samples::row_with_shops(&key, &["1"])?;
-    row.ciphers = Some(tenant.sealed("value"));
+    row.sealed = Some(tenant.sealed("value"));
     tenant.put_row("r1", &row).await?;
     let record = |purpose| {
         let (revision, sealed) = ("r1".parse()?, tenant.sealed("value"));
@@ -266,9 +266,9 @@ pub(super) async fn reseal_keeps_revision_due_time_and_row(trial: &Trial) -> Res
     eventually("`load_token`", expected, || async { storage.load_token(id, &key).await.map(revision_and_value) })
         .await?;
     let mut row = samples::row_with_shops(&key, &["1"])?;
-    row.ciphers = Some(second("resealed")?);
+    row.sealed = Some(second("resealed")?);
     let load = || async { storage.load_row(id, &key).await.map(samples::revision_and_row) };
-    eventually("`load_row`", Some(("r1".to_owned(), row)), load).await?;
+    eventually("`load_row`", Some(("r1".to_owned(), row.stored()?)), load).await?;
     let due = vec![Due { at: trial.at(1), tenant: id.clone(), key: key.clone() }];
     eventually("`due`", due, || super::due::listed(trial, trial.at(1), 5)).await?;
     ensure_eq!(super::events::all_events(storage, id).await?, Vec::new(), "`events` after `reseal`");
@@ -290,8 +290,8 @@ pub(super) async fn reseal_never_overwrites_a_newer_write(trial: &Trial) -> Resu
             let token = samples::token(revision, tenant.sealed("newer"), None)?;
             tenant.swap_token(&key, Some("r1"), Some(&token)).await?;
             let mut row = samples::row(&key);
-            row.ciphers = Some(tenant.sealed("newer"));
-            let next = Next { revision: revision.parse()?, value: row };
+            row.sealed = Some(tenant.sealed("newer"));
+            let next = Next { revision: revision.parse()?, value: row.stored()? };
             tenant.swap_row(&key, Some("r1"), Some(&next), &[]).await
         };
         // The swaps and the reseals run at the same time. No matter which of them come first, the swaps' values must be
@@ -312,7 +312,7 @@ pub(super) async fn reseal_never_overwrites_a_newer_write(trial: &Trial) -> Resu
             .await?;
         let ciphers = || async {
             let row = storage.load_row(id, &key).await?;
-            Ok::<_, StorageError>(row.and_then(|entry| entry.row.ciphers))
+            Ok::<_, StorageError>(row.and_then(|entry| entry.row.sealed))
         };
         eventually("the ciphers in `load_row`", Some(tenant.sealed("newer")), ciphers).await?;
     }
@@ -340,7 +340,7 @@ pub(super) async fn exactly_one_concurrent_reseal_of_a_value_succeeds(trial: &Tr
                 Swapped::Done => None,
             },
             Purpose::Ciphers => match tenant.storage.swap_row(&tenant.id, &key, None, None, &[]).await? {
-                Swapped::Stale(found) => found.and_then(|entry| entry.row.ciphers),
+                Swapped::Stale(found) => found.and_then(|entry| entry.row.sealed),
                 Swapped::Done => None,
             },
         };

@@ -2,7 +2,7 @@
 
 use super::broken::{Broken, ensure_eq};
 use super::concurrency::{all, eventually};
-use super::samples::{self, TEXTS, row_with_shops};
+use super::samples::{self, Sample, TEXTS, row_with_shops};
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::{
     ConnectionKey, ConnectionStatus, ReauthorizationReason, ShopStanding, StatusKind, UnixSeconds,
@@ -15,7 +15,7 @@ const ALL: usize = 1_000;
 /// Returns the keys of the tenant's rows that match the filter.
 async fn keys(tenant: &Tenant, filter: &RowFilter) -> Result<Vec<ConnectionKey>, Broken> {
     let rows = tenant.storage.tenant_rows(&tenant.id, filter, None, ALL).await?;
-    Ok(rows.into_iter().map(|entry| entry.row.connection.key).collect())
+    Ok(rows.into_iter().map(|entry| entry.row.key).collect())
 }
 
 pub(super) async fn the_rows_of_a_tenant_are_listed_in_order_page_by_page(trial: &Trial) -> Result<(), Broken> {
@@ -33,13 +33,13 @@ pub(super) async fn the_rows_of_a_tenant_are_listed_in_order_page_by_page(trial:
     let everything = RowFilter::default();
     for limit in [ALL, rows.len(), 7, 1] {
         let (tenant, everything) = (&tenant, &everything);
-        eventually(&format!("`tenant_rows` in pages of {limit}"), rows.clone(), || async move {
+        eventually(&format!("`tenant_rows` in pages of {limit}"), samples::stored(&rows)?, || async move {
             let (mut listed, mut after): (Vec<Row>, Option<ConnectionKey>) = (Vec::new(), None);
             loop {
                 let page = tenant.storage.tenant_rows(&tenant.id, everything, after.as_ref(), limit).await?;
                 ensure_eq!(page.len() <= limit, true, "`tenant_rows` keeps its limit of {limit}");
                 let Some(last) = page.last() else { return Ok::<_, Broken>(listed) };
-                after = Some(last.row.connection.key.clone());
+                after = Some(last.row.key.clone());
                 listed.extend(page.into_iter().map(|entry| entry.row));
             }
         })
@@ -51,7 +51,7 @@ pub(super) async fn the_rows_of_a_tenant_are_listed_in_order_page_by_page(trial:
         rows.iter().map(|row| row.connection.key.clone()).filter(|key| *key > after).take(3).collect();
     eventually("`tenant_rows` after a missing connection", expected, || async {
         let page = tenant.storage.tenant_rows(&tenant.id, &everything, Some(&after), 3).await?;
-        Ok::<_, Broken>(page.into_iter().map(|entry| entry.row.connection.key).collect())
+        Ok::<_, Broken>(page.into_iter().map(|entry| entry.row.key).collect())
     })
     .await?;
     eventually("`tenant_rows` with the limit 0", Vec::new(), || {
@@ -65,7 +65,7 @@ pub(super) async fn every_condition_of_a_filter_chooses_its_rows(trial: &Trial) 
     let [one, two, three, four] = [("c1", "a"), ("c1", "b"), ("c2", "a"), ("c3", "A")].map(|(c, a)| samples::key(c, a));
     let (one, two, three, four) = (one?, two?, three?, four?);
     let long = "Teapot ".repeat(600);
-    let row = |key: &ConnectionKey, shops: &[&str], name: &str, status| -> Result<Row, Broken> {
+    let row = |key: &ConnectionKey, shops: &[&str], name: &str, status| -> Result<Sample, Broken> {
         let mut row = row_with_shops(key, shops)?;
         row.connection.seller_name = name.to_owned();
         row.connection.status = status;
@@ -115,7 +115,7 @@ pub(super) async fn every_condition_of_a_filter_chooses_its_rows(trial: &Trial) 
     let filter = status(StatusKind::ReauthorizationRequired);
     eventually("`tenant_rows` with a filter, second page", vec![four.clone()], || async {
         let page = tenant.storage.tenant_rows(&tenant.id, &filter, Some(&two), 1).await?;
-        Ok::<_, Broken>(page.into_iter().map(|entry| entry.row.connection.key).collect())
+        Ok::<_, Broken>(page.into_iter().map(|entry| entry.row.key).collect())
     })
     .await?;
     for (number, text) in TEXTS.iter().enumerate() {
@@ -187,7 +187,7 @@ pub(super) async fn rows_that_are_left_out_do_not_count_towards_the_limit(trial:
                 if page.is_empty() {
                     return Ok::<_, Broken>(pages);
                 }
-                pages.push(page.into_iter().map(|entry| entry.row.connection.key).collect());
+                pages.push(page.into_iter().map(|entry| entry.row.key).collect());
             }
         })
         .await?;

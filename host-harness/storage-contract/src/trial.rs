@@ -13,7 +13,7 @@ use tiktok_shop_host::{KeyId, Revision, TenantId};
 
 use super::broken::{Broken, ensure};
 use super::concurrency::all;
-use super::samples;
+use super::samples::{self, Sample};
 
 /// The last second of 1970. The due times and expiry times of a check are in 1970, because no real connection has such
 /// a time.
@@ -137,13 +137,13 @@ impl Tenant {
     }
 
     /// Creates a row. Appends no event.
-    pub(super) async fn put_row(&self, revision: &str, row: &Row) -> Result<(), Broken> {
-        let next = Next { revision: revision.parse()?, value: row.clone() };
+    pub(super) async fn put_row(&self, revision: &str, row: &Sample) -> Result<(), Broken> {
+        let next = Next { revision: revision.parse()?, value: row.stored()? };
         self.swap_row(&row.connection.key, None, Some(&next), &[]).await
     }
 
     /// Creates a row and a token record of the same connection.
-    pub(super) async fn put_both(&self, revision: &str, bytes: impl Into<Vec<u8>>, row: &Row) -> Result<(), Broken> {
+    pub(super) async fn put_both(&self, revision: &str, bytes: impl Into<Vec<u8>>, row: &Sample) -> Result<(), Broken> {
         self.put_token(&row.connection.key, revision, bytes).await?;
         self.put_row(revision, row).await
     }

@@ -14,10 +14,12 @@ use tiktok_shop_host::deadlines::Deadlines;
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_host::egress::Authority;
 use tiktok_shop_host::existing_grant::ExistingGrant;
+use tiktok_shop_host::install::{InstallError, PendingInstall};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::{CallError, ConnectorHost};
 use tiktok_shop_tests::{
-    DAY, DEAUTHORIZE, ORDERS, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, egress_to, grant, refusal, tenant,
+    DAY, DEAUTHORIZE, ORDERS, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, browser, customer_id, egress_to, grant, refusal,
+    tenant,
 };
 use tokio::net::TcpSocket;
 
@@ -32,9 +34,11 @@ pub(super) struct Operation {
     run: for<'a> fn(&'a Faulty) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>,
 }
 
-pub(super) const OPERATIONS: [Operation; 10] = [
+pub(super) const OPERATIONS: [Operation; 12] = [
     Operation { name: "connect: code", path: TOKEN_GET, run: |faulty| Box::pin(connect_code(faulty)) },
     Operation { name: "connect: shops", path: SHOPS, run: |faulty| Box::pin(connect_shops(faulty)) },
+    Operation { name: "exchange-install: code", path: TOKEN_GET, run: |faulty| Box::pin(exchange_install(faulty)) },
+    Operation { name: "connect pending: shops", path: SHOPS, run: |faulty| Box::pin(connect_pending(faulty)) },
     Operation {
         name: "import: with an account",
         path: TOKEN_REFRESH,
@@ -223,6 +227,12 @@ impl Faulty {
         self.stage.connections(ALICE).await.pop()
     }
 
+    /// Begins an install from TikTok's App Store.
+    async fn begin_install(&self, host: &ConnectorHost, query: &str) -> Result<PendingInstall, CallError> {
+        let began = host.begin_install(&tenant(0), &customer_id(ALICE), None, &browser(ALICE), query.into()).await;
+        began.map_err(call_error)
+    }
+
     async fn connect(&self, host: &ConnectorHost, query: &str) -> Result<Connection, CallError> {
         host.connect(&tenant(0), &customer_id(ALICE), None, grant(query), ShopPolicy::All).await
     }
@@ -325,9 +335,51 @@ async fn connect_code(faulty: &Faulty) -> Ended {
     Ended { result: CallResult::connection(&outcome), requests, then }
 }
 
+/// Returns the error of a call to the connector. Panics after any other error.
+fn call_error(error: InstallError) -> CallError {
+    let InstallError::Call(error) = error else { panic!("{error}") };
+    error
+}
+
+async fn exchange_install(faulty: &Faulty) -> Ended {
+    let query = faulty.stage.callback_of(0, "one-shop", None, Decision::Allow);
+    let (outcome, requests) = faulty.call(faulty.begin_install(&faulty.host, &query)).await;
+    assert_eq!(faulty.row().await, None, "nothing is attached before the confirmation");
+    let has_shop = |install: &PendingInstall| install.shops.as_ref().is_ok_and(|shops| shops.len() == 1);
+    let then = match &outcome {
+        Ok(install) if has_shop(install) => "done".to_owned(),
+        Ok(install) => format!("{install:?}"),
+        Err(_) => match faulty.begin_install(&faulty.stage.host, &query).await {
+            Ok(install) if has_shop(&install) => "the same call works".to_owned(),
+            Err(error)
+                if refusal::<()>(Err(error.clone())) == ("reauthorize", "authorization-code-spent".to_owned()) =>
+            {
+                if faulty.connects_again().await { "a new consent works" } else { "a new consent fails" }.to_owned()
+            }
+            other => format!("{other:?}"),
+        },
+    };
+    let ok = |_: &PendingInstall| CallResult { case: "ok".to_owned(), code: None, status: None, pause: None };
+    Ended { result: CallResult::of(&outcome, ok), requests, then }
+}
+
+async fn connect_pending(faulty: &Faulty) -> Ended {
+    let query = faulty.stage.callback_of(0, "one-shop", None, Decision::Allow);
+    let install = faulty.begin_install(&faulty.stage.host, &query).await.unwrap();
+    let (tenant, alice, browser) = (tenant(0), customer_id(ALICE), browser(ALICE));
+    let confirming = faulty.host.confirm_install(&tenant, &alice, &browser, &install.id, ShopPolicy::All);
+    let (outcome, requests) = faulty.call(confirming).await;
+    shops_of_a_new_connection(faulty, outcome.map_err(call_error), requests).await
+}
+
 async fn connect_shops(faulty: &Faulty) -> Ended {
     let query = faulty.stage.callback("one-shop", Decision::Allow);
     let (outcome, requests) = faulty.call(faulty.connect(&faulty.host, &query)).await;
+    shops_of_a_new_connection(faulty, outcome, requests).await
+}
+
+/// Finds out what became of a connection whose shops met a fault.
+async fn shops_of_a_new_connection(faulty: &Faulty, outcome: Result<Connection, CallError>, requests: String) -> Ended {
     let row = faulty.row().await;
     let then = match (&outcome, row) {
         (Ok(connection), Some(row)) if in_order(connection) && in_order(&row) => "done".to_owned(),

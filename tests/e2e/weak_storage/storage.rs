@@ -291,6 +291,7 @@ impl Interceptor for Weak {
             | Access::LoadRow(..)
             | Access::AppendOnce(..)
             | Access::PutState(..)
+            | Access::PutInstall(..)
             | Access::Reseal(..)
             | Access::Read(_)
             | Access::Write(_) => Passage::Forward,

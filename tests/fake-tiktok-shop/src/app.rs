@@ -45,6 +45,15 @@ pub enum Market {
 }
 
 impl Market {
+    /// Returns the name of the market, as in a file of `--sellers`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::OutsideUs => "outside-us",
+            Self::Us => "us",
+        }
+    }
+
     /// Returns the host of the consent link.
     pub(crate) fn link_host(self) -> &'static str {
         match self {
@@ -54,7 +63,7 @@ impl Market {
     }
 
     /// Tells whether the apps of this market see the shops of a region.
-    pub(crate) fn has(self, region: &str) -> bool {
+    pub fn has(self, region: &str) -> bool {
         match self {
             Self::All => true,
             Self::OutsideUs => region != "US",

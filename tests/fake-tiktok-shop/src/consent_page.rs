@@ -86,7 +86,7 @@ fn ask(marketplace: &Marketplace, link: Link, query: &Query) -> Reply {
     // Without this parameter, the first seller is signed in.
     let seller = match query.first("seller") {
         Some(seller) => marketplace.seller(seller),
-        None => marketplace.sellers.first().ok_or_else(|| ControlError::UnknownSeller(String::new())),
+        None => marketplace.sellers.first().ok_or_else(|| marketplace.unknown_seller("")),
     };
     match seller {
         Ok(seller) => {

@@ -58,8 +58,13 @@ pub enum ControlError {
     #[error("no such refresh token")]
     UnknownRefreshToken,
     /// No seller has this id.
-    #[error("no seller {0:?}")]
-    UnknownSeller(String),
+    #[error("no seller {id:?}; the sellers are {}", .sellers.join(", "))]
+    UnknownSeller {
+        /// The id.
+        id: String,
+        /// The ids of all sellers.
+        sellers: Vec<String>,
+    },
     /// No app has this `service_id`.
     #[error("no app with the service id {0:?}")]
     UnknownService(String),

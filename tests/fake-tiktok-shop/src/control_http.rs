@@ -130,7 +130,7 @@ impl From<ControlError> for Refusal {
             ControlError::ForgottenWebhook(_)
             | ControlError::UnknownAppKey(_)
             | ControlError::UnknownRefreshToken
-            | ControlError::UnknownSeller(_)
+            | ControlError::UnknownSeller { .. }
             | ControlError::UnknownService(_)
             | ControlError::UnknownShop(_)
             | ControlError::UnknownWebhook(_) => StatusCode::NOT_FOUND,

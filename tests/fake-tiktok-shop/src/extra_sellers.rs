@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::app::{App, Market};
 use crate::endpoint::scope;
+use crate::file_error::reason;
 use crate::fixtures::NINETY_NINE_YEARS;
 use crate::seller::{Seller, Shop};
 
@@ -105,12 +107,15 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cipher, D::Error>
 /// names the file and, if possible, the line.
 pub(crate) fn read(file: &Path) -> Result<ExtraSellers, String> {
     let named = |text: String| format!("{}: {text}", file.display());
-    let length = fs::metadata(file).map_err(|error| named(error.to_string()))?.len();
+    let unreadable =
+        |error: io::Error| named(format!("{}; name the JSON file of apps and sellers with --sellers", reason(&error)));
+    let length = fs::metadata(file).map_err(unreadable)?.len();
     if length > MAX_BYTES {
         return Err(named(format!("the file has more than {MAX_BYTES} bytes")));
     }
-    let text = fs::read(file).map_err(|error| named(error.to_string()))?;
-    serde_json::from_slice(&text).map_err(|error| named(error.to_string()))
+    let text = fs::read(file).map_err(unreadable)?;
+    serde_json::from_slice(&text)
+        .map_err(|error| named(format!("{error}; docs/fake-tiktok-shop.md describes the file")))
 }
 
 impl ExtraSellers {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::file_error::reason;
 use crate::{FakeTikTokShop, Options, extra_sellers, probe_report};
 
 /// The command-line arguments that start a fake.
@@ -78,7 +79,7 @@ impl Launch {
             } else if is(io::ErrorKind::PermissionDenied) {
                 format!("this user may not listen on port {}; choose another with --port", self.port)
             } else {
-                error.to_string()
+                reason(&error)
             }
         })
     }
@@ -107,12 +108,13 @@ impl FakeTikTokShop {
         );
         for app in self.control().apps() {
             text.push_str(&format!(
-                "\napp          {}\n  consent    {}\n  app key    {}\n  app secret {}\n  service id {}\n  link       {}\n",
+                "\napp          {}\n  consent    {}\n  app key    {}\n  app secret {}\n  service id {}\n  market     {}\n  link       {}\n",
                 app.name,
                 self.consent(&app),
                 app.app_key,
                 app.app_secret,
                 app.service_id,
+                app.market.name(),
                 app.authorization_link(),
             ));
         }

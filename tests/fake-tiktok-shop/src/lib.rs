@@ -54,6 +54,7 @@ mod endpoint;
 mod envelope;
 mod extra_sellers;
 mod fault;
+mod file_error;
 pub mod fixtures;
 mod grants;
 mod host_names;

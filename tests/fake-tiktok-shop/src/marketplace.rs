@@ -50,11 +50,18 @@ impl Marketplace {
     }
 
     pub(crate) fn seller(&self, id: &str) -> Result<&Seller, ControlError> {
-        self.sellers.iter().find(|seller| seller.id == id).ok_or_else(|| ControlError::UnknownSeller(id.to_owned()))
+        self.sellers.iter().find(|seller| seller.id == id).ok_or_else(|| self.unknown_seller(id))
+    }
+
+    /// Returns the error for a seller who is not known. The error lists the sellers.
+    pub(crate) fn unknown_seller(&self, id: &str) -> ControlError {
+        let sellers = self.sellers.iter().map(|seller| seller.id.clone()).collect();
+        ControlError::UnknownSeller { id: id.to_owned(), sellers }
     }
 
     pub(crate) fn seller_mut(&mut self, id: &str) -> Result<&mut Seller, ControlError> {
-        self.sellers.iter_mut().find(|seller| seller.id == id).ok_or_else(|| ControlError::UnknownSeller(id.to_owned()))
+        let unknown = self.unknown_seller(id);
+        self.sellers.iter_mut().find(|seller| seller.id == id).ok_or(unknown)
     }
 
     pub(crate) fn end_authorization(&mut self, seller: &str) -> Result<(), ControlError> {

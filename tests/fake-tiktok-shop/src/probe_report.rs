@@ -1,11 +1,13 @@
 //! Reads the report of `tiktok-shop-harness probe`, so that the fake behaves as TikTok Shop was seen to do.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::file_error::reason;
 use crate::switches::Switches;
 
 /// The member `format` of a report.
@@ -29,18 +31,30 @@ struct Report {
 /// The file can't be read, it is not a report, or it names an unknown switch or value. The error is a text for people.
 pub(crate) fn read(file: &Path) -> Result<Switches, String> {
     let named = |what: String| format!("{}: {what}", file.display());
-    let length = fs::metadata(file).map_err(|error| named(error.to_string()))?.len();
+    let unreadable =
+        |error: io::Error| named(format!("{}; name the file probe.json of a probe with --as", reason(&error)));
+    let other = |what: &str| named(format!("{what}; name the file probe.json that the command probe has written"));
+    let length = fs::metadata(file).map_err(unreadable)?.len();
     if length > MAX_BYTES {
-        return Err(named("longer than 4 MiB, so it is not a report of the probe".to_owned()));
+        return Err(other("longer than 4 MiB, so it is not a report of the probe"));
     }
-    let text = fs::read(file).map_err(|error| named(error.to_string()))?;
+    let text = fs::read(file).map_err(unreadable)?;
     let report: Report =
-        serde_json::from_slice(&text).map_err(|error| named(format!("not a report of the probe: {error}")))?;
+        serde_json::from_slice(&text).map_err(|error| other(&format!("not a report of the probe: {error}")))?;
     if report.format != FORMAT {
-        return Err(named("not a report of the probe".to_owned()));
+        return Err(other("not a report of the probe"));
     }
     if report.version != VERSION {
-        return Err(named(format!("a report of version {}; this fake reads version {VERSION}", report.version)));
+        return Err(named(format!(
+            "a report of version {}, and this fake reads version {VERSION}; use the fake of the release whose probe \
+             wrote the report, or run the probe of this release again",
+            report.version
+        )));
     }
-    Switches::default().merged(report.switches).map_err(named)
+    let refused = |error| {
+        named(format!(
+            "{error}; use the fake of the release whose probe wrote the report, or remove this switch from the file"
+        ))
+    };
+    Switches::default().merged(report.switches).map_err(refused)
 }

@@ -11,14 +11,14 @@ use crate::bindings::tiktok_shop::connector::{
 use crate::{failure, request};
 
 /// Carries out an order. If the place is in storage, returns an error whose text is the storage's answer.
-pub(crate) fn obey(customer: &str, order: &str) -> Result<types::Connection, types::Error> {
+pub(crate) fn obey(customer: &str, order: &str) -> Result<types::Connection, types::ConnectorError> {
     let mut lines = order.lines();
     let mut line = || lines.next().unwrap_or_default();
     let (secret, encoding, place) = (line(), line(), line());
     let stored = Stored::of(customer);
     let secret = stored.as_ref().and_then(|stored| secret_named(secret, stored));
     let (Some(stored), Some(secret)) = (stored, secret) else {
-        return Err(types::Error::Internal(failure("there is no such secret".to_owned())));
+        return Err(types::ConnectorError::Internal(failure("there is no such secret".to_owned())));
     };
     put(stored, place, format!("<{}>", encoded(&secret, encoding)))
 }
@@ -26,8 +26,8 @@ pub(crate) fn obey(customer: &str, order: &str) -> Result<types::Connection, typ
 /// The stored data of the only connection of a customer.
 struct Stored {
     key: types::ConnectionKey,
-    token: token_storage::Entry,
-    row: connection_storage::Entry,
+    token: token_storage::TokenEntry,
+    row: connection_storage::RowEntry,
 }
 
 impl Stored {
@@ -51,7 +51,11 @@ fn secret_named(name: &str, stored: &Stored) -> Option<String> {
     match name {
         "access token" => stored.token("access"),
         "app secret" => Some(app.app_secret),
-        "cipher" => stored.row.stored.connection.shops.first()?.cipher.clone(),
+        "cipher" => {
+            // The secrets of a row are a JSON object whose last text is a cipher.
+            let secrets = String::from_utf8_lossy(&stored.row.secrets);
+            secrets.rsplit('"').nth(1).map(str::to_owned)
+        }
         // Gets a new access token with the stored refresh token, and does not store the new tokens.
         "new access token" => {
             let (key, secret, token) = (app.app_key, app.app_secret, stored.token("refresh")?);
@@ -83,59 +87,137 @@ fn encoded(secret: &str, encoding: &str) -> String {
     }
 }
 
-fn put(stored: Stored, place: &str, text: String) -> Result<types::Connection, types::Error> {
+fn put(stored: Stored, place: &str, text: String) -> Result<types::Connection, types::ConnectorError> {
     let Stored { key, row, .. } = stored;
-    let mut connection = row.stored.connection.clone();
     let words =
         types::Failure { code: "hostile".to_owned(), detail: String::new(), http_status: None, request_id: None };
-    let past = |failure| Some(types::PastFailure { at: 1, failure });
     let elsewhere = types::ConnectionKey { account: text.clone(), ..key.clone() };
-    let record = token_storage::Write { value: vec![1], refresh_due_at: None };
-    match place {
-        "error: code" => return Err(types::Error::Upstream(types::Failure { code: text, ..words })),
-        "error: detail" => return Err(types::Error::Upstream(types::Failure { detail: text, ..words })),
+    let record = token_storage::TokenWrite { value: vec![1], refresh_due_at: None };
+    let document = row.document.as_str();
+    let failure_with = |member: &str| {
+        let members = ["code", "detail", "request_id"].map(|name| {
+            let value = if name == member { text.as_str() } else { "" };
+            format!("\"{name}\":\"{value}\"")
+        });
+        let failure = format!("\"last_failure\":{{\"at\":1,{}}}", members.join(","));
+        with_first(&without_failure(document), &failure)
+    };
+    let document = match place {
+        "error: code" => return Err(types::ConnectorError::Upstream(types::Failure { code: text, ..words })),
+        "error: detail" => return Err(types::ConnectorError::Upstream(types::Failure { detail: text, ..words })),
         "error: request id" => {
-            return Err(types::Error::Upstream(types::Failure { request_id: Some(text), ..words }));
+            return Err(types::ConnectorError::Upstream(types::Failure { request_id: Some(text), ..words }));
         }
-        "result: seller name" => return Ok(types::Connection { seller_name: text, ..connection }),
+        "result: seller name" => return Ok(types::Connection { seller_name: text, ..connection(key) }),
         "result: raw" => {
-            connection.shops.iter_mut().for_each(|shop| shop.raw = text.clone());
-            return Ok(connection);
+            let shop = types::Shop {
+                id: "1".to_owned(),
+                account: key.account.clone(),
+                app: None,
+                name: String::new(),
+                region: String::new(),
+                seller_type: String::new(),
+                cipher: None,
+                code: String::new(),
+                raw: text,
+                standing: types::ShopStanding::Granted,
+                linked: true,
+            };
+            return Ok(types::Connection { shops: vec![shop], ..connection(key) });
         }
         "record: account" => return said(token_storage::swap(&elsewhere, None, Some(&record))),
         "record: revision" => return said(token_storage::swap(&key, Some(&text), Some(&record))),
         "row: account" => {
-            connection.key = elsewhere.clone();
-            let write = connection_storage::Write { connection, ..row.stored };
+            let write = write(document.to_owned(), row.secrets);
             return said(connection_storage::swap(&elsewhere, None, Some(&write)));
         }
-        "row: failure code" => connection.last_failure = past(types::Failure { code: text, ..words }),
-        "row: failure detail" => connection.last_failure = past(types::Failure { detail: text, ..words }),
-        "row: failure request id" => {
-            connection.last_failure = past(types::Failure { request_id: Some(text), ..words });
-        }
-        "row: lineage" => {
-            let write = connection_storage::Write { token_lineage: text, ..row.stored };
-            return said(connection_storage::swap(&key, Some(&row.revision), Some(&write)));
-        }
-        "row: app" => connection.app = Some(text),
-        "row: base region" => connection.seller_base_region = text,
-        "row: scope" => connection.granted_scopes.push(text),
-        "row: seller name" => connection.seller_name = text,
-        "row: shop code" => connection.shops.iter_mut().for_each(|shop| shop.code = text.clone()),
-        "row: shop account" => connection.shops.iter_mut().for_each(|shop| shop.account = text.clone()),
-        "row: shop name" => connection.shops.iter_mut().for_each(|shop| shop.name = text.clone()),
-        "row: shop raw" => connection.shops.iter_mut().for_each(|shop| shop.raw = text.clone()),
-        "row: shop region" => connection.shops.iter_mut().for_each(|shop| shop.region = text.clone()),
-        "row: shop type" => connection.shops.iter_mut().for_each(|shop| shop.seller_type = text.clone()),
-        _ => return Err(types::Error::Internal(failure("there is no such place".to_owned()))),
+        "row: failure code" => failure_with("code"),
+        "row: failure detail" => failure_with("detail"),
+        "row: failure request id" => failure_with("request_id"),
+        "row: lineage" => with(document, "token_lineage", &text),
+        "row: app" => with(document, "app_key", &text),
+        "row: base region" => with(document, "seller_base_region", &text),
+        "row: scope" => document.replacen("\"granted_scopes\":[\"", &format!("\"granted_scopes\":[\"{text}"), 1),
+        "row: seller name" => with(document, "seller_name", &text),
+        "row: shop code" => with(document, "code", &text),
+        "row: shop name" => with(document, "name", &text),
+        "row: shop raw" => with(document, "raw", &text),
+        "row: shop region" => with(document, "region", &text),
+        "row: shop type" => with(document, "seller_type", &text),
+        "row: unknown member" => with_first(document, &format!("\"new\":{{\"list\":[\"{text}\"]}}")),
+        _ => return Err(types::ConnectorError::Internal(failure("there is no such place".to_owned()))),
+    };
+    said(connection_storage::swap(&key, Some(&row.revision), Some(&write(document, row.secrets))))
+}
+
+/// Returns the document with another text in the first member of this name. The old text may contain `\"`.
+fn with(document: &str, member: &str, text: &str) -> String {
+    let begin = format!("\"{member}\":\"");
+    let Some((before, rest)) = document.split_once(&begin) else { return document.to_owned() };
+    let end = rest
+        .char_indices()
+        .scan(false, |escaped, (at, c)| {
+            let ends = c == '"' && !*escaped;
+            *escaped = c == '\\' && !*escaped;
+            Some((at, ends))
+        })
+        .find(|(_, ends)| *ends);
+    let rest = end.and_then(|(at, _)| rest.get(at..)).unwrap_or_default();
+    format!("{before}{begin}{text}{rest}")
+}
+
+/// Returns the document with one more member at its start.
+fn with_first(document: &str, member: &str) -> String {
+    document.replacen('{', &format!("{{{member},"), 1)
+}
+
+/// Returns the document without its last member, if that is the failure.
+fn without_failure(document: &str) -> String {
+    match document.split_once(",\"last_failure\":") {
+        Some((before, _)) => format!("{before}}}"),
+        None => document.to_owned(),
     }
-    let write = connection_storage::Write { connection, ..row.stored };
-    said(connection_storage::swap(&key, Some(&row.revision), Some(&write)))
+}
+
+/// Returns a row with this document. The host must take the values beside the document from the document.
+fn write(document: String, secrets: Vec<u8>) -> connection_storage::RowWrite {
+    connection_storage::RowWrite {
+        document,
+        secrets,
+        index: connection_storage::RowIndex {
+            status: connection_storage::RowStatus::Active,
+            ends_at: None,
+            app: None,
+            shops: Vec::new(),
+        },
+        token_lineage: String::new(),
+        token_generation: 0,
+    }
+}
+
+fn connection(key: types::ConnectionKey) -> types::Connection {
+    types::Connection {
+        key,
+        app: None,
+        seller_name: String::new(),
+        seller_base_region: String::new(),
+        granted_scopes: Vec::new(),
+        shop_policy: types::ShopPolicy::All,
+        status: types::ConnectionStatus::Active,
+        access_expires_at: None,
+        refresh_expires_at: None,
+        authorization_ends_at: None,
+        connected_at: 0,
+        granted_at: 0,
+        refreshed_at: 0,
+        shops_synced_at: None,
+        shops: Vec::new(),
+        last_failure: None,
+    }
 }
 
 /// Returns the storage's answer as the text of an error.
-fn said<T>(outcome: Result<T, storage_types::StorageError>) -> Result<types::Connection, types::Error> {
+fn said<T>(outcome: Result<T, storage_types::StorageError>) -> Result<types::Connection, types::ConnectorError> {
     let text = outcome.map_or_else(|error| format!("{error:?}"), |_| "written".to_owned());
-    Err(types::Error::Internal(failure(text)))
+    Err(types::ConnectorError::Internal(failure(text)))
 }

@@ -18,7 +18,7 @@ struct Hostile;
 
 impl export::Guest for Hostile {
     /// Carries out an order and returns its result as text.
-    fn authorization_url(_: Option<String>, order: String) -> Result<String, types::Error> {
+    fn authorization_url(_: Option<String>, order: String) -> Result<String, types::ConnectorError> {
         let mut lines = order.lines();
         let action = lines.next().unwrap_or_default();
         let argument = lines.next().unwrap_or_default();
@@ -48,17 +48,29 @@ impl export::Guest for Hostile {
         })
     }
 
-    /// Returns an error whose text is the code, the query of the callback or the refresh token of the grant.
+    /// Returns an error whose text is the query of the callback.
+    fn exchange_install(_: Option<String>, query: String) -> Result<export::PendingInstall, types::ConnectorError> {
+        Err(types::ConnectorError::Internal(failure(query)))
+    }
+
+    /// Returns an error whose text is the pending install.
+    fn install_shops(pending: Vec<u8>) -> Result<Vec<export::InstallShop>, types::ConnectorError> {
+        Err(types::ConnectorError::Internal(failure(String::from_utf8_lossy(&pending).into_owned())))
+    }
+
+    /// Returns an error whose text is the code, the query of the callback, the refresh token or the pending install of
+    /// the grant.
     fn connect(
         _: String,
         _: Option<String>,
         grant: export::Grant,
         _: types::ShopPolicy,
-    ) -> Result<types::Connection, types::Error> {
-        Err(types::Error::Internal(failure(match grant {
+    ) -> Result<types::Connection, types::ConnectorError> {
+        Err(types::ConnectorError::Internal(failure(match grant {
             export::Grant::Code(code) => code,
             export::Grant::Callback(callback) => callback.query,
             export::Grant::Existing(existing) => existing.refresh_token,
+            export::Grant::Pending(pending) => String::from_utf8_lossy(&pending).into_owned(),
         })))
     }
 
@@ -69,17 +81,17 @@ impl export::Guest for Hostile {
         customer: String,
         order: Option<String>,
         _: export::Rotation,
-    ) -> Result<export::Refreshed, types::Error> {
+    ) -> Result<export::Refreshed, types::ConnectorError> {
         match order {
             Some(order) => betray::obey(&customer, &order)
                 .map(|connection| export::Refreshed { connection, effect: export::RefreshEffect::Renewed }),
-            None => Err(types::Error::Internal(failure("x".repeat(16 << 20)))),
+            None => Err(types::ConnectorError::Internal(failure("x".repeat(16 << 20)))),
         }
     }
 
     /// Returns as many shops as the argument says. If the argument is not a number, returns one shop with the argument
     /// as its id.
-    fn list_shops(order: String) -> Result<Vec<types::Shop>, types::Error> {
+    fn list_shops(order: String) -> Result<Vec<types::Shop>, types::ConnectorError> {
         Ok(match order.parse() {
             Ok(count) => vec![shop("7000714532876273420"); count],
             Err(_) => vec![shop(&order)],
@@ -87,28 +99,32 @@ impl export::Guest for Hostile {
     }
 
     /// Does nothing and returns an error.
-    fn access_token(_: String, _: Option<String>, _: u32) -> Result<export::ValidToken, types::Error> {
-        Err(types::Error::Internal(failure(String::new())))
+    fn access_token(_: String, _: Option<String>, _: u32) -> Result<export::ValidToken, types::ConnectorError> {
+        Err(types::ConnectorError::Internal(failure(String::new())))
     }
 
     /// Does nothing and returns an error.
-    fn export_grant(_: String, _: Option<String>) -> Result<export::ExistingGrant, types::Error> {
-        Err(types::Error::Internal(failure(String::new())))
+    fn export_grant(_: String, _: Option<String>) -> Result<export::ExistingGrant, types::ConnectorError> {
+        Err(types::ConnectorError::Internal(failure(String::new())))
     }
 
     /// Returns the error whose name is the customer of the call. If no error has this name, allocates memory without
     /// end.
-    fn link_shops(error: String, _: Option<String>, _: Vec<String>) -> Result<types::Connection, types::Error> {
+    fn link_shops(
+        error: String,
+        _: Option<String>,
+        _: Vec<String>,
+    ) -> Result<types::Connection, types::ConnectorError> {
         let failure = failure(String::new());
         Err(match &*error {
-            "retry-after" => types::Error::RetryAfter(types::Retry { after_ms: 7_000, failure }),
-            "reauthorize" => types::Error::Reauthorize(failure),
-            "misconfigured" => types::Error::Misconfigured(failure),
-            "invalid-request" => types::Error::InvalidRequest(failure),
-            "upstream" => types::Error::Upstream(failure),
-            "storage-conflict" => types::Error::StorageConflict(failure),
-            "storage-failed" => types::Error::StorageFailed(failure),
-            "internal" => types::Error::Internal(failure),
+            "retry-after" => types::ConnectorError::RetryAfter(types::Retry { after_ms: 7_000, failure }),
+            "reauthorize" => types::ConnectorError::Reauthorize(failure),
+            "misconfigured" => types::ConnectorError::Misconfigured(failure),
+            "invalid-request" => types::ConnectorError::InvalidRequest(failure),
+            "upstream" => types::ConnectorError::Upstream(failure),
+            "storage-conflict" => types::ConnectorError::StorageConflict(failure),
+            "storage-failed" => types::ConnectorError::StorageFailed(failure),
+            "internal" => types::ConnectorError::Internal(failure),
             _ => take::memory(),
         })
     }
@@ -118,25 +134,25 @@ impl export::Guest for Hostile {
         _: String,
         _: export::DisconnectTarget,
         _: export::RemoteGrant,
-    ) -> Result<export::Disconnected, types::Error> {
-        Err(types::Error::Internal(failure(String::new())))
+    ) -> Result<export::Disconnected, types::ConnectorError> {
+        Err(types::ConnectorError::Internal(failure(String::new())))
     }
 
     /// Does nothing and returns an error.
-    fn receive_webhook(_: Option<String>, _: String, _: Vec<u8>) -> Result<export::Webhook, types::Error> {
-        Err(types::Error::Internal(failure(String::new())))
+    fn receive_webhook(_: Option<String>, _: String, _: Vec<u8>) -> Result<export::Webhook, types::ConnectorError> {
+        Err(types::ConnectorError::Internal(failure(String::new())))
     }
 
     /// Does nothing and returns an error.
-    fn call(_: String, _: export::CallRequest) -> Result<export::CallResponse, types::Error> {
-        Err(types::Error::Internal(failure(String::new())))
+    fn call(_: String, _: export::CallRequest) -> Result<export::CallResponse, types::ConnectorError> {
+        Err(types::ConnectorError::Internal(failure(String::new())))
     }
 
     /// Loads the token record of customer `alice`, even if the call is for another customer. Returns an error whose
     /// text is the result of the load.
-    fn list_connections(_: String) -> Result<Vec<types::Connection>, types::Error> {
+    fn list_connections(_: String) -> Result<Vec<types::Connection>, types::ConnectorError> {
         let alice = types::ConnectionKey { customer: "alice".to_owned(), account: "one-shop".to_owned() };
-        Err(types::Error::Internal(failure(format!("{:?}", token_storage::load(&alice)))))
+        Err(types::ConnectorError::Internal(failure(format!("{:?}", token_storage::load(&alice)))))
     }
 }
 
@@ -160,6 +176,7 @@ fn shop(id: &str) -> types::Shop {
     types::Shop {
         id: id.to_owned(),
         account: "account".to_owned(),
+        app: None,
         name: String::new(),
         region: String::new(),
         seller_type: String::new(),

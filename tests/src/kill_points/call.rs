@@ -5,13 +5,14 @@ use fake_tiktok_shop::WebhookDelivery;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_host::existing_grant::ExistingGrant;
+use tiktok_shop_host::install::{InstallError, InstallId};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::webhook::Webhook;
 use tiktok_shop_host::{CallError, ConnectorHost, ConnectorHostBuilder, ShopId};
 use tokio::runtime;
 use tokio::task::spawn_blocking;
 
-use crate::{customer_id, grant, tenant};
+use crate::{browser, customer_id, grant, tenant};
 
 /// The customer whose connection the calls use.
 pub(super) const CUSTOMER: &str = "alice";
@@ -21,6 +22,8 @@ pub(super) const CUSTOMER: &str = "alice";
 pub(super) enum Call {
     /// `connect` with this query of a callback.
     Connect(String),
+    /// `confirm_install` of the install with this id.
+    ConfirmInstall(InstallId),
     /// `import_grant` of these tokens.
     Import(ExistingGrant),
     Refresh(RefreshMode),
@@ -39,8 +42,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// Returns the connection that the call has returned. Panics after a `disconnect` or a `receive-webhook`, which
-    /// return no connection.
+    /// Returns the connection that the call has returned. Panics after a call that returns no connection.
     pub(super) fn connection(self) -> Connection {
         match self {
             Self::Connection(connection) => Some(*connection),
@@ -63,6 +65,11 @@ impl Call {
             Self::Connect(callback) => {
                 host.connect(&tenant, &customer, None, grant(&callback), ShopPolicy::All).await?
             }
+            Self::ConfirmInstall(id) => {
+                let session = browser(CUSTOMER);
+                let confirmed = host.confirm_install(&tenant, &customer, &session, &id, ShopPolicy::All).await;
+                confirmed.map_err(call_error)?
+            }
             Self::Import(grant) => host.import_grant(&tenant, &customer, None, grant, ShopPolicy::All).await?,
             Self::Refresh(mode) => host.refresh(&tenant, &customer, None, mode).await?.connection,
             Self::LinkShops(shops) => host.link_shops(&tenant, &customer, None, &shops).await?,
@@ -79,6 +86,12 @@ impl Call {
         };
         Ok(Answer::Connection(Box::new(connection)))
     }
+}
+
+/// Returns the error of a call to the connector. Panics after any other error, because the storage works.
+fn call_error(error: InstallError) -> CallError {
+    if let InstallError::Call(error) = error { Some(error) } else { None }
+        .expect("an error of the connector or of its call")
 }
 
 /// Lets another host list the customer's connections.

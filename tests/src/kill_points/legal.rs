@@ -35,6 +35,11 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
             ("exchange: RT-2", &["AT-1 RT-1 []", "AT-2 RT-2 [RT-1]"]),
             ("exchange: RT-2, shops AT-2", &["AT-2 RT-2 [RT-1]"]),
         ],
+        // The first step has exchanged the code before.
+        Operation::ConfirmInstall => &[
+            ("", &["no tokens; no row", "AT-1 RT-1 []; no row"]),
+            ("shops AT-1", &["AT-1 RT-1 []; no row", "AT-1 RT-1 []; DE, FR, IE"]),
+        ],
         // The other system holds `AT-1` and `RT-1`.
         Operation::Import => &[
             ("", &["nothing", "AT-1 RT-1 []", "AT-1 RT-1 [] claimed"]),
@@ -79,8 +84,8 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
     }
 }
 
-/// The expected final state of an operation that gets no tokens. If such an operation is killed, the same call is made
-/// a second time and must reach this state.
+/// The expected final state of an operation that gets no tokens, or of an install that is confirmed in the end. If such
+/// an operation is killed, the same call is made a second time and must reach this state.
 pub(super) struct End {
     /// The mode of the refresh that the test makes after the operation. `None` if the test makes no refresh.
     pub(super) refresh: Option<RefreshMode>,
@@ -90,8 +95,8 @@ pub(super) struct End {
     pub(super) events: &'static [&'static str],
 }
 
-/// Returns the expected final state of an operation. `None` if the operation gets tokens, because the expected state
-/// then depends on the tokens.
+/// Returns the expected final state of an operation. `None` if the operation stores new tokens, because the expected
+/// state then depends on the tokens.
 pub(super) const fn end(operation: Operation) -> Option<End> {
     let (refresh, stored, events): (_, _, &[&str]) = match operation {
         Operation::Connect
@@ -100,6 +105,7 @@ pub(super) const fn end(operation: Operation) -> Option<End> {
         | Operation::ImportUnnamed
         | Operation::Refresh
         | Operation::Promotion => return None,
+        Operation::ConfirmInstall => (None, "AT-1 RT-1 []; DE, FR, IE", &[]),
         Operation::LinkShops => (None, "AT-1 RT-1 []; DE unlinked, FR, IE unlinked", &["shops-unlinked DE, IE"]),
         Operation::Disconnect => (None, "no tokens; no row", &["disconnected"]),
         // The refresh is forced, because no refresh is due after some of the kills.

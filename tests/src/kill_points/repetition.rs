@@ -1,4 +1,4 @@
-//! The check after a killed link-shops, disconnect or webhook. Another host makes the same call again, and this call
+//! The check after a killed confirmation of an install, link-shops, disconnect or webhook. Another host makes the same call again, and this call
 //! must finish the operation.
 
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
@@ -25,7 +25,9 @@ impl Scene {
     /// tokens at TikTok Shop and the events.
     pub(super) async fn check_end(&self, answer: &Answer, end: &End) -> Result<(), String> {
         let is_right = match (self.operation, answer) {
-            (Operation::LinkShops, Answer::Connection(connection)) => self.listed().await == [(**connection).clone()],
+            (Operation::ConfirmInstall | Operation::LinkShops, Answer::Connection(connection)) => {
+                self.listed().await == [(**connection).clone()]
+            }
             (Operation::Disconnect, Answer::Disconnected(ended)) => ended.remaining.is_empty(),
             (Operation::DisconnectShop, Answer::Disconnected(ended)) => self.listed().await == ended.remaining,
             (Operation::Webhook6, Answer::Webhook(webhook)) => webhook.effect == WebhookEffect::VerificationDue,

@@ -17,7 +17,7 @@ use super::Operation;
 use super::call::{Answer, CUSTOMER, Call};
 use super::legal::end;
 use super::words::{Words, row};
-use crate::{DAY, Stage, customer_id, tenant};
+use crate::{DAY, Stage, browser, customer_id, tenant};
 
 /// The id of a seller in the fake. The seller has three shops, and grants access to them for a year.
 pub(super) const SELLER: &str = "several-regions";
@@ -56,7 +56,7 @@ impl Scene {
             updated.expect("a known seller");
         }
         let consents = match operation {
-            Operation::Connect | Operation::Import | Operation::ImportUnnamed => 0,
+            Operation::Connect | Operation::ConfirmInstall | Operation::Import | Operation::ImportUnnamed => 0,
             Operation::Promotion => 2,
             Operation::Reconnect
             | Operation::Refresh
@@ -76,6 +76,11 @@ impl Scene {
             let grant = stage.grant_in_another_system(SELLER).await;
             let account = grant.account.clone().filter(|_| operation == Operation::Import);
             Call::Import(ExistingGrant { account, ..grant })
+        } else if operation == Operation::ConfirmInstall {
+            let (query, session) = (stage.callback_of(0, SELLER, None, Decision::Allow), browser(CUSTOMER));
+            let (tenant, customer) = (tenant(0), customer_id(CUSTOMER));
+            let began = stage.host.begin_install(&tenant, &customer, None, &session, query.into()).await;
+            Call::ConfirmInstall(began.expect("a pending install").id)
         } else {
             prepare_call(operation, &stage, shops)
         };
@@ -182,7 +187,7 @@ impl Scene {
         let keyring = self.stage.keyring();
         let mut connections = Vec::new();
         for RowEntry { revision, row } in rows {
-            let row = keyring.open_row(&tenant(0), &revision, row).await.expect("the stage's keys");
+            let row = keyring.open_row(&tenant(0), &revision, &row).await.expect("the stage's keys");
             connections.push(row.connection);
         }
         connections
@@ -212,8 +217,8 @@ fn prepare_call(operation: Operation, stage: &Stage, shops: Vec<ShopId>) -> Call
     let mut shops = shops.into_iter();
     let mut shop = || shops.next().expect("a shop");
     match operation {
-        // The caller has prepared an import already.
-        Operation::Connect | Operation::Import | Operation::ImportUnnamed => {
+        // The caller has prepared an import or an install already.
+        Operation::Connect | Operation::ConfirmInstall | Operation::Import | Operation::ImportUnnamed => {
             Call::Connect(stage.callback(SELLER, Decision::Allow))
         }
         Operation::Reconnect => {

@@ -8,7 +8,7 @@ use crate::samples::{
 };
 use crate::scripted_host::{Answer, ScriptedHost, Step, run};
 use serde_json::json;
-use tiktok_shop_connector_core::callback::{Grant, StateCheck};
+use tiktok_shop_connector_core::callback::Grant;
 use tiktok_shop_connector_core::connection::{Connection, Status};
 use tiktok_shop_connector_core::credentials::{MAX_APPS, check_apps, only_app};
 use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse};
@@ -176,7 +176,7 @@ fn a_callback_of_another_app_than_the_consents_is_refused() {
     for (app, expected) in [(APP_KEY, "callback-of-another-app"), (OTHER_APP, "ok")] {
         let host = ScriptedHost::new().apps_are(BOTH).answers([pair_answer(2), shops_answer(&["1"])]);
         let query = format!("code=CODE-1&state=s&app_key={OTHER_APP}");
-        let grant = Grant::Callback { query, state: StateCheck::Expected(State::new("s".into())) };
+        let grant = Grant::Callback { query, state: State::new("s".into()) };
         let connected = run(connect(&host, customer(), Some(app.into()), grant, ShopPolicy::All));
         assert_eq!(outcome(&connected), expected);
         assert_eq!(host.sent().is_empty(), expected != "ok");

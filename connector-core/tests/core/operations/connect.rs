@@ -8,7 +8,7 @@ use crate::samples::{
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::json;
-use tiktok_shop_connector_core::callback::{Grant, StateCheck};
+use tiktok_shop_connector_core::callback::Grant;
 use tiktok_shop_connector_core::connection::Status;
 use tiktok_shop_connector_core::error::{Action, Cause};
 use tiktok_shop_connector_core::http::TransportFailure;
@@ -72,7 +72,7 @@ fn a_wrong_callback_is_refused_before_any_effect() {
         ("code=null&error=auth_denied&state=expected", Cause::ConsentRefused, Action::Reauthorize),
     ] {
         let host = ScriptedHost::new();
-        let state = StateCheck::Expected(State::new("expected".into()));
+        let state = State::new("expected".into());
         let grant = Grant::Callback { query: query.into(), state };
         let error = run(connect(&host, customer(), None, grant, ShopPolicy::All)).err().unwrap();
         assert_eq!((error.cause, error.cause.action()), (cause, action), "{query}");
@@ -83,7 +83,7 @@ fn a_wrong_callback_is_refused_before_any_effect() {
 #[test]
 fn a_right_callback_spends_its_code() {
     let host = accepting();
-    let state = StateCheck::Expected(State::new("expected".into()));
+    let state = State::new("expected".into());
     let grant = Grant::Callback { query: "code=CODE%2D1&state=expected".into(), state };
     let connection = run(connect(&host, customer(), None, grant, ShopPolicy::All));
     assert_eq!(outcome(&connection), "ok");

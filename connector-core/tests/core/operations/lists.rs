@@ -31,7 +31,7 @@ fn accounts(host: &ScriptedHost) -> Vec<String> {
 
 fn shops(host: &ScriptedHost) -> Vec<String> {
     let shops = run(list_shops(host, customer())).unwrap();
-    shops.into_iter().map(|(account, shop)| format!("{} {}", account.as_str(), shop.listed.id)).collect()
+    shops.into_iter().map(|usable| format!("{} {}", usable.account.as_str(), usable.shop.listed.id)).collect()
 }
 
 #[test]
@@ -95,4 +95,13 @@ fn the_consent_link_carries_the_state_and_needs_only_the_credentials() {
         let host = ScriptedHost::new().without_credentials(failure);
         assert_eq!(outcome(&link(&host, "s")), expected);
     }
+}
+
+#[test]
+fn a_consent_link_without_tls_is_refused_unless_the_host_allows_it() {
+    let host = || ScriptedHost::new().link_is("http://127.0.0.1:8080/open/authorize?service_id=7");
+    let link = |host: &ScriptedHost| run(authorization_url(host, None, State::new("s".into())));
+    assert_eq!(outcome(&link(&host())), "authorization-link-invalid");
+    let allowed = link(&host().with_clear_links()).unwrap();
+    assert_eq!(allowed, "http://127.0.0.1:8080/open/authorize?service_id=7&state=s");
 }

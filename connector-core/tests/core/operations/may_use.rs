@@ -79,7 +79,7 @@ fn owners(host: &ScriptedHost) -> Vec<bool> {
 }
 
 fn listed(host: &ScriptedHost) -> Vec<String> {
-    run(list_shops(host, customer())).unwrap().into_iter().map(|(_, shop)| shop.listed.id).collect()
+    run(list_shops(host, customer())).unwrap().into_iter().map(|usable| usable.shop.listed.id).collect()
 }
 
 #[test]

@@ -7,7 +7,9 @@ use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Authority, Request, Response, TransportFailure};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
-use tiktok_shop_connector_core::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
+use tiktok_shop_connector_core::ports::{
+    Effects, Entry, ListedRow, Revision, StorageError, Swapped, TokenValue, TokenWrite,
+};
 use tiktok_shop_connector_core::record::Nonce;
 use tiktok_shop_connector_core::secret::{AccessToken, AppSecret};
 use tiktok_shop_connector_core::signing::Signable;
@@ -44,6 +46,7 @@ impl Effects for ScriptedHost {
                 app_secret: secret_of(app_key),
                 previous_app_secret: (app_key == APP_KEY).then(|| AppSecret::new(PREVIOUS_APP_SECRET.into())),
                 authorization_link: state.link.clone(),
+                link_scheme: state.link_scheme,
             })
         })
         .await?
@@ -109,20 +112,27 @@ impl Effects for ScriptedHost {
         .await
     }
 
-    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<Row>, StorageError> {
+    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<ListedRow>, StorageError> {
         self.effect(Step::ListRows, |state, _| {
             let rows = state.rows.iter().filter(|(key, _)| &key.customer == customer);
-            rows.map(|(_, (_, row))| duplicate_row(row)).collect()
+            let listed = rows.map(|(key, (revision, row))| {
+                let row = state.damage_of(key, revision).map_or_else(|| Ok(duplicate_row(row)), Err);
+                ListedRow { account: key.account.clone(), row }
+            });
+            listed.collect()
         })
         .await
     }
 
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {
         self.effect(Step::LoadRow, |state, _| {
-            let (revision, row) = state.rows.get(key)?;
-            Some(Entry { revision: revision.clone(), value: duplicate_row(row) })
+            let Some((revision, row)) = state.rows.get(key) else { return Ok(None) };
+            match state.damage_of(key, revision) {
+                Some(damage) => Err(damage),
+                None => Ok(Some(Entry { revision: revision.clone(), value: duplicate_row(row) })),
+            }
         })
-        .await
+        .await?
     }
 
     async fn swap_row(
@@ -134,19 +144,23 @@ impl Effects for ScriptedHost {
         self.effect(Step::SwapRow, |state, _| {
             let stands = state.rows.get(key);
             if stands.map(|(revision, _)| revision) != expected {
+                if let Some(damage) = stands.and_then(|(revision, _)| state.damage_of(key, revision)) {
+                    return Err(damage);
+                }
                 let found =
                     stands.map(|(revision, row)| Entry { revision: revision.clone(), value: duplicate_row(row) });
-                return Swapped::Stale(found);
+                return Ok(Swapped::Stale(found));
             }
+            state.damaged.retain(|(damaged, _)| damaged != key);
             let Some(row) = next else {
                 state.rows.remove(key);
-                return Swapped::Deleted;
+                return Ok(Swapped::Deleted);
             };
             let revision = state.next_revision();
             state.rows.insert(key.clone(), (revision.clone(), duplicate_row(row)));
-            Swapped::Stored(revision)
+            Ok(Swapped::Stored(revision))
         })
-        .await
+        .await?
     }
 
     async fn owners(&self, shop: &str) -> Result<Vec<ConnectionKey>, StorageError> {

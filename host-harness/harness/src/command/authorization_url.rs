@@ -37,7 +37,7 @@ pub(crate) struct AuthorizationUrl {
 }
 
 /// The shops that a consent links.
-#[derive(ValueEnum, Clone, Copy)]
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shops {
     All,
     ExactlyOne,

@@ -28,6 +28,7 @@ pub(crate) struct Call {
     method: HttpMethod,
 
     /// Path, which begins with / and contains neither host nor query
+    #[arg(value_parser = path)]
     path: String,
 
     /// Shop that the request is about; the command adds its cipher
@@ -86,6 +87,14 @@ fn method() -> impl TypedValueParser<Value = HttpMethod> {
         let named = |method: &HttpMethod| method.as_str().eq_ignore_ascii_case(&name);
         HttpMethod::ALL.into_iter().find(named).ok_or("not a method")
     })
+}
+
+/// Refuses a path that contains a query. The connector would refuse it, too, but can't name the option.
+fn path(text: &str) -> Result<String, &'static str> {
+    if text.contains('?') {
+        return Err("contains a query; give each parameter with --query NAME=VALUE, not percent-encoded");
+    }
+    Ok(text.to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {

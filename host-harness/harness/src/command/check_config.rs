@@ -54,7 +54,7 @@ impl CheckConfig {
 /// Checks the API keys of the configuration file. A note names each key that can do little.
 pub(super) fn api_keys(service: &ServiceSettings, report: &Report) -> Result<ApiKeys, Failure> {
     let keys = ApiKeys::new(service.api_keys.clone())
-        .map_err(|error| Failure::Malformed(format!("configuration: api-keys: {error}")))?;
+        .map_err(|error| Failure::Malformed(format!("configuration {}: api-keys: {error}", service.file.display())))?;
     if keys.entries().next().is_none() {
         report.note("no API key is configured, so every request to /v1 is refused; api-keys create makes one");
     }

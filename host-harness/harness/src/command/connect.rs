@@ -1,14 +1,17 @@
-//! `connect`: finishes a consent.
+//! `connect`: finishes a consent, or begins and confirms an install from TikTok's App Store.
 
 use clap::Args;
+use serde::Serialize;
 use tiktok_shop_connector_core::callback::check_form;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
-use tiktok_shop_host::{AppKey, CustomerId, Secret};
+use tiktok_shop_host::consent::BrowserSession;
+use tiktok_shop_host::install::{InstallId, PendingInstall};
+use tiktok_shop_host::{AppKey, ConnectorHost, CustomerId, Secret, TenantId};
 
 use super::authorization_url::Shops;
 use crate::failure::Failure;
 use crate::input;
-use crate::output::{Report, ask, print_connection};
+use crate::output::{Answer, ConnectionLine, Report, ask, can_ask, confirm, print_connection, print_install};
 use crate::settings::{Creation, HostArgs, OpenedHost, browser_session, one_line};
 
 /// Finish a consent: read its callback from standard input, store the connection
@@ -27,6 +30,20 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "WHICH", hide_possible_values = true, requires = "app_store")]
     shops: Option<Shops>,
 
+    /// Confirm the App Store install with this ID; reads no callback
+    #[arg(long, value_name = "ID", value_parser = install_id, requires = "app_store", conflicts_with = "app")]
+    confirm: Option<InstallId>,
+
+    /// Delete the App Store install with this ID, and its tokens
+    #[arg(
+        long,
+        value_name = "ID",
+        value_parser = install_id,
+        requires = "app_store",
+        conflicts_with_all = ["app", "shops", "confirm"]
+    )]
+    cancel: Option<InstallId>,
+
     #[command(flatten)]
     settings: HostArgs,
 }
@@ -35,11 +52,19 @@ const AFTER_HELP: &str = "\
 The callback is the address to which TikTok Shop sent the seller's browser back, or only its query.
 The command also reads what authorization-url --consent-as prints with --json.
 The state in the callback identifies the customer. The same user must have begun the consent with
-authorization-url, for the same tenant and storage, in the last ten minutes. After an install from
-TikTok's App Store, the callback has no state, so --app-store gives the customer. The code in the
-callback is a secret, so connect does not take it as an argument and never prints it. With
---app-store, if no setting names a database, and the default database does not exist, the command
-creates it. Create a database that a setting names with migrate.
+authorization-url, for the same tenant and storage, in the last ten minutes. The code in the
+callback is a secret, so connect does not take it as an argument and never prints it.
+
+After an install from TikTok's App Store, the callback has no state, so --app-store gives the
+customer. Anybody can make such a callback, so the command shows the seller and the shops first. On
+a terminal it asks whether to connect them. Otherwise it prints an ID and connects nothing. To
+connect the shops, run the command again with --confirm ID, as the same user, within 30 minutes. If
+they are not the customer's shops, run it with --cancel ID. With --app-store, if no setting names a
+database, and the default database does not exist, the command creates it. Create a database that
+a setting names with migrate.
+
+If the consent grants no shop, the connection is stored, and a note says so. With --json, the member
+note contains the note. Often the seller's shops are then in another market than the app.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -55,39 +80,174 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   $ echo 'https://platform.example/callback?code=spent&state=unknown' | tiktok-shop-harness connect
   error: consent-not-finished: state-mismatch: …
 
-Exit status: 0 if the customer is connected; 2 if the input is not a callback; 4 if the state is
-not valid; 11 if the seller refused or the code is not valid; for others see
-tiktok-shop-harness --help.";
+Exit status: 0 if the customer is connected, or if an install waits for --confirm; 1 if the answer
+to the question was no; 2 if the input is not a callback; 4 if the state or the ID is not valid; 11
+if the seller refused or the code is not valid; for others see tiktok-shop-harness --help.";
+
+/// The connection, as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    connection: ConnectionLine<'a>,
+    /// What the user should know about the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+}
 
 /// The maximum length of the callback: 64 KiB.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
 
+/// Reads the ID of a pending install.
+fn install_id(text: &str) -> Result<InstallId, &'static str> {
+    InstallId::parse(text).ok_or("an ID has 64 hexadecimal digits; connect --app-store prints it")
+}
+
 impl Connect {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        ask("Paste the address to which the browser was sent back, and press Enter:");
-        let read = input::standard_input(&report.stop, |stdin| input::line(stdin, MAX_BYTES)).await;
-        let line = read.map_err(|failure| {
-            let Failure::Malformed(what) = failure else { return failure };
-            Failure::Malformed(format!("{what}; expected only the address to which the browser was sent back"))
-        })?;
-        let query = query(&line)?;
+        let Self { app_store, app, shops, confirm, cancel, settings } = self;
+        let shops = shops.unwrap_or(Shops::All);
+        let query = if confirm.is_some() || cancel.is_some() { None } else { Some(read_callback(report).await?) };
         // The state in a callback was stored when the consent began, so its database exists. Only an install from
         // TikTok's App Store begins with this command.
-        let creation = if self.app_store.is_some() { Creation::Default } else { Creation::Nothing };
-        let OpenedHost { host, opened, .. } = self.settings.open_or_create(creation, report).await?;
-        let connection = match self.app_store {
-            Some(customer) => {
-                let shops = self.shops.unwrap_or(Shops::All).into();
-                host.finish_app_store_install(&opened.tenant, &customer, self.app.as_ref(), query, shops).await?
-            }
-            None => host.finish_consent(&opened.tenant, &browser_session()?, query).await?,
+        let creation = match (&app_store, &query) {
+            (Some(_), Some(_)) => Creation::Default,
+            (None, _) | (_, None) => Creation::Nothing,
         };
-        print_connection(&connection, opened.now(), report);
+        let OpenedHost { host, opened, .. } = settings.open_or_create(creation, report).await?;
+        let browser = browser_session()?;
+        let tenant = &opened.tenant;
+        let connection = match (app_store, query) {
+            (Some(customer), query) => {
+                let visit = Visit { host: &host, tenant, customer, browser, shops };
+                let confirmed = match (query, confirm, cancel) {
+                    (Some(query), ..) => visit.begin(app.as_ref(), query, report).await?,
+                    (None, Some(id), _) => Some(id),
+                    (None, None, Some(id)) => {
+                        host.cancel_install(tenant, &visit.browser, &id).await?;
+                        report.note(CANCELLED);
+                        None
+                    }
+                    (None, None, None) => None,
+                };
+                match confirmed {
+                    Some(id) => visit.confirm(&id).await?,
+                    None => return Ok(()),
+                }
+            }
+            (None, Some(query)) => host.finish_consent(tenant, &browser, query).await?,
+            // The argument parser accepts --confirm and --cancel only with --app-store.
+            (None, None) => return Err(Failure::Malformed("--confirm and --cancel need --app-store".to_owned())),
+        };
+        let note = has_no_shop(&connection).then(|| no_shop(&connection));
+        if report.is_json() {
+            report.json(&Line { connection: ConnectionLine::from(&connection), note: note.as_deref() });
+        } else {
+            print_connection(&connection, opened.now(), report);
+        }
+        if let Some(note) = &note {
+            report.note(note);
+        }
         if must_choose_a_shop(&connection) {
             report.note(&format!("no shop is linked yet; choose one with link-shops {} SHOP", connection.key.customer));
         }
         Ok(())
     }
+}
+
+/// The note after an install was cancelled.
+const CANCELLED: &str =
+    "the install is deleted, and nothing is connected; the seller can remove the app in Seller Center";
+
+/// Reads the callback from standard input, and returns its query.
+async fn read_callback(report: &Report) -> Result<Secret, Failure> {
+    ask("Paste the address to which the browser was sent back, and press Enter:");
+    let read = input::standard_input(&report.stop, |stdin| input::line(stdin, MAX_BYTES)).await;
+    let line = read.map_err(|failure| {
+        let Failure::Malformed(what) = failure else { return failure };
+        Failure::Malformed(format!("{what}; expected only the address to which the browser was sent back"))
+    })?;
+    query(&line)
+}
+
+/// An install from TikTok's App Store by the user of this program.
+struct Visit<'a> {
+    host: &'a ConnectorHost,
+    tenant: &'a TenantId,
+    customer: CustomerId,
+    browser: BrowserSession,
+    shops: Shops,
+}
+
+impl Visit<'_> {
+    /// Begins the install and shows the seller and the shops. On a terminal, asks whether to connect them, and returns
+    /// the id after a yes. Otherwise prints the id for the second command, and returns `None`.
+    async fn begin(
+        &self,
+        app: Option<&AppKey>,
+        query: Secret,
+        report: &mut Report,
+    ) -> Result<Option<InstallId>, Failure> {
+        let Self { host, tenant, customer, browser, shops } = self;
+        let install = host.begin_install(tenant, customer, app, browser, query).await?;
+        if !can_ask() {
+            print_install(&install, customer, report);
+            let PendingInstall { id, .. } = install;
+            let shops = if *shops == Shops::All { "" } else { " --shops exactly-one" };
+            report.note(&format!(
+                "nothing is connected yet; if these are the customer's shops, run connect --app-store {customer} \
+                 --confirm {}{shops} within 30 minutes, otherwise the same with --cancel",
+                id.expose()
+            ));
+            return Ok(None);
+        }
+        for line in described(&install) {
+            report.note(&line);
+        }
+        match confirm(&format!("Connect these shops to {customer}? [y/N]"), &report.stop).await {
+            Answer::Yes => Ok(Some(install.id)),
+            Answer::No => {
+                host.cancel_install(tenant, browser, &install.id).await?;
+                Err(Failure::Refused("nothing is connected, because the answer was not yes".to_owned()))
+            }
+            Answer::Stopped => Err(Failure::Stopped(
+                "nothing is connected; run the same command again with the same address within 30 minutes".to_owned(),
+            )),
+        }
+    }
+
+    async fn confirm(&self, id: &InstallId) -> Result<Connection, Failure> {
+        let Self { host, tenant, customer, browser, shops } = self;
+        Ok(host.confirm_install(tenant, customer, browser, id, (*shops).into()).await?)
+    }
+}
+
+/// Returns lines that describe the seller and the shops of a pending install, for the question on the terminal.
+fn described(install: &PendingInstall) -> Vec<String> {
+    let PendingInstall { app, seller_name, seller_base_region, shops, .. } = install;
+    let seller = format!("{seller_name} ({seller_base_region}) has installed the app {app}");
+    let shops = match shops {
+        Ok(shops) if shops.is_empty() => vec!["TikTok Shop lists no shop of this seller".to_owned()],
+        Ok(shops) => shops.iter().map(|shop| format!("shop {}  {} ({})", shop.id, shop.name, shop.region)).collect(),
+        Err(error) => vec![format!("the shops cannot be read now: {error}")],
+    };
+    std::iter::once(seller).chain(shops).collect()
+}
+
+/// Returns whether TikTok Shop's list of shops was read, and contains no shop. Every call for a shop would then fail,
+/// although the connection is active.
+fn has_no_shop(connection: &Connection) -> bool {
+    connection.shops_synced_at.is_some() && connection.shops.is_empty()
+}
+
+/// Returns the note about a consent that grants no shop.
+fn no_shop(connection: &Connection) -> String {
+    let app = connection.app.as_ref().map_or_else(|| "this app".to_owned(), |app| format!("app {app}"));
+    format!(
+        "this consent grants no shop to {app}: the account has no shop, or its shops are in another market than the app; \
+         for another market, begin a consent to the app of that market with authorization-url {} --app KEY; if the \
+         account gets a shop later, run refresh",
+        connection.key.customer
+    )
 }
 
 fn must_choose_a_shop(connection: &Connection) -> bool {

@@ -3,11 +3,11 @@
 use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_host::connection::Connection;
+use tiktok_shop_host::connection::{Connection, ConnectionKey};
 use tiktok_shop_host::disconnect::{
     DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, RevokedShop, SharedConnection, SharedConnections,
 };
-use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_host::storage::{Row, StorageError};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
@@ -55,6 +55,9 @@ same shops then lose them too. So the command first says whom it concerns, and a
 To know these customers, the command first refreshes the connections, unless --shop is given: it
 renews tokens that are due, and reads TikTok Shop's lists of shops. If a list can't be read
 completely, a note says so, and --json shows the account in shops_not_read.
+A connection that TikTok Shop or the seller has ended before has no access to withdraw: nothing is
+sent for it, and a line says why. If --shop ends one connection and others continue, the lines say
+which.
 If the customer, account or shop is not there, the command ends with status 5: it asks and changes
 nothing.
 Without --revoke and --shop, the command needs no host keys, so that connections can be ended after
@@ -93,10 +96,16 @@ struct Line<'a> {
     found: bool,
     /// The connections that continue. `None` if they could not be read after the connections had ended.
     remaining: Option<Vec<ConnectionLine<'a>>>,
+    /// The accounts whose connections have ended. `None` if the connections that continue could not be read.
+    ended: Option<Vec<&'a str>>,
     not_revoked: Vec<NotRevokedLine<'a>>,
     /// The shops to which the app has lost its access. `None` without `--revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<Vec<RevokedLine<'a>>>,
+    /// The accounts for which nothing was revoked, because the app had lost its access before. `None` without
+    /// `--revoke`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_lost_before: Option<Vec<LostLine<'a>>>,
     /// The connections of other customers that have the same shops and lose them, too. `None` without `--revoke`.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<Vec<SharedLine<'a>>>,
@@ -121,6 +130,12 @@ struct RevokedLine<'a> {
 }
 
 #[derive(Serialize)]
+struct LostLine<'a> {
+    account: &'a str,
+    reason: &'static str,
+}
+
+#[derive(Serialize)]
 struct SharedLine<'a> {
     customer: &'a str,
     account: &'a str,
@@ -138,6 +153,7 @@ impl Disconnect {
         let needs = if opens_nothing { Needs::NO_KEYS } else { Needs::EVERYTHING };
         let OpenedHost { host, opened, .. } = settings.open_for(needs, report).await?;
         let must_ask = revoke && !yes;
+        let mut before = Vec::new();
         let (shared, ended) = if must_ask && !is_stored(&opened, &customer, &target).await? {
             // A connection that begins after this check must not be revoked without a question, so nothing is called.
             let nothing =
@@ -160,10 +176,16 @@ impl Disconnect {
                 ask_to_revoke(&shared.connections, report).await?;
                 check_stop(report)?;
             }
+            if revoke {
+                // The refresh before this has shown which connections do not work any more.
+                before = host.list_connections(&opened.tenant, &customer).await?;
+            }
             let ended = host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?;
             (shared, ended)
         };
         let Disconnected { found, revoked, not_revoked, .. } = ended;
+        let lost: Vec<_> =
+            before.iter().filter(|connection| found.contains(&connection.key)).filter_map(lost).collect();
         if found.is_empty() && !allow_absent {
             return Err(Failure::Absent(absent(&customer, &target)));
         }
@@ -175,11 +197,14 @@ impl Disconnect {
             Ok(remaining) => (Some(remaining), None),
             Err(error) => (None, Some(error)),
         };
+        let continues = |key: &&ConnectionKey| remaining.iter().flatten().any(|connection| connection.key == **key);
+        let ended: Option<Vec<_>> = remaining.as_ref().map(|_| found.iter().filter(|key| !continues(key)).collect());
         if report.is_json() {
             report.json(&Line {
                 customer: customer.as_str(),
                 found: !found.is_empty(),
                 remaining: remaining.as_ref().map(|remaining| remaining.iter().map(ConnectionLine::from).collect()),
+                ended: ended.map(|ended| ended.iter().map(|key| key.account.as_str()).collect()),
                 not_revoked: not_revoked
                     .iter()
                     .map(|NotRevoked { account, shop, failure }| NotRevokedLine {
@@ -189,17 +214,30 @@ impl Disconnect {
                     })
                     .collect(),
                 revoked: revoke.then(|| revoked.iter().map(RevokedLine::from).collect()),
+                access_lost_before: revoke.then_some(lost),
                 shared: revoke.then(|| shared.connections.iter().map(SharedLine::from).collect()),
                 shops_not_read: revoke.then(|| shared.shops_not_read.iter().map(AccountId::as_str).collect()),
             });
         } else {
-            let (style, text) = summary(&customer, !found.is_empty(), remaining.as_deref());
+            let (style, text) = summary(&customer, &target, !found.is_empty(), remaining.as_deref());
             report.styled(style, &text);
+            // If every connection has ended, the line above says so.
+            if remaining.as_ref().is_some_and(|remaining| !remaining.is_empty()) {
+                for key in ended.iter().flatten() {
+                    report.detail("ended", GOOD, &format!("the connection to account {}", key.account));
+                }
+            }
             for connection in remaining.iter().flatten() {
                 print_connection(connection, opened.now(), report);
             }
             for RevokedShop { account, shop } in &revoked {
                 report.detail("access", GOOD, &format!("the app has lost shop {shop} of account {account}"));
+            }
+            for LostLine { account, reason } in &lost {
+                let text = format!(
+                    "nothing was revoked for account {account}, because the app had lost its access before ({reason})"
+                );
+                report.detail("access", Style::new(), &text);
             }
             for NotRevoked { account, shop, failure } in &not_revoked {
                 let shop = shop.as_ref().map_or_else(|| "all shops".to_owned(), |shop| format!("shop {shop}"));
@@ -226,19 +264,24 @@ async fn is_stored(
     let rows = storage.list_rows(tenant, customer).await?;
     let account = match target {
         DisconnectTarget::Shop(id) => {
-            let has_shop = |connection: &Connection| connection.shops.iter().any(|shop| shop.id == *id);
-            return Ok(rows.iter().any(|entry| has_shop(&entry.row.connection)));
+            let has_shop = |row: &Row| row.index.shops.iter().any(|shop| shop.id == *id);
+            return Ok(rows.iter().any(|entry| has_shop(&entry.row)));
         }
         DisconnectTarget::All(account) => account.as_ref(),
     };
     let is_meant = |found: &AccountId| account.is_none_or(|account| account == found);
     let has_tokens = storage.accounts(tenant, customer).await?.iter().any(is_meant);
-    Ok(has_tokens || rows.iter().any(|entry| is_meant(&entry.row.connection.key.account)))
+    Ok(has_tokens || rows.iter().any(|entry| is_meant(&entry.row.key.account)))
 }
 
 /// Returns a line that says what has ended and how many connections continue, with its style. `remaining` is `None` if
 /// the connections that continue could not be read.
-fn summary(customer: &CustomerId, found: bool, remaining: Option<&[Connection]>) -> (Style, String) {
+fn summary(
+    customer: &CustomerId,
+    target: &DisconnectTarget,
+    found: bool,
+    remaining: Option<&[Connection]>,
+) -> (Style, String) {
     let continuing = match remaining {
         None => "; the connections that continue can't be read".to_owned(),
         Some([]) => String::new(),
@@ -247,8 +290,17 @@ fn summary(customer: &CustomerId, found: bool, remaining: Option<&[Connection]>)
     match (found, remaining) {
         (false, _) => (BAD, format!("{customer}: nothing to disconnect{continuing}")),
         (true, Some([])) => (GOOD, format!("{customer} is disconnected")),
-        (true, _) => (GOOD, format!("{customer}: disconnected{continuing}")),
+        (true, _) => match target {
+            DisconnectTarget::All(_) => (GOOD, format!("{customer}: disconnected{continuing}")),
+            DisconnectTarget::Shop(shop) => (GOOD, format!("{customer}: shop {shop} is removed{continuing}")),
+        },
     }
+}
+
+/// Returns the account of a connection that does not work any more, with the reason. Returns `None` if it works.
+fn lost(connection: &Connection) -> Option<LostLine<'_>> {
+    let reason = connection.status.reason()?.as_str();
+    Some(LostLine { account: connection.key.account.as_str(), reason })
 }
 
 /// Prints a note for each account whose complete list of shops was not read.

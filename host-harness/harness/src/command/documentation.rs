@@ -147,7 +147,7 @@ A component may be readable for everybody and may have several names. The other 
 `import` create only the default database. If the tenant has no app, they end with status 2 and create nothing. `contract` creates a
 database only with `--create`. Every other command ends with status 3 if there is no database, and writes nothing, also not into an empty
 file. Only `migrate` changes the tables of an earlier release.
-[storage.md](storage.md#open-create-migrate) says how to update a fleet.
+[upgrading.md](upgrading.md) says how to update a fleet.
 
 ### The address of a PostgreSQL server
 

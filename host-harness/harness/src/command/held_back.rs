@@ -48,7 +48,7 @@ impl Subject<'_> {
     async fn past_failure(&self) -> Option<PastFailure> {
         let Self { opened, customer, account, shop, .. } = self;
         let rows = opened.storage.list_rows(&opened.tenant, customer).await.ok()?;
-        let connections = rows.into_iter().map(|entry| entry.row.connection);
+        let connections = rows.into_iter().filter_map(|entry| Some(entry.row.decode().ok()?.connection));
         let meant = connections.filter(|connection| {
             account.is_none_or(|account| connection.key.account == *account)
                 && shop.is_none_or(|id| connection.shops.iter().any(|shop| shop.id == *id))

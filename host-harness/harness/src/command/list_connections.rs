@@ -15,7 +15,7 @@ use crate::settings::{HostArgs, Needs, OpenedHost};
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ListConnections {
     /// Customer whose connections are listed
-    #[arg(required_unless_present = "tenant_wide", conflicts_with = "tenant_wide")]
+    #[arg(conflicts_with = "tenant_wide")]
     customer: Option<CustomerId>,
 
     /// List all connections of the tenant, page by page
@@ -42,7 +42,7 @@ pub(crate) struct ListConnections {
     #[arg(long, value_name = "NUMBER", requires = "tenant_wide", value_parser = value_parser!(u16).range(1..=1000))]
     limit: Option<u16>,
 
-    /// Start after the connection of this customer and this account
+    /// Start after this connection; give its customer and its account
     #[arg(long, num_args = 2, value_names = ["CUSTOMER", "ACCOUNT"], requires = "tenant_wide")]
     #[arg(allow_hyphen_values = true)]
     after: Vec<String>,
@@ -58,7 +58,8 @@ accept the customer and the account that the list shows.
 
 With --tenant-wide, the list is ordered by customer and account. The statuses are active,
 authorization-ending and reauthorization-required. If there may be more connections, a note says how
-to continue.
+to continue: with --after and the customer and the account of the last connection, as in
+list-connections --tenant-wide --after customer-7 ACCOUNT.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -78,6 +79,10 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
 Exit status: 0, also if there is no such connection; for others see tiktok-shop-harness --help.";
 
+/// The error if the command has no customer. It is not an error of the parser, so that it can name the other way.
+const NO_CUSTOMER: &str = "no customer is named; name the customer, or list the connections of all customers with \
+                           --tenant-wide";
+
 /// The maximum number of connections in a page if `--limit` is not given.
 const LIMIT: u16 = 100;
 
@@ -88,7 +93,10 @@ fn status() -> impl TypedValueParser<Value = StatusKind> {
 
 impl ListConnections {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Self { customer, tenant_wide: _, status, shop, seller, account, limit, after, settings } = self;
+        let Self { customer, tenant_wide, status, shop, seller, account, limit, after, settings } = self;
+        if customer.is_none() && !tenant_wide {
+            return Err(Failure::Malformed(NO_CUSTOMER.to_owned()));
+        }
         let filter = RowFilter { status, shop, account, seller_name: seller };
         let after = match after.as_slice() {
             [] => None,

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
+use tiktok_shop_host::storage::ConnectionStorage as _;
 use tiktok_shop_sql_storage::{OpenMode, SchemaChange, SqlStorage};
 
 use crate::failure::Failure;
@@ -25,7 +26,7 @@ the right to create tables in it.
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness migrate
-  …schema version 5…
+  …schema version 7…
 
 Exit status: 0 if the database has the tables of this release; 2 if the address is malformed; 3 if
 the database can't be opened or changed, or a newer release has changed it.";
@@ -39,6 +40,9 @@ struct Line {
     from: Option<i64>,
     /// The schema version now.
     schema: i64,
+    /// The number of rows that a host of release 0.1 wrote and that no host has written since. Only their ciphers are
+    /// sealed.
+    unsealed_rows: u64,
 }
 
 impl Migrate {
@@ -56,11 +60,19 @@ impl Migrate {
                 format!("changed the tables from schema version {from} to schema version {schema}"),
             ),
         };
+        let unsealed_rows = storage.unsealed_rows().await;
         storage.close().await;
+        let unsealed_rows = unsealed_rows?;
         if report.is_json() {
-            report.json(&Line { change, from, schema });
+            report.json(&Line { change, from, schema, unsealed_rows });
         } else {
             report.styled(GOOD, &text);
+            if unsealed_rows > 0 {
+                let rows = if unsealed_rows == 1 { "row is" } else { "rows are" };
+                report.line(&format!(
+                    "{unsealed_rows} {rows} not sealed yet: the next refresh of the connection seals it"
+                ));
+            }
         }
         Ok(())
     }

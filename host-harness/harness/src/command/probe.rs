@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 use clap::Args;
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_probe::finding::Finding;
@@ -98,21 +99,23 @@ malformed or a report exists; 4 if nobody consented; 7 if a signal stopped the c
 TikTok Shop refuses the app key, the secret or the IP address; 14 if TikTok Shop does not answer or
 refuses a step without which the others make no sense; for others see tiktok-shop-harness --help.";
 
-/// Reads a time: a number of seconds, or a number with the unit s, m, h or d.
-fn time(text: &str) -> Result<Duration, &'static str> {
-    const MALFORMED: &str = "not a time such as 900s, 15m, 2h or 8d";
-    let (number, unit) = match text.char_indices().next_back() {
-        Some((at, unit @ ('s' | 'm' | 'h' | 'd'))) => (text.get(..at).unwrap_or_default(), unit),
-        Some(_) | None => (text, 's'),
+/// Reads a time: a number with the unit s, m, h or d. A number without a unit is refused, because most people who write
+/// 8 mean days or minutes, and not seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let malformed = || "not a time such as 900s, 15m, 2h or 8d".to_owned();
+    let parse = |number: &str| number.parse::<u64>().map_err(|_| malformed());
+    let (number, seconds) = match text.char_indices().next_back() {
+        Some((at, 's')) => (text.get(..at), 1),
+        Some((at, 'm')) => (text.get(..at), 60),
+        Some((at, 'h')) => (text.get(..at), 3_600),
+        Some((at, 'd')) => (text.get(..at), 86_400),
+        Some(_) | None => {
+            let number = parse(text)?;
+            return Err(format!("a time without a unit; write {number}s, {number}m, {number}h or {number}d"));
+        }
     };
-    let seconds = match unit {
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => 1,
-    };
-    let number: u64 = number.parse().map_err(|_| MALFORMED)?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or(MALFORMED)
+    let number = parse(number.unwrap_or_default())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(malformed)
 }
 
 impl Probe {
@@ -142,6 +145,7 @@ impl Probe {
                 app_secret: AppSecret::new(credentials.app_secret.expose().to_owned()),
                 previous_app_secret: None,
                 authorization_link: Some(link),
+                link_scheme: LinkScheme::Https,
             },
             route: fake.map_or(Route::TikTokShop, |fake| Route::Fake(fake.socket())),
             risk: match (self.end_the_consent, self.risk_the_consent) {
@@ -155,6 +159,15 @@ impl Probe {
             app_scopes: self.scopes,
         };
         settings.plan().iter().for_each(|line| report.note(line));
+        if let (Some(fake), Some(_)) = (fake, &receiver)
+            && let waiting @ 1.. = operator::waiting_webhooks(fake).await?
+        {
+            report.note(&format!(
+                "the fake was used before: it still sends {} of earlier events, and they reach this probe, too; to see \
+                 only the webhooks of this run, start a new fake",
+                count(waiting, "webhook", "webhooks")
+            ));
+        }
         if !self.yes {
             ask(report).await?;
         }
@@ -218,8 +231,8 @@ fn print(found: &ProbeReport, report: &mut Report) {
     for (what, fact) in &found.facts {
         report.line(&format!("{:<14} {what}: {fact}", "also seen"));
     }
-    let seen = found.findings.values().filter(|finding| finding.value().is_some()).count() as u64;
-    report.line(&format!("{} of {} answered", count(seen, "question", "questions"), Switch::ALL.len()));
+    let seen = found.findings.values().filter(|finding| finding.value().is_some()).count();
+    report.line(&format!("{seen} of {} questions are answered", Switch::ALL.len()));
 }
 
 /// The files of the reports.
@@ -257,12 +270,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_number_and_perhaps_a_unit() {
-        for (text, seconds) in [("0", 0), ("90", 90), ("900s", 900), ("15m", 900), ("2h", 7_200), ("8d", 691_200)] {
+    fn a_time_has_a_number_and_a_unit() {
+        for (text, seconds) in [("0s", 0), ("900s", 900), ("15m", 900), ("2h", 7_200), ("8d", 691_200)] {
             assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "m", "1.5h", "-1", "8 d", "1w", "é", "99999999999999999999d", "9999999999999999999d"] {
-            assert_eq!(time(text), Err("not a time such as 900s, 15m, 2h or 8d"), "{text}");
+            assert_eq!(time(text), Err("not a time such as 900s, 15m, 2h or 8d".to_owned()), "{text}");
+        }
+        for number in ["0", "8", "90"] {
+            let advice = format!("a time without a unit; write {number}s, {number}m, {number}h or {number}d");
+            assert_eq!(time(number), Err(advice));
         }
     }
 }

@@ -46,8 +46,10 @@ pub(crate) fn print_connection(connection: &Connection, now: UnixSeconds, report
         let text = format!("{}  {} ({}), {linked}{standing}, cipher {cipher}", shop.id, shop.name, shop.region);
         report.detail("shop", plain, &text);
     }
-    if connection.shops_synced_at.is_none() {
-        report.detail("shops", BAD, "not read yet; refresh reads them");
+    match connection.shops_synced_at {
+        None => report.detail("shops", BAD, "not read yet; refresh reads them"),
+        Some(_) if shops.is_empty() => report.detail("shops", BAD, "none is granted to this app"),
+        Some(_) => {}
     }
     if let Some(past) = &connection.last_failure {
         report.detail("failed", BAD, &format!("{}: {}", time(past.at), past.failure));

@@ -2,16 +2,18 @@
 //! quotes a value, because a value may be a secret.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use tiktok_shop_host::{ComponentDigest, TenantId};
-use tiktok_shop_private_file::{self as private_file, Access};
+use tiktok_shop_private_file::{self as private_file, Access, PrivateFileError};
 use tiktok_shop_server::ApiKeyEntry;
 use toml::Table;
 
 use super::address::Address;
-use super::configured_text::{Rule, cleaned};
-use super::credentials::App;
+use super::configured_text::{InvalidText, Rule, cleaned};
+use super::credentials::{App, AppPlace};
+use super::environment::CONFIG;
 use super::key_service::KeyServiceTable;
 use super::proxy::ProxySettings;
 use super::serve::{ServeTable, api_keys};
@@ -37,6 +39,8 @@ pub(crate) enum ExportRule {
 /// The content of the file.
 #[derive(Default)]
 pub(crate) struct ConfigFile {
+    /// The path of the file, for error texts. The file may not exist.
+    pub(crate) file: PathBuf,
     pub(crate) storage: Option<Address>,
     pub(crate) key_file: Option<PathBuf>,
     /// Who may read the key file.
@@ -59,7 +63,12 @@ impl ConfigFile {
     /// # Errors
     /// The file does not exist, other users can access it, or it is malformed.
     pub(crate) fn read(path: &Path, access: Access) -> Result<Self, Failure> {
-        Self::find(path, access)?.ok_or_else(|| malformed(path, "there is no such file"))
+        Self::find(path, access)?.ok_or_else(|| {
+            Failure::Unavailable(format!(
+                "configuration {}: there is no such file; correct --config or {CONFIG}",
+                path.display()
+            ))
+        })
     }
 
     /// Reads the file at this path. A file that does not exist counts as empty.
@@ -67,12 +76,14 @@ impl ConfigFile {
     /// # Errors
     /// Other users can access the file, or it is malformed.
     pub(crate) fn read_if_exists(path: &Path, access: Access) -> Result<Self, Failure> {
-        Ok(Self::find(path, access)?.unwrap_or_default())
+        Ok(Self::find(path, access)?.unwrap_or_else(|| Self { file: path.to_owned(), ..Self::default() }))
     }
 
     fn find(path: &Path, access: Access) -> Result<Option<Self>, Failure> {
-        let text = private_file::read_with_access(path, MAX_BYTES, access)
-            .map_err(|error| Failure::Malformed(format!("configuration {error}{}", access_advice(&error))))?;
+        let text = private_file::read_with_access(path, MAX_BYTES, access).map_err(|error| {
+            let text = format!("configuration {error}{}", access_advice(&error));
+            if has_wrong_content(&error) { Failure::Malformed(text) } else { Failure::Unavailable(text) }
+        })?;
         let Some(text) = text else { return Ok(None) };
         Self::parse(&text, path).map(Some).map_err(|what| malformed(path, &what))
     }
@@ -81,7 +92,7 @@ impl ConfigFile {
     fn parse(text: &str, file: &Path) -> Result<Self, String> {
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let table: Table = toml::from_str(text).map_err(|error| syntax(text, error.span().map(|span| span.start)))?;
-        let mut config = Self::default();
+        let mut config = Self { file: file.to_owned(), ..Self::default() };
         for (name, value) in &table {
             match name.as_str() {
                 "storage" => {
@@ -107,7 +118,7 @@ impl ConfigFile {
                     config.export = match text_of(value, name, Rule::VisibleAscii)? {
                         "allowed" => ExportRule::Allowed,
                         "refused" => ExportRule::Refused,
-                        _ => return Err(format!("{name}: neither allowed nor refused")),
+                        _ => return Err(format!("{name}: neither allowed nor refused; write one of the two")),
                     }
                 }
                 "serve" => config.serve = ServeTable::parse(table_of(value, name)?)?,
@@ -115,10 +126,15 @@ impl ConfigFile {
                 "tenants" => {
                     for (tenant, members) in table_of(value, name)? {
                         let place = format!("tenants.{tenant}");
-                        let id = cleaned(tenant, Rule::OneLine).map_err(|error| format!("{place}: {error}"))?;
+                        let id = cleaned(tenant, Rule::OneLine).map_err(|error| match error {
+                            InvalidText::Empty => format!("{place}: a tenant without a name; give it a name"),
+                            InvalidText::Hidden { .. } | InvalidText::NotAscii { .. } | InvalidText::TooLongPath => {
+                                format!("{place}: {error}")
+                            }
+                        })?;
                         let id = id.parse().map_err(|error| format!("{place}: {error}"))?;
                         if config.tenants.insert(id, apps(table_of(members, &place)?, &place)?).is_some() {
-                            return Err(format!("{place}: this tenant is named twice"));
+                            return Err(format!("{place}: this tenant is named twice; put its members into one table"));
                         }
                     }
                 }
@@ -127,6 +143,12 @@ impl ConfigFile {
         }
         Ok(config)
     }
+}
+
+/// Returns whether a file can be read, but is no text, or is too long.
+fn has_wrong_content(error: &PrivateFileError) -> bool {
+    let is_not_text = matches!(error, PrivateFileError::Io { source, .. } if source.kind() == ErrorKind::InvalidData);
+    is_not_text || matches!(error, PrivateFileError::TooLong { .. })
 }
 
 fn malformed(path: &Path, what: &str) -> Failure {
@@ -157,7 +179,7 @@ fn apps(members: &Table, place: &str) -> Result<Vec<App>, String> {
         return Ok(vec![app(
             members,
             place,
-            None,
+            AppPlace::Tenant(place.to_owned()),
             "apps, app-key, app-secret, previous-app-secret, authorization-link",
         )?]);
     };
@@ -165,24 +187,25 @@ fn apps(members: &Table, place: &str) -> Result<Vec<App>, String> {
     if let Some(name) = members.keys().find(|name| *name != "apps") {
         return Err(format!("{place}.{name}: a tenant with {list} has no other members; put it into one of its apps"));
     }
-    let listed = listed.as_array().ok_or_else(|| format!("{list}: not a list of tables"))?;
+    let listed =
+        listed.as_array().ok_or_else(|| format!("{list}: not a list of tables; write [[{list}]] above each app"))?;
     if listed.is_empty() {
-        return Err(format!("{list}: the list is empty; a tenant has at least one app"));
+        return Err(format!("{list}: the list is empty; add an app, or remove the list"));
     }
     let listed = listed.iter().enumerate().map(|(number, value)| {
         let place = format!("{list}[{number}]");
         app(
             table_of(value, &place)?,
             &place,
-            Some(number),
+            AppPlace::Listed(place.clone()),
             "app-key, app-secret, previous-app-secret, authorization-link",
         )
     });
     listed.collect()
 }
 
-fn app(members: &Table, place: &str, number: Option<usize>, known: &str) -> Result<App, String> {
-    let mut app = App { place: number, ..App::default() };
+fn app(members: &Table, place: &str, at: AppPlace, known: &str) -> Result<App, String> {
+    let mut app = App { place: at, ..App::default() };
     for (name, value) in members {
         let place = format!("{place}.{name}");
         let member = match name.as_str() {
@@ -203,7 +226,7 @@ fn syntax(text: &str, at: Option<usize>) -> String {
     let before = at.and_then(|at| text.get(..at)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("not TOML at line {line}, column {column}")
+    format!("not TOML at line {line}, column {column}; correct the syntax there")
 }
 
 #[cfg(test)]
@@ -242,37 +265,42 @@ mod tests {
         let apps = config
             .tenants
             .values()
-            .map(|apps| apps.iter().map(|app| (app.place, app.app_key.as_deref())).collect::<Vec<_>>());
+            .map(|apps| apps.iter().map(|app| (app.place.clone(), app.app_key.as_deref())).collect::<Vec<_>>());
+        let listed = |place: &str| AppPlace::Listed(place.to_owned());
+        let of_other = AppPlace::Tenant("tenants.other".to_owned());
         assert_eq!(
             apps.collect::<Vec<_>>(),
-            [vec![(Some(0), Some("eu")), (Some(1), Some("us"))], vec![(None, Some("k"))]]
+            [
+                vec![(listed("tenants.acme.apps[0]"), Some("eu")), (listed("tenants.acme.apps[1]"), Some("us"))],
+                vec![(of_other, Some("k"))]
+            ]
         );
     }
 
     #[test]
     fn an_error_names_the_place_and_quotes_no_value() {
         let members = "app-key, app-secret, previous-app-secret, authorization-link";
-        let known = format!("the known members are apps, {members}");
-        let of_an_app = format!("the known members are {members}");
+        let known = format!("the members are apps, {members}");
+        let of_an_app = format!("the members are {members}");
         for (text, error) in [
             (
                 "app-secret = \"CANARY\"",
-                "app-secret: unknown member; the known members are storage, key-file, file-access, key-service, \
+                "app-secret: there is no such member; correct or remove it; the members are storage, key-file, file-access, key-service, \
                  component-sha256, egress, export, serve, api-keys, tenants"
                     .to_owned(),
             ),
-            ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: unknown member; {known}")),
-            ("tenants.acme.apps = []", "tenants.acme.apps: the list is empty; a tenant has at least one app".to_owned()),
-            ("tenants.acme.apps = \"CANARY\"", "tenants.acme.apps: not a list of tables".to_owned()),
-            ("tenants.acme.apps = [\"CANARY\"]", "tenants.acme.apps[0]: not a table".to_owned()),
-            ("[[tenants.acme.apps]]\napp-key = 7", "tenants.acme.apps[0].app-key: not text".to_owned()),
+            ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: there is no such member; correct or remove it; {known}")),
+            ("tenants.acme.apps = []", "tenants.acme.apps: the list is empty; add an app, or remove the list".to_owned()),
+            ("tenants.acme.apps = \"CANARY\"", "tenants.acme.apps: not a list of tables; write [[tenants.acme.apps]] above each app".to_owned()),
+            ("tenants.acme.apps = [\"CANARY\"]", "tenants.acme.apps[0]: not a table; write [[tenants.acme.apps]] above its members".to_owned()),
+            ("[[tenants.acme.apps]]\napp-key = 7", "tenants.acme.apps[0].app-key: not text; write it in quotes".to_owned()),
             (
                 "[[tenants.acme.apps]]\n[[tenants.acme.apps]]\nCANARY = \"CANARY\"",
-                format!("tenants.acme.apps[1].CANARY: unknown member; {of_an_app}"),
+                format!("tenants.acme.apps[1].CANARY: there is no such member; correct or remove it; {of_an_app}"),
             ),
             (
                 "[[tenants.acme.apps]]\napps = []",
-                format!("tenants.acme.apps[0].apps: unknown member; {of_an_app}"),
+                format!("tenants.acme.apps[0].apps: there is no such member; correct or remove it; {of_an_app}"),
             ),
             (
                 "[tenants.acme]\napp-secret = \"CANARY\"\n[[tenants.acme.apps]]\napp-key = \"k\"",
@@ -280,15 +308,15 @@ mod tests {
                  apps"
                     .to_owned(),
             ),
-            ("[tenants.acme]\napp-secret = 123", "tenants.acme.app-secret: not text".to_owned()),
-            ("[tenants.acme]\napp-secret = \"\"", "tenants.acme.app-secret: empty".to_owned()),
-            ("tenants = \"CANARY\"", "tenants: not a table".to_owned()),
-            ("egress = \"CANARY\"", "egress: not a table".to_owned()),
+            ("[tenants.acme]\napp-secret = 123", "tenants.acme.app-secret: not text; write it in quotes".to_owned()),
+            ("[tenants.acme]\napp-secret = \"\"", "tenants.acme.app-secret: empty; remove it, or give it a value".to_owned()),
+            ("tenants = \"CANARY\"", "tenants: not a table; write [tenants] above its members".to_owned()),
+            ("egress = \"CANARY\"", "egress: not a table; write [egress] above its members".to_owned()),
             (
                 "[egress]\nCANARY = \"CANARY\"",
-                "egress.CANARY: unknown member; the known members are proxy, proxy-certificates".to_owned(),
+                "egress.CANARY: there is no such member; correct or remove it; the members are proxy, proxy-certificates".to_owned(),
             ),
-            ("[egress]\nproxy = 3128", "egress.proxy: not text".to_owned()),
+            ("[egress]\nproxy = 3128", "egress.proxy: not text; write it in quotes".to_owned()),
             (
                 "[egress]\nproxy = \"http://user:CAN ARY@proxy:3128\"",
                 "egress.proxy: contains a space (U+0020) as character 16; remove it".to_owned(),
@@ -297,15 +325,15 @@ mod tests {
                 "[egress]\nproxy = \"http://user:CANARY@proxy\"",
                 "egress.proxy: the address of the proxy has no port; name it, as in http://HOST:3128".to_owned(),
             ),
-            ("tenants.acme = [\"CANARY\"]", "tenants.acme: not a table".to_owned()),
+            ("tenants.acme = [\"CANARY\"]", "tenants.acme: not a table; write [tenants.acme] above its members".to_owned()),
             ("component-sha256 = \"CANARY\"", "component-sha256: not a SHA-256 of 64 hexadecimal digits".to_owned()),
-            ("component-sha256 = 7", "component-sha256: not text".to_owned()),
-            ("[tenants.\"\"]", "tenants.: empty".to_owned()),
-            ("[tenants.acme]\n[tenants.\"acme \"]", "tenants.acme : this tenant is named twice".to_owned()),
-            ("export = \"CANARY\"", "export: neither allowed nor refused".to_owned()),
-            ("export = true", "export: not text".to_owned()),
+            ("component-sha256 = 7", "component-sha256: not text; write it in quotes".to_owned()),
+            ("[tenants.\"\"]", "tenants.: a tenant without a name; give it a name".to_owned()),
+            ("[tenants.acme]\n[tenants.\"acme \"]", "tenants.acme : this tenant is named twice; put its members into one table".to_owned()),
+            ("export = \"CANARY\"", "export: neither allowed nor refused; write one of the two".to_owned()),
+            ("export = true", "export: not text; write it in quotes".to_owned()),
             ("file-access = \"all\"", "file-access: not one of owner, group, mounted".to_owned()),
-            ("key-file = \" \"", "key-file: empty".to_owned()),
+            ("key-file = \" \"", "key-file: empty; remove it, or give it a value".to_owned()),
             (
                 "[tenants.acme]\napp-secret = \"CANA\\u200bRY\"",
                 "tenants.acme.app-secret: contains a zero-width space (U+200B) as character 5; remove it".to_owned(),
@@ -315,10 +343,10 @@ mod tests {
                 "storage = \"postgres://u:CANARY@localhost/d?sslmod=disable\"",
                 "storage: the address has an unknown parameter sslmod (similar: sslmode)".to_owned(),
             ),
-            ("storage = [\"CANARY\"]", "storage: not text".to_owned()),
-            ("[tenants.acme]\napp-secret = CANARY", "not TOML at line 2, column 14".to_owned()),
-            ("[tenants.acme]\napp-secret = \"CANARY", "not TOML at line 2, column 21".to_owned()),
-            ("app-secret = \"CANARY\"\napp-secret = \"CANARY\"", "not TOML at line 2, column 1".to_owned()),
+            ("storage = [\"CANARY\"]", "storage: not text; write it in quotes".to_owned()),
+            ("[tenants.acme]\napp-secret = CANARY", "not TOML at line 2, column 14; correct the syntax there".to_owned()),
+            ("[tenants.acme]\napp-secret = \"CANARY", "not TOML at line 2, column 21; correct the syntax there".to_owned()),
+            ("app-secret = \"CANARY\"\napp-secret = \"CANARY\"", "not TOML at line 2, column 1; correct the syntax there".to_owned()),
         ] {
             assert_eq!(parse_error(text), error, "{text}");
         }

@@ -1,25 +1,44 @@
 //! The credentials of the tenants' apps: from the configuration file, from the environment, or from a fake.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
 
 use async_trait::async_trait;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, check_apps};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, MAX_APPS, check_apps};
 use tiktok_shop_host::{Secret, TenantId};
 
-use super::environment::{APP_KEY, APP_SECRET, AUTHORIZATION_LINK, PREVIOUS_APP_SECRET, variable};
+use super::environment::{APP_KEY, APP_SECRET, AUTHORIZATION_LINK, FAKE, PREVIOUS_APP_SECRET, variable};
 use super::fake::FakeAddress;
 use crate::failure::Failure;
+
+/// The place of an app in the configuration file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum AppPlace {
+    /// The file does not contain the app.
+    #[default]
+    Nowhere,
+    /// The table of a tenant, such as `tenants.acme`. The table may be empty.
+    Tenant(String),
+    /// An item of a tenant's list, such as `tenants.acme.apps[1]`.
+    Listed(String),
+}
 
 /// The settings of an app. Each member may be missing.
 #[derive(Default)]
 pub(crate) struct App {
-    /// The place of the app in the list `tenants.NAME.apps` of the configuration file. `None` if the app is not from
-    /// such a list.
-    pub(crate) place: Option<usize>,
+    pub(crate) place: AppPlace,
     pub(crate) app_key: Option<String>,
     pub(crate) app_secret: Option<String>,
     pub(crate) previous_app_secret: Option<String>,
     pub(crate) authorization_link: Option<String>,
+}
+
+/// Whether the environment variables describe the apps of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variables {
+    Apply,
+    DoNotApply,
 }
 
 impl App {
@@ -36,43 +55,99 @@ impl App {
     }
 
     /// Checks that the app has a key and a secret, and returns its credentials. Returns `None` if no member is set.
-    fn complete(self, tenant: &TenantId) -> Result<Option<AppCredentials>, Failure> {
+    /// `file` is the configuration file.
+    fn complete(self, tenant: &TenantId, file: &Path, variables: Variables) -> Result<Option<ConfiguredApp>, Failure> {
         let missing = |member: &str, variable: &str| {
-            Failure::Malformed(match self.place {
-                None => format!(
+            let file = file.display();
+            Failure::Malformed(match (&self.place, variables) {
+                (AppPlace::Nowhere, _) => format!(
                     "tenant {tenant}: no {member}; set {variable}, or tenants.{tenant}.{member} in the configuration \
                      file"
                 ),
-                Some(place) => format!(
-                    "tenant {tenant}: no {member}; set tenants.{tenant}.apps[{place}].{member} in the configuration \
-                     file"
-                ),
+                (AppPlace::Tenant(place) | AppPlace::Listed(place), Variables::Apply) => {
+                    format!("configuration {file}: {place}.{member}: missing; add it, or set {variable}")
+                }
+                (AppPlace::Tenant(place) | AppPlace::Listed(place), Variables::DoNotApply) => {
+                    format!("configuration {file}: {place}.{member}: missing; add it")
+                }
             })
         };
-        match self {
-            Self {
-                place: None,
-                app_key: None,
-                app_secret: None,
-                previous_app_secret: None,
-                authorization_link: None,
-            } => Ok(None),
-            Self { app_key: None, .. } => Err(missing("app-key", APP_KEY)),
-            Self { app_secret: None, .. } => Err(missing("app-secret", APP_SECRET)),
-            Self {
-                place: _,
-                app_key: Some(app_key),
-                app_secret: Some(app_secret),
-                previous_app_secret,
-                authorization_link,
-            } => Ok(Some(AppCredentials {
-                app_key,
-                app_secret: app_secret.into(),
-                previous_app_secret: previous_app_secret.map(Secret::from),
-                authorization_link,
-            })),
+        let is_empty = self.app_key.is_none()
+            && self.app_secret.is_none()
+            && self.previous_app_secret.is_none()
+            && self.authorization_link.is_none();
+        if is_empty && !matches!(self.place, AppPlace::Listed(_)) {
+            return Ok(None);
+        }
+        let Some(app_key) = self.app_key.clone() else { return Err(missing("app-key", APP_KEY)) };
+        let Some(app_secret) = self.app_secret.clone() else { return Err(missing("app-secret", APP_SECRET)) };
+        let source_of = |member: &str, name: &'static str| -> Result<AppSource, Failure> {
+            let is_set = variables == Variables::Apply && variable(name)?.is_some();
+            Ok(match &self.place {
+                AppPlace::Tenant(place) | AppPlace::Listed(place) if !is_set => {
+                    AppSource::File(format!("configuration {}: {place}.{member}", file.display()))
+                }
+                AppPlace::Nowhere | AppPlace::Tenant(_) | AppPlace::Listed(_) => AppSource::Variable(name),
+            })
+        };
+        let (key_from, secret_from) = (source_of("app-key", APP_KEY)?, source_of("app-secret", APP_SECRET)?);
+        let credentials = AppCredentials {
+            app_key,
+            app_secret: app_secret.into(),
+            previous_app_secret: self.previous_app_secret.map(Secret::from),
+            authorization_link: self.authorization_link,
+        };
+        Ok(Some(ConfiguredApp { credentials, key_from, secret_from }))
+    }
+}
+
+/// The setting from which a key or a secret comes. An error begins with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum AppSource {
+    Variable(&'static str),
+    /// The configuration file. The text contains the path of the file and the key path of the member.
+    File(String),
+    /// The fake has sent the app.
+    Fake,
+}
+
+impl fmt::Display for AppSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Variable(name) => name,
+            Self::File(place) => place,
+            Self::Fake => "the fake",
+        })
+    }
+}
+
+/// An app that is complete.
+struct ConfiguredApp {
+    credentials: AppCredentials,
+    key_from: AppSource,
+    secret_from: AppSource,
+}
+
+impl ConfiguredApp {
+    const fn of_fake(credentials: AppCredentials) -> Self {
+        Self { credentials, key_from: AppSource::Fake, secret_from: AppSource::Fake }
+    }
+}
+
+/// Checks the list of a tenant's apps. An error names the first app that breaks a rule. `list` names the list.
+fn check(apps: &[ConfiguredApp], list: impl Fn() -> String) -> Result<(), Failure> {
+    let mut checked = Vec::new();
+    for app in apps {
+        checked.push(app.credentials.clone());
+        if let Err(invalid) = check_apps(&checked) {
+            return Err(Failure::Malformed(if checked.len() > MAX_APPS {
+                format!("{}: {invalid}; remove some of them, or give them to another tenant", list())
+            } else {
+                format!("{}: {invalid}; correct this key, or remove this app", app.key_from)
+            }));
         }
     }
+    Ok(())
 }
 
 /// Returns the name of a variable that is set and describes an app.
@@ -87,34 +162,42 @@ fn variable_of_an_app() -> Result<Option<&'static str>, Failure> {
 
 /// The credentials of the tenants. They come from the settings, and if a fake is used, also from the fake's apps.
 pub(crate) struct Credentials {
-    by_tenant: BTreeMap<TenantId, Vec<AppCredentials>>,
+    by_tenant: BTreeMap<TenantId, Vec<ConfiguredApp>>,
 }
 
 impl Credentials {
-    /// Combines the apps of the configuration file with the environment. The environment variables describe the only
-    /// app of `tenant`.
+    /// Combines the apps of the configuration file `file` with the environment. The environment variables describe the
+    /// only app of `tenant`.
     ///
     /// # Errors
     /// An app has no key or no secret, a tenant has an app twice or more than 16 apps, or the environment describes an
     /// app of a tenant with several apps.
-    pub(crate) fn gather(mut tenants: BTreeMap<TenantId, Vec<App>>, tenant: &TenantId) -> Result<Self, Failure> {
+    pub(crate) fn gather(
+        mut tenants: BTreeMap<TenantId, Vec<App>>,
+        file: &Path,
+        tenant: &TenantId,
+    ) -> Result<Self, Failure> {
         let mut apps = tenants.remove(tenant).unwrap_or_default();
         if apps.len() < 2 {
             apps = vec![apps.pop().unwrap_or_default().with_environment()?];
         } else if let Some(name) = variable_of_an_app()? {
             return Err(Failure::Malformed(format!(
-                "tenant {tenant} has several apps in the configuration file, and {name} does not say which of them it \
-                 describes; unset {name}"
+                "configuration {}: tenants.{tenant}.apps: the tenant has several apps, and {name} does not say which of \
+                 them it describes; unset {name}",
+                file.display()
             )));
         }
+        // The variables add nothing to several apps, as checked above.
+        let described = if apps.len() == 1 { Variables::Apply } else { Variables::DoNotApply };
         tenants.insert(tenant.clone(), apps);
         let mut by_tenant = BTreeMap::new();
-        for (tenant, apps) in tenants {
-            let complete = apps.into_iter().filter_map(|app| app.complete(&tenant).transpose());
+        for (name, apps) in tenants {
+            let variables = if name == *tenant { described } else { Variables::DoNotApply };
+            let complete = apps.into_iter().filter_map(|app| app.complete(&name, file, variables).transpose());
             let complete = complete.collect::<Result<Vec<_>, _>>()?;
             if !complete.is_empty() {
-                check_apps(&complete).map_err(|invalid| Failure::Malformed(format!("tenant {tenant}: {invalid}")))?;
-                by_tenant.insert(tenant, complete);
+                check(&complete, || format!("configuration {}: tenants.{name}.apps", file.display()))?;
+                by_tenant.insert(name, complete);
             }
         }
         Ok(Self { by_tenant })
@@ -137,25 +220,30 @@ impl Credentials {
         let is_shown = |configured: &AppCredentials| {
             apps.iter().any(|app| app.app_key == configured.app_key && app.app_secret == configured.app_secret)
         };
-        let mut configured = self.by_tenant.iter().flat_map(|(tenant, apps)| apps.iter().map(move |app| (tenant, app)));
-        if let Some((tenant, app)) = configured.find(|(_, configured)| !is_shown(configured)) {
-            let key = &app.app_key;
-            let what = if apps.iter().any(|shown| shown.app_key == *key) {
-                format!("the configured app {key} has another secret at the fake at {fake}")
+        let mut configured = self.by_tenant.values().flatten();
+        if let Some(app) = configured.find(|app| !is_shown(&app.credentials)) {
+            let key = &app.credentials.app_key;
+            let (source, what) = if apps.iter().any(|shown| shown.app_key == *key) {
+                (&app.secret_from, format!("the configured app {key} has another secret at the fake at {fake}"))
             } else {
-                format!("the configured app is not an app of the fake at {fake}")
+                (&app.key_from, format!("the configured app is not an app of the fake at {fake}"))
+            };
+            let next = match source {
+                AppSource::Variable(_) => format!("unset {APP_KEY} and {APP_SECRET}"),
+                AppSource::File(_) | AppSource::Fake => {
+                    "copy the app from the fake's page, or name another configuration file with --config".to_owned()
+                }
             };
             return Err(Failure::Malformed(format!(
-                "tenant {tenant}: {what}, and its secret is not sent to a fake; unset {APP_KEY} and {APP_SECRET}, name another configuration file with --config, or use neither \
-                 --fake nor TIKTOK_SHOP_FAKE"
+                "{source}: {what}, and its secret is not sent to a fake; {next}, or use neither --fake nor {FAKE}"
             )));
         }
         if let Some(first) = apps.first() {
-            self.by_tenant.entry(default).or_insert_with(|| vec![first.clone()]);
+            self.by_tenant.entry(default).or_insert_with(|| vec![ConfiguredApp::of_fake(first.clone())]);
         }
         for app in apps {
             if let Ok(tenant) = app.app_key.parse() {
-                self.by_tenant.entry(tenant).or_insert_with(|| vec![app]);
+                self.by_tenant.entry(tenant).or_insert_with(|| vec![ConfiguredApp::of_fake(app)]);
             }
         }
         Ok(self)
@@ -163,7 +251,7 @@ impl Credentials {
 
     /// Returns the keys of the tenant's apps.
     pub(crate) fn keys_of(&self, tenant: &TenantId) -> impl Iterator<Item = &str> {
-        self.by_tenant.get(tenant).into_iter().flatten().map(|app| app.app_key.as_str())
+        self.by_tenant.get(tenant).into_iter().flatten().map(|app| app.credentials.app_key.as_str())
     }
 
     /// Returns the tenants that have an app.
@@ -175,7 +263,7 @@ impl Credentials {
 #[async_trait]
 impl CredentialsProvider for Credentials {
     async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
-        let apps = self.by_tenant.get(tenant).cloned();
+        let apps = self.by_tenant.get(tenant).map(|apps| apps.iter().map(|app| app.credentials.clone()).collect());
         apps.ok_or_else(|| CredentialsError::Refused("no credentials for this tenant".to_owned()))
     }
 }

@@ -16,6 +16,9 @@ use crate::failure::Failure;
 /// The members that the table may have with every way to authenticate.
 const SHARED: &str = "address, mount, prefix, namespace, ca-file, auth";
 
+/// The ways to authenticate, for error texts.
+const WAYS: &str = "token, token-file, approle or kubernetes";
+
 /// The content of the table `[key-service]`, without the secrets of the environment.
 pub(crate) struct KeyServiceTable {
     /// The configuration file, for error texts.
@@ -51,16 +54,17 @@ impl KeyServiceTable {
             Ok(value.map(str::to_owned))
         };
         let text = |name: &str| cleaned(name, Rule::VisibleAscii);
-        let needed = |name: &str| text(name)?.ok_or_else(|| format!("{place}.{name}: missing"));
+        let missing = |name: &str| format!("{place}.{name}: missing; add it");
+        let needed = |name: &str| text(name)?.ok_or_else(|| missing(name));
         let secret = |name: &str| Ok::<_, String>(text(name)?.map(Secret::from));
         let path = |name: &str| Ok::<_, String>(cleaned(name, Rule::OneLine)?.map(|path| folder.join(path)));
-        let auth = needed("auth")?;
+        let auth = text("auth")?.ok_or_else(|| format!("{place}.auth: missing; set it to {WAYS}"))?;
         let own: &[&str] = match auth.as_str() {
             "token" => &["token"],
             "token-file" => &["token-file"],
             "approle" => &["auth-mount", "role-id", "secret-id"],
             "kubernetes" => &["auth-mount", "role", "jwt-file"],
-            _ => return Err(format!("{place}.auth: not token, token-file, approle or kubernetes")),
+            _ => return Err(format!("{place}.auth: not {WAYS}")),
         };
         let is_known = |name: &str| SHARED.split(", ").chain(own.iter().copied()).any(|known| known == name);
         if let Some(name) = table.keys().find(|name| !is_known(name)) {
@@ -75,7 +79,7 @@ impl KeyServiceTable {
                 secret_id: secret("secret-id")?,
             },
             "token-file" => {
-                let path = path("token-file")?.ok_or_else(|| format!("{place}.token-file: missing"))?;
+                let path = path("token-file")?.ok_or_else(|| missing("token-file"))?;
                 TableCredentials::Complete(Auth::TokenFile(path))
             }
             _ => {
@@ -127,7 +131,10 @@ impl KeyServiceTable {
     fn open(self, fake: Option<FakeAddress>) -> Result<KeyService, Failure> {
         let Self { file, address, mount, prefix, namespace, ca_file, credentials } = self;
         let secret = |name: &'static str, in_table: Option<Secret>, member: &str| {
-            let missing = || format!("the key service needs a {member}: set {name}, or key-service.{member}");
+            let missing = || {
+                let file = file.display();
+                format!("configuration {file}: key-service.{member}: missing; set {name}, or add it")
+            };
             let secret = variable(name)?.map(Secret::from).or(in_table);
             secret.ok_or_else(|| Failure::Malformed(missing()))
         };

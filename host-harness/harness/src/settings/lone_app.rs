@@ -47,10 +47,11 @@ impl AppArgs {
         let Self { tenant, app, config: ConfigArgs { file_access, config, fake } } = self;
         let tenants = NamedTenants::find(tenant.named())?;
         let config = read_config(config, file_access)?;
-        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
+        let file = config.file.clone();
+        let credentials = Credentials::gather(config.tenants, &config.file, &tenants.of_environment)?;
         let credentials = match fake {
             Some(fake) => credentials.for_fake(fake, fake.apps().await?, tenants.default.clone())?,
-            None if config.proxy.with_environment()?.is_some() => {
+            None if config.proxy.with_environment(&config.file)?.is_some() => {
                 return Err(Failure::Malformed(format!(
                     "this command can't use a proxy; run it on a machine that reaches TikTok Shop directly, without {} \
                      and egress.proxy",
@@ -60,7 +61,7 @@ impl AppArgs {
             None => credentials,
         };
         let tenant = tenants.tenant;
-        let apps = credentials.apps(&tenant).await.map_err(|_| no_app(&tenant))?;
+        let apps = credentials.apps(&tenant).await.map_err(|_| no_app(&tenant, &file))?;
         let keys = apps.iter().map(|app| app.app_key.as_str()).collect::<Vec<_>>().join(", ");
         let mut candidates =
             apps.into_iter().filter(|found| app.as_ref().is_none_or(|app| app.as_str() == found.app_key));

@@ -27,23 +27,29 @@ pub(crate) struct NamedProxy {
 
 impl ProxySettings {
     /// Combines these settings with the environment, and returns the proxy. `None` if no proxy is configured. Reads no
-    /// file.
+    /// file. `config` is the path of the configuration file, for error texts.
     ///
     /// # Errors
     /// A variable is malformed, or the certificate authorities would have no effect.
-    pub(crate) fn with_environment(self) -> Result<Option<NamedProxy>, Failure> {
+    pub(crate) fn with_environment(self, config: &Path) -> Result<Option<NamedProxy>, Failure> {
         let proxy = match variable(PROXY)? {
             Some(text) => Some(text.parse::<Proxy>().map_err(|error| Failure::Malformed(format!("{PROXY}: {error}")))?),
             None => self.proxy,
         };
-        let certificates = variable(PROXY_CERTIFICATES)?.map(PathBuf::from).or(self.certificates);
-        match (proxy, certificates) {
-            (Some(proxy), certificates) => Ok(Some(NamedProxy { proxy, certificates })),
-            (None, None) => Ok(None),
-            (None, Some(path)) => Err(Failure::Malformed(format!(
-                "certificate authorities of a proxy are given ({}), but no proxy; name it with {PROXY}, or as \
-                 egress.proxy in the configuration file",
-                path.display()
+        let of_variable = variable(PROXY_CERTIFICATES)?.map(PathBuf::from);
+        match (proxy, of_variable, self.certificates) {
+            (Some(proxy), of_variable, configured) => {
+                Ok(Some(NamedProxy { proxy, certificates: of_variable.or(configured) }))
+            }
+            (None, None, None) => Ok(None),
+            (None, Some(_), _) => Err(Failure::Malformed(format!(
+                "{PROXY_CERTIFICATES}: there is no proxy that these certificate authorities could belong to; set \
+                 {PROXY}, or unset this variable"
+            ))),
+            (None, None, Some(_)) => Err(Failure::Malformed(format!(
+                "configuration {}: egress.proxy-certificates: there is no proxy that these certificate authorities \
+                 could belong to; add egress.proxy, or remove this member",
+                config.display()
             ))),
         }
     }

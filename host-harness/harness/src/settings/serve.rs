@@ -90,7 +90,7 @@ fn parsed<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> Result<T, St
 }
 
 fn list<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> Result<Vec<T>, String> {
-    let values = value.as_array().ok_or_else(|| format!("{place}: not a list of texts"))?;
+    let values = value.as_array().ok_or_else(|| format!("{place}: not a list of texts; write [\"…\"]"))?;
     values.iter().enumerate().map(|(number, value)| parsed(value, &format!("{place}[{number}]"))).collect()
 }
 
@@ -107,7 +107,7 @@ fn positive(value: &Value, place: &str) -> Result<NonZeroU32, String> {
 
 /// Parses the list `[[api-keys]]`.
 pub(super) fn api_keys(value: &Value) -> Result<Vec<ApiKeyEntry>, String> {
-    let tables = value.as_array().ok_or("api-keys: not a list of tables; write [[api-keys]]")?;
+    let tables = value.as_array().ok_or("api-keys: not a list of tables; write [[api-keys]] above each key")?;
     tables.iter().enumerate().map(|(number, value)| api_key(value, &format!("api-keys[{number}]"))).collect()
 }
 
@@ -132,7 +132,7 @@ fn api_key(value: &Value, place: &str) -> Result<ApiKeyEntry, String> {
     let missing = |member: &str| format!("{place}: no {member}; api-keys create prints all members");
     let scopes = scopes.ok_or_else(|| missing("scopes"))?;
     if scopes.is_empty() {
-        return Err(format!("{place}.scopes: empty, so the key would allow nothing"));
+        return Err(format!("{place}.scopes: empty, so the key would allow nothing; name a scope"));
     }
     Ok(ApiKeyEntry {
         name: name.ok_or_else(|| missing("name"))?,
@@ -179,11 +179,17 @@ mod tests {
         for (text, error) in [
             ("listen = \"4020\"", "serve.listen: not an address with a port, such as 127.0.0.1:4020".to_owned()),
             ("public-address = \"http://connect.example\"", format!("serve.public-address: {public}")),
-            ("return-addresses = \"https://a\"", "serve.return-addresses: not a list of texts".to_owned()),
+            (
+                "return-addresses = \"https://a\"",
+                "serve.return-addresses: not a list of texts; write [\"…\"]".to_owned(),
+            ),
             ("sweep-seconds = -1", "serve.sweep-seconds: not a number from 0 to 86400".to_owned()),
             ("shutdown-seconds = 0", "serve.shutdown-seconds: not a number from 1 to 86400".to_owned()),
             ("requests-per-second = \"8\"", "serve.requests-per-second: not a number from 1 to 1000000".to_owned()),
-            ("port = 1", format!("serve.port: unknown member; the known members are {MEMBERS}")),
+            (
+                "port = 1",
+                format!("serve.port: there is no such member; correct or remove it; the members are {MEMBERS}"),
+            ),
         ] {
             assert_eq!(serve(text).unwrap_err(), error, "{text}");
         }
@@ -210,7 +216,7 @@ mod tests {
             assert_eq!(keys(&without).unwrap_err(), error);
         }
         for (from, to, error) in [
-            ("\"read\", \"call\"", "", "api-keys[0].scopes: empty, so the key would allow nothing"),
+            ("\"read\", \"call\"", "", "api-keys[0].scopes: empty, so the key would allow nothing; name a scope"),
             ("\"call\"", "\"CANARY\"", "api-keys[0].scopes[1]: not one of: connect, read, call, token, admin"),
             (
                 "sha256 = \"0a",
@@ -220,7 +226,7 @@ mod tests {
             (
                 "name = ",
                 "key = ",
-                "api-keys[0].key: unknown member; the known members are name, tenant, scopes, sha256",
+                "api-keys[0].key: there is no such member; correct or remove it; the members are name, tenant, scopes, sha256",
             ),
         ] {
             assert_eq!(keys(&whole.replace(from, to)).unwrap_err(), error);

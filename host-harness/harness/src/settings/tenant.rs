@@ -1,6 +1,8 @@
 //! The tenant of a command, and the check that the tenant is known. Without the check, a command with a mistyped tenant
 //! would begin a new tenant, or would show no connections.
 
+use std::path::Path;
+
 use clap::Args;
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::storage::{HostStorage, StorageError};
@@ -112,28 +114,33 @@ impl NamedTenants {
 
     /// Checks that the tenant has an app, for a command that is about to create the database. Nothing of the tenant is
     /// stored yet. A mistake must not leave a database and a host key behind.
-    pub(crate) fn check_without_a_database(&self, credentials: &Credentials) -> Result<(), Failure> {
+    pub(crate) fn check_without_a_database(&self, credentials: &Credentials, file: &Path) -> Result<(), Failure> {
         let known: Vec<_> = credentials.tenants().collect();
         if known.contains(&&self.tenant) {
             return Ok(());
         }
-        Err(if self.is_named || !known.is_empty() { self.unknown(&known) } else { no_app(&self.tenant) })
+        Err(if self.is_named || !known.is_empty() { self.unknown(&known, file) } else { no_app(&self.tenant, file) })
     }
 
     /// Checks that the tenant has an app, or that something of it is stored. If no tenant is named and no app is
     /// configured, the check accepts the tenant `default`, so that the error of a first command can say where to put
     /// the app.
-    pub(crate) async fn check(&self, credentials: &Credentials, storage: &dyn HostStorage) -> Result<(), Failure> {
+    pub(crate) async fn check(
+        &self,
+        credentials: &Credentials,
+        file: &Path,
+        storage: &dyn HostStorage,
+    ) -> Result<(), Failure> {
         let Self { tenant, is_named, .. } = self;
         let known: Vec<_> = credentials.tenants().collect();
         let may_have_no_app = !is_named && known.is_empty();
         if may_have_no_app || known.contains(&tenant) || is_stored(tenant, storage).await? {
             return Ok(());
         }
-        Err(self.unknown(&known))
+        Err(self.unknown(&known, file))
     }
 
-    fn unknown(&self, known: &[&TenantId]) -> Failure {
+    fn unknown(&self, known: &[&TenantId], file: &Path) -> Failure {
         let tenant = &self.tenant;
         let known = match known.len() {
             0 => String::new(),
@@ -146,16 +153,18 @@ impl NamedTenants {
         };
         Failure::Malformed(format!(
             "tenant {tenant} is unknown: it has no app, and nothing is stored of it{known}; correct --tenant or {TENANT}, \
-             or put the app into tenants.{tenant} of the configuration file"
+             or put the app into tenants.{tenant} of the configuration file {}",
+            file.display()
         ))
     }
 }
 
-/// Returns the error for a tenant without an app.
-pub(crate) fn no_app(tenant: &TenantId) -> Failure {
+/// Returns the error for a tenant without an app. `file` is the configuration file, which need not exist.
+pub(crate) fn no_app(tenant: &TenantId, file: &Path) -> Failure {
     Failure::Malformed(format!(
         "tenant {tenant} has no app; set {APP_KEY} and {APP_SECRET}, or put the app into tenants.{tenant} of the \
-         configuration file"
+         configuration file {}",
+        file.display()
     ))
 }
 

@@ -1,11 +1,14 @@
 //! Tests of the program for a tenant with two apps in the configuration file: one for the rest of the world, and one for
 //! the US.
 
+use std::path::Path;
+
 use fake_tiktok_shop::{App, Decision, Market};
 use serde_json::{Value, json};
 
 use crate::settings::{with, write_config};
 use crate::stage::Stage;
+use crate::{PROGRAM, Run, command};
 
 /// A seller with shops in several regions. One of them is in the US.
 const SELLER: &str = "cross-border";
@@ -101,6 +104,65 @@ fn a_customer_is_connected_under_two_apps_of_the_configuration_file() {
 }
 
 #[test]
+fn a_consent_that_grants_no_shop_is_told_in_a_note() {
+    let stage = stage_of_two_markets();
+    let (_, us) = both(&stage);
+    let note = format!(
+        "this consent grants no shop to app {}: the account has no shop, or its shops are in another market than the \
+         app; for another market, begin a consent to the app of that market with authorization-url customer-7 --app \
+         KEY; if the account gets a shop later, run refresh",
+        us.app_key
+    );
+    let callback = || {
+        let link = stage.link(&format!("customer-7 --app {}", us.app_key));
+        let state = link.split_once("&state=").unwrap().1;
+        stage.fake.consent(&us.service_id, "one-shop", Some(state), Decision::Allow).unwrap()
+    };
+    let Run { status, stdout, stderr } = stage.run(stage.command("connect"), callback());
+    assert_eq!((status, stderr), (Some(0), format!("note: {note}\n")));
+    let shops = "    shops   none is granted to this app\n";
+    assert!(stdout.starts_with("customer-7: Teapot Corner (GB), active\n") && stdout.contains(shops), "{stdout}");
+    assert!(stage.ok("list-connections customer-7", "").contains(shops));
+    let Run { status, stdout, stderr } = stage.run(stage.command("connect --json"), callback());
+    assert_eq!((status, stderr), (Some(0), format!("note: {note}\n")));
+    let connected: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&connected["note"], &connected["shops"], &connected["status"]),
+        (&json!(note), &json!([]), &json!("active"))
+    );
+    // A consent that grants a shop has no note.
+    let granted = connect(&stage, &us);
+    assert_eq!((granted.get("note"), granted["shops"][0]["id"].as_str()), (None, Some(US_SHOP)));
+}
+
+/// The page shows the fake's apps with their invented secrets, so that a reader can copy them.
+#[test]
+fn the_example_of_the_documentation_works_when_copied() {
+    let page = include_str!("../../../../docs/apps.md");
+    let (_, section) = page.split_once("\n## Try it with the fake\n").unwrap();
+    let (_, rest) = section.split_once("```toml\n").unwrap();
+    let (file, rest) = rest.split_once("```\n").unwrap();
+    let stage = Stage::new();
+    let (global, us) = both(&stage);
+    assert_eq!(file.trim_end(), listed(&[&global, &us]).replace("\n[[", "\n\n[[").trim_end());
+    let config = write_config(&stage, file);
+    let (_, rest) = rest.split_once("```sh\nexport TIKTOK_SHOP_FAKE=http://127.0.0.1:4010\n").unwrap();
+    let (_, rest) = rest.split_once("export TIKTOK_SHOP_CONFIG=$PWD/two-apps.toml\n").unwrap();
+    let (commands, _) = rest.split_once("```").unwrap();
+    let folder = Path::new(PROGRAM).parent().unwrap().display();
+    let mut shell = command("sh");
+    stage.furnish(&mut shell);
+    shell.env("TIKTOK_SHOP_CONFIG", config);
+    shell.args(["-c", &format!("set -e\nPATH='{folder}':$PATH\n{commands}")]);
+    let Run { status, stdout, stderr } = stage.run(shell, "");
+    assert_eq!(status, Some(0), "{stderr}");
+    assert!(stdout.contains("customer-7: Yunhe Trading (CN), active\n"), "{stdout}");
+    let shop = stdout.lines().find(|line| line.starts_with(US_SHOP)).unwrap();
+    assert!(shop.contains(&us.app_key), "{shop}");
+    assert!(stderr.contains("HTTP 200, code 0") && stderr.contains("this consent grants no shop to app"), "{stderr}");
+}
+
+#[test]
 fn a_command_that_needs_an_app_names_the_apps_that_there_are() {
     let stage = stage_of_two_markets();
     let (global, us) = both(&stage);
@@ -117,7 +179,10 @@ fn a_command_that_needs_an_app_names_the_apps_that_there_are() {
         assert!(line.contains(code) && line.contains(&there_are) && line.contains(next), "{command}: {line}");
     }
     let command = format!("connect --app-store customer-7 --app {}", us.app_key);
-    assert_eq!(stage.json(&command, &install)[0]["app"], us.app_key);
+    let pending = stage.json(&command, &install).remove(0);
+    assert_eq!(pending["app"], us.app_key);
+    let confirm = format!("connect --app-store customer-7 --confirm {}", pending["pending_install"].as_str().unwrap());
+    assert_eq!(stage.json(&confirm, "")[0]["app"], us.app_key);
     let (status, line) = stage.error(stage.command("connect --app x"), "");
     assert_eq!(status, Some(2), "{line}");
     assert!(line.contains("--app-store"), "{line}");
@@ -140,42 +205,90 @@ fn a_mistake_in_the_list_of_apps_is_told_with_its_place() {
     let stage = Stage::new();
     let (global, us) = both(&stage);
     let entry = |key: &str| format!("[[tenants.default.apps]]\napp-key = \"{key}\"\napp-secret = \"CANARY-secret\"\n");
+    let long = "k".repeat(65);
     let many: String = (0..17).map(|number| entry(&format!("6app{number:02}"))).collect();
     let file = |what: &str| format!("configuration PATH: {what}");
-    let two = "tenant default has several apps in the configuration file, and TIKTOK_SHOP_APP_SECRET does not say which \
-               of them it describes; unset TIKTOK_SHOP_APP_SECRET";
+    let two = "tenants.default.apps: the tenant has several apps, and TIKTOK_SHOP_APP_SECRET does not say which of them \
+               it describes; unset TIKTOK_SHOP_APP_SECRET";
+    let wrong =
+        |place: &str, rule: &str| file(&format!("{place}.app-key: {rule}; correct this key, or remove this app"));
+    let of_one_app = "app-key = \"6a\"\n";
+    let only_in_file = |key: &str| format!("[tenants.{key}]\n{of_one_app}");
     // The content of the configuration file, further variables, and the error.
     type Mistake<'a> = (String, &'a [(&'a str, &'a str)], String);
-    let table: [Mistake<'_>; 8] = [
+    let table: [Mistake<'_>; 13] = [
         (
             "tenants.default.apps = []".to_owned(),
             &[],
-            file("tenants.default.apps: the list is empty; a tenant has at least one app"),
+            file("tenants.default.apps: the list is empty; add an app, or remove the list"),
         ),
         (
             entry("6a") + &entry("6b") + &entry("6a"),
             &[],
-            "tenant default: the tenant has the same app twice".to_owned(),
+            wrong("tenants.default.apps[2]", "the tenant has the same app twice"),
         ),
-        (many, &[], "tenant default: the tenant has more than 16 apps".to_owned()),
-        (entry(&"k".repeat(65)), &[], "tenant default: the key of an app has 1 to 64 bytes".to_owned()),
+        (
+            many,
+            &[],
+            file(
+                "tenants.default.apps: the tenant has more than 16 apps; remove some of them, or give them to another \
+                 tenant",
+            ),
+        ),
+        (
+            entry("6a") + &entry(&"k".repeat(65)),
+            &[],
+            wrong("tenants.default.apps[1]", "the key of an app has 1 to 64 bytes"),
+        ),
         (
             "[tenants.default]\napp-key = \"".to_owned() + &"k".repeat(65) + "\"\napp-secret = \"CANARY-secret\"\n",
             &[],
-            "tenant default: the key of an app has 1 to 64 bytes".to_owned(),
+            wrong("tenants.default", "the key of an app has 1 to 64 bytes"),
+        ),
+        (
+            String::new(),
+            &[("TIKTOK_SHOP_APP_KEY", &*long), ("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")],
+            "TIKTOK_SHOP_APP_KEY: the key of an app has 1 to 64 bytes; correct this key, or remove this app".to_owned(),
         ),
         (
             entry("6a") + "[[tenants.default.apps]]\napp-secret = \"CANARY-secret\"\n",
             &[],
-            "tenant default: no app-key; set tenants.default.apps[1].app-key in the configuration file".to_owned(),
+            file("tenants.default.apps[1].app-key: missing; add it"),
         ),
         (
             entry("6a") + "[[tenants.default.apps]]\napp-key = \"6b\"\n",
             &[],
-            "tenant default: no app-secret; set tenants.default.apps[1].app-secret in the configuration file"
-                .to_owned(),
+            file("tenants.default.apps[1].app-secret: missing; add it"),
         ),
-        (listed(&[&global, &us]), &[("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")], two.to_owned()),
+        (
+            only_in_file("default"),
+            &[],
+            file("tenants.default.app-secret: missing; add it, or set TIKTOK_SHOP_APP_SECRET"),
+        ),
+        // The variables describe the app of the tenant `default` only.
+        (only_in_file("acme"), &[], file("tenants.acme.app-secret: missing; add it")),
+        (listed(&[&global, &us]), &[("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")], file(two)),
+        (
+            listed(&[&global]),
+            &[("TIKTOK_SHOP_APP_SECRET", "CANARY-secret")],
+            format!(
+                "TIKTOK_SHOP_APP_SECRET: the configured app {} has another secret at the fake at {}, and its secret is \
+                 not sent to a fake; unset TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or use neither --fake nor \
+                 TIKTOK_SHOP_FAKE",
+                global.app_key,
+                stage.fake.address()
+            ),
+        ),
+        (
+            entry("6a"),
+            &[],
+            file(&format!(
+                "tenants.default.apps[0].app-key: the configured app is not an app of the fake at {}, and its secret is \
+                 not sent to a fake; copy the app from the fake's page, or name another configuration file with \
+                 --config, or use neither --fake nor TIKTOK_SHOP_FAKE",
+                stage.fake.address()
+            )),
+        ),
     ];
     for (text, variables, expected) in table {
         let path = write_config(&stage, &text);

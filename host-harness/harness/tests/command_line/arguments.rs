@@ -24,9 +24,20 @@ fn a_wrong_argument_is_described_in_one_line() {
         (&["list-shops", ""], "<CUSTOMER>: customer id: 1 to 256 bytes"),
         (&["list-shops", "c", "--tenant", ""], "--tenant <ID>: empty"),
         (&["refresh", "c", "--account", ""], "--account <ID>: account id: 1 to 256 bytes"),
-        (&["list-connections"], "missing: <CUSTOMER>"),
+        (
+            &["list-connections"],
+            "no customer is named; name the customer, or list the connections of all customers with --tenant-wide",
+        ),
         (&["list-connections", "c", "--tenant-wide"], "[CUSTOMER] can't be used with --tenant-wide"),
-        (&["list-connections", "--shop", "1"], "missing: --tenant-wide, <CUSTOMER>"),
+        (&["list-connections", "--shop", "1"], "missing: --tenant-wide"),
+        (
+            &["list-connections", "--tenant-wide", "--after", "c"],
+            "--after <CUSTOMER> <ACCOUNT>: 2 values are needed, and 1 is given",
+        ),
+        (
+            &["call", "c", "GET", "/order/202309/orders?ids=CANARY"],
+            "<PATH>: contains a query; give each parameter with --query NAME=VALUE, not percent-encoded",
+        ),
         (
             &["list-connections", "--tenant-wide", "--status", "CANARY"],
             "--status <STATUS>: not one of active, authorization-ending, reauthorization-required",
@@ -51,7 +62,11 @@ fn a_wrong_argument_is_described_in_one_line() {
         (&["call", "c", "PUT", "/p", "--body-file", "/"], "cannot read --body-file /: it is a folder"),
         (&["disconnect", "c", "--shop", "1", "--account", "a"], "--shop <ID> can't be used with --account <ID>"),
         (&["authorization-url", "c", "--shops", "CANARY"], "--shops <WHICH>: not one of all, exactly-one"),
-        (&["authorization-url", "c", "--consent-as", "CANARY"], "the fake refused: no seller \"CANARY\""),
+        (
+            &["authorization-url", "c", "--consent-as", "CANARY"],
+            "the fake refused: no seller \"CANARY\"; the sellers are one-shop, several-regions, cross-border, \
+             global-selling, no-shop, creator",
+        ),
         (&["connect", "--shops", "all"], "missing: --app-store <CUSTOMER>"),
         (&["access-token", "c", "--min-validity", "-1"], "unknown option -1"),
         (
@@ -93,13 +108,14 @@ fn a_wrong_argument_is_described_in_one_line() {
             "--fake <URL>: not http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT",
         ),
         (&["events", "--fake", "http://CANARY:80"], "--fake <URL>: a fake runs on this machine: http://127.0.0.1:PORT"),
-        (&["events", "--config", "/no/such"], "configuration /no/such: there is no such file"),
     ];
     for (arguments, expected) in table {
         let (status, line) = stage.error(stage.with(arguments), "");
         let line = line.strip_suffix("; see --help").unwrap_or(&line);
         assert_eq!((status, line), (Some(2), *expected), "{arguments:?}");
     }
+    let missing = "configuration /no/such: there is no such file; correct --config or TIKTOK_SHOP_CONFIG";
+    assert_eq!(stage.error(stage.with(&["events", "--config", "/no/such"]), ""), (Some(3), missing.to_owned()));
 }
 
 #[test]

@@ -454,10 +454,13 @@ fn without_a_fake_a_tenant_that_is_forgotten_is_an_error_if_others_are_configure
     let config = write(stage.home().join("config.toml"), tenants, 0o600);
     let listed = format!("list-connections customer-7 --config {}", config.display());
     assert_eq!(stage.run(stage.command_without_a_fake("migrate"), "").status, Some(0));
-    let expected = "tenant default is unknown: it has no app, and nothing is stored of it; apps are configured for t1, t2, \
-                    t3, t4, t5 and 2 others; correct --tenant or TIKTOK_SHOP_TENANT, or put the app into tenants.default \
-                    of the configuration file";
-    assert_eq!(stage.error(stage.command_without_a_fake(&listed), ""), (Some(2), expected.to_owned()));
+    let expected = format!(
+        "tenant default is unknown: it has no app, and nothing is stored of it; apps are configured for t1, t2, t3, t4, t5 \
+         and 2 others; correct --tenant or TIKTOK_SHOP_TENANT, or put the app into tenants.default of the configuration \
+         file {}",
+        config.display()
+    );
+    assert_eq!(stage.error(stage.command_without_a_fake(&listed), ""), (Some(2), expected));
     let Run { status, stderr, .. } = stage.run(stage.command_without_a_fake(&format!("{listed} --tenant t7")), "");
     assert_eq!(status, Some(0), "{stderr}");
 }
@@ -590,7 +593,7 @@ fn a_mounted_file_that_a_group_can_read_is_accepted_only_by_choice() {
     fs::set_permissions(&chosen, Permissions::from_mode(0o440)).unwrap();
     let (status, line) =
         stage.error(stage.command(&format!("list-shops customer-7 --config {}", chosen.display())), "");
-    assert!(status == Some(2) && line.ends_with("see --file-access"), "{line}");
+    assert!(status == Some(3) && line.ends_with("see --file-access"), "{line}");
 
     fs::set_permissions(&keys, Permissions::from_mode(0o444)).unwrap();
     for (access, why) in [

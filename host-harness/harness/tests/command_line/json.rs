@@ -92,7 +92,8 @@ fn every_command_prints_exactly_these_members() {
     ];
     assert_eq!(stage.json("sweep", ""), swept);
 
-    let ended = json!({ "customer": "customer-7", "found": true, "remaining": [], "not_revoked": [] });
+    let ended =
+        json!({ "customer": "customer-7", "found": true, "remaining": [], "ended": [account], "not_revoked": [] });
     assert_eq!(stage.json("disconnect customer-7", ""), [ended]);
     assert_eq!(stage.json("list-connections customer-7", ""), [json!(null); 0]);
 }

@@ -287,20 +287,24 @@ fn a_database_moves_from_a_key_file_to_the_service() {
 fn a_mistake_in_the_settings_of_the_service_is_an_error_and_quotes_no_value() {
     let stage = Stage::new();
     let path = stage.home().join("config.toml");
-    let known = "the known members are address, mount, prefix, namespace, ca-file, auth, and with this auth";
+    let known = "the members are address, mount, prefix, namespace, ca-file, auth, and with this auth";
     let local = "address = 'http://127.0.0.1:1'";
     for (table, token, error) in [
-        ("address = 'https://bao'".to_owned(), "t", "key-service.auth: missing".to_owned()),
+        (
+            "address = 'https://bao'".to_owned(),
+            "t",
+            "key-service.auth: missing; set it to token, token-file, approle or kubernetes".to_owned(),
+        ),
         (
             "auth = 'CANARY'".to_owned(),
             "t",
             "key-service.auth: not token, token-file, approle or kubernetes".to_owned(),
         ),
-        ("auth = 'token'".to_owned(), "t", "key-service.address: missing".to_owned()),
+        ("auth = 'token'".to_owned(), "t", "key-service.address: missing; add it".to_owned()),
         (
             format!("auth = 'token'\n{local}\nrole = 'CANARY'"),
             "t",
-            format!("key-service.role: unknown member; {known} token"),
+            format!("key-service.role: there is no such member; correct or remove it; {known} token"),
         ),
         (
             format!("auth = 'token'\n{local}"),
@@ -334,14 +338,13 @@ fn a_mistake_in_the_settings_of_the_service_is_an_error_and_quotes_no_value() {
             "t",
             "key-service: prefix: not 1 to 64 letters, digits, - and _ that begin with a letter or a digit".to_owned(),
         ),
-        (format!("auth = 'kubernetes'\n{local}"), "t", "key-service.role: missing".to_owned()),
+        (format!("auth = 'kubernetes'\n{local}"), "t", "key-service.role: missing; add it".to_owned()),
         (
             format!("auth = 'approle'\n{local}\nrole-id = 'r'"),
             "t",
-            "the key service needs a secret-id: set TIKTOK_SHOP_KEY_SERVICE_SECRET_ID, or key-service.secret-id"
-                .to_owned(),
+            "key-service.secret-id: missing; set TIKTOK_SHOP_KEY_SERVICE_SECRET_ID, or add it".to_owned(),
         ),
-        (format!("auth = 'token-file'\n{local}"), "t", "key-service.token-file: missing".to_owned()),
+        (format!("auth = 'token-file'\n{local}"), "t", "key-service.token-file: missing; add it".to_owned()),
     ] {
         fs::write(&path, format!("[key-service]\n{table}\n")).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -354,13 +357,14 @@ fn a_mistake_in_the_settings_of_the_service_is_an_error_and_quotes_no_value() {
     fs::write(&path, format!("[key-service]\nauth = 'token'\n{local}\n")).unwrap();
     let mut command = stage.command("keys status");
     command.env("TIKTOK_SHOP_CONFIG", &path);
-    let missing = "the key service needs a token: set TIKTOK_SHOP_KEY_SERVICE_TOKEN, or key-service.token";
-    assert_eq!(stage.error(command, ""), (Some(2), missing.to_owned()));
+    let file = format!("configuration {}", path.display());
+    let missing = "key-service.token: missing; set TIKTOK_SHOP_KEY_SERVICE_TOKEN, or add it";
+    assert_eq!(stage.error(command, ""), (Some(2), format!("{file}: {missing}")));
     let mut command = stage.command("keys init");
     command.env("TIKTOK_SHOP_CONFIG", &path);
     let needless =
-        "the configuration file names a key service, which makes the host keys itself; no key file is needed";
-    assert_eq!(stage.error(command, ""), (Some(2), needless.to_owned()));
+        "key-service: the key service makes the host keys itself, so no key file is needed; go on with migrate";
+    assert_eq!(stage.error(command, ""), (Some(2), format!("{file}: {needless}")));
     for name in ["TIKTOK_SHOP_KEY_SERVICE_TOKEN", "TIKTOK_SHOP_KEY_SERVICE_SECRET_ID"] {
         let mut command = stage.command("authorization-url customer-7");
         command.env(name, "CANARY");

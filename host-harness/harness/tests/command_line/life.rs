@@ -3,7 +3,7 @@
 use fake_tiktok_shop::{Decision, Ending, Fault, Piece};
 use serde_json::json;
 
-use crate::stage::{ACTOR, DAY, Stage};
+use crate::stage::{ACTOR, DAY, Stage, install_id};
 use crate::{Run, lines, output_of, run};
 
 const SHOP: &str = "7490000000000000001";
@@ -160,15 +160,47 @@ fn a_consent_is_finished_once_and_only_by_the_user_who_began_it() {
 }
 
 #[test]
-fn the_user_names_the_customer_of_an_install_from_the_app_store() {
+fn the_user_confirms_an_install_from_the_app_store_in_a_second_command() {
     let stage = Stage::new();
     let install = stage.fake.consent(&stage.app().service_id, "several-regions", None, Decision::Allow).unwrap();
-    let connected = stage.run(stage.command("connect --app-store customer-9 --shops exactly-one"), &install);
+    let begun = stage.run(stage.command("connect --app-store customer-9 --shops exactly-one"), &install);
+    assert_eq!(begun.status, Some(0), "{}", begun.stderr);
+    let printed = begun.stdout;
+    assert!(printed.starts_with("customer-9: Lantern & Loom (DE), not connected yet\n"), "{printed}");
+    assert_eq!(printed.matches("    shop    ").count(), 3, "{printed}");
+    let id = install_id(&printed);
+    let note = format!(
+        "note: nothing is connected yet; if these are the customer's shops, run connect --app-store customer-9 --confirm \
+         {id} --shops exactly-one within 30 minutes, otherwise the same with --cancel\n"
+    );
+    assert!(begun.stderr.ends_with(&note), "{}", begun.stderr);
+    assert_eq!(stage.json("list-connections customer-9", "").len(), 0);
+    // The same callback shows the same install again, and sends no code.
+    assert_eq!(install_id(&stage.ok("connect --app-store customer-9", &install)), id);
+
+    let refused = |customer: &str, id: &str| {
+        stage.error(stage.command(&format!("connect --app-store {customer} --confirm {id}")), "")
+    };
+    let (status, line) = refused("customer-8", id);
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: other-customer: "), "{line}");
+    let (status, line) = refused("customer-9", &"0".repeat(64));
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: install-unknown: "), "{line}");
+    let (status, line) = refused("customer-9", "nope");
+    assert_eq!(status, Some(2));
+    assert!(line.contains("an ID has 64 hexadecimal digits"), "{line}");
+
+    let confirm = format!("connect --app-store customer-9 --confirm {id} --shops exactly-one");
+    let connected = stage.run(stage.command(&confirm), "");
     let note = "note: no shop is linked yet; choose one with link-shops customer-9 SHOP\n";
     assert!(connected.stderr.ends_with(note), "{}", connected.stderr);
     let printed = connected.stdout;
     assert!(printed.starts_with("customer-9: Lantern & Loom (DE), active\n"), "{printed}");
     assert_eq!(printed.matches(", not linked, ").count(), 3, "{printed}");
+    let (status, line) = refused("customer-9", id);
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: install-confirmed: "), "{line}");
 
     let printed = stage.ok("link-shops customer-9 7490000000000000003", "");
     assert!(
@@ -183,6 +215,30 @@ fn the_user_names_the_customer_of_an_install_from_the_app_store() {
     let (status, line) = stage.error(stage.command("connect --app-store customer-9"), begun);
     assert_eq!(status, Some(13), "a callback with a state is not an install");
     assert!(line.starts_with("invalid-request: state-mismatch: "), "{line}");
+}
+
+#[test]
+fn a_cancelled_install_connects_nothing() {
+    let stage = Stage::new();
+    let install = stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
+    let pending = stage.json("connect --app-store customer-9", &install).remove(0);
+    assert_eq!(
+        (pending["customer"].as_str(), pending["shops"].as_array().map(Vec::len)),
+        (Some("customer-9"), Some(1))
+    );
+    let id = pending["pending_install"].as_str().unwrap();
+    for _ in 0..2 {
+        let cancelled = stage.run(stage.command(&format!("connect --app-store customer-9 --cancel {id}")), "");
+        assert_eq!((cancelled.status, cancelled.stdout.as_str()), (Some(0), ""));
+        assert!(cancelled.stderr.contains("the install is deleted, and nothing is connected"), "{}", cancelled.stderr);
+    }
+    let confirm = stage.command(&format!("connect --app-store customer-9 --confirm {id}"));
+    let (status, line) = stage.error(confirm, "");
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: install-unknown: "), "{line}");
+    let (status, line) = stage.error(stage.command("connect --app-store customer-9"), &install);
+    assert_eq!(status, Some(11), "{line}");
+    assert_eq!(stage.json("list-connections customer-9", "").len(), 0);
 }
 
 #[test]
@@ -213,9 +269,39 @@ fn a_customer_with_two_accounts_names_one_and_disconnects_one() {
     let printed = stage.ok("disconnect customer-7 --shop 7490000000000000002", "");
     assert!(
         printed
-            .starts_with("customer-7: disconnected; 1 connection continues\ncustomer-7: Lantern & Loom (DE), active\n"),
+            .starts_with("customer-7: shop 7490000000000000002 is removed; 1 connection continues\ncustomer-7: Lantern & Loom (DE), active\n"),
         "{printed}"
     );
+    // The other account has only this shop, so its connection ends, and the first one continues.
+    let only = stage.connect("customer-7", "one-shop")["account"].as_str().unwrap().to_owned();
+    let printed = stage.ok(&format!("disconnect customer-7 --shop {SHOP}"), "");
+    let ended = format!(
+        "customer-7: shop {SHOP} is removed; 1 connection continues\n    ended   the connection to account {only}\n\
+         customer-7: Lantern & Loom (DE), active\n"
+    );
+    assert!(printed.starts_with(&ended), "{printed}");
+}
+
+#[test]
+fn a_revocation_of_a_dead_connection_says_that_nothing_was_revoked() {
+    let stage = Stage::new();
+    let mut accounts = Vec::new();
+    for customer in ["customer-7", "customer-8"] {
+        accounts.push(stage.connect(customer, "one-shop")["account"].as_str().unwrap().to_owned());
+        stage.fake.revoke("one-shop").unwrap();
+        stage.advance(3_600);
+        stage.run(stage.command(&format!("refresh {customer} --force")), "");
+        let printed = stage.ok(&format!("list-connections {customer}"), "");
+        assert!(printed.contains(", reauthorization-required: "), "{printed}");
+    }
+    let [first, second] = &*accounts else { panic!() };
+    let printed = stage.ok("disconnect customer-7 --revoke --yes", "");
+    let lost = format!("nothing was revoked for account {first}, because the app had lost its access before (");
+    assert!(printed.starts_with(&format!("customer-7 is disconnected\n    access  {lost}")), "{printed}");
+    let ended = stage.json("disconnect customer-8 --revoke --yes", "").remove(0);
+    let lost = &ended["access_lost_before"][0];
+    assert_eq!((&lost["account"], &ended["revoked"], &ended["ended"]), (&json!(second), &json!([]), &json!([second])));
+    assert!(lost["reason"].is_string(), "{ended}");
 }
 
 /// In this test, the answer to a refresh can't be read, so the claim of this refresh lasts two minutes. In these two

@@ -14,6 +14,7 @@ mod configuration;
 mod documentation;
 mod examples;
 mod export;
+mod fixtures;
 mod gate;
 mod getting_started;
 mod help;

@@ -13,7 +13,7 @@ use tiktok_shop_sql_storage::SqlStorage;
 use tokio::runtime::Runtime;
 
 use crate::schema::{as_user, execute, in_schema, new_name};
-use crate::stage::Stage;
+use crate::stage::{Stage, install_id};
 use crate::{Run, run};
 
 /// Commands that fail if `--storage` names a database that does not exist.
@@ -123,9 +123,11 @@ fn a_database_is_created_only_in_a_folder_that_exists() {
     let schema = SqlStorage::SCHEMA_VERSION;
     assert_eq!(stage.ok(&migrate, ""), format!("created the tables, schema version {schema}\n"));
     assert_eq!(stage.ok(&migrate, ""), format!("the database already has schema version {schema}\n"));
-    assert_eq!(stage.json(&migrate, ""), [json!({ "change": "none", "schema": schema })]);
+    assert_eq!(stage.json(&migrate, ""), [json!({ "change": "none", "schema": schema, "unsealed_rows": 0 })]);
     // An install from the App Store begins with `connect`, so `connect` creates the default database.
-    assert_eq!(stage.json("connect --app-store customer-7", &callback)[0]["customer"], "customer-7");
+    let pending = stage.ok("connect --app-store customer-7", &callback);
+    let confirm = format!("connect --app-store customer-7 --confirm {}", install_id(&pending));
+    assert_eq!(stage.json(&confirm, "")[0]["customer"], "customer-7");
     assert_eq!(stage.json("list-shops customer-7", "").len(), 1);
     assert!(stage.data("fake-connections.sqlite").exists());
 }
@@ -199,8 +201,14 @@ fn the_variables_and_the_password_file_of_postgresql_do_not_act() {
     }
 }
 
-/// Sets the database back to the schema version before the newest one.
-pub(crate) const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+/// Sets an SQLite database back to schema version 2. In PostgreSQL, [`DROP_TRIGGERS`] must be replaced. The rows are
+/// deleted, because no earlier release has sealed them as they are. A refresh makes them anew.
+pub(crate) const UNDO_NEWEST: &str = "DROP TRIGGER tiktok_shop_connections_insert; \
+                           DROP TRIGGER tiktok_shop_connections_update; \
+                           DELETE FROM tiktok_shop_shops; DELETE FROM tiktok_shop_connections; \
+                           ALTER TABLE tiktok_shop_connections DROP COLUMN document; \
+                           ALTER TABLE tiktok_shop_connections DROP COLUMN document_revision; \
+                           ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
@@ -210,7 +218,10 @@ pub(crate) const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN
                            DROP INDEX tiktok_shop_connections_seller; \
                            ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
                            ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
+                           DROP TABLE tiktok_shop_installs; \
                            DELETE FROM tiktok_shop_migrations WHERE version > 2";
+/// The part of [`UNDO_NEWEST`] that drops the triggers of SQLite.
+const DROP_TRIGGERS: &str = "DROP TRIGGER tiktok_shop_connections_insert; DROP TRIGGER tiktok_shop_connections_update;";
 /// Imitates a newer release that has changed the tables.
 pub(crate) const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \
                          VALUES (900, 'x, since release 7.1.0', TRUE, CHECKSUM, 0)";
@@ -221,7 +232,8 @@ fn check_versions(stage: &Stage, execute: impl Fn(&str), command: impl Fn(&str) 
     let schema = SqlStorage::SCHEMA_VERSION;
     let callback = || stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
     assert_eq!(run(command("migrate"), "").status, Some(0));
-    assert_eq!(run(command("connect --app-store customer-7"), callback()).status, Some(0));
+    let consented = run(command("authorization-url customer-7 --consent-as one-shop"), "").stdout;
+    assert_eq!(run(command("connect"), consented).status, Some(0));
     let commands = || COMMANDS.into_iter().chain(["connect --app-store customer-8"]);
 
     execute(UNDO_NEWEST);
@@ -272,7 +284,14 @@ fn an_older_or_newer_schema_in_postgresql_is_told_and_only_migrate_changes_it() 
     for text in COMMANDS {
         assert_eq!(stage.error(command(text), ""), (Some(3), expected.to_owned()), "{text}");
     }
-    check_versions(&stage, |sql| execute(&address, &sql.replace("CHECKSUM", "'\\x00'")), command);
+    check_versions(
+        &stage,
+        |sql| {
+            let sql = sql.replace(DROP_TRIGGERS, "DROP FUNCTION tiktok_shop_check_document CASCADE;");
+            execute(&address, &sql.replace("CHECKSUM", "'\\x00'"));
+        },
+        command,
+    );
 }
 
 #[test]
@@ -407,7 +426,9 @@ fn a_sweep_with_few_connections_to_the_server_is_slower_and_fails_nowhere() {
     );
     for customer in 0..12 {
         let callback = stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
-        with(&format!("connect --app-store customer-{customer}"), &address, &callback);
+        let connect = format!("connect --app-store customer-{customer}");
+        let pending = with(&connect, &address, &callback);
+        with(&format!("{connect} --confirm {}", install_id(&pending)), &address, "");
     }
     stage.advance(7 * 86_400 - 3_600);
     let swept = with("sweep", &as_user(&address, &name), "");

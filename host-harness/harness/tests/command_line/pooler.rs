@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::schema::{execute, new_name};
-use crate::stage::Stage;
+use crate::stage::{Stage, install_id};
 use crate::{Run, command};
 
 /// The maximum time that pgbouncer may take to start. It is long because a machine may run many tests at a time.
@@ -100,7 +100,9 @@ fn in_session_mode_everything_works_also_with_few_connections() {
     for customer in 0..4 {
         let service = stage.app().service_id;
         let callback = stage.fake.consent(&service, "one-shop", None, fake_tiktok_shop::Decision::Allow).unwrap();
-        with(&format!("connect --app-store customer-{customer}"), &callback);
+        let connect = format!("connect --app-store customer-{customer}");
+        let pending = with(&connect, &callback);
+        with(&format!("{connect} --confirm {}", install_id(&pending)), "");
     }
     stage.advance(7 * 86_400 - 3_600);
     assert!(with("sweep", "").ends_with("4 refreshed, 0 failed, notices: 0\n"));

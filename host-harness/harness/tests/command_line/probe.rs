@@ -78,6 +78,23 @@ fn a_probe_that_may_end_the_consent_writes_what_it_has_seen() {
 }
 
 #[test]
+fn a_fake_that_was_used_before_is_told_if_it_still_sends_webhooks() {
+    let stage = Stage::new();
+    stage.fake.queue_webhook(&stage.app().service_id, 6, Some("7490000000000000001"), json!({})).unwrap();
+    let used = "note: the fake was used before: it still sends 1 webhook of earlier events, and they reach this probe, \
+                too; to see only the webhooks of this run, start a new fake\n";
+    let probe = "probe --consent-as one-shop --yes";
+    let Run { status, stdout, stderr } = stage.run(stage.command(&format!("{probe} --webhooks 127.0.0.1:0")), "");
+    assert!(status == Some(0) && stderr.contains(used), "{stderr}");
+    assert!(stdout.contains(" of 40 questions are answered\n"), "{stdout}");
+    let folder = tempfile::tempdir().unwrap();
+    let without = stage.run(stage.command(&format!("{probe} --report {}", folder.path().display())), "");
+    assert!(without.status == Some(0) && !without.stderr.contains("was used before"), "{}", without.stderr);
+    let unit = "--wait <TIME>: a time without a unit; write 8s, 8m, 8h or 8d; see --help".to_owned();
+    assert_eq!(stage.error(stage.command(&format!("{probe} --wait 8")), ""), (Some(2), unit));
+}
+
+#[test]
 fn a_person_opens_the_links_and_pastes_the_callbacks() {
     let stage = Stage::new();
     let mut command = stage.command("probe --yes");

@@ -219,10 +219,9 @@ fn a_proxy_that_can_t_be_configured_is_an_error_and_its_password_is_not_repeated
             String::new(),
             Some(&no_pem),
             2,
-            format!(
-                "certificate authorities of a proxy are given ({no_pem}), but no proxy; name it with TIKTOK_SHOP_PROXY, \
-                 or as egress.proxy in the configuration file"
-            ),
+            "TIKTOK_SHOP_PROXY_CERTIFICATES: there is no proxy that these certificate authorities could belong to; set \
+             TIKTOK_SHOP_PROXY, or unset this variable"
+                .to_owned(),
         ),
     ] {
         let mut command = waiting.command("refresh customer-7");

@@ -150,7 +150,9 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
         ),
         (
             format!("{}{}", key("one"), key("two")),
-            "configuration: api-keys: the API keys one and two have the same digest; remove one of them".to_owned(),
+            format!(
+                "configuration {place}: api-keys: the API keys one and two have the same digest; remove one of them"
+            ),
         ),
     ] {
         write(&text);

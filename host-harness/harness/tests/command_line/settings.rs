@@ -97,8 +97,8 @@ fn each_member_of_an_app_comes_from_a_variable_or_from_the_file() {
     let wrong = with(stage.command("refresh customer-7 --force --tenant harbour"), &secret);
     let (status, line) = stage.error(wrong, "");
     assert_eq!(status, Some(2), "{line}");
-    let told =
-        line.starts_with("tenant harbour: the configured app ") && line.contains(" has another secret at the fake ");
+    let told = line.starts_with("TIKTOK_SHOP_APP_SECRET: the configured app ")
+        && line.contains(" has another secret at the fake ");
     assert!(told && !line.contains(secret[0].1), "{line}");
 
     let incomplete =
@@ -129,25 +129,27 @@ fn a_fake_gets_no_secret_that_it_has_not_shown() {
     let key = stage.app().app_key;
     let secret = "a-secret-of-a-real-app";
     let of_variables = |app_key| [("TIKTOK_SHOP_APP_KEY", app_key), ("TIKTOK_SHOP_APP_SECRET", secret)];
-    let advice = "unset TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, name another configuration file with --config, \
-                  or use neither --fake nor TIKTOK_SHOP_FAKE";
-    let address = stage.fake.address();
-    let unknown = format!("the configured app is not an app of the fake at {address}");
-    let other_secret = format!("the configured app {key} has another secret at the fake at {address}");
-    let refusal = |tenant, what: &str| {
-        (Some(2), format!("tenant {tenant}: {what}, and its secret is not sent to a fake; {advice}"))
+    let advice = |next: &str| {
+        format!(", and its secret is not sent to a fake; {next}, or use neither --fake nor TIKTOK_SHOP_FAKE")
     };
+    let of_variables_advice = advice("unset TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET");
+    let address = stage.fake.address();
+    let unknown = format!("TIKTOK_SHOP_APP_KEY: the configured app is not an app of the fake at {address}");
+    let other = format!("the configured app {key} has another secret at the fake at {address}");
+    let other_secret = format!("TIKTOK_SHOP_APP_SECRET: {other}");
     // The first configured app is unknown to the fake. The second one is the fake's app, but with another secret.
     for (app_key, what) in [("6realapp00001", &unknown), (&key, &other_secret)] {
         for command in ["refresh customer-7 --force", "authorization-url customer-8", "call customer-7 GET /a/202309/b"]
         {
             let refused = stage.error(with(stage.command(command), &of_variables(app_key)), "");
-            assert_eq!(refused, refusal("default", what), "{command}");
+            assert_eq!(refused, (Some(2), format!("{what}{of_variables_advice}")), "{command}");
         }
     }
     // A sweep would use the app of every tenant.
-    write_config(&stage, &format!("[tenants.acme]\napp-key = \"{key}\"\napp-secret = \"{secret}\"\n"));
-    assert_eq!(stage.error(stage.command("sweep"), ""), refusal("acme", &other_secret));
+    let path = write_config(&stage, &format!("[tenants.acme]\napp-key = \"{key}\"\napp-secret = \"{secret}\"\n"));
+    let of_file_advice = advice("copy the app from the fake's page, or name another configuration file with --config");
+    let expected = format!("configuration {}: tenants.acme.app-secret: {other}{of_file_advice}", path.display());
+    assert_eq!(stage.error(stage.command("sweep"), ""), (Some(2), expected));
     assert_eq!(stage.fake.requests(), []);
 }
 
@@ -196,19 +198,26 @@ fn the_older_form_of_the_consent_link_works_with_a_fake() {
 #[test]
 fn without_an_app_and_without_a_fake_the_error_says_where_to_name_the_app() {
     let stage = Stage::new();
-    let no_app = "tenant default has no app; set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into \
-                  tenants.default of the configuration file";
-    let unknown = "tenant typo is unknown: it has no app, and nothing is stored of it; correct --tenant or \
-                   TIKTOK_SHOP_TENANT, or put the app into tenants.typo of the configuration file";
+    let file = stage.home().join(".config/tiktok-shop-harness/config.toml");
+    let no_app = format!(
+        "tenant default has no app; set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into \
+         tenants.default of the configuration file {}",
+        file.display()
+    );
+    let unknown = format!(
+        "tenant typo is unknown: it has no app, and nothing is stored of it; correct --tenant or TIKTOK_SHOP_TENANT, or \
+         put the app into tenants.typo of the configuration file {}",
+        file.display()
+    );
     for (arguments, input, expected) in [
-        ("authorization-url customer-7", "", no_app),
-        ("import -", "customer,refresh_token,account\nc,R,a\n", no_app),
-        ("connect --app-store customer-7", "code=c", no_app),
-        ("authorization-url customer-7 --tenant typo", "", unknown),
-        ("import - --tenant typo", "customer,refresh_token,account\nc,R,a\n", unknown),
+        ("authorization-url customer-7", "", &no_app),
+        ("import -", "customer,refresh_token,account\nc,R,a\n", &no_app),
+        ("connect --app-store customer-7", "code=c", &no_app),
+        ("authorization-url customer-7 --tenant typo", "", &unknown),
+        ("import - --tenant typo", "customer,refresh_token,account\nc,R,a\n", &unknown),
     ] {
         let (status, line) = stage.error(stage.command_without_a_fake(arguments), input);
-        assert_eq!((status, line.as_str()), (Some(2), expected), "{arguments}");
+        assert_eq!((status, line.as_str()), (Some(2), expected.as_str()), "{arguments}");
         // A mistake must not leave a database and a host key behind.
         assert!(!stage.data("connections.sqlite").exists() && !stage.data("host-keys").exists(), "{arguments}");
     }
@@ -228,7 +237,7 @@ fn the_address_of_postgresql_comes_from_a_variable() {
         assert_eq!(status, Some(0), "{arguments}: {stderr}");
         stdout
     };
-    assert_eq!(with("migrate", ""), "created the tables, schema version 5\n");
+    assert_eq!(with("migrate", ""), "created the tables, schema version 7\n");
     let callback = with("authorization-url customer-7 --consent-as one-shop", "");
     assert!(with("connect", &callback).starts_with("customer-7: Teapot Corner (GB), active\n"));
     with("refresh customer-7 --force", "");

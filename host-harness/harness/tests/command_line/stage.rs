@@ -184,6 +184,11 @@ impl Drop for Stage {
     }
 }
 
+/// Returns the id of a pending install that `connect --app-store` has printed.
+pub(crate) fn install_id(printed: &str) -> &str {
+    printed.split_once("--confirm ").unwrap().1.lines().next().unwrap()
+}
+
 /// Gives a command this home folder, and removes the program's settings from the environment of the command.
 pub(crate) fn at_home(command: &mut Command, home: &Path) {
     #[expect(clippy::disallowed_methods, reason = "the environment of the tests contains the settings to remove")]

@@ -122,7 +122,7 @@ fn what_was_not_revoked_is_reported_even_if_the_other_connections_cant_be_read()
         let address = format!("sqlite:{}", stage.data("fake-connections.sqlite").display());
         let mut database = SqliteConnection::connect(&address).await.unwrap();
         let sql = "CREATE TRIGGER damage AFTER DELETE ON tiktok_shop_connections \
-                   BEGIN UPDATE tiktok_shop_connections SET granted_scopes = 'damaged'; END";
+                   BEGIN UPDATE tiktok_shop_connections SET revision = '', document_revision = ''; END";
         database.execute(sql).await.unwrap();
         database.close().await.unwrap();
     };

@@ -148,7 +148,7 @@ fn a_file_that_another_user_can_replace_is_refused() {
     private(at("db"), "");
     fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
     for (option, status, what, file) in [
-        ("--config ", 2, "configuration ", "config.toml"),
+        ("--config ", 3, "configuration ", "config.toml"),
         ("--key-file ", 3, "host keys: ", "keys"),
         ("--component ", 3, "component ", "component.wasm"),
         ("--storage sqlite:", 3, "storage: ", "db"),
@@ -176,19 +176,19 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     for (text, expected) in [
         (
             "app-secret = \"CANARY\"",
-            "app-secret: unknown member; the known members are storage, key-file, file-access, key-service, \
-             component-sha256, egress, tenants",
+            "app-secret: there is no such member; correct or remove it; the members are storage, key-file, file-access, \
+             key-service, component-sha256, egress, tenants",
         ),
-        ("[tenants.default]\napp-secret = CANARY", "not TOML at line 2, column 14"),
-        ("[tenants.default]\napp-secret = 7", "tenants.default.app-secret: not text"),
+        ("[tenants.default]\napp-secret = CANARY", "not TOML at line 2, column 14; correct the syntax there"),
+        ("[tenants.default]\napp-secret = 7", "tenants.default.app-secret: not text; write it in quotes"),
         ("storage = \"CANARY\"", "storage: not sqlite:PATH, postgres://… or memory:"),
     ] {
         fs::write(&path, text).unwrap();
         assert_refused(&stage, &option, 2, &format!("configuration {name}: {expected}"));
     }
     fs::write(&path, "[tenants.default]\napp-key = \"k\"").unwrap();
-    let advice = "set TIKTOK_SHOP_APP_SECRET, or tenants.default.app-secret in the configuration file";
-    assert_refused(&stage, &option, 2, &format!("tenant default: no app-secret; {advice}"));
+    let missing = "tenants.default.app-secret: missing; add it, or set TIKTOK_SHOP_APP_SECRET";
+    assert_refused(&stage, &option, 2, &format!("configuration {name}: {missing}"));
     fs::write(&path, b"\xff\xfe").unwrap();
     assert_refused(&stage, &option, 2, &format!("configuration {name}: not UTF-8 at byte 1; save the file as UTF-8"));
     fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
@@ -197,8 +197,9 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     let open = "other users can read or write it (mode 644); make it private with chmod 600; if a container mounts it \
                 as a secret, see --file-access";
-    assert_refused(&stage, &option, 2, &format!("configuration {name}: {open}"));
-    assert_refused(&stage, "--config /", 2, "configuration /: not a regular file");
+    // As with every other file, a file that can't be used has status 3, and wrong content has status 2.
+    assert_refused(&stage, &option, 3, &format!("configuration {name}: {open}"));
+    assert_refused(&stage, "--config /", 3, "configuration /: not a regular file");
     assert_still_works(&stage);
 }
 

@@ -13,6 +13,7 @@ use futures::stream::{self, StreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tiktok_shop_connector_core::record::TokenRecord;
 use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy};
@@ -79,7 +80,8 @@ impl Fleet {
             .for_each_concurrent(8, async |number| {
                 let query = control.consent(&app.service_id, "one-shop", None, Decision::Allow).unwrap();
                 let customer = customer(number);
-                host.finish_app_store_install(&tenant, &customer, None, query.into(), ShopPolicy::All).await.unwrap();
+                let code = query.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap();
+                host.connect(&tenant, &customer, None, Grant::Code(code.into()), ShopPolicy::All).await.unwrap();
             })
             .await;
         control.clear_requests();
@@ -159,7 +161,7 @@ impl Fleet {
         for number in 0..CONNECTIONS {
             let rows = self.storage.list_rows(&self.tenant, &customer(number)).await.unwrap();
             let [entry] = rows.as_slice() else { panic!("{number}: {rows:?}") };
-            let connection = &entry.row.connection;
+            let connection = &entry.row.decode().unwrap().connection;
             assert_eq!((connection.status, &connection.last_failure), (ConnectionStatus::Active, &None), "{number}");
             let key = &connection.key;
             let token = self.storage.load_token(&self.tenant, key).await.unwrap().unwrap();

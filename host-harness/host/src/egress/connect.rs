@@ -54,9 +54,9 @@ impl Connector {
     }
 
     /// Creates a connector with these roots of trust for TikTok Shop, and with the port and the address check of
-    /// `route`. Production always uses the same roots, port and address check. Only tests use others. A test can't
-    /// change anything else about TLS. Code outside `egress` can't call this function, so no embedder can switch
-    /// verification off.
+    /// `route`. Production always uses the same roots, port and address check. Only tests and benchmarks use others.
+    /// They can't change anything else about TLS. Code outside `egress` can't call this function, so no embedder can
+    /// switch verification off.
     pub(super) fn with_roots(
         route: Route,
         roots: RootCertStore,

@@ -51,11 +51,13 @@ impl From<ConnectFailure> for Error {
             ConnectFailure::ResolveTimeout => Self::DnsTimeout,
             ConnectFailure::Resolve => Self::DnsError { rcode: None, info_code: None },
             ConnectFailure::NoPublicAddress => Self::DestinationIpProhibited,
-            ConnectFailure::Timeout | ConnectFailure::TlsTimeout => Self::ConnectionTimeout,
             ConnectFailure::Refused => Self::ConnectionRefused,
-            // `TlsProtocolError` would be wrong here. It can also occur after a request was sent, so it does not say
-            // that nothing was sent.
-            ConnectFailure::Unreachable | ConnectFailure::Tls => Self::DestinationUnavailable,
+            // `ConnectionTimeout` and `TlsProtocolError` would be wrong here. They can also occur after a request was
+            // sent, so they do not say that nothing was sent.
+            ConnectFailure::Timeout
+            | ConnectFailure::Unreachable
+            | ConnectFailure::Tls
+            | ConnectFailure::TlsTimeout => Self::DestinationUnavailable,
             ConnectFailure::Certificate => Self::TlsCertificateError,
             ConnectFailure::Proxy(failure) => failure.into(),
         }
@@ -208,10 +210,10 @@ mod tests {
             (ConnectFailure::ResolveTimeout, "DnsTimeout"),
             (ConnectFailure::Resolve, "DnsError { rcode: None, info_code: None }"),
             (ConnectFailure::NoPublicAddress, "DestinationIpProhibited"),
-            (ConnectFailure::Timeout, "ConnectionTimeout"),
+            (ConnectFailure::Timeout, "DestinationUnavailable"),
             (ConnectFailure::Refused, "ConnectionRefused"),
             (ConnectFailure::Unreachable, "DestinationUnavailable"),
-            (ConnectFailure::TlsTimeout, "ConnectionTimeout"),
+            (ConnectFailure::TlsTimeout, "DestinationUnavailable"),
             (ConnectFailure::Certificate, "TlsCertificateError"),
             (ConnectFailure::Tls, "DestinationUnavailable"),
         ] {

@@ -101,7 +101,7 @@ impl Client {
             // Nothing is sent before the whole body is read. So if the guest does not finish the body in time, the
             // error says that nothing was sent.
             let read = timeout_at(connected_by, with_whole_body(request)).await;
-            let request = read.map_err(|_late| Error::ConnectionTimeout)??;
+            let request = read.map_err(|_late| Error::DestinationUnavailable)??;
             self.send_and_read_head(request, connected_by, first_byte, end).await
         };
         let result: Result<_, SendError> = exchange.await;
@@ -157,7 +157,7 @@ impl Client {
                 let late = if first_byte_by < end { Error::ConnectionReadTimeout } else { Error::HttpResponseTimeout };
                 timeout_at(first_byte_by.min(end), response).await.map_err(|_late| late)?
             }
-            Err(_late) => return Err(Error::ConnectionTimeout.into()),
+            Err(_late) => return Err(Error::DestinationUnavailable.into()),
         };
         response.map_err(|error| {
             let proxy = match (&self.proxy, connect_failure(&error)) {

@@ -122,10 +122,11 @@ impl From<ProxyFailure> for Error {
     fn from(failure: ProxyFailure) -> Self {
         match failure {
             ProxyFailure::Refused => Self::ConnectionRefused,
-            ProxyFailure::ConnectTimeout | ProxyFailure::AnswerTimeout => Self::ConnectionTimeout,
             ProxyFailure::Certificate | ProxyFailure::TunnelNotTikTokShop => Self::TlsCertificateError,
             ProxyFailure::NotResolved
             | ProxyFailure::Unreachable
+            | ProxyFailure::ConnectTimeout
+            | ProxyFailure::AnswerTimeout
             | ProxyFailure::Tls
             | ProxyFailure::Closed
             | ProxyFailure::NotHttp

@@ -16,6 +16,8 @@ use crate::id::{AccountId, Actor, CustomerId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     AuthorizationUrl,
+    ExchangeInstall,
+    InstallShops,
     Connect,
     Refresh,
     ListShops,
@@ -32,6 +34,8 @@ impl Operation {
     fn as_str(self) -> &'static str {
         match self {
             Self::AuthorizationUrl => "authorization-url",
+            Self::ExchangeInstall => "exchange-install",
+            Self::InstallShops => "install-shops",
             Self::Connect => "connect",
             Self::Refresh => "refresh",
             Self::ListShops => "list-shops",
@@ -51,6 +55,8 @@ impl Operation {
         match self {
             Self::Connect | Self::Refresh | Self::LinkShops | Self::Disconnect => Level::INFO,
             Self::AuthorizationUrl
+            | Self::ExchangeInstall
+            | Self::InstallShops
             | Self::ListShops
             | Self::ListConnections
             | Self::AccessToken

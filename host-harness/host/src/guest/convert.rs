@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::bindings::{app_credentials, connection_storage, export, storage_types, token_storage, types};
 use crate::access_token::ValidToken;
 use crate::call::{CallRequest, CallResponse, CallScope, HttpMethod};
-use crate::connect::{Grant, StateCheck};
+use crate::connect::Grant;
 use crate::connection::{
     Connection, ConnectionKey, ConnectionStatus, PastFailure, ReauthorizationReason, Shop, ShopPolicy, ShopStanding,
     UnixSeconds,
@@ -16,25 +16,53 @@ use crate::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant}
 use crate::error::{Action, ConnectorError, Failure, Plugin};
 use crate::existing_grant::ExistingGrant;
 use crate::id::{AccountId, AppKey, InvalidId, ShopId};
+use crate::install::{ExchangedInstall, InstallShop, InstallTokens};
 use crate::refresh::{RefreshEffect, RefreshMode};
-use crate::seal::{OpenToken, OpenWrite};
+use crate::seal::{CheckedRow, OpenToken, OpenWrite};
 use crate::secret::Secret;
-use crate::storage::{Row, RowEntry, StorageError};
+use crate::storage::{Environment, RowEntry, StorageError};
 use crate::webhook::{Webhook, WebhookEffect, WebhookOwner};
 
 impl From<Grant> for export::Grant {
     fn from(grant: Grant) -> Self {
         match grant {
             Grant::Code(code) => Self::Code(code.expose().to_owned()),
-            Grant::Callback { query, state } => Self::Callback(export::Callback {
-                query: query.expose().to_owned(),
-                state: match state {
-                    StateCheck::Expected(state) => export::StateCheck::Expected(state.expose().to_owned()),
-                    StateCheck::AppStoreInstall => export::StateCheck::AppStoreInstall,
-                },
-            }),
+            Grant::Callback { query, state } => {
+                Self::Callback(export::Callback { query: query.expose().to_owned(), state: state.expose().to_owned() })
+            }
             Grant::Existing(grant) => Self::Existing(grant.into()),
+            Grant::Pending(tokens) => Self::Pending(tokens.expose().to_vec()),
         }
+    }
+}
+
+impl TryFrom<export::PendingInstall> for ExchangedInstall {
+    type Error = InvalidId;
+
+    fn try_from(install: export::PendingInstall) -> Result<Self, InvalidId> {
+        let tokens = InstallTokens::from(install.secret);
+        Ok(Self {
+            app: install.app.try_into()?,
+            account: install.account.try_into()?,
+            seller_name: install.seller_name,
+            seller_base_region: install.seller_base_region,
+            granted_scopes: install.granted_scopes,
+            tokens,
+        })
+    }
+}
+
+impl TryFrom<export::InstallShop> for InstallShop {
+    type Error = InvalidId;
+
+    fn try_from(shop: export::InstallShop) -> Result<Self, InvalidId> {
+        Ok(Self {
+            id: shop.id.try_into()?,
+            name: shop.name,
+            region: shop.region,
+            seller_type: shop.seller_type,
+            code: shop.code,
+        })
     }
 }
 
@@ -174,17 +202,17 @@ impl From<types::Retry> for (Action, Failure) {
     }
 }
 
-impl From<types::Error> for (Action, Failure) {
-    fn from(error: types::Error) -> Self {
+impl From<types::ConnectorError> for (Action, Failure) {
+    fn from(error: types::ConnectorError) -> Self {
         let (action, failure) = match error {
-            types::Error::RetryAfter(retry) => return retry.into(),
-            types::Error::Reauthorize(failure) => (Action::Reauthorize, failure),
-            types::Error::Misconfigured(failure) => (Action::Misconfigured, failure),
-            types::Error::InvalidRequest(failure) => (Action::InvalidRequest, failure),
-            types::Error::Upstream(failure) => (Action::Upstream, failure),
-            types::Error::StorageConflict(failure) => (Action::StorageConflict, failure),
-            types::Error::StorageFailed(failure) => (Action::StorageFailed, failure),
-            types::Error::Internal(failure) => (Action::Internal, failure),
+            types::ConnectorError::RetryAfter(retry) => return retry.into(),
+            types::ConnectorError::Reauthorize(failure) => (Action::Reauthorize, failure),
+            types::ConnectorError::Misconfigured(failure) => (Action::Misconfigured, failure),
+            types::ConnectorError::InvalidRequest(failure) => (Action::InvalidRequest, failure),
+            types::ConnectorError::Upstream(failure) => (Action::Upstream, failure),
+            types::ConnectorError::StorageConflict(failure) => (Action::StorageConflict, failure),
+            types::ConnectorError::StorageFailed(failure) => (Action::StorageFailed, failure),
+            types::ConnectorError::Internal(failure) => (Action::Internal, failure),
         };
         (action, failure.into())
     }
@@ -206,10 +234,11 @@ impl TryFrom<types::ConnectionKey> for ConnectionKey {
 
 impl From<Shop> for types::Shop {
     fn from(shop: Shop) -> Self {
-        let Shop { id, account, name, region, seller_type, cipher, code, raw, standing, linked } = shop;
+        let Shop { id, account, app, name, region, seller_type, cipher, code, raw, standing, linked } = shop;
         Self {
             id: id.into(),
             account: account.into(),
+            app: app.map(Into::into),
             name,
             region,
             seller_type,
@@ -226,10 +255,11 @@ impl TryFrom<types::Shop> for Shop {
     type Error = InvalidId;
 
     fn try_from(shop: types::Shop) -> Result<Self, InvalidId> {
-        let types::Shop { id, account, name, region, seller_type, cipher, code, raw, standing, linked } = shop;
+        let types::Shop { id, account, app, name, region, seller_type, cipher, code, raw, standing, linked } = shop;
         Ok(Self {
             id: id.try_into()?,
             account: account.try_into()?,
+            app: app.map(AppKey::try_from).transpose()?,
             name,
             region,
             seller_type,
@@ -295,15 +325,21 @@ impl TryFrom<types::Connection> for Connection {
     }
 }
 
-impl From<AppCredentials> for app_credentials::Credentials {
-    fn from(credentials: AppCredentials) -> Self {
-        let AppCredentials { app_key, app_secret, previous_app_secret, authorization_link } = credentials;
-        Self {
-            app_key,
-            app_secret: app_secret.expose().to_owned(),
-            previous_app_secret: previous_app_secret.map(|secret| secret.expose().to_owned()),
-            authorization_link,
-        }
+/// Converts an app's credentials. A fake may have a consent page without TLS.
+pub(super) fn credentials_to_wit(
+    credentials: AppCredentials,
+    environment: Environment,
+) -> app_credentials::Credentials {
+    let AppCredentials { app_key, app_secret, previous_app_secret, authorization_link } = credentials;
+    app_credentials::Credentials {
+        app_key,
+        app_secret: app_secret.expose().to_owned(),
+        previous_app_secret: previous_app_secret.map(|secret| secret.expose().to_owned()),
+        authorization_link,
+        allow_http_link: match environment {
+            Environment::Fake => true,
+            Environment::TikTokShop => false,
+        },
     }
 }
 
@@ -313,49 +349,31 @@ impl From<StorageError> for storage_types::StorageError {
             StorageError::Unavailable(why) => Self::Unavailable(why),
             StorageError::Refused(why) => Self::Refused(why),
             StorageError::KeyGone => Self::Refused(error.to_string()),
+            StorageError::RowChanged(revision) => Self::Changed(revision.into()),
         }
     }
 }
 
-impl From<token_storage::Write> for OpenWrite {
-    fn from(write: token_storage::Write) -> Self {
+impl From<token_storage::TokenWrite> for OpenWrite {
+    fn from(write: token_storage::TokenWrite) -> Self {
         Self { value: write.value.into(), refresh_due_at: write.refresh_due_at.map(UnixSeconds) }
     }
 }
 
-impl From<OpenToken> for token_storage::Entry {
+impl From<OpenToken> for token_storage::TokenEntry {
     fn from(mut token: OpenToken) -> Self {
         Self {
             revision: token.revision.into(),
             value: std::mem::take(&mut *token.value),
-            age_ms: u64::try_from(token.age.as_millis()).unwrap_or(u64::MAX),
+            age_ms: u32::try_from(token.age.as_millis()).unwrap_or(u32::MAX),
         }
     }
 }
 
-impl TryFrom<connection_storage::Write> for Row {
-    type Error = InvalidId;
-
-    fn try_from(write: connection_storage::Write) -> Result<Self, InvalidId> {
-        Ok(Self {
-            connection: write.connection.try_into()?,
-            ciphers: None,
-            token_lineage: write.token_lineage,
-            token_generation: write.token_generation,
-        })
-    }
-}
-
-impl From<RowEntry> for connection_storage::Entry {
-    fn from(entry: RowEntry) -> Self {
-        Self {
-            revision: entry.revision.into(),
-            stored: connection_storage::Write {
-                connection: entry.row.connection.into(),
-                token_lineage: entry.row.token_lineage,
-                token_generation: entry.row.token_generation,
-            },
-        }
+impl From<CheckedRow> for connection_storage::RowEntry {
+    fn from(CheckedRow { entry, mut secrets }: CheckedRow) -> Self {
+        let RowEntry { revision, row } = entry;
+        Self { revision: revision.into(), document: row.document, secrets: std::mem::take(&mut *secrets) }
     }
 }
 
@@ -549,6 +567,7 @@ mod tests {
         Shop {
             id: "7".parse().unwrap(),
             account: "account".parse().unwrap(),
+            app: Some("app-key".parse().unwrap()),
             name: "name".to_owned(),
             region: "region".to_owned(),
             seller_type: "seller type".to_owned(),
@@ -608,14 +627,14 @@ mod tests {
         let f = || types::Failure::from(failure("code"));
         let retry = types::Retry { after_ms: 3_600_000, failure: f() };
         let table = [
-            (types::Error::RetryAfter(retry), Action::RetryAfter(Duration::from_secs(3_600))),
-            (types::Error::Reauthorize(f()), Action::Reauthorize),
-            (types::Error::Misconfigured(f()), Action::Misconfigured),
-            (types::Error::InvalidRequest(f()), Action::InvalidRequest),
-            (types::Error::Upstream(f()), Action::Upstream),
-            (types::Error::StorageConflict(f()), Action::StorageConflict),
-            (types::Error::StorageFailed(f()), Action::StorageFailed),
-            (types::Error::Internal(f()), Action::Internal),
+            (types::ConnectorError::RetryAfter(retry), Action::RetryAfter(Duration::from_secs(3_600))),
+            (types::ConnectorError::Reauthorize(f()), Action::Reauthorize),
+            (types::ConnectorError::Misconfigured(f()), Action::Misconfigured),
+            (types::ConnectorError::InvalidRequest(f()), Action::InvalidRequest),
+            (types::ConnectorError::Upstream(f()), Action::Upstream),
+            (types::ConnectorError::StorageConflict(f()), Action::StorageConflict),
+            (types::ConnectorError::StorageFailed(f()), Action::StorageFailed),
+            (types::ConnectorError::Internal(f()), Action::Internal),
         ];
         for (theirs, action) in table {
             assert_eq!(<(Action, Failure)>::from(theirs), (action, failure("code")));
@@ -624,7 +643,7 @@ mod tests {
 
     #[test]
     fn debug_output_contains_no_secret() {
-        let grant = Grant::Callback { query: "s3cret".into(), state: StateCheck::Expected("s3cret".into()) };
+        let grant = Grant::Callback { query: "s3cret".into(), state: "s3cret".into() };
         let code = Grant::Code("s3cret".into());
         let shop = shop(ShopStanding::Granted, Some("s3cret"));
         let credentials = AppCredentials {

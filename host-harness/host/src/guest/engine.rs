@@ -12,6 +12,16 @@ use crate::limits::Limits;
 /// The time between two increments of the engine's epoch: 10 ms.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How much of a guest's memory is cleared by writing zeros and the initial data over it when its call has ended. This is
+/// the whole memory of a new instance of the connector (`xtask/src/component.rs`), so a call that needs no more changes
+/// no mapping. A changed mapping interrupts every processor that runs a thread of this process.
+const CLEARED_BYTES: usize = 256 << 10;
+/// As [`CLEARED_BYTES`], for each table of functions. The tables of the connector have a few hundred elements.
+const CLEARED_TABLE_BYTES: usize = 16 << 10;
+/// The memory that the pool may keep while it has no calls. A pool that would keep more returns all its memory to the
+/// system after each call.
+const MAX_KEPT_BYTES: usize = 64 << 20;
+
 /// Returns the number of whole ticks in this computing time, or 1 if the time is shorter than a tick.
 pub(super) fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1)
@@ -61,7 +71,18 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .max_memories_per_component(1)
         .max_memory_size(limits.memory_bytes)
         .total_stacks(calls);
+    if clears_in_place(calls) {
+        // `pagemap_scan` would clear fewer bytes, because it finds the pages that the guest has changed. It is not used,
+        // because wasmtime 48 overlooks a changed page that the system has swapped out, and the next call would read it.
+        pool.linear_memory_keep_resident(CLEARED_BYTES).table_keep_resident(CLEARED_TABLE_BYTES);
+    }
     pool
+}
+
+/// Returns whether a pool of this many instances clears memory in place. Memory that is cleared in place stays in use by
+/// the process, at most [`MAX_KEPT_BYTES`].
+fn clears_in_place(calls: u32) -> bool {
+    usize::try_from(calls).is_ok_and(|calls| calls.saturating_mul(CLEARED_BYTES) <= MAX_KEPT_BYTES)
 }
 
 /// Advances the engine's epoch until the ticker is dropped. The ticker has a thread of its own, because guests that
@@ -92,6 +113,15 @@ mod tests {
     fn instances_come_from_a_pool() {
         let engine = engine(&Limits { concurrent_calls: 1, ..Limits::default() }).unwrap();
         assert!(engine.pooling_allocator_metrics().is_some());
+    }
+
+    #[test]
+    fn a_pool_that_would_keep_more_than_64_mib_returns_its_memory() {
+        let Limits { concurrent_calls, concurrent_webhooks, .. } = Limits::default();
+        assert!(clears_in_place(concurrent_calls + concurrent_webhooks));
+        assert!(clears_in_place(256));
+        assert!(!clears_in_place(257));
+        assert!(!clears_in_place(u32::MAX));
     }
 
     #[test]

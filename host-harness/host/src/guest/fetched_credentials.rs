@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::credentials::{AppCredentials, CredentialsError, CredentialsProvider, check_apps};
 use crate::id::TenantId;
-use crate::storage::{StorageError, run_within};
+use crate::storage::{Environment, StorageError, run_within};
 
 /// The credentials of a tenant's apps, or the error with which the host failed to fetch them.
 pub(crate) type FetchedCredentials = Result<Vec<AppCredentials>, StorageError>;
@@ -19,11 +19,22 @@ pub(super) struct GuestCredentials {
     /// the same question again, the host asks the provider again.
     answered: BTreeSet<Option<String>>,
     provider: Arc<dyn CredentialsProvider>,
+    environment: Environment,
 }
 
 impl GuestCredentials {
     pub(super) fn new(fetched: Option<FetchedCredentials>, provider: Arc<dyn CredentialsProvider>) -> Self {
-        Self { fetched, answered: BTreeSet::new(), provider }
+        Self { fetched, answered: BTreeSet::new(), provider, environment: Environment::TikTokShop }
+    }
+
+    /// Returns these credentials for a host whose requests go to this environment.
+    pub(super) const fn in_environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    pub(super) const fn environment(&self) -> Environment {
+        self.environment
     }
 
     /// Returns the keys of the tenant's apps.

@@ -7,7 +7,7 @@ use tiktok_shop_connector_core::record::DeadReason;
 
 use crate::connection::{Connection, ConnectionKey, ShopStanding};
 use crate::id::ShopId;
-use crate::storage::RowEntry;
+use crate::storage::OpenRow;
 
 /// The state of a connection when a call found it.
 #[derive(Clone, Default)]
@@ -29,8 +29,8 @@ impl Found {
     }
 
     /// Records that the connection has this row.
-    pub(super) fn row(&self, entry: &RowEntry) {
-        let Connection { key, status, shops, .. } = &entry.row.connection;
+    pub(super) fn row(&self, row: &OpenRow) {
+        let Connection { key, status, shops, .. } = &row.connection;
         let shops = shops.iter().map(|shop| (shop.id.clone(), shop.standing)).collect();
         self.lock().insert(key.clone(), FoundConnection { dead: status.dead(), shops });
     }

@@ -31,7 +31,7 @@ impl GuestHttp {
             admit(request).inspect_err(|refusal| tracing::warn!("request denied by the egress policy: {refusal}"))?;
         if authority == Authority::Auth && self.call_started.elapsed() > self.last_token_request {
             tracing::warn!(host = authority.host(), "not sent: too little of the call is left to save the answer");
-            return Err(Error::ConnectionTimeout);
+            return Err(Error::DestinationUnavailable);
         }
         Ok(authority)
     }

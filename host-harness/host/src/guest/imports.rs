@@ -9,17 +9,20 @@ mod save;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use self::save::{SaveBudget, save};
 use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
+use super::convert::credentials_to_wit;
 use super::fetched_credentials::GuestCredentials;
-use super::row_events::caused_by;
+use super::row_events::{caused_by, caused_by_deletion};
 use super::scope::{Act, Customers, KeyUse, Scope};
-use super::secrets::Secrets;
+use super::secrets::{Document, Secrets};
 use crate::clock::Clock;
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId};
-use crate::seal::{OpenToken, OpenWrite, SealedStorage};
-use crate::storage::{Next, Row, RowEntry, StorageError, Swapped, run_within};
+use crate::seal::{CheckedRow, OpenToken, OpenWrite, RowWrite, SealedStorage};
+use crate::storage::{Next, OpenRow, Row, RowEntry, RowIndex, RowOrigin, StorageError, Swapped, run_within};
 
 /// The state that the imports of one call use.
 pub(super) struct Imports {
@@ -34,7 +37,7 @@ pub(super) struct Imports {
     row_save: SaveBudget,
     /// The row that the guest last loaded or wrote. When the guest replaces a row, the host compares the old row with
     /// the new one, to find the events. If the old row is in this field, the host does not load it again.
-    last_row: Option<RowEntry>,
+    last_row: Option<KnownRow>,
     /// The revision of the row that this call last tried to write. If the storage's answer was lost, that row may be
     /// stored.
     unsettled_row: Option<Revision>,
@@ -42,6 +45,31 @@ pub(super) struct Imports {
     /// only after that.
     has_written_tokens: bool,
     secrets: Secrets,
+}
+
+/// A stored row that the host can decode.
+struct KnownRow {
+    revision: Revision,
+    row: OpenRow,
+}
+
+/// The row that a swap replaces or deletes.
+enum Before {
+    /// There is no row.
+    None,
+    Known(KnownRow),
+    /// The row can't be decoded, or was changed in the database. It can be deleted, but not replaced.
+    Unusable(Revision),
+}
+
+impl Before {
+    fn revision(&self) -> Option<&Revision> {
+        match self {
+            Self::None => None,
+            Self::Known(known) => Some(&known.revision),
+            Self::Unusable(revision) => Some(revision),
+        }
+    }
 }
 
 impl Imports {
@@ -143,8 +171,8 @@ impl Imports {
         &mut self,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<token_storage::Write>,
-    ) -> Result<token_storage::SwapOutcome, StorageError> {
+        next: Option<token_storage::TokenWrite>,
+    ) -> Result<token_storage::TokenSwapOutcome, StorageError> {
         let key = self.key(key)?;
         let expected = self.revision(expected)?;
         let next = next.map(|write| self.next(OpenWrite::from(write)));
@@ -160,28 +188,46 @@ impl Imports {
         Ok(match (swapped, next) {
             (Swapped::Done, Some(next)) => {
                 self.has_written_tokens = true;
-                token_storage::SwapOutcome::Stored(next.revision.into())
+                token_storage::TokenSwapOutcome::Stored(next.revision.into())
             }
-            (Swapped::Done, None) => token_storage::SwapOutcome::Deleted,
+            (Swapped::Done, None) => token_storage::TokenSwapOutcome::Deleted,
             (Swapped::Stale(entry), _) => {
                 self.secrets.learn_records(&entry);
                 if let (Some(found), Some(_)) = (&self.scope.found, &entry) {
                     found.record(key);
                 }
-                token_storage::SwapOutcome::Stale(entry.map(Into::into))
+                token_storage::TokenSwapOutcome::Stale(entry.map(Into::into))
             }
         })
     }
 
-    async fn list_rows(&self, customer: String) -> Result<Vec<RowEntry>, StorageError> {
+    async fn list_rows(&self, customer: String) -> Result<Vec<connection_storage::ListedRow>, StorageError> {
         let customer = self.customer(customer)?;
         let tenant = &self.scope.tenant;
         let rows = run_within(self.timeout, self.storage.list_rows(tenant, &customer)).await?;
-        self.secrets.learn_rows(&rows);
-        if let Some(found) = &self.scope.found {
-            rows.iter().for_each(|entry| found.row(entry));
+        let mut listed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (key, entry) = match row {
+                Ok(row) => {
+                    let decoded = self.decoded(&row);
+                    if let (Some(found), Some(known)) = (&self.scope.found, &decoded) {
+                        found.row(&known.row);
+                    }
+                    (row.entry.row.key.clone(), Some(row.into()))
+                }
+                Err(key) => (key, None),
+            };
+            listed.push(connection_storage::ListedRow { account: key.account.into(), entry });
         }
-        Ok(rows)
+        Ok(listed)
+    }
+
+    /// Decodes a stored row, and learns the ciphers of its shops. Returns `None` if this host can't decode the row.
+    fn decoded(&self, CheckedRow { entry, secrets }: &CheckedRow) -> Option<KnownRow> {
+        let RowEntry { revision, row } = entry;
+        let open = OpenRow::decode(&row.key, &row.document, secrets).ok()?;
+        self.secrets.learn_ciphers(&open);
+        Some(KnownRow { revision: revision.clone(), row: open })
     }
 
     /// Returns every connection of the tenant that contains this shop, whichever customer the connection belongs to.
@@ -199,17 +245,53 @@ impl Imports {
         Ok(owners)
     }
 
-    async fn load_row(&mut self, key: types::ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
+    async fn load_row(&mut self, key: types::ConnectionKey) -> Result<Option<CheckedRow>, StorageError> {
         let key = self.key(key)?;
-        let entry = self.stored_row(&key).await?;
-        self.last_row.clone_from(&entry);
-        Ok(entry)
+        let stored = run_within(self.timeout, self.storage.load_row(&self.scope.tenant, &key)).await?;
+        self.last_row = stored.as_ref().and_then(|row| self.decoded(row));
+        Ok(stored)
     }
 
-    async fn stored_row(&self, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        let stored = run_within(self.timeout, self.storage.load_row(&self.scope.tenant, key)).await?;
-        self.secrets.learn_rows(&stored);
-        Ok(stored)
+    /// Loads the row that a swap replaces or deletes. Returns the row as it is stored, too.
+    async fn row_before(&self, key: &ConnectionKey) -> Result<(Before, Option<CheckedRow>), StorageError> {
+        match run_within(self.timeout, self.storage.load_row(&self.scope.tenant, key)).await {
+            Ok(None) => Ok((Before::None, None)),
+            Ok(Some(row)) => {
+                let unusable = || Before::Unusable(row.entry.revision.clone());
+                Ok((self.decoded(&row).map_or_else(unusable, Before::Known), Some(row)))
+            }
+            Err(StorageError::RowChanged(revision)) => Ok((Before::Unusable(revision), None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decodes the row that the guest wants to write. The values beside the document are taken from the document, so
+    /// that they always agree.
+    fn row_to_write(
+        &self,
+        key: &ConnectionKey,
+        write: connection_storage::RowWrite,
+    ) -> Result<(OpenRow, RowWrite), StorageError> {
+        let connection_storage::RowWrite { document, secrets, index: _, token_lineage: _, token_generation: _ } = write;
+        let secrets = Zeroizing::new(secrets);
+        let open = OpenRow::decode(key, &document, &secrets)?;
+        self.secrets.learn_ciphers(&open);
+        let Some(clear) = Document::read(&document) else {
+            return Err(StorageError::Refused("the document of the row is nested too deeply".to_owned()));
+        };
+        if self.secrets.are_in(&clear) {
+            return Err(secret_in_clear());
+        }
+        let row = Row {
+            key: key.clone(),
+            document,
+            sealed: None,
+            origin: RowOrigin::Document,
+            index: RowIndex::of(&open.connection),
+            token_lineage: open.token_lineage.clone(),
+            token_generation: open.token_generation,
+        };
+        Ok((open, RowWrite { row, secrets }))
     }
 
     /// Writes or deletes a row, and appends the events that the change causes. The events follow from the old row and
@@ -218,47 +300,46 @@ impl Imports {
         &mut self,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<connection_storage::Write>,
-    ) -> Result<connection_storage::SwapOutcome, StorageError> {
+        next: Option<connection_storage::RowWrite>,
+    ) -> Result<connection_storage::RowSwapOutcome, StorageError> {
         let key = self.key(key)?;
         let expected = self.revision(expected)?;
-        let next = match next {
-            Some(write) => {
-                let row = Row::try_from(write).map_err(refused)?;
-                if row.connection.key != key {
-                    return Err(StorageError::Refused("a row of another connection".to_owned()));
-                }
-                self.secrets.learn_ciphers(&row);
-                if self.secrets.are_in(&row) {
-                    return Err(secret_in_clear());
-                }
-                Some(self.next(row))
-            }
-            None => None,
-        };
+        let next = next.map(|write| self.row_to_write(&key, write)).transpose()?;
+        let (written, next) = next.unzip();
+        let next = next.map(|write| self.next(write));
         let is_replaced =
-            |entry: &RowEntry| entry.row.connection.key == key && Some(&entry.revision) == expected.as_ref();
-        let before = match self.last_row.take().filter(is_replaced) {
-            None if expected.is_some() => {
-                let found = self.stored_row(&key).await?;
-                if !found.as_ref().is_some_and(is_replaced) {
-                    return Ok(connection_storage::SwapOutcome::Stale(found.map(Into::into)));
+            |known: &KnownRow| known.row.connection.key == key && Some(&known.revision) == expected.as_ref();
+        let before = match (self.last_row.take().filter(is_replaced), &expected) {
+            (Some(known), _) => Before::Known(known),
+            (None, None) => Before::None,
+            (None, Some(expected)) => {
+                let (before, stored) = self.row_before(&key).await?;
+                match (before.revision() == Some(expected), &before) {
+                    (true, Before::Unusable(revision)) if next.is_some() => {
+                        return Err(StorageError::RowChanged(revision.clone()));
+                    }
+                    (true, _) => before,
+                    (false, Before::Unusable(revision)) if stored.is_none() => {
+                        return Err(StorageError::RowChanged(revision.clone()));
+                    }
+                    (false, _) => return Ok(connection_storage::RowSwapOutcome::Stale(stored.map(Into::into))),
                 }
-                found
             }
-            known => known,
         };
         let now = UnixSeconds(self.clock.wall().as_secs());
         // This call may itself have written the row that it replaces now, in an attempt whose answer was lost. That
         // attempt then also wrote the event of the call's `Act`.
-        if before.as_ref().is_some_and(|entry| Some(&entry.revision) == self.unsettled_row.as_ref()) {
+        if before.revision().is_some_and(|revision| Some(revision) == self.unsettled_row.as_ref()) {
             self.scope.act = Act::Other;
         }
         let Scope { tenant, origin, act, .. } = &self.scope;
         // A forced refresh that has not claimed the tokens has sent nothing, so its row does not tell of a refresh.
         let act = if *act == Act::ForcedRefresh && !self.has_written_tokens { Act::Other } else { *act };
-        let (replaced, written) = (before.as_ref().map(|entry| &entry.row), next.as_ref().map(|next| &next.value));
-        let events = caused_by(replaced, written, act, now, origin);
+        let events = match &before {
+            Before::None => caused_by(None, written.as_ref(), act, now, origin),
+            Before::Known(known) => caused_by(Some(&known.row), written.as_ref(), act, now, origin),
+            Before::Unusable(_) => caused_by_deletion(&key, now, origin),
+        };
         self.unsettled_row = next.as_ref().map(|next| next.revision.clone());
         let storage = &self.storage;
         let budget = self.row_save.for_swap(&key, expected.as_ref());
@@ -267,19 +348,18 @@ impl Imports {
         })
         .await?;
         Ok(match (swapped, next) {
-            (Swapped::Done, Some(Next { revision, value })) => {
+            (Swapped::Done, Some(Next { revision, .. })) => {
                 self.unsettled_row = None;
                 if act == self.scope.act {
                     self.scope.act = Act::Other;
                 }
-                self.last_row = Some(RowEntry { revision: revision.clone(), row: value });
-                connection_storage::SwapOutcome::Stored(revision.into())
+                self.last_row = written.map(|row| KnownRow { revision: revision.clone(), row });
+                connection_storage::RowSwapOutcome::Stored(revision.into())
             }
-            (Swapped::Done, None) => connection_storage::SwapOutcome::Deleted,
-            (Swapped::Stale(entry), _) => {
-                self.secrets.learn_rows(&entry);
-                self.last_row.clone_from(&entry);
-                connection_storage::SwapOutcome::Stale(entry.map(Into::into))
+            (Swapped::Done, None) => connection_storage::RowSwapOutcome::Deleted,
+            (Swapped::Stale(row), _) => {
+                self.last_row = row.as_ref().and_then(|row| self.decoded(row));
+                connection_storage::RowSwapOutcome::Stale(row.map(Into::into))
             }
         })
     }
@@ -298,7 +378,7 @@ impl app_credentials::Host for Imports {
         if let Ok(credentials) = &credentials {
             self.secrets.learn_credentials(credentials);
         }
-        Ok(reply(credentials.map(Into::into)))
+        Ok(reply(credentials.map(|credentials| credentials_to_wit(credentials, self.credentials.environment()))))
     }
 }
 
@@ -307,38 +387,40 @@ impl token_storage::Host for Imports {
         Ok(reply(self.list_accounts(customer).await.map(into_all)))
     }
 
-    async fn load(&mut self, key: types::ConnectionKey) -> Reply<token_storage::Loaded> {
+    async fn load(&mut self, key: types::ConnectionKey) -> Reply<token_storage::LoadedToken> {
         let entry = self.load_token(key).await;
-        Ok(reply(entry.map(|entry| token_storage::Loaded { entry: entry.map(Into::into) })))
+        Ok(reply(entry.map(|entry| token_storage::LoadedToken { entry: entry.map(Into::into) })))
     }
 
     async fn swap(
         &mut self,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<token_storage::Write>,
-    ) -> Reply<token_storage::SwapOutcome> {
-        Ok(reply(self.swap_token(key, expected, next).await))
+        next: Option<token_storage::TokenWrite>,
+    ) -> Reply<token_storage::SwappedToken> {
+        let outcome = self.swap_token(key, expected, next).await;
+        Ok(reply(outcome.map(|outcome| token_storage::SwappedToken { outcome })))
     }
 }
 
 impl connection_storage::Host for Imports {
-    async fn list(&mut self, customer: String) -> Reply<Vec<connection_storage::Entry>> {
-        Ok(reply(self.list_rows(customer).await.map(into_all)))
+    async fn list(&mut self, customer: String) -> Reply<Vec<connection_storage::ListedRow>> {
+        Ok(reply(self.list_rows(customer).await))
     }
 
-    async fn load(&mut self, key: types::ConnectionKey) -> Reply<connection_storage::Loaded> {
+    async fn load(&mut self, key: types::ConnectionKey) -> Reply<connection_storage::LoadedRow> {
         let entry = self.load_row(key).await;
-        Ok(reply(entry.map(|entry| connection_storage::Loaded { entry: entry.map(Into::into) })))
+        Ok(reply(entry.map(|entry| connection_storage::LoadedRow { entry: entry.map(Into::into) })))
     }
 
     async fn swap(
         &mut self,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<connection_storage::Write>,
-    ) -> Reply<connection_storage::SwapOutcome> {
-        Ok(reply(self.swap_row(key, expected, next).await))
+        next: Option<connection_storage::RowWrite>,
+    ) -> Reply<connection_storage::SwappedRow> {
+        let outcome = self.swap_row(key, expected, next).await;
+        Ok(reply(outcome.map(|outcome| connection_storage::SwappedRow { outcome })))
     }
 
     async fn owners(&mut self, shop: String) -> Reply<Vec<types::ConnectionKey>> {

@@ -4,18 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::scope::Act;
-use crate::connection::{Connection, ConnectionStatus, Shop, UnixSeconds};
+use crate::connection::{Connection, ConnectionKey, ConnectionStatus, Shop, UnixSeconds};
 use crate::events::{EventKind, NewEvent, Origin};
 use crate::id::ShopId;
-use crate::storage::Row;
+use crate::storage::OpenRow;
 
 /// Returns the events that the change from `before` to `after` causes, in order. Rows with different lineages
-/// ([`Row::token_lineage`]) belong to different connections: the earlier connection ended, and another one began. `act`
+/// ([`OpenRow::token_lineage`]) belong to different connections: the earlier connection ended, and another one began. `act`
 /// is the purpose of the call, or `Act::Other` if an earlier write of this call has already written the event of this
 /// purpose.
 pub(super) fn caused_by(
-    before: Option<&Row>,
-    after: Option<&Row>,
+    before: Option<&OpenRow>,
+    after: Option<&OpenRow>,
     act: Act,
     at: UnixSeconds,
     origin: &Origin,
@@ -33,7 +33,7 @@ pub(super) fn caused_by(
         }
         (before, after) => {
             let mut kinds: Vec<_> = before.map(|_| EventKind::Disconnected).into_iter().collect();
-            if let Some(Row { connection, .. }) = after {
+            if let Some(OpenRow { connection, .. }) = after {
                 kinds.push(EventKind::Connected);
                 kinds.extend(warning(connection.status));
                 kinds.extend(links(None, connection));
@@ -54,6 +54,11 @@ fn acts(before: &Connection, after: &Connection, act: Act) -> impl Iterator<Item
     let forced = act == Act::ForcedRefresh;
     let renewed = renewed.then_some(EventKind::ConsentRenewed);
     renewed.into_iter().chain(forced.then_some(EventKind::RefreshForced))
+}
+
+/// Returns the events of the deletion of a row that can't be read or was changed in the database.
+pub(super) fn caused_by_deletion(key: &ConnectionKey, at: UnixSeconds, origin: &Origin) -> Vec<NewEvent> {
+    Vec::from([NewEvent { at, key: Some(key.clone()), kind: EventKind::Disconnected, origin: origin.clone() }])
 }
 
 /// Returns the events about the shops that were linked or unlinked. `before: None` means that the connection begins.
@@ -116,7 +121,7 @@ mod tests {
     use super::*;
     use crate::connection::ConnectionStatus::{Active, AuthorizationEnding, ReauthorizationRequired};
     use crate::connection::ReauthorizationReason::{AuthorizationExpired, AuthorizationRevoked};
-    use crate::connection::{ConnectionKey, ShopStanding};
+    use crate::connection::ShopStanding;
     use crate::events::Cause;
 
     const ENDS: UnixSeconds = UnixSeconds(1_770_000_000);
@@ -124,19 +129,19 @@ mod tests {
     const ENDING: EventKind = EventKind::AuthorizationEnding { ends: ENDS };
     const DEAD: EventKind = EventKind::ReauthorizationRequired(AuthorizationRevoked);
 
-    fn row(lineage: &str, status: ConnectionStatus) -> Row {
+    fn row(lineage: &str, status: ConnectionStatus) -> OpenRow {
         let key = ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() };
-        let mut row = Row::new(Connection::new(key));
+        let mut row = OpenRow::new(Connection::new(key));
         row.token_lineage = lineage.to_owned();
         row.connection.status = status;
         row
     }
 
     /// The row before a call, the row after the call, the purpose of the call, and the events that the call must write.
-    type Case<'a> = (Option<&'a Row>, Option<&'a Row>, Act, &'a [EventKind]);
+    type Case<'a> = (Option<&'a OpenRow>, Option<&'a OpenRow>, Act, &'a [EventKind]);
 
     /// Returns the row with these shops. A shop whose number is negative is not linked.
-    fn with_shops(mut row: Row, shops: &[i64]) -> Row {
+    fn with_shops(mut row: OpenRow, shops: &[i64]) -> OpenRow {
         let shop = |number: &i64| {
             let account = row.connection.key.account.clone();
             Shop { linked: *number > 0, ..Shop::new(number.abs().to_string().parse().unwrap(), account) }
@@ -149,7 +154,7 @@ mod tests {
         shops.iter().map(|number| number.to_string().parse().unwrap()).collect()
     }
 
-    fn kinds_of(before: Option<&Row>, after: Option<&Row>, act: Act) -> Vec<EventKind> {
+    fn kinds_of(before: Option<&OpenRow>, after: Option<&OpenRow>, act: Act) -> Vec<EventKind> {
         let origin = Origin { actor: Some("ana".parse().unwrap()), ..Origin::default().during(Cause::Call) };
         let events = caused_by(before, after, act, UnixSeconds(7), &origin);
         let key = Some(row("", Active).connection.key);
@@ -157,7 +162,7 @@ mod tests {
         events.into_iter().map(|event| event.kind).collect()
     }
 
-    fn kinds(before: Option<&Row>, after: Option<&Row>) -> Vec<EventKind> {
+    fn kinds(before: Option<&OpenRow>, after: Option<&OpenRow>) -> Vec<EventKind> {
         kinds_of(before, after, Act::Other)
     }
 
@@ -214,7 +219,7 @@ mod tests {
     fn a_linked_shop_that_is_lost_or_regained_is_named() {
         use ShopStanding::{Granted, Inactive, NoLongerGranted, Unconfirmed};
 
-        let standings = |mut row: Row, standings: &[ShopStanding]| {
+        let standings = |mut row: OpenRow, standings: &[ShopStanding]| {
             let shops = row.connection.shops.iter_mut().zip(standings);
             shops.for_each(|(shop, standing)| shop.standing = *standing);
             row

@@ -40,6 +40,7 @@ use crate::id::{InvalidId, Revisions, TenantId};
 use crate::limits::Limits;
 use crate::randomness::Randomness;
 use crate::seal::SealedStorage;
+use crate::storage::Environment;
 use crate::webhook::TIME_BEFORE_HANDLING;
 
 /// The component, and everything that its instances may use. All calls of a host share one sandbox.
@@ -50,13 +51,15 @@ pub(crate) struct Sandbox {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) client: Client,
+    /// The servers to which the guest's requests go.
+    pub(crate) environment: Environment,
     pub(crate) deadlines: Deadlines,
     pub(crate) limits: Limits,
     pub(crate) on_boundary: Option<OnBoundary>,
 }
 
 /// The answer of an export: a value, the connector's own error, or wasmtime's error, for example a trap.
-type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+type Answer<T> = wasmtime::Result<Result<T, types::ConnectorError>>;
 
 /// The state of a call that has not taken an instance yet.
 pub(crate) struct Prepared {
@@ -240,6 +243,7 @@ impl Sandbox {
             CallError::NoRandomness { plugin: self.program.plugin.clone() }
         })?;
         let credentials = GuestCredentials::new(credentials, Arc::clone(&self.credentials));
+        let credentials = credentials.in_environment(self.environment);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let mut http = WasiHttpCtx::new();
@@ -293,7 +297,12 @@ impl Sandbox {
 
     /// Converts an error that the guest returned. Replaces every text in the error that contains a secret of the call.
     /// If the proxy made the latest request fail, adds the error of the proxy.
-    fn connector_error(&self, error: types::Error, secrets: &Secrets, last_proxy_error: &LastProxyError) -> CallError {
+    fn connector_error(
+        &self,
+        error: types::ConnectorError,
+        secrets: &Secrets,
+        last_proxy_error: &LastProxyError,
+    ) -> CallError {
         let (action, failure) = error.into();
         let failure = secrets.removed_from(failure);
         let error = ConnectorError { plugin: self.program.plugin.clone(), action, failure, proxy_error: None };

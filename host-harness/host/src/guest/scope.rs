@@ -84,6 +84,12 @@ impl Scope {
         Self { keys: KeyUse::First, act: Act::Consent, ..Self::with_credentials(tenant, customer, origin) }
     }
 
+    /// Returns the scope of a call that stores the tokens of a confirmed install. The call may be repeated, so its events
+    /// depend only on the rows.
+    pub(crate) fn for_confirmation(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
+        Self { act: Act::Other, ..Self::for_connect(tenant, customer, origin) }
+    }
+
     /// Returns the scope of a call that refreshes a connection of one customer.
     pub(crate) fn for_refresh(tenant: &TenantId, customer: &CustomerId, mode: RefreshMode, origin: Origin) -> Self {
         let act = match mode {

@@ -21,21 +21,24 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 use http::Request;
 use percent_encoding::percent_decode;
+use serde_json::Value;
+use tiktok_shop_connector_core::pending_install::PendingInstall as CorePendingInstall;
 use tiktok_shop_connector_core::record::TokenRecord;
 
 pub(super) use self::members::Tapped;
 use super::convert::GuestEffect;
 use crate::access_token::ValidToken;
 use crate::call::CallResponse;
-use crate::connect::{Grant, StateCheck};
+use crate::connect::Grant;
 use crate::connection::{Connection, ConnectionKey, PastFailure, Shop};
 use crate::credentials::AppCredentials;
 use crate::disconnect::{Disconnected, NotRevoked, RevokedShop};
 use crate::error::Failure;
 use crate::existing_grant::ExistingGrant;
+use crate::install::{ExchangedInstall, InstallShop, InstallTokens};
 use crate::seal::OpenToken;
 use crate::secret::Secret;
-use crate::storage::{Row, RowEntry};
+use crate::storage::OpenRow;
 use crate::webhook::{Webhook, WebhookOwner};
 
 /// The length in bytes of the shortest secret for which the host searches. A shorter text could occur by chance. TikTok
@@ -88,21 +91,44 @@ impl Secrets {
         match grant {
             Grant::Code(code) => secrets.learn(code.expose()),
             Grant::Callback { query, state } => {
-                for (name, value) in form_urlencoded::parse(query.expose().as_bytes()) {
-                    if matches!(&*name, "code" | "state") {
-                        secrets.learn(&value);
-                    }
-                }
-                if let StateCheck::Expected(state) = state {
-                    secrets.learn(state.expose());
-                }
+                secrets.learn_callback(query);
+                secrets.learn(state.expose());
             }
             Grant::Existing(grant) => {
                 secrets.learn(grant.refresh_token.expose());
                 grant.access_token.iter().for_each(|token| secrets.learn(token.expose()));
             }
+            Grant::Pending(tokens) => secrets.learn_install(tokens),
         }
         secrets
+    }
+
+    /// Returns the secrets in the callback of an install from TikTok's App Store.
+    pub(crate) fn of_install_callback(query: &Secret) -> Self {
+        let secrets = Self::default();
+        secrets.learn_callback(query);
+        secrets
+    }
+
+    /// Returns the secrets of a pending install.
+    pub(crate) fn of_install(tokens: &InstallTokens) -> Self {
+        let secrets = Self::default();
+        secrets.learn_install(tokens);
+        secrets
+    }
+
+    fn learn_callback(&self, query: &Secret) {
+        for (name, value) in form_urlencoded::parse(query.expose().as_bytes()) {
+            if matches!(&*name, "code" | "state") {
+                self.learn(&value);
+            }
+        }
+    }
+
+    fn learn_install(&self, tokens: &InstallTokens) {
+        if let Ok(install) = CorePendingInstall::decode(tokens.expose()) {
+            self.learn_tokens(&install.record);
+        }
     }
 
     /// Adds a secret.
@@ -120,7 +146,12 @@ impl Secrets {
     /// Adds the tokens of a stored token record. If the connector's own code can't read the record, adds nothing. The
     /// host then learns the tokens of this record only if it sees them in an answer of TikTok or in a request.
     pub(super) fn learn_record(&self, value: &[u8]) {
-        let Ok(record) = TokenRecord::decode(value) else { return };
+        if let Ok(record) = TokenRecord::decode(value) {
+            self.learn_tokens(&record);
+        }
+    }
+
+    fn learn_tokens(&self, record: &TokenRecord) {
         let current = record.current();
         let access = current.access.iter().map(|token| token.expose());
         let refresh = current.refresh.iter().chain(record.fallbacks()).chain(record.rejected());
@@ -132,16 +163,12 @@ impl Secrets {
     }
 
     /// Adds the ciphers of a row.
-    pub(super) fn learn_ciphers(&self, row: &Row) {
+    pub(super) fn learn_ciphers(&self, row: &OpenRow) {
         row.connection
             .shops
             .iter()
             .filter_map(|shop| shop.cipher.as_ref())
             .for_each(|cipher| self.learn(cipher.expose()));
-    }
-
-    pub(super) fn learn_rows<'a>(&self, entries: impl IntoIterator<Item = &'a RowEntry>) {
-        entries.into_iter().for_each(|entry| self.learn_ciphers(&entry.row));
     }
 
     /// Adds the secrets that a request of the guest contains.
@@ -319,7 +346,10 @@ impl ClearTexts for ConnectionKey {
 
 impl ClearTexts for Shop {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
-        let Self { id, account, name, region, seller_type, cipher: _, code, raw, standing: _, linked: _ } = self;
+        let Self { id, account, app, name, region, seller_type, cipher: _, code, raw, standing: _, linked: _ } = self;
+        if let Some(app) = app {
+            see(app.as_str());
+        }
         for text in [id.as_str(), account.as_str(), name, region, seller_type, code, raw] {
             see(text);
         }
@@ -360,6 +390,25 @@ impl ClearTexts for Connection {
     }
 }
 
+impl ClearTexts for ExchangedInstall {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { app, account, seller_name, seller_base_region, granted_scopes, tokens: _ } = self;
+        for text in [app.as_str(), account.as_str(), seller_name, seller_base_region] {
+            see(text);
+        }
+        granted_scopes.each_clear_text(see);
+    }
+}
+
+impl ClearTexts for InstallShop {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { id, name, region, seller_type, code } = self;
+        for text in [id.as_str(), name, region, seller_type, code] {
+            see(text);
+        }
+    }
+}
+
 /// The answer of `refresh`.
 impl ClearTexts for (Connection, GuestEffect) {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
@@ -372,11 +421,38 @@ impl ClearTexts for (Connection, GuestEffect) {
     }
 }
 
-impl ClearTexts for Row {
+/// The document of a row. It may have members that this host does not know, so every text in it is searched: as it
+/// stands in the document, and decoded.
+pub(super) struct Document<'a> {
+    text: &'a str,
+    value: Value,
+}
+
+impl<'a> Document<'a> {
+    /// Reads a document. Returns `None` if it is not JSON, or if it is nested more than 128 levels deep.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        Some(Self { text, value: serde_json::from_str(text).ok()? })
+    }
+}
+
+impl ClearTexts for Document<'_> {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
-        let Self { connection, ciphers: _, token_lineage, token_generation: _ } = self;
-        connection.each_clear_text(see);
-        see(token_lineage);
+        see(self.text);
+        self.value.each_clear_text(see);
+    }
+}
+
+impl ClearTexts for Value {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) => {}
+            Self::String(text) => see(text),
+            Self::Array(items) => items.iter().for_each(|item| item.each_clear_text(see)),
+            Self::Object(members) => members.iter().for_each(|(name, value)| {
+                see(name);
+                value.each_clear_text(see);
+            }),
+        }
     }
 }
 

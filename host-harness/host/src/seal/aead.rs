@@ -73,13 +73,27 @@ pub(super) fn encrypt(
     clear: &[u8],
     randomness: &dyn Randomness,
 ) -> io::Result<Vec<u8>> {
-    let mut nonce = [0; NONCE];
-    randomness.fill(&mut nonce)?;
+    encrypt_with(key, associated_data, clear, &Nonce::draw(randomness)?)
+}
+
+/// A nonce that was drawn before it is needed. It seals one value, so it is not `Clone`.
+pub(super) struct Nonce([u8; NONCE]);
+
+impl Nonce {
+    pub(super) fn draw(randomness: &dyn Randomness) -> io::Result<Self> {
+        let mut nonce = Self([0; NONCE]);
+        randomness.fill(&mut nonce.0)?;
+        Ok(nonce)
+    }
+}
+
+/// Encrypts a text as [`encrypt`] does, with this nonce.
+pub(super) fn encrypt_with(key: &DataKey, associated_data: &[u8], clear: &[u8], nonce: &Nonce) -> io::Result<Vec<u8>> {
     let payload = Payload { msg: clear, aad: associated_data };
     let sealed = XChaCha20Poly1305::new(&key.0.into())
-        .encrypt(&XNonce::from(nonce), payload)
+        .encrypt(&XNonce::from(nonce.0), payload)
         .map_err(|_too_long| io::Error::from(io::ErrorKind::InvalidInput))?;
-    Ok([&[FORMAT], nonce.as_slice(), &sealed].concat())
+    Ok([&[FORMAT], nonce.0.as_slice(), &sealed].concat())
 }
 
 /// Decrypts a sealed value. Returns `None` if the value was sealed with another key or with other associated data, or

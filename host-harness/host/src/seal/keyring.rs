@@ -12,13 +12,15 @@ use zeroize::Zeroizing;
 use super::aead::{DataKey, decrypt, encode_associated_data, encrypt};
 use super::place::Place;
 use super::provider::{KeyError, KeyProvider};
+use super::row_seal;
 use crate::clock::{Clock, SystemClock};
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::events::{Actor, Cause, EventKind, NewEvent, Origin, StatedReason};
 use crate::id::{KeyId, Revision, TenantId};
 use crate::randomness::Randomness;
-use crate::secret::Secret;
-use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey, WrappedKey};
+use crate::storage::{
+    HostStorage, OpenRow, Purpose, Row, RowIndex, RowOrigin, Sealed, StorageError, TenantKey, WrappedKey,
+};
 
 /// How long a call may begin with cached keys, and how long a cached key may be used to decrypt values. After this
 /// time, the host reads the tenant's keys again, to notice an erasure or a new key. [`Keyring::GRACE`] includes this
@@ -232,52 +234,63 @@ impl Keyring {
         self.open(purpose, &Place { tenant, key, purpose: Purpose::Token, revision }, sealed).await
     }
 
-    /// Moves the ciphers out of a row's shops and seals them. The caller must write the row with this revision.
+    /// Encodes a row and seals its ciphers, together with the digest of its document. The caller must write the row with
+    /// this revision.
     ///
     /// # Errors
     /// See [`seal_token`](Self::seal_token).
-    pub async fn seal_row(&self, tenant: &TenantId, revision: &Revision, mut row: Row) -> Result<Row, StorageError> {
-        let ciphers: BTreeMap<_, _> = row
-            .connection
-            .shops
-            .iter_mut()
-            .filter_map(|shop| Some((shop.id.as_str().to_owned(), shop.cipher.take()?)))
-            .collect();
-        row.ciphers = None;
-        if !ciphers.is_empty() {
-            let exposed: BTreeMap<_, _> = ciphers.iter().map(|(id, cipher)| (id, cipher.expose())).collect();
-            let text = serde_json::to_vec(&exposed).map_err(|error| StorageError::Refused(error.to_string()))?;
-            let place = Place { tenant, key: &row.connection.key, purpose: Purpose::Ciphers, revision };
-            row.ciphers = Some(self.seal(&place, &Zeroizing::new(text)).await?);
-        }
+    pub async fn seal_row(&self, tenant: &TenantId, revision: &Revision, row: &OpenRow) -> Result<Row, StorageError> {
+        self.seal_document(tenant, revision, row.encode()?, row.secrets()?.expose()).await
+    }
+
+    /// Seals the secrets of an encoded row, together with the digest of its document. The caller must write the row with
+    /// this revision.
+    pub(super) async fn seal_document(
+        &self,
+        tenant: &TenantId,
+        revision: &Revision,
+        mut row: Row,
+        secrets: &[u8],
+    ) -> Result<Row, StorageError> {
+        let place = Place { tenant, key: &row.key, purpose: Purpose::Ciphers, revision };
+        row.sealed = Some(self.seal(&place, &row_seal::bound(&row.document, secrets)).await?);
         Ok(row)
     }
 
-    /// Opens the ciphers of a row that was written with this revision, and puts each cipher into its shop.
+    /// Checks a row that was written with this revision, and opens it.
     ///
     /// # Errors
-    /// See [`open_token`](Self::open_token).
-    pub async fn open_row(&self, tenant: &TenantId, revision: &Revision, row: Row) -> Result<Row, StorageError> {
-        self.open_row_for(Use::Open, tenant, revision, row).await
+    /// See [`open_token`](Self::open_token). [`StorageError::RowChanged`] if the row is not the row that the host wrote.
+    pub async fn open_row(&self, tenant: &TenantId, revision: &Revision, row: &Row) -> Result<OpenRow, StorageError> {
+        let secrets = self.open_secrets_for(Use::Open, tenant, revision, row).await?;
+        OpenRow::decode(&row.key, &row.document, &secrets)
     }
 
-    /// Opens the ciphers of a row as [`open_row`](Self::open_row) does, for this use.
-    pub(super) async fn open_row_for(
+    /// Checks a row that was written with this revision, and opens its secrets, for this use.
+    pub(super) async fn open_secrets_for(
         &self,
         purpose: Use,
         tenant: &TenantId,
         revision: &Revision,
-        mut row: Row,
-    ) -> Result<Row, StorageError> {
-        let Some(sealed) = row.ciphers.take() else { return Ok(row) };
-        let place = Place { tenant, key: &row.connection.key, purpose: Purpose::Ciphers, revision };
-        let text = self.open(purpose, &place, &sealed).await?;
-        let mut ciphers: BTreeMap<String, String> =
-            serde_json::from_slice(&text).map_err(|_| does_not_open(sealed.key()))?;
-        for shop in &mut row.connection.shops {
-            shop.cipher = ciphers.remove(shop.id.as_str()).map(Secret::from);
+        row: &Row,
+    ) -> Result<Zeroizing<Vec<u8>>, StorageError> {
+        let changed = || StorageError::RowChanged(revision.clone());
+        let place = Place { tenant, key: &row.key, purpose: Purpose::Ciphers, revision };
+        let clear = match (&row.sealed, row.origin) {
+            (Some(sealed), _) => {
+                let key = self.opening_key(purpose, tenant, sealed.key()).await?;
+                decrypt(&key, &place.associated_data(sealed.key()), sealed.bytes()).ok_or_else(changed)?
+            }
+            (None, RowOrigin::Columns) => return Ok(Zeroizing::default()),
+            (None, RowOrigin::Document) => return Err(changed()),
+        };
+        match row.origin {
+            RowOrigin::Columns => row_seal::secrets_of_columns(&clear).ok_or_else(changed),
+            RowOrigin::Document => {
+                let secrets = row_seal::secrets_of(&row.document, &clear).ok_or_else(changed)?;
+                if is_consistent(row) { Ok(secrets) } else { Err(changed()) }
+            }
         }
-        Ok(row)
     }
 
     pub(super) async fn seal(&self, place: &Place<'_>, clear: &[u8]) -> Result<Sealed, StorageError> {
@@ -527,6 +540,15 @@ impl From<DataKeyGone> for StorageError {
 /// id.
 pub(super) fn wrapping_context(tenant: &TenantId, key: &KeyId) -> Vec<u8> {
     encode_associated_data("context", &[tenant.as_str(), key.as_str()])
+}
+
+/// Returns whether the values beside the document are those of the document. A document that this release cannot decode
+/// is left to the connector, which reports it.
+fn is_consistent(row: &Row) -> bool {
+    let Ok(OpenRow { connection, token_lineage, token_generation }) = row.decode() else { return true };
+    RowIndex::of(&connection) == row.index
+        && token_lineage == row.token_lineage
+        && token_generation == row.token_generation
 }
 
 fn does_not_open(key: &KeyId) -> StorageError {

@@ -14,7 +14,7 @@ use crate::events::NewEvent;
 use crate::id::{CustomerId, KeyId, Revision, TenantId};
 use crate::known_tenants::KnownTenants;
 use crate::storage::{
-    HostStorage, Next, Row, RowEntry, RowFilter, StorageError, Swapped, TokenEntry, TokenWrite, run_within,
+    HostStorage, Next, Row, RowEntry, RowFilter, RowOrigin, StorageError, Swapped, TokenEntry, TokenWrite, run_within,
 };
 
 /// The maximum number of times that one value is sealed. A value is sealed again if its key was removed before the
@@ -27,7 +27,18 @@ pub(crate) struct SealedStorage {
     storage: Arc<dyn HostStorage>,
     keyring: Arc<Keyring>,
     missing_key: MissingKey,
+    unsealed_rows: UnsealedRows,
     known_tenants: KnownTenants,
+}
+
+/// Says how a read treats a row of release 0.1, of which only the ciphers are sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum UnsealedRows {
+    /// The read returns the row. Its next write seals it.
+    #[default]
+    Accept,
+    /// The row counts as changed. Somebody may have replaced a sealed row by it.
+    Refuse,
 }
 
 /// Says how a read treats a value whose key is not available now.
@@ -35,8 +46,8 @@ pub(crate) struct SealedStorage {
 enum MissingKey {
     /// The read fails.
     Fails,
-    /// The read returns an empty token record, or a row without ciphers. The guest can't decode an empty record, but it
-    /// can delete it.
+    /// The read returns an empty token record, or a row without secrets that was not checked. The guest can't decode an
+    /// empty record, but it can delete it. It can't write a row that follows from an unchecked row.
     LeavesOut(Arc<LeftOut>),
 }
 
@@ -49,6 +60,8 @@ struct LeftOut {
     no_answer: AtomicBool,
     /// The keys that can't be used, although the provider and the storage answer.
     refused: Mutex<BTreeSet<KeyId>>,
+    /// The revisions of the rows that were not checked.
+    unchecked: Mutex<BTreeSet<Revision>>,
 }
 
 impl LeftOut {
@@ -60,7 +73,7 @@ impl LeftOut {
     fn record(&self, key: &KeyId, error: &StorageError) {
         match error {
             StorageError::Unavailable(_) => self.no_answer.store(true, Ordering::Relaxed),
-            StorageError::Refused(_) | StorageError::KeyGone => {
+            StorageError::Refused(_) | StorageError::KeyGone | StorageError::RowChanged(_) => {
                 self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
             }
         }
@@ -80,6 +93,27 @@ pub(crate) struct OpenWrite {
     pub(crate) refresh_due_at: Option<UnixSeconds>,
 }
 
+/// A row that was checked, with its secrets. If the call can do without keys and the key of the row is missing, the row
+/// was not checked, and has no secrets.
+#[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
+pub(crate) struct CheckedRow {
+    pub(crate) entry: RowEntry,
+    pub(crate) secrets: Zeroizing<Vec<u8>>,
+}
+
+/// An encoded row that a swap writes, with its secrets.
+pub(crate) struct RowWrite {
+    pub(crate) row: Row,
+    pub(crate) secrets: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for CheckedRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckedRow").field("entry", &self.entry).finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for OpenToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenToken").field("revision", &self.revision).field("age", &self.age).finish_non_exhaustive()
@@ -87,8 +121,9 @@ impl std::fmt::Debug for OpenToken {
 }
 
 impl SealedStorage {
-    pub(crate) fn new(storage: Arc<dyn HostStorage>, keyring: Arc<Keyring>) -> Self {
-        Self { storage, keyring, missing_key: MissingKey::Fails, known_tenants: KnownTenants::default() }
+    pub(crate) fn new(storage: Arc<dyn HostStorage>, keyring: Arc<Keyring>, unsealed_rows: UnsealedRows) -> Self {
+        let (missing_key, known_tenants) = (MissingKey::Fails, KnownTenants::default());
+        Self { storage, keyring, missing_key, unsealed_rows, known_tenants }
     }
 
     /// Returns this storage for one call that only lists or deletes connections of one tenant. If the tenant's keys are
@@ -97,8 +132,13 @@ impl SealedStorage {
     /// time for the storage is left. The nine tenths are longer than a [key service](super::KeyProvider) needs to
     /// report that it is unavailable, and after such a report the keyring still uses a cached key.
     pub(crate) fn leaving_out_missing_keys(mut self, timeout: Duration) -> Self {
-        let (no_answer, refused) = (AtomicBool::new(false), Mutex::default());
-        self.missing_key = MissingKey::LeavesOut(Arc::new(LeftOut { wait: timeout / 10 * 9, no_answer, refused }));
+        let left_out = LeftOut {
+            wait: timeout / 10 * 9,
+            no_answer: AtomicBool::new(false),
+            refused: Mutex::default(),
+            unchecked: Mutex::default(),
+        };
+        self.missing_key = MissingKey::LeavesOut(Arc::new(left_out));
         self
     }
 
@@ -171,31 +211,33 @@ impl SealedStorage {
         seal_and_swap().await
     }
 
+    /// Returns the customer's rows. A row that was changed in the database does not affect the others.
     pub(crate) async fn list_rows(
         &self,
         tenant: &TenantId,
         customer: &CustomerId,
-    ) -> Result<Vec<RowEntry>, StorageError> {
-        self.open_rows(tenant, self.storage.list_rows(tenant, customer).await?).await
+    ) -> Result<Vec<Result<CheckedRow, ConnectionKey>>, StorageError> {
+        self.check_rows(tenant, self.storage.list_rows(tenant, customer).await?).await
     }
 
+    /// Returns the tenant's rows that match. A row that was changed in the database does not affect the others.
     pub(crate) async fn tenant_rows(
         &self,
         tenant: &TenantId,
         filter: &RowFilter,
         after: Option<&ConnectionKey>,
         limit: usize,
-    ) -> Result<Vec<RowEntry>, StorageError> {
-        self.open_rows(tenant, self.storage.tenant_rows(tenant, filter, after, limit).await?).await
+    ) -> Result<Vec<Result<CheckedRow, ConnectionKey>>, StorageError> {
+        self.check_rows(tenant, self.storage.tenant_rows(tenant, filter, after, limit).await?).await
     }
 
     pub(crate) async fn load_row(
         &self,
         tenant: &TenantId,
         key: &ConnectionKey,
-    ) -> Result<Option<RowEntry>, StorageError> {
+    ) -> Result<Option<CheckedRow>, StorageError> {
         match self.storage.load_row(tenant, key).await? {
-            Some(entry) => Ok(Some(self.open_row(Use::Open, tenant, entry).await?)),
+            Some(entry) => Ok(Some(self.check_row(Use::Open, tenant, entry).await?)),
             None => Ok(None),
         }
     }
@@ -205,13 +247,18 @@ impl SealedStorage {
         tenant: &TenantId,
         key: &ConnectionKey,
         expected: Option<&Revision>,
-        next: Option<&Next<Row>>,
+        next: Option<&Next<RowWrite>>,
         events: &[NewEvent],
-    ) -> Result<Swapped<RowEntry>, StorageError> {
+    ) -> Result<Swapped<CheckedRow>, StorageError> {
+        if next.is_some() && expected.is_some_and(|expected| self.is_unchecked(expected)) {
+            return Err(StorageError::Refused(
+                "the stored row can't be checked, because its key is missing".to_owned(),
+            ));
+        }
         let swapped = self.seal_and_swap(tenant, move || async move {
             let sealed = match next {
-                Some(Next { revision, value }) => {
-                    let value = self.keyring.seal_row(tenant, revision, value.clone()).await?;
+                Some(Next { revision, value: RowWrite { row, secrets } }) => {
+                    let value = self.keyring.seal_document(tenant, revision, row.clone(), secrets).await?;
                     Some(Next { revision: revision.clone(), value })
                 }
                 None => None,
@@ -219,7 +266,7 @@ impl SealedStorage {
             self.storage.swap_row(tenant, key, expected, sealed.as_ref(), events).await
         });
         match swapped.await? {
-            Swapped::Stale(Some(entry)) => Ok(Swapped::Stale(Some(self.open_row(Use::Seal, tenant, entry).await?))),
+            Swapped::Stale(Some(entry)) => Ok(Swapped::Stale(Some(self.check_row(Use::Seal, tenant, entry).await?))),
             Swapped::Stale(None) => Ok(Swapped::Stale(None)),
             Swapped::Done => Ok(Swapped::Done),
         }
@@ -258,35 +305,55 @@ impl SealedStorage {
         Ok(Some(OpenToken { revision, value, age }))
     }
 
-    async fn open_rows(&self, tenant: &TenantId, entries: Vec<RowEntry>) -> Result<Vec<RowEntry>, StorageError> {
-        let mut rows = Vec::new();
+    async fn check_rows(
+        &self,
+        tenant: &TenantId,
+        entries: Vec<RowEntry>,
+    ) -> Result<Vec<Result<CheckedRow, ConnectionKey>>, StorageError> {
+        let mut rows = Vec::with_capacity(entries.len());
         for entry in entries {
-            rows.push(self.open_row(Use::Open, tenant, entry).await?);
+            let key = entry.row.key.clone();
+            rows.push(match self.check_row(Use::Open, tenant, entry).await {
+                Ok(row) => Ok(row),
+                Err(StorageError::RowChanged(_)) => Err(key),
+                Err(error) => return Err(error),
+            });
         }
         Ok(rows)
     }
 
-    /// Opens a row. If the call can do without keys, and the ciphers of the row can't be opened now, returns the row
-    /// without ciphers.
-    async fn open_row(&self, purpose: Use, tenant: &TenantId, entry: RowEntry) -> Result<RowEntry, StorageError> {
+    /// Checks a row and opens its secrets. If the call can do without keys, and the key of the row is missing, returns
+    /// the row unchecked and without secrets.
+    async fn check_row(&self, purpose: Use, tenant: &TenantId, entry: RowEntry) -> Result<CheckedRow, StorageError> {
         self.known_tenants.add(tenant);
-        let RowEntry { revision, mut row } = entry;
-        let Some(sealed) = &row.ciphers else { return Ok(RowEntry { revision, row }) };
-        if !self.should_open(purpose, tenant, sealed.key()).await {
-            row.ciphers = None;
-            return Ok(RowEntry { revision, row });
+        let RowEntry { revision, row } = &entry;
+        if row.origin == RowOrigin::Columns && self.unsealed_rows == UnsealedRows::Refuse {
+            tracing::error!(%tenant, "a row is refused, because a host of release 0.1 wrote it or somebody replaced it");
+            return Err(StorageError::RowChanged(revision.clone()));
         }
-        let without_ciphers = match self.missing_key {
-            MissingKey::Fails => None,
-            MissingKey::LeavesOut(_) => Some(Row { ciphers: None, ..row.clone() }),
-        };
-        match (self.keyring.open_row_for(purpose, tenant, &revision, row).await, without_ciphers) {
-            (Ok(row), _) => Ok(RowEntry { revision, row }),
-            (Err(error), Some(row)) => {
-                tracing::warn!(%error, "a connection is read without the ciphers of its shops");
-                Ok(RowEntry { revision, row })
+        if let Some(sealed) = &row.sealed
+            && !self.should_open(purpose, tenant, sealed.key()).await
+        {
+            if let MissingKey::LeavesOut(left_out) = &self.missing_key {
+                left_out.unchecked.lock().unwrap_or_else(PoisonError::into_inner).insert(revision.clone());
             }
-            (Err(error), None) => Err(error),
+            return Ok(CheckedRow { entry, secrets: Zeroizing::default() });
+        }
+        let secrets = self.keyring.open_secrets_for(purpose, tenant, revision, row).await.inspect_err(|error| {
+            if matches!(error, StorageError::RowChanged(_)) {
+                tracing::error!(%tenant, "a row was changed in the database");
+            }
+        })?;
+        Ok(CheckedRow { entry, secrets })
+    }
+
+    /// Returns whether this call has read the row with this revision without checking it.
+    fn is_unchecked(&self, revision: &Revision) -> bool {
+        match &self.missing_key {
+            MissingKey::Fails => false,
+            MissingKey::LeavesOut(left_out) => {
+                left_out.unchecked.lock().unwrap_or_else(PoisonError::into_inner).contains(revision)
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod keyring;
 mod rotation;
 mod two_tenants;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +18,13 @@ use super::keyring::wrapping_context;
 use super::place::Place;
 use super::*;
 use crate::clock::ManualClock;
-use crate::connection::{Connection, ConnectionKey, Shop, ShopStanding};
-use crate::id::{KeyId, Revision, ShopId, TenantId};
+use crate::connection::{Connection, ConnectionKey, Shop, StatusKind, UnixSeconds};
+use crate::id::{KeyId, Revision, TenantId};
 use crate::randomness::{Randomness, SystemRandomness};
 use crate::secret::Secret;
 use crate::storage::{
-    ConnectionStorage as _, HostStorage, KeyStorage as _, MemoryStorage, Next, Purpose, Row, Sealed, StorageError,
-    TenantKey, TokenStorage as _, TokenWrite,
+    ConnectionStorage as _, HostStorage, KeyStorage as _, MemoryStorage, Next, OpenRow, Purpose, Row, RowOrigin,
+    Sealed, StorageError, TenantKey, TokenStorage as _, TokenWrite,
 };
 
 fn tenant(id: &str) -> TenantId {
@@ -79,9 +80,9 @@ async fn a_value_opens_only_at_its_own_place() {
     assert_does_not_open(ring.open_token(&t, &k, &revision("r2"), &sealed).await);
     let other_purpose = Place { tenant: &t, key: &k, purpose: Purpose::Ciphers, revision: &r };
     assert_does_not_open(ring.open(crate::seal::keyring::Use::Open, &other_purpose, &sealed).await);
-    let mut row = Row::new(Connection::new(key("c", "a")));
-    row.ciphers = Some(sealed.clone());
-    assert_does_not_open(ring.open_row(&t, &r, row).await);
+    let mut row = row(&[]).encode().unwrap();
+    row.sealed = Some(sealed.clone());
+    assert_eq!(ring.open_row(&t, &r, &row).await.unwrap_err(), StorageError::RowChanged(r.clone()));
 
     // Another tenant does not have the key that seals the value.
     let error = ring.open_token(&tenant("u"), &k, &r, &sealed).await.unwrap_err().to_string();
@@ -186,7 +187,7 @@ fn the_format_equals_the_vectors_of_another_implementation() {
 #[test]
 fn no_two_lists_of_parts_have_the_same_encoding() {
     let texts = ["", "a", "b", "ab", "a\0b", "\0", "record"];
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for a in texts {
         for b in texts {
             for parts in [vec![a, b], vec![a], vec![a, b, ""], vec![b, a, b]] {
@@ -199,22 +200,13 @@ fn no_two_lists_of_parts_have_the_same_encoding() {
 }
 
 fn shop(id: &str, cipher: Option<&str>) -> Shop {
-    Shop {
-        id: id.parse::<ShopId>().unwrap(),
-        account: "a".parse().unwrap(),
-        name: String::new(),
-        region: String::new(),
-        seller_type: String::new(),
-        cipher: cipher.map(Secret::from),
-        code: String::new(),
-        raw: "{}".to_owned(),
-        standing: ShopStanding::Granted,
-        linked: true,
-    }
+    let mut shop = Shop::new(id.parse().unwrap(), "a".parse().unwrap());
+    (shop.cipher, shop.linked) = (cipher.map(Secret::from), true);
+    shop
 }
 
-fn row(ciphers: &[Option<&str>]) -> Row {
-    let mut row = Row::new(Connection::new(key("c", "a")));
+fn row(ciphers: &[Option<&str>]) -> OpenRow {
+    let mut row = OpenRow::new(Connection::new(key("c", "a")));
     row.connection.shops = (1..).zip(ciphers).map(|(id, cipher)| shop(&format!("{id}"), *cipher)).collect();
     row
 }
@@ -224,15 +216,97 @@ async fn sealing_takes_ciphers_out_of_a_row_and_opening_returns_them_to_their_sh
     let ring = keyring(&memory(), &HostKeys::draw().unwrap());
     let (t, r) = (tenant("t"), revision("r"));
     let open = row(&[Some("ROW_first\0\"\\"), None, Some(""), Some("ROW_\u{10FFFF}")]);
-    let stored = ring.seal_row(&t, &r, open.clone()).await.unwrap();
-    assert!(stored.connection.shops.iter().all(|shop| shop.cipher.is_none()));
-    let bytes = stored.ciphers.as_ref().unwrap().bytes();
+    let stored = ring.seal_row(&t, &r, &open).await.unwrap();
+    assert!(!stored.document.contains("ROW_"));
+    let bytes = stored.sealed.as_ref().unwrap().bytes();
     assert!(!bytes.windows(3).any(|window| window == b"ROW"));
-    assert_eq!(ring.open_row(&t, &r, stored).await.unwrap(), open);
+    assert_eq!(ring.open_row(&t, &r, &stored).await.unwrap(), open);
 
     let without = row(&[None, None]);
-    let stored = ring.seal_row(&t, &r, without.clone()).await.unwrap();
-    assert_eq!(stored, without, "a row without ciphers has nothing to seal");
+    let stored = ring.seal_row(&t, &r, &without).await.unwrap();
+    assert!(stored.sealed.is_some(), "a row without ciphers is sealed, too");
+    assert_eq!(ring.open_row(&t, &r, &stored).await.unwrap(), without);
+}
+
+/// A change of a row, and the name of the change.
+type Change = (&'static str, fn(&mut Row));
+
+#[tokio::test]
+async fn every_change_of_a_row_is_noticed() {
+    let ring = keyring(&memory(), &HostKeys::draw().unwrap());
+    let (t, r) = (tenant("t"), revision("r"));
+    let stored = ring.seal_row(&t, &r, &row(&[Some("ROW_first"), None])).await.unwrap();
+    assert!(ring.open_row(&t, &r, &stored).await.is_ok());
+    let changes: [Change; 16] = [
+        ("the document", |row| row.document = row.document.replace("\"linked\":true", "\"linked\":false")),
+        ("a space in the document", |row| row.document.push(' ')),
+        ("the customer", |row| row.key.customer = "C".parse().unwrap()),
+        ("the account", |row| row.key.account = "b".parse().unwrap()),
+        ("no sealed value", |row| row.sealed = None),
+        ("the sealed value", |row| {
+            let sealed = row.sealed.clone().unwrap();
+            let mut bytes = sealed.bytes().to_vec();
+            *bytes.last_mut().unwrap() ^= 1;
+            row.sealed = Some(Sealed::new(sealed.key().clone(), bytes));
+        }),
+        ("the status", |row| row.index.status = StatusKind::ReauthorizationRequired),
+        ("the end", |row| row.index.ends_at = Some(UnixSeconds(7))),
+        ("the app", |row| row.index.app = Some("other".parse().unwrap())),
+        ("the seller", |row| row.index.seller_name.push('x')),
+        ("the time of the consent", |row| row.index.granted_at = UnixSeconds(7)),
+        ("a link", |row| row.index.shops[0].linked = false),
+        ("a shop", |row| row.index.shops[1].id = "9".parse().unwrap()),
+        ("a missing shop", |row| row.index.shops.truncate(1)),
+        ("the lineage", |row| row.token_lineage.push('x')),
+        ("the generation", |row| row.token_generation += 1),
+    ];
+    for (name, change) in changes {
+        let mut changed = stored.clone();
+        change(&mut changed);
+        assert_eq!(ring.open_row(&t, &r, &changed).await.unwrap_err(), StorageError::RowChanged(r.clone()), "{name}");
+    }
+    let moved = ring.open_row(&t, &revision("r2"), &stored).await.unwrap_err();
+    assert_eq!(moved, StorageError::RowChanged(revision("r2")));
+    // A sealed row that is passed off as a row of an earlier release.
+    let older = Row { origin: RowOrigin::Columns, ..stored.clone() };
+    assert_eq!(ring.open_row(&t, &r, &older).await.unwrap_err(), StorageError::RowChanged(r.clone()));
+}
+
+/// Returns a row as a host of release 0.1 wrote it: only the ciphers are sealed.
+async fn row_of_columns(ring: &Keyring, t: &TenantId, r: &Revision, ciphers: &[Option<&str>]) -> Row {
+    let mut row = row(ciphers).encode().unwrap();
+    row.origin = RowOrigin::Columns;
+    let clear: BTreeMap<_, _> =
+        (1..).zip(ciphers).filter_map(|(id, cipher)| Some((format!("{id}"), (*cipher)?))).collect();
+    if !clear.is_empty() {
+        let place = Place { tenant: t, key: &row.key, purpose: Purpose::Ciphers, revision: r };
+        row.sealed = Some(ring.seal(&place, &serde_json::to_vec(&clear).unwrap()).await.unwrap());
+    }
+    row
+}
+
+#[tokio::test]
+async fn a_row_of_release_0_1_opens_until_the_host_refuses_such_rows() {
+    let storage = memory();
+    let keys = HostKeys::draw().unwrap();
+    let (t, k, r) = (tenant("t"), key("c", "a"), revision("r"));
+    for ciphers in [[Some("ROW_first"), None], [None, None]] {
+        let ring = keyring(&storage, &keys);
+        let older = row_of_columns(&ring, &t, &r, &ciphers).await;
+        assert_eq!(ring.open_row(&t, &r, &older).await.unwrap(), row(&ciphers));
+        let passed_off = Row { origin: RowOrigin::Document, ..older.clone() };
+        assert_eq!(ring.open_row(&t, &r, &passed_off).await.unwrap_err(), StorageError::RowChanged(r.clone()));
+
+        let before = storage.load_row(&t, &k).await.unwrap().map(|entry| entry.revision);
+        let next = Next { revision: r.clone(), value: older };
+        storage.swap_row(&t, &k, before.as_ref(), Some(&next), &[]).await.unwrap();
+        let storage = Arc::clone(&storage) as Arc<dyn HostStorage>;
+        let accepting = SealedStorage::new(Arc::clone(&storage), Arc::new(ring), UnsealedRows::Accept);
+        assert!(accepting.load_row(&t, &k).await.unwrap().is_some());
+        let ring = Keyring::new(Arc::clone(&storage), Arc::new(keys.clone()), Arc::new(SystemRandomness));
+        let refusing = SealedStorage::new(storage, Arc::new(ring), UnsealedRows::Refuse);
+        assert_eq!(refusing.load_row(&t, &k).await.unwrap_err(), StorageError::RowChanged(r.clone()));
+    }
 }
 
 #[test]
@@ -253,7 +327,7 @@ async fn put(storage: &MemoryStorage, ring: &Keyring, tenant: &TenantId, key: &C
     storage.swap_token(tenant, key, None, Some(&next)).await.unwrap();
     let mut row = row(&[Some(clear)]);
     row.connection.key = key.clone();
-    let value = ring.seal_row(tenant, &revision, row).await.unwrap();
+    let value = ring.seal_row(tenant, &revision, &row).await.unwrap();
     storage.swap_row(tenant, key, None, Some(&Next { revision, value }), &[]).await.unwrap();
 }
 
@@ -267,7 +341,7 @@ async fn opened(
     let token = storage.load_token(tenant, key).await?.expect("a token record");
     let record = ring.open_token(tenant, key, &token.revision, &token.value).await?;
     let entry = storage.load_row(tenant, key).await?.expect("a row");
-    let row = ring.open_row(tenant, &entry.revision, entry.row).await?;
+    let row = ring.open_row(tenant, &entry.revision, &entry.row).await?;
     let cipher = row.connection.shops[0].cipher.as_ref().map(|cipher| cipher.expose().to_owned());
     Ok((String::from_utf8(record.to_vec()).unwrap(), cipher.expect("a cipher")))
 }

@@ -10,7 +10,7 @@ use super::swap::{Next, Swapped};
 use super::tokens::Due;
 use crate::connection::{Connection, ConnectionKey, StatusKind, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
-use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
+use crate::id::{AccountId, AppKey, CustomerId, Revision, ShopId, TenantId};
 use crate::randomness::{Randomness, random_bits};
 
 /// Keeps the rows of connections and the events of tenants.
@@ -89,6 +89,18 @@ pub trait ConnectionStorage: Send + Sync {
     async fn endings(&self, by: UnixSeconds, after: Option<&Ending>, limit: usize)
     -> Result<Vec<Ending>, StorageError>;
 
+    /// Returns how many rows of all tenants have the origin [`RowOrigin::Columns`]. When there are none, an operator can
+    /// let the host refuse such rows: see
+    /// [`refuse_unsealed_rows`](crate::ConnectorHostBuilder::refuse_unsealed_rows).
+    ///
+    /// The default implementation returns 0. It is right for every storage that has no rows of release 0.1.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn unsealed_rows(&self) -> Result<u64, StorageError> {
+        Ok(0)
+    }
+
     /// Returns at most `limit` of the tenant's events, in the order of their positions, starting behind the position
     /// `after`. `after: None` starts at the first event.
     ///
@@ -140,34 +152,91 @@ impl OnceDigest {
     }
 }
 
-/// A connection as the customer sees it. The connector derives it from the token record.
+/// A row: a connection as the customer sees it. The connector derives it from the token record.
+///
+/// The document contains everything about the connection except the ciphers of its shops. A storage keeps the text of
+/// the document, the sealed value and the index, and returns them unchanged. `docs/connection-document.md` describes
+/// the members of the document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// The connection and its shops. In the storage, every shop's [`cipher`](crate::connection::Shop::cipher) is
-    /// `None`.
-    pub connection: Connection,
-    /// The sealed ciphers of the shops. `None` if no shop has a cipher.
-    pub ciphers: Option<Sealed>,
+    /// The customer and the account of the connection. Not part of the document.
+    pub key: ConnectionKey,
+    /// The row as JSON text, without secrets.
+    pub document: String,
+    /// The sealed value: the ciphers of the shops, with a digest of the document. The host seals every row, even if no
+    /// shop has a cipher.
+    pub sealed: Option<Sealed>,
+    /// Who made the document. A storage without rows of release 0.1 only sees [`RowOrigin::Document`].
+    pub origin: RowOrigin,
+    /// Values from the document, for the lists and for searches. If a storage returns other values than it got, the
+    /// host refuses the row as changed.
+    pub index: RowIndex,
     /// The lineage of the token record from which the row was derived: a random text that the connector draws when it
     /// creates a token record. A refresh keeps the lineage. A new consent for the same account with the same app also
-    /// keeps it.
+    /// keeps it. Also in the document.
     pub token_lineage: String,
     /// The generation of the token record from which the row was derived: the number of times that the tokens or the
-    /// grant in that record had changed. Only generations of the same lineage can be compared.
+    /// grant in that record had changed. Only generations of the same lineage can be compared. Also in the document.
     pub token_generation: u64,
 }
 
-impl Row {
-    /// Creates a row without ciphers, lineage and generation.
-    #[must_use]
-    pub const fn new(connection: Connection) -> Self {
-        Self { connection, ciphers: None, token_lineage: String::new(), token_generation: 0 }
-    }
+/// Who made the document of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowOrigin {
+    /// The host wrote the document, and sealed its digest.
+    Document,
+    /// A host of release 0.1 wrote the row as columns, and the storage has made the document from them. Only the
+    /// ciphers are sealed, so a change of the other columns is not noticed. The next write of the row makes a document.
+    Columns,
+}
 
+/// The values of a row that a storage uses in its lists and searches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowIndex {
+    /// The kind of the status.
+    pub status: StatusKind,
+    /// See [`Connection::ends_at`].
+    pub ends_at: Option<UnixSeconds>,
+    /// The app of the connection.
+    pub app: Option<AppKey>,
+    /// The name of the seller.
+    pub seller_name: String,
+    /// When the seller last consented.
+    pub granted_at: UnixSeconds,
+    /// The shops, in the order of the document.
+    pub shops: Vec<IndexedShop>,
+}
+
+/// A shop in a [`RowIndex`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedShop {
+    /// The id of the shop.
+    pub id: ShopId,
+    /// Whether the customer has linked the shop.
+    pub linked: bool,
+}
+
+impl RowIndex {
+    /// Returns the index of a row with this connection.
+    #[must_use]
+    pub fn of(connection: &Connection) -> Self {
+        let shops = connection.shops.iter();
+        Self {
+            status: connection.status.kind(),
+            ends_at: connection.ends_at(),
+            app: connection.app.clone(),
+            seller_name: connection.seller_name.clone(),
+            granted_at: connection.granted_at,
+            shops: shops.map(|shop| IndexedShop { id: shop.id.clone(), linked: shop.linked }).collect(),
+        }
+    }
+}
+
+impl Row {
     /// Returns the name of the consent from which the row comes. A new consent changes the name; a refresh does not.
     #[must_use]
     pub fn grant(&self) -> String {
-        Self::grant_name(&self.token_lineage, self.connection.granted_at)
+        Self::grant_name(&self.token_lineage, self.index.granted_at)
     }
 
     /// Returns the name that [`grant`](Self::grant) returns for a row with this lineage and this time of consent. A
@@ -176,6 +245,34 @@ impl Row {
     #[must_use]
     pub fn grant_name(token_lineage: &str, granted_at: UnixSeconds) -> String {
         format!("{token_lineage}/{}", granted_at.0)
+    }
+
+    /// Returns what the document says. The shops have no cipher. The result is not verified: see
+    /// [`Keyring::open_row`](crate::seal::Keyring::open_row).
+    ///
+    /// # Errors
+    /// [`StorageError::Refused`] if the document cannot be decoded.
+    pub fn decode(&self) -> Result<OpenRow, StorageError> {
+        OpenRow::decode(&self.key, &self.document, &[])
+    }
+}
+
+/// A row in typed form: what its document and its secrets say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRow {
+    /// The connection and its shops, with their ciphers.
+    pub connection: Connection,
+    /// See [`Row::token_lineage`].
+    pub token_lineage: String,
+    /// See [`Row::token_generation`].
+    pub token_generation: u64,
+}
+
+impl OpenRow {
+    /// Creates a row without lineage and generation.
+    #[must_use]
+    pub const fn new(connection: Connection) -> Self {
+        Self { connection, token_lineage: String::new(), token_generation: 0 }
     }
 }
 
@@ -199,11 +296,11 @@ impl RowFilter {
     #[must_use]
     pub fn matches(&self, row: &Row) -> bool {
         let Self { status, shop, account, seller_name } = self;
-        let connection = &row.connection;
-        status.is_none_or(|status| connection.status.kind() == status)
-            && shop.as_ref().is_none_or(|id| connection.shops.iter().any(|shop| shop.id == *id))
-            && account.as_ref().is_none_or(|account| connection.key.account == *account)
-            && seller_name.as_ref().is_none_or(|name| connection.seller_name == *name)
+        let index = &row.index;
+        status.is_none_or(|status| index.status == status)
+            && shop.as_ref().is_none_or(|id| index.shops.iter().any(|shop| shop.id == *id))
+            && account.as_ref().is_none_or(|account| row.key.account == *account)
+            && seller_name.as_ref().is_none_or(|name| index.seller_name == *name)
     }
 }
 

@@ -1,5 +1,6 @@
-//! The storage of consents that have begun. The storage gets only the SHA-256 digest of a consent's state, so that a
-//! reader of the database can't use the state.
+//! The storage of consents that have begun, and of installs from TikTok's App Store that nobody has confirmed yet. The
+//! storage gets only the SHA-256 digest of a consent's state or of an install's id, so that a reader of the database
+//! can't use the state or the id.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::connection::ShopPolicy;
 use crate::id::{AppKey, CustomerId, TenantId};
 use crate::secret::Secret;
 
-/// Keeps consents that have begun.
+/// Keeps consents that have begun, and installs that wait for a confirmation.
 #[async_trait]
 pub trait ConsentStorage: Send + Sync {
     /// Stores a new consent as unused, and keeps it for at least one hour. As soon as the consent is stored,
@@ -48,6 +49,42 @@ pub trait ConsentStorage: Send + Sync {
     /// # Errors
     /// See [`StorageError`].
     async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError>;
+
+    /// Stores a pending install, and keeps it for 30 minutes. As soon as the install is stored,
+    /// [`load_install`](Self::load_install) finds it. The storage deletes older installs at the latest when the next
+    /// install or consent begins.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. `Refused` if the tenant already has an install with this id.
+    async fn put_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+        record: &InstallRecord,
+    ) -> Result<(), StorageError>;
+
+    /// Returns the tenant's install with this id, if it exists.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+    ) -> Result<Option<StoredInstall>, StorageError>;
+
+    /// Deletes the sealed content of an install, and keeps the rest. So a repeated confirmation finds that the install
+    /// is confirmed. An unknown install stays unknown.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn close_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError>;
+
+    /// Deletes an install. Succeeds if there is none.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn delete_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError>;
 }
 
 digest! {
@@ -60,6 +97,54 @@ impl StateDigest {
     #[must_use]
     pub fn of(state: &Secret) -> Self {
         Self::sha256(state.expose())
+    }
+}
+
+digest! {
+    /// SHA-256 of the id of a pending install. The storage finds the install by this value.
+    InstallDigest
+}
+
+impl InstallDigest {
+    pub(crate) fn of(id: &Secret) -> Self {
+        Self::sha256(id.expose())
+    }
+}
+
+/// What is stored about an install when it begins. `Debug` shows the number of sealed bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InstallRecord {
+    /// The digest that identifies the browser session in which the install began.
+    pub browser: BrowserDigest,
+    /// The customer, the seller and the tokens, sealed by the host. The key belongs to the browser session, so the
+    /// storage and the tenant's data keys can't open them.
+    pub sealed: Vec<u8>,
+}
+
+impl fmt::Debug for InstallRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { browser, sealed } = self;
+        let sealed = format_args!("[{} bytes]", sealed.len());
+        f.debug_struct("InstallRecord").field("browser", browser).field("sealed", &sealed).finish()
+    }
+}
+
+/// A stored install. `Debug` shows the number of sealed bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredInstall {
+    /// The digest that was stored when the install began.
+    pub browser: BrowserDigest,
+    /// The sealed content. `None` after [`close_install`](ConsentStorage::close_install).
+    pub sealed: Option<Vec<u8>>,
+    /// The time since the install began, measured by the storage's own clock.
+    pub age: Duration,
+}
+
+impl fmt::Debug for StoredInstall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { browser, sealed, age } = self;
+        let sealed = sealed.as_ref().map(|sealed| format!("[{} bytes]", sealed.len()));
+        f.debug_struct("StoredInstall").field("browser", browser).field("sealed", &sealed).field("age", age).finish()
     }
 }
 

@@ -1,5 +1,9 @@
 //! Why a call to a storage failed.
 
+use tiktok_shop_connector_core::ports::Revision as CoreRevision;
+
+use crate::id::Revision;
+
 /// Why a call to a storage failed. The text of the error appears in error details and in logs, so it must not contain a
 /// stored value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +18,10 @@ pub enum StorageError {
     /// value with another key and tries again.
     #[error("storage refused: the value is sealed under a key that is gone")]
     KeyGone,
+    /// The stored row with this revision is not the row that the host wrote. Somebody changed it in the database, or
+    /// moved it from another place. A storage never returns this error: the host does, when it checks the seal.
+    #[error("the stored row was changed in the database")]
+    RowChanged(Revision),
 }
 
 impl From<StorageError> for tiktok_shop_connector_core::ports::StorageError {
@@ -22,6 +30,7 @@ impl From<StorageError> for tiktok_shop_connector_core::ports::StorageError {
             StorageError::Unavailable(why) => Self::Unavailable(why),
             StorageError::Refused(why) => Self::Refused(why),
             StorageError::KeyGone => Self::Refused(error.to_string()),
+            StorageError::RowChanged(revision) => Self::RowChanged(CoreRevision(revision.into())),
         }
     }
 }
@@ -33,6 +42,7 @@ impl StorageError {
         match self {
             Self::Unavailable(_) => "storage-unavailable",
             Self::Refused(_) | Self::KeyGone => "storage-refused",
+            Self::RowChanged(_) => "row-changed",
         }
     }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
-use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
+use super::consents::{
+    ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StoredConsent, StoredInstall,
+};
 use super::environment::Environment;
 use super::error::StorageError;
 use super::host_storage::HostStorage;
@@ -39,6 +41,8 @@ pub enum Access<'a> {
     AppendOnce(&'a TenantId, &'a NewEvent),
     /// `put_state`.
     PutState(&'a TenantId, &'a ConsentRecord),
+    /// `put_install`.
+    PutInstall(&'a TenantId, &'a InstallRecord),
     /// `reseal`.
     Reseal(&'a TenantId, &'a SealedRecord),
     /// A call of any other method that reads. The text is the name of the method.
@@ -60,6 +64,7 @@ impl<'a> Access<'a> {
             Self::SwapRow(..) => "swap_row",
             Self::AppendOnce(..) => "append_once",
             Self::PutState(..) => "put_state",
+            Self::PutInstall(..) => "put_install",
             Self::Reseal(..) => "reseal",
             Self::Read(method) | Self::Write(method) => method,
         }
@@ -75,7 +80,12 @@ impl<'a> Access<'a> {
             | Self::SwapToken(_, key, ..)
             | Self::LoadRow(_, key)
             | Self::SwapRow(_, key, ..) => Some(&key.customer),
-            Self::AppendOnce(..) | Self::PutState(..) | Self::Reseal(..) | Self::Read(_) | Self::Write(_) => None,
+            Self::AppendOnce(..)
+            | Self::PutState(..)
+            | Self::PutInstall(..)
+            | Self::Reseal(..)
+            | Self::Read(_)
+            | Self::Write(_) => None,
         }
     }
 }
@@ -305,6 +315,10 @@ impl ConnectionStorage for Intercepted {
         self.access(Access::Read("endings"), |storage| async move { storage.endings(by, after, limit).await }).await
     }
 
+    async fn unsealed_rows(&self) -> Result<u64, StorageError> {
+        self.access(Access::Read("unsealed_rows"), |storage| async move { storage.unsealed_rows().await }).await
+    }
+
     async fn events(
         &self,
         tenant: &TenantId,
@@ -356,6 +370,37 @@ impl ConsentStorage for Intercepted {
     async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
         let access = Access::Write("release_state");
         self.access(access, |storage| async move { storage.release_state(tenant, state).await }).await
+    }
+
+    async fn put_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+        record: &InstallRecord,
+    ) -> Result<(), StorageError> {
+        let access = Access::PutInstall(tenant, record);
+        self.access(access, |storage| async move { storage.put_install(tenant, install, record).await }).await
+    }
+
+    async fn load_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+    ) -> Result<Option<StoredInstall>, StorageError> {
+        let access = Access::Read("load_install");
+        let found = self.access(access, |storage| async move { storage.load_install(tenant, install).await }).await;
+        let_others_run().await;
+        found
+    }
+
+    async fn close_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
+        let access = Access::Write("close_install");
+        self.access(access, |storage| async move { storage.close_install(tenant, install).await }).await
+    }
+
+    async fn delete_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
+        let access = Access::Write("delete_install");
+        self.access(access, |storage| async move { storage.delete_install(tenant, install).await }).await
     }
 }
 

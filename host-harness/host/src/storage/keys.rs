@@ -75,8 +75,8 @@ pub trait KeyStorage: Send + Sync {
     async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError>;
 
     /// Deletes everything of the tenant except its keys. It deletes connections with their token records and rows,
-    /// events, the digests of `append_once`, consents and the digests of webhooks. One call deletes at most `limit`
-    /// entries of each kind. The storage keeps the position of the tenant's last event, so no later event gets the
+    /// events, the digests of `append_once`, consents, pending installs and the digests of webhooks. One call deletes at
+    /// most `limit` entries of each kind. The storage keeps the position of the tenant's last event, so no later event gets the
     /// position of a deleted event.
     ///
     /// A storage also removes deleted values from its own files, as far as it can. It does so in this function, after a
@@ -94,7 +94,7 @@ pub trait KeyStorage: Send + Sync {
 pub struct Deleted {
     /// The number of deleted connections.
     pub connections: u64,
-    /// The number of other deleted entries: events, digests of `append_once`, consents and webhooks.
+    /// The number of other deleted entries: events, digests of `append_once`, consents, pending installs and webhooks.
     pub others: u64,
     /// Whether the deletion is complete. If it is not, another call must continue it.
     pub is_complete: bool,

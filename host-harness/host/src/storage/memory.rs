@@ -8,7 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
-use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
+use super::consents::{
+    BrowserDigest, ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StoredConsent,
+    StoredInstall,
+};
 use super::environment::Environment;
 use super::error::StorageError;
 use super::keys::{Deleted, KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
@@ -16,12 +19,14 @@ use super::swap::{Next, Swapped};
 use super::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};
 use super::webhooks::{WebhookDigest, WebhookStorage};
 use crate::clock::Clock;
-use crate::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
+use crate::connection::{ConnectionKey, StatusKind, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, CustomerId, KeyId, Revision, ShopId, TenantId};
 
 /// How long the state of a consent is kept: one hour. The host refuses the consent much earlier, after ten minutes.
 const STATE_RETENTION: Duration = Duration::from_secs(3_600);
+/// How long an install that waits for a confirmation is kept: 30 minutes. The host refuses an older install.
+const INSTALL_RETENTION: Duration = Duration::from_secs(1_800);
 /// How long a handled webhook is remembered: three days.
 const WEBHOOK_RETENTION: Duration = Duration::from_secs(3 * 86_400);
 
@@ -44,12 +49,19 @@ struct Records {
     deleted_events: u64,
     once: BTreeSet<(Option<ConnectionKey>, OnceDigest)>,
     states: BTreeMap<StateDigest, StoredState>,
+    installs: BTreeMap<InstallDigest, PutInstall>,
     webhooks: Webhooks,
     /// The tenant's keys, in the order in which they were added.
     keys: Vec<TenantKey>,
 }
 
 impl Records {
+    /// Deletes the consents and the installs that are too old.
+    fn delete_old_consents(&mut self, now: Duration) {
+        self.states.retain(|_, stored| now.saturating_sub(stored.put_at) <= STATE_RETENTION);
+        self.installs.retain(|_, stored| now.saturating_sub(stored.put_at) <= INSTALL_RETENTION);
+    }
+
     /// Returns whether the tenant has this key and has not erased it.
     fn has_key(&self, key: &KeyId) -> bool {
         self.keys.iter().any(|known| known.id == *key && known.wrapped.is_some())
@@ -64,7 +76,7 @@ impl Records {
         let tokens =
             each(&self.tokens).map(move |(key, stored)| record(Purpose::Token, key, &stored.revision, &stored.value));
         let ciphers = each(&self.rows).filter_map(move |(key, entry)| {
-            Some(record(Purpose::Ciphers, key, &entry.revision, entry.row.ciphers.as_ref()?))
+            Some(record(Purpose::Ciphers, key, &entry.revision, entry.row.sealed.as_ref()?))
         });
         tokens.chain(ciphers)
     }
@@ -81,6 +93,12 @@ struct StoredState {
     record: ConsentRecord,
     put_at: Duration,
     used: bool,
+}
+
+struct PutInstall {
+    browser: BrowserDigest,
+    sealed: Option<Vec<u8>>,
+    put_at: Duration,
 }
 
 #[derive(Default)]
@@ -228,17 +246,17 @@ impl ConnectionStorage for MemoryStorage {
         if found.map(|entry| &entry.revision) != expected {
             return Ok(Swapped::Stale(found.cloned()));
         }
-        let sealed_under = next.and_then(|next| next.value.ciphers.as_ref()).map(Sealed::key);
+        let sealed_under = next.and_then(|next| next.value.sealed.as_ref()).map(Sealed::key);
         if sealed_under.is_some_and(|key| !records.has_key(key)) {
             return Err(StorageError::KeyGone);
         }
         let Records { rows, owners, events: all_events, .. } = records;
         let accounts = rows.entry(key.customer.clone()).or_default();
         let found = accounts.get(&key.account);
-        for shop in found.into_iter().flat_map(|entry| &entry.row.connection.shops) {
+        for shop in found.into_iter().flat_map(|entry| &entry.row.index.shops) {
             owners.entry(shop.id.clone()).or_default().remove(key);
         }
-        for shop in next.into_iter().flat_map(|next| &next.value.connection.shops) {
+        for shop in next.into_iter().flat_map(|next| &next.value.index.shops) {
             owners.entry(shop.id.clone()).or_default().insert(key.clone());
         }
         match next {
@@ -269,7 +287,7 @@ impl ConnectionStorage for MemoryStorage {
         let is_connected =
             |key: &ConnectionKey| tokens.get(&key.customer).is_some_and(|accounts| accounts.contains_key(&key.account));
         let wanted = rows.values().flat_map(BTreeMap::values).filter(|entry| {
-            let key = &entry.row.connection.key;
+            let key = &entry.row.key;
             after.is_none_or(|after| key > after) && filter.matches(&entry.row) && is_connected(key)
         });
         Ok(wanted.take(limit).cloned().collect())
@@ -286,10 +304,10 @@ impl ConnectionStorage for MemoryStorage {
             records.rows.values().flat_map(BTreeMap::values).map(move |entry| (tenant, &entry.row))
         });
         let mut endings: Vec<_> = all
-            .filter(|(_, row)| !matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_)))
+            .filter(|(_, row)| row.index.status != StatusKind::ReauthorizationRequired)
             .filter_map(|(tenant, row)| {
-                let at = row.connection.ends_at().filter(|at| *at <= by)?;
-                Some(Ending { at, tenant: tenant.clone(), key: row.connection.key.clone(), grant: row.grant() })
+                let at = row.index.ends_at.filter(|at| *at <= by)?;
+                Some(Ending { at, tenant: tenant.clone(), key: row.key.clone(), grant: row.grant() })
             })
             .filter(|ending| after.is_none_or(|after| ending > after))
             .collect();
@@ -342,8 +360,9 @@ impl ConsentStorage for MemoryStorage {
     ) -> Result<(), StorageError> {
         let now = self.clock.monotonic();
         let mut records = self.lock();
-        let states = &mut records.entry(tenant.clone()).or_default().states;
-        states.retain(|_, stored| now.saturating_sub(stored.put_at) <= STATE_RETENTION);
+        let records = records.entry(tenant.clone()).or_default();
+        records.delete_old_consents(now);
+        let states = &mut records.states;
         if states.contains_key(state) {
             return Err(StorageError::Refused("this state is already stored".to_owned()));
         }
@@ -371,6 +390,53 @@ impl ConsentStorage for MemoryStorage {
         let mut records = self.lock();
         if let Some(stored) = records.get_mut(tenant).and_then(|records| records.states.get_mut(state)) {
             stored.used = false;
+        }
+        Ok(())
+    }
+
+    async fn put_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+        record: &InstallRecord,
+    ) -> Result<(), StorageError> {
+        let now = self.clock.monotonic();
+        let mut records = self.lock();
+        let records = records.entry(tenant.clone()).or_default();
+        records.delete_old_consents(now);
+        if records.installs.contains_key(install) {
+            return Err(StorageError::Refused("this install is already stored".to_owned()));
+        }
+        let InstallRecord { browser, sealed } = record.clone();
+        records.installs.insert(*install, PutInstall { browser, sealed: Some(sealed), put_at: now });
+        Ok(())
+    }
+
+    async fn load_install(
+        &self,
+        tenant: &TenantId,
+        install: &InstallDigest,
+    ) -> Result<Option<StoredInstall>, StorageError> {
+        let records = self.lock();
+        let stored = records.get(tenant).and_then(|records| records.installs.get(install));
+        Ok(stored.map(|stored| StoredInstall {
+            browser: stored.browser,
+            sealed: stored.sealed.clone(),
+            age: self.clock.monotonic().saturating_sub(stored.put_at),
+        }))
+    }
+
+    async fn close_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
+        let mut records = self.lock();
+        if let Some(stored) = records.get_mut(tenant).and_then(|records| records.installs.get_mut(install)) {
+            stored.sealed = None;
+        }
+        Ok(())
+    }
+
+    async fn delete_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
+        if let Some(records) = self.lock().get_mut(tenant) {
+            records.installs.remove(install);
         }
         Ok(())
     }
@@ -481,7 +547,7 @@ impl KeyStorage for MemoryStorage {
             }
             Purpose::Ciphers => {
                 let entry = records.rows.get_mut(customer).and_then(|accounts| accounts.get_mut(account));
-                entry.filter(|entry| entry.revision == record.revision).and_then(|entry| entry.row.ciphers.as_mut())
+                entry.filter(|entry| entry.revision == record.revision).and_then(|entry| entry.row.sealed.as_mut())
             }
         };
         let same = stored.filter(|sealed| **sealed == record.sealed);
@@ -493,7 +559,8 @@ impl KeyStorage for MemoryStorage {
         let Some(records) = records.get_mut(tenant) else {
             return Ok(Deleted { is_complete: true, ..Deleted::default() });
         };
-        let Records { tokens, rows, owners, events, deleted_events, once, states, webhooks, keys: _ } = records;
+        let Records { tokens, rows, owners, events, deleted_events, once, states, installs, webhooks, keys: _ } =
+            records;
         let key = |(customer, account): (&CustomerId, &AccountId)| ConnectionKey {
             customer: customer.clone(),
             account: account.clone(),
@@ -509,8 +576,10 @@ impl KeyStorage for MemoryStorage {
         let old_events = events.drain(..limit.min(events.len())).count() as u64;
         *deleted_events += old_events;
         let mut others = old_events;
-        for _ in 0..limit.min(once.len().max(states.len()).max(webhooks.since.len())) {
+        let most = once.len().max(states.len()).max(installs.len()).max(webhooks.since.len());
+        for _ in 0..limit.min(most) {
             others += u64::from(once.pop_first().is_some()) + u64::from(states.pop_first().is_some());
+            others += u64::from(installs.pop_first().is_some());
             if let Some((_, webhook)) = webhooks.since.pop_front() {
                 others += u64::from(webhooks.known.remove(&webhook));
             }
@@ -519,6 +588,7 @@ impl KeyStorage for MemoryStorage {
             && events.is_empty()
             && once.is_empty()
             && states.is_empty()
+            && installs.is_empty()
             && webhooks.since.is_empty();
         Ok(Deleted { connections: all.len().min(limit) as u64, others, is_complete })
     }

@@ -23,7 +23,7 @@ use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::{
     Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
-    Passage, Row, RowFilter, Sealed, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
+    OpenRow, Passage, RowFilter, Sealed, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
 };
 use tiktok_shop_host::sweep::{Sweep, Swept};
 use tiktok_shop_host::webhook::WebhookReply;
@@ -450,7 +450,7 @@ async fn an_answer_that_comes_too_late_for_its_webhook_makes_the_tenant_known() 
 async fn put_row(memory: &MemoryStorage, name: &str, authorization_ends_at: Option<UnixSeconds>) {
     let key = ConnectionKey { customer: "customer-7".parse().unwrap(), account: "a".parse().unwrap() };
     let connection = Connection { authorization_ends_at, ..Connection::new(key.clone()) };
-    let next = Next { revision: "r".parse().unwrap(), value: Row::new(connection) };
+    let next = Next { revision: "r".parse().unwrap(), value: OpenRow::new(connection).encode().unwrap() };
     memory.swap_row(&tenant(name), &key, None, Some(&next), &[]).await.unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tiktok_shop_canaries::Canaries;
 use tiktok_shop_host::clock::ManualClock;
-use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::ShopPolicy;
 use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
 use tiktok_shop_host::log_filter::LogFilter;
@@ -74,7 +74,7 @@ fn builder(body: Body) -> ConnectorHostBuilder {
 /// Calls `connect` with a callback. Returns the error of the call, and the `Display` and `Debug` text of this error.
 async fn connect(host: &ConnectorHost) -> (CallError, String) {
     let query = format!("code={CODE}&state={STATE}");
-    let grant = Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) };
+    let grant = Grant::Callback { query: query.into(), state: STATE.into() };
     let outcome = host.connect(&tenant(), &"customer-7".parse().unwrap(), None, grant, ShopPolicy::All).await;
     let error = outcome.unwrap_err();
     let text = format!("{error} {error:?}");

@@ -17,7 +17,7 @@ use tiktok_shop_host::randomness::Randomness;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::{
     Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
-    Passage, Row, Sealed, StorageError, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
+    OpenRow, Passage, Sealed, StorageError, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
 };
 use tiktok_shop_host::sweep::{Sweep, SweepOutcome, Swept};
 use tiktok_shop_host::{CallError, Component, ConnectorHost, KeyId, TenantId};
@@ -124,7 +124,10 @@ async fn a_sweep_reads_the_rows_of_a_page_with_one_call() {
     let memory = storage_with_due(&customers).await;
     for customer in customers {
         let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
-        let next = Next { revision: "r".parse().unwrap(), value: Row::new(Connection::new(key.clone())) };
+        let next = Next {
+            revision: "r".parse().unwrap(),
+            value: OpenRow::new(Connection::new(key.clone())).encode().unwrap(),
+        };
         memory.swap_row(&"t".parse().unwrap(), &key, None, Some(&next), &[]).await.unwrap();
     }
     let counts = Arc::new(Counts::default());
@@ -190,7 +193,7 @@ async fn a_damaged_row_holds_up_neither_other_connections_nor_the_notices() {
         let mut connection = Connection::new(key.clone());
         // The authorization ends in a week, so a notice is due. The access token has not ended.
         connection.authorization_ends_at = Some(UnixSeconds(7 * 24 * 3600));
-        let next = Next { revision: "r".parse().unwrap(), value: Row::new(connection) };
+        let next = Next { revision: "r".parse().unwrap(), value: OpenRow::new(connection).encode().unwrap() };
         memory.swap_row(&"t".parse().unwrap(), &key, None, Some(&next), &[]).await.unwrap();
     }
     let memory = Arc::new(memory);

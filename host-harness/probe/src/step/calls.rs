@@ -107,9 +107,10 @@ impl<W: World> Session<'_, W> {
         let app = &self.settings.app_scopes;
         match app.iter().find(|scope| !is_listed(scope)) {
             Some(scope) => Finding::seen("present", format!("the app asks for {scope}, and it is not listed")),
-            None if app.is_empty() => {
-                Finding::not_observable("every listed scope works, and it is unknown which scopes the app asks for")
-            }
+            None if app.is_empty() => Finding::not_observable(
+                "every listed scope works, and it is unknown which scopes the app asks for; name them with --scopes to \
+                     see it",
+            ),
             None => Finding::not_observable(
                 "the seller has granted every scope that the app asks for, as far as reads show",
             ),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tiktok_shop_connector_core::authorization_link::with_state;
+use tiktok_shop_connector_core::authorization_link::{LinkScheme, with_state};
 use tiktok_shop_connector_core::secret::State;
 use zeroize::Zeroizing;
 
@@ -12,6 +12,7 @@ use crate::report::Ended;
 use crate::session::{Grant, Session, TokenState, random_text};
 use crate::settings::Refusal;
 use crate::switch::Switch;
+use crate::words::{span, time};
 use crate::world::{Decision, NoCallback, World};
 
 /// The parameters of a callback, decoded.
@@ -36,12 +37,18 @@ impl<W: World> Session<'_, W> {
     /// Asks the seller to refuse once.
     pub(crate) async fn see_a_refusal(&mut self) -> Result<(), Ended> {
         if self.settings.refusal == Refusal::Omitted {
-            self.find(Switch::RefusalError, Finding::not_observable("no refusal was asked for"));
+            self.find(
+                Switch::RefusalError,
+                Finding::not_observable("--no-refusal left it out; run the probe without this option to see it"),
+            );
             return Ok(());
         }
         self.step("Asked the seller to refuse the app.");
         let Some(callback) = self.ask(Decision::Refuse).await? else {
-            self.find(Switch::RefusalError, Finding::not_observable("the refusal was skipped"));
+            self.find(
+                Switch::RefusalError,
+                Finding::not_observable("the refusal was skipped; run the probe again, and refuse the app once"),
+            );
             return Ok(());
         };
         let error = callback.get("error").map(|text| self.shown(text));
@@ -67,7 +74,9 @@ impl<W: World> Session<'_, W> {
         let (grant, answer) = self.consent().await?;
         for (name, what) in [("access_token", "an access token lives"), ("refresh_token", "an authorization lasts")] {
             let lives = answer.number(&format!("{name}_expire_in")).map(|end| match end.checked_sub(self.now()) {
-                Some(seconds) => format!("{seconds} s; the answer gives the point in time of its end"),
+                Some(seconds) => {
+                    format!("{}; the answer gives the point in time of its end, {}", span(seconds), time(end))
+                }
                 None => format!("unknown; the answer gives {end}, which is no point in the future"),
             });
             self.fact(what, lives.unwrap_or_else(|| "unknown; the answer does not say".to_owned()));
@@ -129,7 +138,7 @@ impl<W: World> Session<'_, W> {
         self.find(Switch::AccessTokenAfterConsent, finding);
         self.find(
             Switch::RefreshTokenAfterConsent,
-            Finding::not_observable("it needs a step that may end the consent; the options do not allow it"),
+            Finding::not_observable("it needs a step that may end the consent"),
         );
         self.earlier = Some(earlier);
         Ok(())
@@ -211,7 +220,7 @@ impl<W: World> Session<'_, W> {
         let state = random_text()?;
         self.keep_secret(&state);
         let link = self.settings.app.authorization_link.as_deref();
-        let link = with_state(link, &State::new(state.to_string()))
+        let link = with_state(link, LinkScheme::Https, &State::new(state.to_string()))
             .map_err(|error| Ended::NoConsent(format!("the authorization link can't be used: {}", error.detail())))?;
         let query = match self.world.callback(&link, decision).await {
             Ok(query) => query,
@@ -253,11 +262,12 @@ fn is_same_account(first: Option<&str>, later: Option<&str>) -> bool {
     first.is_some() && first == later
 }
 
-/// Says that an authorization stands until this time.
+/// Says that an authorization stands until this time, in seconds since 1970.
 fn standing(until: u64) -> String {
     format!(
-        "The authorization that this run has got, until {until} (Unix seconds) or until the seller removes the app in \
-         Seller Center. Its tokens were kept in memory only, so nobody can use them after the run."
+        "The authorization that this run has got, until {} or until the seller removes the app in Seller Center. Its \
+         tokens were kept in memory only, so nobody can use them after the run.",
+        time(until)
     )
 }
 

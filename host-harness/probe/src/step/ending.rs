@@ -143,7 +143,8 @@ impl<W: World> Session<'_, W> {
             },
             Lasting::ListChanged | Lasting::ToTheEnd => Finding::not_observable("the grant was not removed"),
             Lasting::NotOver(seconds) => Finding::unclear(format!(
-                "the access token works {seconds} s after the removal: the grant stands, or its tokens work for longer"
+                "the access token works {seconds} s after the removal: the grant stands, or its tokens work for longer; a \
+                 longer --wait looks longer"
             )),
             Lasting::Unknown(why) => Finding::unclear(why),
         };

@@ -177,7 +177,7 @@ impl<W: World> Session<'_, W> {
             }
             (None, _) => Finding::AtLeast {
                 value: kind.value_for(honoured + 1),
-                why: format!("a replay still gets tokens after {honoured} s; longer pauses were not tried"),
+                why: format!("a replay still gets tokens after {honoured} s; a longer --wait tries longer pauses"),
             },
         };
         self.find(switch, finding);

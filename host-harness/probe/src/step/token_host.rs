@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// The text of the finding when it is unknown whether the token host has looked at the secret.
 pub(super) const CODE_FIRST: &str = "a code that does not exist gets 36004004 with the right and with a wrong secret, so it is unknown which of them is \
-     checked first";
+     checked first; run the probe with --risk-the-consent to see it";
 
 impl<W: World> Session<'_, W> {
     /// Exchanges an invented code, with the right app secret and with a wrong one.

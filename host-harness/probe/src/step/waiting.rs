@@ -5,6 +5,7 @@ use crate::report::Ended;
 use crate::session::{Grant, Session, TokenState};
 use crate::step::calls::failure_status;
 use crate::switch::Switch;
+use crate::words::{time, wait_option};
 use crate::world::World;
 
 /// The probe looks at a token this many seconds after its end, because clocks differ.
@@ -15,6 +16,15 @@ pub(super) const BEFORE_END: u64 = 60;
 /// of an access token. In a shorter authorization, a limit may simply not have been reached.
 pub(super) const UNLIMITED: u64 = 7 * 86_400;
 
+/// Returns the reason for a question about something that ends later than the run may wait.
+fn ends_later(what: &str, ends: u64, wait: u64) -> String {
+    format!(
+        "{what} ends at {}, and the run may not wait so long; run the probe with {} to see it",
+        time(ends),
+        wait_option(wait)
+    )
+}
+
 impl<W: World> Session<'_, W> {
     /// Waits until the access token has ended, and uses it.
     pub(crate) async fn wait_for_an_expired_access_token(&mut self) -> Result<(), Ended> {
@@ -24,7 +34,7 @@ impl<W: World> Session<'_, W> {
         let why = if grant.access_ends <= now {
             "it is unknown when the access token ends".to_owned()
         } else if wait > longest {
-            format!("the access token ends in {wait} s, and the run may wait {longest} s")
+            ends_later("the access token", grant.access_ends, wait)
         } else if grant.access_ends.saturating_add(2 * BEFORE_END) >= grant.ends {
             "the authorization ends before the access token".to_owned()
         } else {
@@ -50,7 +60,11 @@ impl<W: World> Session<'_, W> {
     pub(crate) async fn wait_for_the_end_of_the_authorization(&mut self) -> Result<(), Ended> {
         let longest = self.settings.longest_wait.as_secs();
         if self.grant.is_none() && self.lasts.saturating_add(AFTER_END) > longest {
-            let why = "the consent had ended before, and the run may not wait for the end of another one";
+            let why = format!(
+                "the consent had ended before, and the run may not wait for the end of another one; run the probe with {} \
+                 to see it",
+                wait_option(self.lasts.saturating_add(AFTER_END))
+            );
             self.find(Switch::AccessTokenAfterEnd, Finding::not_observable(why));
             return Ok(());
         }
@@ -61,7 +75,7 @@ impl<W: World> Session<'_, W> {
             let why = if grant.ends <= now {
                 "it is unknown when the authorization ends".to_owned()
             } else {
-                format!("the authorization ends in {wait} s, and the run may wait {longest} s")
+                ends_later("the authorization", grant.ends, wait)
             };
             self.find(Switch::AccessTokenAfterEnd, Finding::not_observable(why));
             return Ok(());

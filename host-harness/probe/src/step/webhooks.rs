@@ -21,6 +21,8 @@ use crate::world::World;
 
 /// The documented time in which a webhook is sent again: 2 minutes, 30 minutes, 3 hours and 12 hours after the failures.
 const SENT_AGAIN_FOR: u64 = 2 * 60 + 30 * 60 + 3 * 3_600 + 12 * 3_600;
+/// The part of a reason that says how long a run must wait for a webhook that is sent again.
+const OF_WAIT: &str = "run the probe with --wait 16h to see it";
 /// Copies of a webhook arrive within this many seconds. It is shorter than the first pause before a webhook is sent again.
 const COPIES_WITHIN: u64 = 60;
 /// A webhook that arrives within this many seconds may have been sent at once.
@@ -106,7 +108,7 @@ impl<W: World> Session<'_, W> {
             let types: BTreeSet<_> = notifications.iter().filter_map(Notification::event).collect();
             let types = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let types = if types.is_empty() { String::new() } else { format!(" (type {types})") };
-            let fact = format!("{} with a fitting signature{types}, {others} others", notifications.len());
+            let fact = format!("{} with a fitting signature{types}, {others} without", notifications.len());
             self.fact("webhooks", fact);
         }
         self.judge_notice(&notifications);
@@ -203,7 +205,11 @@ impl<W: World> Session<'_, W> {
 
     fn judge_notices_of_the_end(&mut self, notifications: &[Notification]) {
         let notices: Vec<_> = notifications.iter().filter(|n| n.event() == Some(UPCOMING_EXPIRATION)).collect();
-        let none = || Finding::not_observable("no webhook of type 7 arrived");
+        let none = || {
+            Finding::not_observable(
+                "no webhook of type 7 arrived; TikTok Shop sends it in the last 30 days of an authorization",
+            )
+        };
         let forms: BTreeSet<_> = notices
             .iter()
             .map(|n| match n.data().and_then(|data| data.get("expiration_time").cloned()) {
@@ -246,7 +252,10 @@ impl<W: World> Session<'_, W> {
                 1 if waited(first) > SENT_AGAIN_FOR => {
                     Finding::seen("one", format!("no copy of the first webhook arrived within {SENT_AGAIN_FOR} s"))
                 }
-                1 => Finding::unclear(format!("no copy of the first webhook arrived within {} s", waited(first))),
+                1 => Finding::unclear(format!(
+                    "no copy of the first webhook arrived within {} s, and TikTok Shop sends webhooks again for longer; {OF_WAIT}",
+                    waited(first)
+                )),
                 number => Finding::unclear(format!("the first webhook arrived {number} times within a minute")),
             },
         };
@@ -259,7 +268,10 @@ impl<W: World> Session<'_, W> {
             Some(second) if waited(second) > SENT_AGAIN_FOR => {
                 Finding::seen("delivered", format!("it did not arrive again within {SENT_AGAIN_FOR} s"))
             }
-            Some(second) => Finding::unclear(format!("it did not arrive again within {} s", waited(second))),
+            Some(second) => Finding::unclear(format!(
+                "it did not arrive again within {} s, and TikTok Shop sends webhooks again for longer; {OF_WAIT}",
+                waited(second)
+            )),
         };
         self.find(Switch::WebhookCopies, copies);
         self.find(Switch::RefusedWebhook, refused);

@@ -128,6 +128,48 @@ async fn with_few_options_fewer_settings_are_named_and_none_wrongly() {
     }
 }
 
+#[tokio::test]
+async fn a_question_that_needs_an_option_names_it_in_its_reason() {
+    let mut world = world::FakeWorld::new(1_767_225_600, 0, "one-shop");
+    let settings = world.settings();
+    let report = run(settings, &mut world).await.unwrap();
+    for (switch, why) in [
+        (
+            Switch::ReplacedRefreshToken,
+            "the steps of this run did not answer it; run the probe with --risk-the-consent to see it",
+        ),
+        (
+            Switch::RefreshTokenAfterConsent,
+            "it needs a step that may end the consent; run the probe with --risk-the-consent to see it",
+        ),
+        (
+            Switch::DeauthorizeShop,
+            "the steps of this run did not answer it; run the probe with --end-the-consent to see it",
+        ),
+        (
+            Switch::DeauthorizeNotice,
+            "the run removed no shop; run the probe with --end-the-consent and --webhooks ADDRESS to see it",
+        ),
+        (Switch::WebhookBody, "the run received no webhooks; run the probe with --webhooks ADDRESS to see it"),
+        (
+            Switch::Status105002,
+            "the access token ends at 2026-01-08T00:00:00Z, and the run may not wait so long; run the probe with --wait \
+             8d to see it",
+        ),
+        (
+            Switch::AccessTokenAfterEnd,
+            "the authorization ends at 2124-12-08T00:00:00Z, and the run may not wait so long; run the probe with --wait \
+             36136d to see it",
+        ),
+        (
+            Switch::GrantedScopesField,
+            "every listed scope works, and it is unknown which scopes the app asks for; name them with --scopes to see it",
+        ),
+    ] {
+        assert_eq!(report.findings[&switch], Finding::NotObservable { why: why.to_owned() }, "{switch:?}");
+    }
+}
+
 /// The authorization may end between any two steps.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_short_authorizations_no_setting_is_named_wrongly() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_tiktok_shop::{App, Clock, Control, FakeTikTokShop, Options, WebhookState};
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_probe::http::Route;
@@ -74,6 +75,7 @@ impl FakeWorld {
                 app_secret: AppSecret::new(self.app.app_secret.clone()),
                 previous_app_secret: None,
                 authorization_link: Some(link),
+                link_scheme: LinkScheme::Https,
             },
             route: Route::Fake(self.fake.address()),
             risk: Risk::None,

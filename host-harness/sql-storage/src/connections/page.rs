@@ -155,8 +155,9 @@ mod tests {
         written_at) SELECT 't', 'c' || n, 'a' || n, 'r', n, 'k', '', now() FROM generate_series(1, 20000) n; \
         INSERT INTO tiktok_shop_connections (tenant, customer, account, revision, token_lineage, token_generation, \
         seller_name, seller_base_region, granted_scopes, shop_policy, status, ends_at, connected_at, granted_at, \
-        refreshed_at) SELECT 't', 'c' || n, 'a' || n, 'r', '', 0, 's' || n, '', '[]', 'all', \
-        CASE WHEN n % 100 = 0 THEN 'reauthorization-required' ELSE 'active' END, n, 0, 0, 0 \
+        refreshed_at, document, document_revision) \
+        SELECT 't', 'c' || n, 'a' || n, 'r', '', 0, 's' || n, '', '[]', 'all', \
+        CASE WHEN n % 100 = 0 THEN 'reauthorization-required' ELSE 'active' END, n, 0, 0, 0, '{}', 'r' \
         FROM generate_series(1, 20000) n; \
         INSERT INTO tiktok_shop_shops (tenant, customer, account, id, position, name, region, seller_type, code, raw, \
         standing, linked) SELECT 't', 'c' || n, 'a' || n, n, 0, '', '', '', '', '{}', 'granted', TRUE \

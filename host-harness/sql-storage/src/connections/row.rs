@@ -1,17 +1,21 @@
 //! The columns of a row in `tiktok_shop_connections`.
 
 use sqlx::any::AnyRow;
-use tiktok_shop_host::connection::{Connection, ConnectionStatus, PastFailure};
-use tiktok_shop_host::error::Failure;
-use tiktok_shop_host::storage::{Row, RowEntry, Sealed, StorageError};
+use tiktok_shop_host::connection::{ConnectionKey, StatusKind, UnixSeconds};
+use tiktok_shop_host::storage::{OpenRow, Row, RowEntry, RowIndex, RowOrigin, Sealed, StorageError};
 use tiktok_shop_host::{AppKey, Revision};
 
-use crate::sql::columns::{Columns as _, malformed};
-use crate::sql::statement::Statement;
+use super::legacy;
+use super::shops::read_indexed_shop;
+use crate::sql::columns::Columns as _;
+use crate::sql::dialect::Dialect;
+use crate::sql::statement::{Statement, numbered};
 
 /// The columns that a swap writes, in the order in which [`bind_row`] binds them. `tenant`, `customer` and `account`
 /// are not among them.
-pub(crate) const COLUMNS: [&str; 26] = [
+pub(crate) const COLUMNS: [&str; 28] = [
+    "document",
+    "document_revision",
     "revision",
     "app_key",
     "token_lineage",
@@ -40,15 +44,50 @@ pub(crate) const COLUMNS: [&str; 26] = [
     "sealed",
 ];
 
-/// Binds the values of [`COLUMNS`].
-pub(crate) fn bind_row(query: Statement, revision: &Revision, row: &Row) -> Result<Statement, StorageError> {
-    let Row { connection, ciphers, token_lineage, token_generation } = row;
+/// The columns of the [`RowIndex`], and the other columns that are read for every row, besides the document.
+pub(super) const READ: [&str; 10] = [
+    "revision",
+    "app_key",
+    "token_lineage",
+    "token_generation",
+    "seller_name",
+    "status",
+    "ends_at",
+    "granted_at",
+    "sealed_by",
+    "sealed",
+];
+
+/// Returns the text of a statement's values for [`COLUMNS`]: parameters, of which the first has this number.
+pub(crate) fn values(first: usize, dialect: &Dialect) -> String {
+    let rest = numbered(first + 1, COLUMNS.len() - 1);
+    format!("{}, {rest}", dialect.json(first))
+}
+
+/// Decodes a row that is to be written. The values of the columns come from the document, so they always agree with it.
+pub(crate) fn decoded(row: &Row) -> Result<OpenRow, StorageError> {
+    match row.origin {
+        RowOrigin::Document => row.decode(),
+        RowOrigin::Columns => Err(StorageError::Refused("a row is written as a document".to_owned())),
+    }
+}
+
+/// Binds the values of [`COLUMNS`]. `open` is the decoded row.
+pub(crate) fn bind_row(
+    query: Statement,
+    revision: &Revision,
+    row: &Row,
+    open: &OpenRow,
+) -> Result<Statement, StorageError> {
+    let OpenRow { connection, token_lineage, token_generation } = open;
     let scopes =
         serde_json::to_string(&connection.granted_scopes).map_err(|error| StorageError::Refused(error.to_string()))?;
     let status = connection.status;
     let past = connection.last_failure.as_ref();
     let failure = past.map(|past| &past.failure);
     Ok(query
+        .bind_text(&row.document)
+        .bind_text(revision.as_str())
         .bind_text(revision.as_str())
         .bind_optional_text(connection.app.as_ref().map(AppKey::as_str))
         .bind_text(token_lineage)
@@ -73,53 +112,71 @@ pub(crate) fn bind_row(query: Statement, revision: &Revision, row: &Row) -> Resu
         .bind_optional_text(failure.map(|failure| failure.detail.as_str()))
         .bind_optional_number(failure.and_then(|failure| failure.http_status).map(u64::from))?
         .bind_optional_text(failure.and_then(|failure| failure.request_id.as_deref()))
-        .bind_optional_text(ciphers.as_ref().map(|sealed| sealed.key().as_str()))
-        .bind(ciphers.as_ref().map(|sealed| sealed.bytes().to_vec())))
+        .bind_optional_text(row.sealed.as_ref().map(|sealed| sealed.key().as_str()))
+        .bind(row.sealed.as_ref().map(|sealed| sealed.bytes().to_vec())))
 }
 
-/// Reads a row from the columns `customer` and `account` and from [`COLUMNS`]. The returned row has no shops yet.
-pub(crate) fn read_row(row: &AnyRow) -> Result<RowEntry, StorageError> {
-    let scopes = row.text("granted_scopes")?;
-    let connection = Connection {
-        key: row.key()?,
+/// Reads a row. `rows` are the database rows of one connection, one for each shop.
+///
+/// If somebody has written a value into a column that this storage never writes there, the row is returned without its
+/// sealed value. The host then refuses this row as changed, and the other rows of the list are read.
+pub(super) fn read_row(rows: &[AnyRow]) -> Result<Option<RowEntry>, StorageError> {
+    let Some(row) = rows.first() else { return Ok(None) };
+    let Some(document) = row.optional_text("document")? else { return legacy::read_row(row, rows).map(Some) };
+    let (key, revision) = (row.key()?, row.id("revision")?);
+    let row = read_values(row, rows, &key, &document).unwrap_or_else(|_| Row {
+        key,
+        document,
+        sealed: None,
+        origin: RowOrigin::Document,
+        index: RowIndex {
+            status: StatusKind::Active,
+            ends_at: None,
+            app: None,
+            seller_name: String::new(),
+            granted_at: UnixSeconds(0),
+            shops: Vec::new(),
+        },
+        token_lineage: String::new(),
+        token_generation: 0,
+    });
+    Ok(Some(RowEntry { revision, row }))
+}
+
+fn read_values(row: &AnyRow, rows: &[AnyRow], key: &ConnectionKey, document: &str) -> Result<Row, StorageError> {
+    let index = RowIndex {
+        status: row.word("status")?,
+        ends_at: row.optional_seconds("ends_at")?,
         app: row.optional_id("app_key")?,
         seller_name: row.text("seller_name")?,
-        seller_base_region: row.text("seller_base_region")?,
-        granted_scopes: serde_json::from_str(&scopes).map_err(|_| malformed("granted_scopes"))?,
-        shop_policy: row.word("shop_policy")?,
-        status: read_status(row)?,
-        access_expires_at: row.optional_seconds("access_expires_at")?,
-        refresh_expires_at: row.optional_seconds("refresh_expires_at")?,
-        authorization_ends_at: row.optional_seconds("authorization_ends_at")?,
-        connected_at: row.seconds("connected_at")?,
         granted_at: row.seconds("granted_at")?,
-        refreshed_at: row.seconds("refreshed_at")?,
-        shops_synced_at: row.optional_seconds("shops_synced_at")?,
-        shops: Vec::new(),
-        last_failure: read_failure(row)?,
+        shops: with_shop(rows)?.into_iter().map(read_indexed_shop).collect::<Result<_, _>>()?,
     };
-    let ciphers = match row.optional_text("sealed_by")? {
+    Ok(Row {
+        key: key.clone(),
+        document: document.to_owned(),
+        sealed: read_sealed(row)?,
+        origin: RowOrigin::Document,
+        index,
+        token_lineage: row.text("token_lineage")?,
+        token_generation: row.number("token_generation")?,
+    })
+}
+
+/// Returns the database rows that have a shop.
+pub(super) fn with_shop(rows: &[AnyRow]) -> Result<Vec<&AnyRow>, StorageError> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.optional_number("position")?.is_some() {
+            found.push(row);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn read_sealed(row: &AnyRow) -> Result<Option<Sealed>, StorageError> {
+    Ok(match row.optional_text("sealed_by")? {
         Some(_) => Some(Sealed::new(row.id("sealed_by")?, row.bytes("sealed")?)),
         None => None,
-    };
-    let (token_lineage, token_generation) = (row.text("token_lineage")?, row.number("token_generation")?);
-    let revision = row.id("revision")?;
-    Ok(RowEntry { revision, row: Row { connection, ciphers, token_lineage, token_generation } })
-}
-
-fn read_status(row: &AnyRow) -> Result<ConnectionStatus, StorageError> {
-    let (ends_at, reason) = (row.optional_seconds("status_ends_at")?, row.optional_word("status_reason")?);
-    ConnectionStatus::from_parts(&row.text("status")?, ends_at, reason).ok_or_else(|| malformed("status"))
-}
-
-fn read_failure(row: &AnyRow) -> Result<Option<PastFailure>, StorageError> {
-    let Some(at) = row.optional_seconds("failure_at")? else { return Ok(None) };
-    let http_status = row.optional_number("failure_http_status")?.map(u16::try_from).transpose();
-    let failure = Failure {
-        code: row.text("failure_code")?,
-        detail: row.text("failure_detail")?,
-        http_status: http_status.map_err(|_| malformed("failure_http_status"))?,
-        request_id: row.optional_text("failure_request_id")?,
-    };
-    Ok(Some(PastFailure { at, failure }))
+    })
 }

@@ -2,8 +2,8 @@
 
 use sqlx::any::AnyRow;
 use tiktok_shop_host::TenantId;
-use tiktok_shop_host::connection::{ConnectionKey, Shop};
-use tiktok_shop_host::storage::{Row, StorageError};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop};
+use tiktok_shop_host::storage::{IndexedShop, OpenRow, StorageError};
 
 use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
@@ -23,8 +23,9 @@ pub(crate) struct PlacedShop<'a> {
 }
 
 /// Returns the shops of a row with their positions.
-pub(crate) fn placed<'a>(key: &'a ConnectionKey, row: &'a Row) -> impl Iterator<Item = PlacedShop<'a>> {
-    (0..).zip(&row.connection.shops).map(move |(position, shop)| PlacedShop { key, position, shop })
+pub(crate) fn placed(row: &OpenRow) -> impl Iterator<Item = PlacedShop<'_>> {
+    let Connection { key, shops, .. } = &row.connection;
+    (0..).zip(shops).map(move |(position, shop)| PlacedShop { key, position, shop })
 }
 
 /// Inserts shops of one or several connections of a tenant.
@@ -49,7 +50,7 @@ pub(crate) async fn insert_shops(
 /// Binds customer, account and the values of [`COLUMNS`].
 fn bind_shop(query: Statement, placed: &PlacedShop<'_>) -> Statement {
     let PlacedShop { key, position, shop } = placed;
-    let Shop { id, account: _, name, region, seller_type, cipher: _, code, raw, standing, linked } = shop;
+    let Shop { id, account: _, app: _, name, region, seller_type, cipher: _, code, raw, standing, linked } = shop;
     query
         .bind_key(key)
         .bind_text(id.as_str())
@@ -65,10 +66,11 @@ fn bind_shop(query: Statement, placed: &PlacedShop<'_>) -> Statement {
 
 /// Reads a shop from the column `account` and the columns of the shop. The statement must select the column `id` as
 /// `shop_id`. The returned shop has no cipher.
-pub(crate) fn read_shop(row: &AnyRow) -> Result<Shop, StorageError> {
+pub(super) fn read_shop(row: &AnyRow) -> Result<Shop, StorageError> {
     Ok(Shop {
         id: row.id("shop_id")?,
         account: row.id("account")?,
+        app: row.optional_id("app_key")?,
         name: row.text("name")?,
         region: row.text("region")?,
         seller_type: row.text("seller_type")?,
@@ -78,4 +80,9 @@ pub(crate) fn read_shop(row: &AnyRow) -> Result<Shop, StorageError> {
         standing: row.word("standing")?,
         linked: row.flag("linked")?,
     })
+}
+
+/// Reads what the index of a row says about a shop.
+pub(super) fn read_indexed_shop(row: &AnyRow) -> Result<IndexedShop, StorageError> {
+    Ok(IndexedShop { id: row.id("shop_id")?, linked: row.flag("linked")? })
 }

@@ -200,7 +200,7 @@ impl OpenError {
     pub(super) fn of_storage(error: StorageError) -> Self {
         Self::Unreachable(match error {
             StorageError::Unavailable(why) | StorageError::Refused(why) => why,
-            other @ StorageError::KeyGone => other.to_string(),
+            other @ (StorageError::KeyGone | StorageError::RowChanged(_)) => other.to_string(),
         })
     }
 

@@ -44,17 +44,19 @@ macro_rules! versions {
             2 "environment" since "0.1.0" in "0002_environment.sql",
             3 "audit" since "0.1.0" in "0003_audit.sql",
             4 "tenant lists" since "0.1.0" in "0004_tenant_lists.sql",
-            5 "apps" since "0.2.0" in "0005_apps.sql"
+            5 "apps" since "0.2.0" in "0005_apps.sql",
+            6 "documents" since "0.2.0" in "0006_documents.sql",
+            7 "installs" since "0.2.0" in "0007_installs.sql"
         )
     };
 }
 
-const SQLITE: [Version; 5] = versions!("sqlite");
-const POSTGRES: [Version; 5] = versions!("postgres");
+const SQLITE: [Version; 7] = versions!("sqlite");
+const POSTGRES: [Version; 7] = versions!("postgres");
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 5;
+    pub const SCHEMA_VERSION: i64 = 7;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {
@@ -200,7 +202,7 @@ fn failed(error: MigrateError) -> OpenError {
     OpenError::Migration(match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => match storage_error(error) {
             StorageError::Unavailable(why) | StorageError::Refused(why) => why,
-            other @ StorageError::KeyGone => other.to_string(),
+            other @ (StorageError::KeyGone | StorageError::RowChanged(_)) => other.to_string(),
         },
         other => other.to_string(),
     })
@@ -209,12 +211,16 @@ fn failed(error: MigrateError) -> OpenError {
 #[cfg(test)]
 mod tests {
     use sqlx::{AssertSqlSafe, Connection as _};
-    use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, ShopPolicy, UnixSeconds};
+    use tiktok_shop_host::connection::{
+        Connection, ConnectionKey, ConnectionStatus, PastFailure, ReauthorizationReason, Shop, ShopPolicy,
+        ShopStanding, UnixSeconds,
+    };
+    use tiktok_shop_host::error::Failure;
     use tiktok_shop_host::events::{Cause, EventKind, NewEvent, Origin};
     use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
     use tiktok_shop_host::storage::{
-        BrowserDigest, ConnectionStorage as _, ConsentRecord, ConsentStorage as _, Next, OnceDigest, Row, Sealed,
-        StateDigest, Swapped, TokenStorage as _,
+        BrowserDigest, ConnectionStorage as _, ConsentRecord, ConsentStorage as _, Next, OnceDigest, OpenRow, Row,
+        RowOrigin, Sealed, StateDigest, Swapped, TokenStorage as _,
     };
     use tiktok_shop_private_file as private_file;
 
@@ -284,17 +290,17 @@ mod tests {
     const TENANT: &str = "t";
     const WRITTEN: &str = "r0";
 
-    /// Creates the tables of version 4. Inserts what a host of that version has stored: a data key, a token record, a row
-    /// with a shop, and a consent that has begun. `written` and `begun` are the columns of the two moments with their
-    /// values, because they differ between the databases.
-    async fn fill_fourth_version(
+    /// Creates the tables of these versions. Inserts what a host of the last of them has stored: a data key, a token
+    /// record, a row with two shops and with ciphers, a dead row without ciphers, and a consent that has begun. `written`
+    /// and `begun` are the columns of the two moments with their values, because they differ between the databases.
+    async fn fill_earlier_version(
         address: &str,
         versions: &[Version],
         [written, begun]: [(&str, &str); 2],
     ) -> Result<(), Error> {
         sqlx::any::install_default_drivers();
         let mut connection = AnyConnection::connect(address).await?;
-        migrator(&versions[..4]).run_direct(None, &mut connection, false).await.unwrap();
+        migrator(versions).run_direct(None, &mut connection, false).await.unwrap();
         let key = "INSERT INTO tiktok_shop_tenant_keys (tenant, id, number, host_key, wrapped) \
                    VALUES ('t', 'key', 1, 'host', $1)";
         sqlx::query(key).bind(vec![9_u8]).execute(&mut connection).await?;
@@ -311,11 +317,20 @@ mod tests {
                    granted_at, refreshed_at, sealed_by, sealed) \
                    VALUES ('t', 'c', 'a', 'r0', 'lineage', 5, 'Seller', 'GB', '[\"one\"]', 'exactly-one', 'active', \
                    9, 1, 2, 3, 'key', $1)";
+        let dead = "INSERT INTO tiktok_shop_connections \
+                    (tenant, customer, account, revision, token_lineage, token_generation, seller_name, \
+                    seller_base_region, granted_scopes, shop_policy, status, status_reason, refresh_expires_at, \
+                    authorization_ends_at, ends_at, connected_at, granted_at, refreshed_at, shops_synced_at, \
+                    failure_at, failure_code, failure_detail, failure_http_status, failure_request_id) \
+                    VALUES ('t', 'c', 'dead', 'r0', 'lineage', 6, '', '', '[]', 'all', 'reauthorization-required', \
+                    'authorization-revoked', 20, 10, 10, 1, 2, 3, 4, 5, 'code', 'detail', 500, 'request')";
+        sqlx::query(dead).execute(&mut connection).await?;
         sqlx::query(row).bind(vec![4_u8, 5]).execute(&mut connection).await?;
         let shop = "INSERT INTO tiktok_shop_shops \
                     (tenant, customer, account, id, position, name, region, seller_type, code, raw, standing, linked) \
-                    VALUES ('t', 'c', 'a', '7', 0, 'Shop', 'GB', 'LOCAL', 'C', '{}', 'granted', $1)";
-        sqlx::query(shop).bind(true).execute(&mut connection).await?;
+                    VALUES ('t', 'c', 'a', '7', 0, 'Shop', 'GB', 'LOCAL', 'C', '{}', 'granted', $1), \
+                    ('t', 'c', 'a', '5', 1, '', '', '', '', '', 'no-longer-granted', $2)";
+        sqlx::query(shop).bind(true).bind(false).execute(&mut connection).await?;
         let state = format!(
             "INSERT INTO tiktok_shop_states (tenant, digest, customer, browser, shop_policy, used, {}) \
              VALUES ('t', $1, 'c', $2, 'all', FALSE, {})",
@@ -326,10 +341,10 @@ mod tests {
         connection.close().await
     }
 
-    /// The row that [`fill_fourth_version`] inserts.
-    fn row_of_the_fourth_version() -> Row {
-        let key = ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() };
-        let mut connection = Connection::new(key.clone());
+    /// The rows that [`fill_earlier_version`] inserts.
+    fn rows_of_the_earlier_version() -> [OpenRow; 2] {
+        let key = |account: &str| ConnectionKey { customer: "c".parse().unwrap(), account: account.parse().unwrap() };
+        let mut connection = Connection::new(key("a"));
         connection.seller_name = "Seller".to_owned();
         connection.seller_base_region = "GB".to_owned();
         connection.granted_scopes = vec!["one".to_owned()];
@@ -337,71 +352,127 @@ mod tests {
         connection.access_expires_at = Some(UnixSeconds(9));
         (connection.connected_at, connection.granted_at, connection.refreshed_at) =
             (UnixSeconds(1), UnixSeconds(2), UnixSeconds(3));
-        let mut shop = Shop::new("7".parse().unwrap(), key.account);
+        let mut shop = Shop::new("7".parse().unwrap(), key("a").account);
         (shop.name, shop.region, shop.seller_type) = ("Shop".to_owned(), "GB".to_owned(), "LOCAL".to_owned());
         (shop.code, shop.raw, shop.linked) = ("C".to_owned(), "{}".to_owned(), true);
-        connection.shops.push(shop);
-        let mut row = Row::new(connection);
-        row.ciphers = Some(Sealed::new("key".parse().unwrap(), vec![4, 5]));
-        (row.token_lineage, row.token_generation) = ("lineage".to_owned(), 5);
-        row
+        let mut gone = Shop::new("5".parse().unwrap(), key("a").account);
+        gone.standing = ShopStanding::NoLongerGranted;
+        connection.shops = vec![shop, gone];
+
+        let mut dead = Connection::new(key("dead"));
+        dead.status = ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
+        (dead.refresh_expires_at, dead.authorization_ends_at) = (Some(UnixSeconds(20)), Some(UnixSeconds(10)));
+        (dead.connected_at, dead.granted_at, dead.refreshed_at) = (UnixSeconds(1), UnixSeconds(2), UnixSeconds(3));
+        dead.shops_synced_at = Some(UnixSeconds(4));
+        let (code, detail) = ("code".to_owned(), "detail".to_owned());
+        let failure = Failure { code, detail, http_status: Some(500), request_id: Some("request".to_owned()) };
+        dead.last_failure = Some(PastFailure { at: UnixSeconds(5), failure });
+        let row = |connection, token_generation| OpenRow {
+            connection,
+            token_lineage: "lineage".to_owned(),
+            token_generation,
+        };
+        [row(connection, 5), row(dead, 6)]
     }
 
-    /// Migrates a database that [`fill_fourth_version`] has filled. Nothing is lost, and the app of the connection is
-    /// unknown until its row is written again. A host of the earlier release that is still running keeps the app.
-    async fn check_that_nothing_is_lost(open: impl AsyncFn(OpenMode) -> Result<SqlStorage, OpenError>, address: &str) {
+    /// Migrates a database that [`fill_earlier_version`] has filled. Nothing is lost, and each row gets a document with
+    /// its next write. A host of the earlier release that is still running can't write rows, and can write tokens.
+    async fn check_that_nothing_is_lost(
+        open: impl AsyncFn(OpenMode) -> Result<SqlStorage, OpenError>,
+        address: &str,
+        from: i64,
+    ) {
         let tenant = TENANT.parse().unwrap();
         let storage = open(OpenMode::Migrate).await.unwrap();
-        assert_eq!(storage.schema_change(), SchemaChange::Migrated { from: 4 });
-        let mut row = row_of_the_fourth_version();
+        assert_eq!(storage.schema_change(), SchemaChange::Migrated { from });
+        let [row, dead] = rows_of_the_earlier_version();
         let key = row.connection.key.clone();
         let token = storage.load_token(&tenant, &key).await.unwrap().unwrap();
         let sealed = Sealed::new("key".parse().unwrap(), vec![1, 2, 3]);
         assert_eq!((token.revision.as_str(), token.value), (WRITTEN, sealed));
         let due = storage.due(UnixSeconds(77), None, 9).await.unwrap();
         assert_eq!(due.iter().map(|due| (due.at, &due.key)).collect::<Vec<_>>(), [(UnixSeconds(77), &key)]);
-        let stored = storage.load_row(&tenant, &key).await.unwrap().unwrap();
-        assert_eq!((stored.revision.as_str(), stored.row), (WRITTEN, row.clone()));
+        let ciphers = Some(Sealed::new("key".parse().unwrap(), vec![4, 5]));
+        let of_columns = |open: &OpenRow, sealed| Row { sealed, origin: RowOrigin::Columns, ..open.encode().unwrap() };
+        let expected = [of_columns(&row, ciphers.clone()), of_columns(&dead, None)];
+        let listed = storage.list_rows(&tenant, &key.customer).await.unwrap();
+        assert!(listed.iter().all(|entry| entry.revision.as_str() == WRITTEN));
+        assert_eq!(listed.into_iter().map(|entry| entry.row).collect::<Vec<_>>(), expected);
+        assert_eq!(storage.load_row(&tenant, &key).await.unwrap().unwrap().row, expected[0]);
+        assert_eq!(storage.owners(&tenant, &"5".parse().unwrap()).await.unwrap(), [key.clone()]);
+        assert_eq!(storage.unsealed_rows().await, Ok(2));
         let consent = storage.load_state(&tenant, &StateDigest::new([7; 32])).await.unwrap().unwrap();
         let browser = BrowserDigest::new([8; 32]);
         let record = ConsentRecord { customer: "c".parse().unwrap(), app: None, browser, shops: ShopPolicy::All };
         assert_eq!((consent.record, consent.used), (record, false));
         assert!(storage.use_state(&tenant, &StateDigest::new([7; 32])).await.unwrap());
 
-        row.connection.app = Some("app".parse().unwrap());
-        let (first, second) = (WRITTEN.parse().unwrap(), "r1".parse().unwrap());
-        let next = Next { revision: second, value: row.clone() };
-        let swapped = storage.swap_row(&tenant, &key, Some(&first), Some(&next), &[]).await.unwrap();
-        assert!(matches!(swapped, Swapped::Done));
-
+        // A host of the earlier release can't write rows, whether the row has a document or not.
         let mut connection = AnyConnection::connect(address).await.unwrap();
         let update = "UPDATE tiktok_shop_connections SET revision = 'r2', seller_name = 'New name' \
-                      WHERE tenant = 't' AND customer = 'c' AND account = 'a' AND revision = 'r1'";
-        sqlx::query(update).execute(&mut connection).await.unwrap();
+                      WHERE tenant = 't' AND customer = 'c' AND account = 'a'";
+        let insert = "INSERT INTO tiktok_shop_connections \
+                      (tenant, customer, account, revision, token_lineage, token_generation, seller_name, \
+                      seller_base_region, granted_scopes, shop_policy, status, connected_at, granted_at, refreshed_at) \
+                      VALUES ('t', 'c', 'new', 'r0', 'lineage', 1, '', '', '[]', 'all', 'active', 1, 1, 1)";
+        let why = "a host of an earlier release may not write rows in this database: update the host";
+        let refused = async |connection: &mut AnyConnection, sql: &'static str| {
+            let error = sqlx::query(sql).execute(connection).await.unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        };
+        refused(&mut connection, update).await;
+        refused(&mut connection, insert).await;
+        assert_eq!(storage.load_row(&tenant, &key).await.unwrap().unwrap().row, expected[0]);
+
+        let mut document =
+            OpenRow { connection: Connection { app: Some("app".parse().unwrap()), ..row.connection }, ..row };
+        document.connection.shops.iter_mut().for_each(|shop| shop.app = Some("app".parse().unwrap()));
+        let document = Row { sealed: ciphers, ..document.encode().unwrap() };
+        let (first, second) = (WRITTEN.parse().unwrap(), "r1".parse().unwrap());
+        let next = Next { revision: second, value: document.clone() };
+        let swapped = storage.swap_row(&tenant, &key, Some(&first), Some(&next), &[]).await.unwrap();
+        assert!(matches!(swapped, Swapped::Done));
+        assert_eq!(storage.load_row(&tenant, &key).await.unwrap().unwrap().row, document);
+        assert_eq!(storage.unsealed_rows().await, Ok(1));
+        refused(&mut connection, update).await;
+        assert_eq!(storage.load_row(&tenant, &key).await.unwrap().unwrap().row, document);
+
+        // It can write tokens, seal values with another key, and delete rows.
+        for sql in [
+            "UPDATE tiktok_shop_tokens SET revision = 'r9' WHERE tenant = 't' AND customer = 'c' AND account = 'a'",
+            "UPDATE tiktok_shop_connections SET sealed_by = 'key', sealed = sealed WHERE tenant = 't' AND account = 'a'",
+            "DELETE FROM tiktok_shop_connections WHERE tenant = 't' AND customer = 'c' AND account = 'dead'",
+        ] {
+            assert_eq!(sqlx::query(sql).execute(&mut connection).await.unwrap().rows_affected(), 1, "{sql}");
+        }
         connection.close().await.unwrap();
-        row.connection.seller_name = "New name".to_owned();
-        assert_eq!(storage.load_row(&tenant, &key).await.unwrap().unwrap().row, row);
+        assert_eq!(storage.unsealed_rows().await, Ok(0));
+        assert_eq!(storage.load_token(&tenant, &key).await.unwrap().unwrap().revision.as_str(), "r9");
     }
 
     #[tokio::test]
-    async fn nothing_of_the_fourth_version_is_lost_in_sqlite() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("storage.db");
-        private_file::touch(&path).unwrap();
-        let address = format!("sqlite://{}", path.display());
-        let moments = [("written_boot, written_ms", "'boot', 5"), ("begun_boot, begun_ms", "'boot', 6")];
-        fill_fourth_version(&address, &SQLITE, moments).await.unwrap();
-        let open = async |mode| SqlStorage::sqlite(&path, mode).await;
-        check_that_nothing_is_lost(open, &address).await;
+    async fn nothing_of_an_earlier_version_is_lost_in_sqlite() {
+        for from in [4, 5] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("storage.db");
+            private_file::touch(&path).unwrap();
+            let address = format!("sqlite://{}", path.display());
+            let moments = [("written_boot, written_ms", "'boot', 5"), ("begun_boot, begun_ms", "'boot', 6")];
+            fill_earlier_version(&address, &SQLITE[..from], moments).await.unwrap();
+            let open = async |mode| SqlStorage::sqlite(&path, mode).await;
+            check_that_nothing_is_lost(open, &address, i64::try_from(from).unwrap()).await;
+        }
     }
 
     #[tokio::test]
-    async fn nothing_of_the_fourth_version_is_lost_in_postgresql() {
-        let Some(address) = new_schema().await else { return };
-        let moments = [("written_at", "now()"), ("begun_at", "now()")];
-        fill_fourth_version(&address, &POSTGRES, moments).await.unwrap();
-        let open = async |mode| SqlStorage::postgres(&address, mode, PostgresOptions::default()).await;
-        check_that_nothing_is_lost(open, &address).await;
+    async fn nothing_of_an_earlier_version_is_lost_in_postgresql() {
+        for from in [4, 5] {
+            let Some(address) = new_schema().await else { return };
+            let moments = [("written_at", "now()"), ("begun_at", "now()")];
+            fill_earlier_version(&address, &POSTGRES[..from], moments).await.unwrap();
+            let open = async |mode| SqlStorage::postgres(&address, mode, PostgresOptions::default()).await;
+            check_that_nothing_is_lost(open, &address, i64::try_from(from).unwrap()).await;
+        }
     }
 
     /// Creates an empty schema on the PostgreSQL server for tests. Returns an address whose statements use this schema.
@@ -436,7 +507,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 5]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 7]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
@@ -445,6 +516,8 @@ mod tests {
                 (3, "829db0550687b81b86c331ecdcff126d63a0676f642da7fc614b8cc7f736e02b19ce1175e2b6cf3bbebc08c44423e74b"),
                 (4, "511cee987f41a9469938172e33d42c2e284d87d3ddc7e0c5da886d5c57f57d837bd705fecf0975b808a7394591d95879"),
                 (5, "d39071f49f9f0ed485c951142edf7aadd28c247ac00458a87257de89ac09dfca8f849ae5b37bf69d85ccb9173e35155c"),
+                (6, "5295a1db86aac4fd4a28a26b0b40ad35f0dac44f5c4b2ff7a0f0347f81369eb789a04091693917ed4bada0fa68cbde60"),
+                (7, "83f9a385ab95fe8f2983c8fba4d392a7dffc19c31f4fd528c48b0ece4f066a7f6864dcf96411f1d70d13d3c340f03c17"),
             ])
         );
         assert_eq!(
@@ -455,6 +528,8 @@ mod tests {
                 (3, "829db0550687b81b86c331ecdcff126d63a0676f642da7fc614b8cc7f736e02b19ce1175e2b6cf3bbebc08c44423e74b"),
                 (4, "511cee987f41a9469938172e33d42c2e284d87d3ddc7e0c5da886d5c57f57d837bd705fecf0975b808a7394591d95879"),
                 (5, "ddf23837a71e5d2e6eb48a8e469794d4d1837a0b1ae40fc153b1a7d55098002743dffa49594c57e702b14484aec06531"),
+                (6, "b3d194a7b7d82048b1e11004437057ed15a37fb702511fd77ddea3a92133216d8a8e153e0cfeedc2906b5607e8d2a821"),
+                (7, "80da7ea82f4ca96d584540bec76442ffa63d6b715c4972bb07e133a9d87ca100e65e7b808acca999e009ff191329d523"),
             ])
         );
     }

@@ -23,7 +23,7 @@ pub(crate) enum Dialect {
 pub(crate) enum Moment {
     /// When a token record was written.
     Written,
-    /// When a consent began.
+    /// When a consent or an install began.
     Begun,
 }
 
@@ -41,6 +41,15 @@ impl Dialect {
         match self {
             Self::Sqlite(_) => "SQLite",
             Self::Postgres => "PostgreSQL",
+        }
+    }
+
+    /// Returns the expression for a parameter that is JSON text. The parameter is bound as text. The column keeps the
+    /// text as it is.
+    pub(crate) fn json(&self, parameter: usize) -> String {
+        match self {
+            Self::Sqlite(_) => format!("${parameter}"),
+            Self::Postgres => format!("CAST(${parameter} AS JSON)"),
         }
     }
 

@@ -152,6 +152,7 @@ fn app_card(marketplace: &Marketplace, app: &App) -> Markup {
                 dt { "App key" } dd { (code(&app.app_key)) }
                 dt { "App secret" } dd { (code(&app.app_secret)) }
                 dt { "Service id" } dd { (code(&app.service_id)) }
+                dt { "Market" } dd { (code(app.market.name())) }
                 @if let Some(address) = &app.redirect_address { dt { "Redirect" } dd { (code(address)) } }
             }
             form.row method="get" action=(Link::ServiceId.path()) {

@@ -159,7 +159,11 @@ async fn a_person_can_sign_in_as_another_seller_on_the_page() {
     }
     let page = world.local("GET", &target("nobody"), "").await;
     assert_eq!(page.status, 400);
-    assert!(page.body.contains("There is no seller &quot;nobody&quot;."), "{}", page.body);
+    assert!(
+        page.body.contains("There is no seller &quot;nobody&quot;; the sellers are one-shop, several-regions, "),
+        "{}",
+        page.body
+    );
     let page = world.local("GET", &target("no-shop"), "").await;
     assert!(page.body.contains("You have no shop in the app's market, so the app will see none."), "{}", page.body);
 }

@@ -215,7 +215,9 @@ async fn sellers_are_ended_revoked_and_given_shops_over_http() {
     assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 36_004_005));
     for operation in ["end", "revoke"] {
         let reply = world.local("POST", &format!("/_control/sellers/nobody/{operation}"), "").await;
-        assert_eq!((reply.status, reply.json()), (404, json!({ "error": "no seller \"nobody\"" })));
+        let error = "no seller \"nobody\"; the sellers are one-shop, several-regions, cross-border, global-selling, no-shop, \
+                     creator";
+        assert_eq!((reply.status, reply.json()), (404, json!({ "error": error })));
     }
 
     let shops = "/_control/sellers/no-shop/shops";
@@ -281,11 +283,13 @@ async fn an_unknown_operation_gets_a_hint_to_the_list() {
 async fn an_unknown_name_gets_its_exact_error() {
     let control = World::new().control;
     let (service_id, nobody) = ("7480000000000000001", "nobody".to_owned());
+    let sellers = control.sellers().into_iter().map(|seller| seller.id).collect();
+    let no_seller = ControlError::UnknownSeller { id: nobody.clone(), sellers };
     let consent = |service_id, seller| control.consent(service_id, seller, None, Decision::Allow).unwrap_err();
-    assert_eq!(consent(service_id, "nobody"), ControlError::UnknownSeller(nobody.clone()));
+    assert_eq!(consent(service_id, "nobody"), no_seller.clone());
     assert_eq!(consent("nobody", "one-shop"), ControlError::UnknownService(nobody.clone()));
-    assert_eq!(control.revoke("nobody"), Err(ControlError::UnknownSeller(nobody.clone())));
-    assert_eq!(control.end_authorization("nobody"), Err(ControlError::UnknownSeller(nobody.clone())));
+    assert_eq!(control.revoke("nobody"), Err(no_seller.clone()));
+    assert_eq!(control.end_authorization("nobody"), Err(no_seller.clone()));
     assert_eq!(control.issued("nobody", "one-shop").unwrap_err(), ControlError::UnknownService(nobody.clone()));
     assert_eq!(control.update_app("nobody", |_| ()), Err(ControlError::UnknownService(nobody.clone())));
     assert_eq!(control.remove_shop("one-shop", "nobody").unwrap_err(), ControlError::UnknownShop(nobody));

@@ -318,9 +318,10 @@ async fn removing_an_unknown_shop_or_grant_gets_its_exact_error() {
     assert_eq!(world.control.deauthorize(&service_id, "one-shop"), not_authorized(), "a code alone is no grant");
     world.connect("one-shop").await;
     let nobody = || "nobody".to_owned();
+    let sellers = world.control.sellers().into_iter().map(|seller| seller.id).collect();
     for (service, seller, error) in [
         ("nobody", "one-shop", ControlError::UnknownService(nobody())),
-        (&service_id, "nobody", ControlError::UnknownSeller(nobody())),
+        (&service_id, "nobody", ControlError::UnknownSeller { id: nobody(), sellers }),
     ] {
         assert_eq!(world.control.deauthorize(service, seller), Err(error.clone()));
         assert_eq!(world.control.deauthorize_shop(service, seller, "7490000000000000001"), Err(error));

@@ -46,10 +46,23 @@ async fn a_file_that_is_no_report_gets_a_one_line_error_with_its_name() {
         json!({ "format": "tiktok-shop-probe", "version": version, "switches": switches }).to_string()
     };
     for (name, text, error) in [
-        ("missing", None, "No such file or directory (os error 2)"),
-        ("text", Some("probe".to_owned()), "not a report of the probe: expected value at line 1 column 1"),
-        ("other", Some(r#"{"format":"x","version":1,"switches":{}}"#.to_owned()), "not a report of the probe"),
-        ("newer", Some(report(2, json!({}))), "a report of version 2; this fake reads version 1"),
+        ("missing", None, "there is no such file; name the file probe.json of a probe with --as"),
+        (
+            "text",
+            Some("probe".to_owned()),
+            "not a report of the probe: expected value at line 1 column 1; name the file probe.json that ",
+        ),
+        (
+            "other",
+            Some(r#"{"format":"x","version":1,"switches":{}}"#.to_owned()),
+            "not a report of the probe; name the file probe.json that the command probe has written",
+        ),
+        (
+            "newer",
+            Some(report(2, json!({}))),
+            "a report of version 2, and this fake reads version 1; use the fake of the release whose probe wrote the \
+             report, or run the probe of this release again",
+        ),
         ("unknown", Some(report(1, json!({ "rotation": true }))), "unknown field `rotation`, expected one of"),
         (
             "value",

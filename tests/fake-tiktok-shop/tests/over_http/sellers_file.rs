@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use fake_tiktok_shop::{Market, Seller, Shop, fixtures};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -34,6 +35,31 @@ fn the_documentation_shows_the_example() {
     assert!(page.contains(&format!("```json\n{example}```")), "docs/fake-tiktok-shop.md shows another file");
 }
 
+#[test]
+fn the_documentation_lists_the_apps_and_sellers() {
+    let page = include_str!("../../../../docs/fake-tiktok-shop.md");
+    let apps: String = fixtures::apps()
+        .iter()
+        .map(|app| format!("| {} | `{}` | `{}` | `{}` |\n", app.name, app.app_key, app.service_id, app.market.name()))
+        .collect();
+    let of_shop = |seller: &Seller, shop: &Shop| {
+        let sees = |market: &Market| market.has(&shop.region);
+        let markets = [Market::All, Market::OutsideUs, Market::Us].into_iter().filter(sees);
+        let markets: Vec<_> = markets.map(|market| format!("`{}`", market.name())).collect();
+        let Shop { id, name, region, .. } = shop;
+        format!("| `{}` | `{id}` | {name} | {region} | {} |\n", seller.id, markets.join(", "))
+    };
+    let of_seller = |seller: &Seller| match &*seller.shops {
+        [] => format!("| `{}` | no shop |  |  | none |\n", seller.id),
+        shops => shops.iter().map(|shop| of_shop(seller, shop)).collect(),
+    };
+    let sellers: String = fixtures::sellers().iter().map(of_seller).collect();
+    for table in [apps, sellers] {
+        let expected = format!("| --- |\n{table}\n");
+        assert!(page.contains(&expected), "docs/fake-tiktok-shop.md should have this table:\n{table}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_cannot_be_used_gets_a_one_line_error_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -43,7 +69,7 @@ async fn a_file_that_cannot_be_used_gets_a_one_line_error_with_its_name() {
     let empty = folder.path().join("empty.json");
     fs::write(&empty, r#"{"sellers": [{"id": "", "name": "S", "base_region": "GB"}]}"#).unwrap();
     for (file, error) in [
-        (missing, "No such file or directory (os error 2)"),
+        (missing, "there is no such file; name the JSON file of apps and sellers with --sellers"),
         (malformed, "unknown field `region`, expected one of"),
         (empty, "sellers[0]: id is empty"),
     ] {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tiktok_shop_host::clock::{Clock as _, SystemClock};
+use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_probe::webhook_receiver::{Arrival, WebhookReceiver};
 use tiktok_shop_probe::world::{Decision, NoCallback, Stopped, World};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::command::connect;
 use crate::failure::Failure;
 use crate::input;
-use crate::output::note;
+use crate::output::{self, note};
 use crate::settings::FakeAddress;
 
 /// How often a person may paste something that is no callback.
@@ -140,6 +141,16 @@ impl Operator {
     }
 }
 
+/// Returns the number of webhooks that a fake has not sent yet, or will send again. They belong to events before the
+/// probe.
+pub(super) async fn waiting_webhooks(fake: FakeAddress) -> Result<u64, Failure> {
+    let queued = fake.control("GET", "/webhooks/all", None).await?;
+    let waits = |webhook: &&Value| {
+        webhook.pointer("/state/due-at").is_some() || webhook.get("state").and_then(Value::as_str) == Some("due")
+    };
+    Ok(queued.as_array().into_iter().flatten().filter(waits).count() as u64)
+}
+
 impl World for Operator {
     fn now(&self) -> Duration {
         self.time.now()
@@ -168,7 +179,8 @@ impl World for Operator {
             return Ok(());
         }
         if time >= Duration::from_secs(60) {
-            note(&format!("waiting for {} s", time.as_secs()));
+            let until = self.time.now().saturating_add(time).as_secs();
+            note(&format!("waiting until {}", output::time(UnixSeconds(until))));
         }
         tokio::select! {
             biased;

@@ -356,7 +356,7 @@ async fn a_proxy_that_hangs_ends_at_the_deadline() {
         let mut proxy = ScriptedProxy::start(then).await;
         let client = production_client(&proxy.url());
         let started = Instant::now();
-        assert_eq!(proxy_failure(&client).await, ("ConnectionTimeout".to_owned(), ProxyFailure::AnswerTimeout));
+        assert_eq!(proxy_failure(&client).await, ("DestinationUnavailable".to_owned(), ProxyFailure::AnswerTimeout));
         assert_eq!(started.elapsed().as_secs(), 5);
         assert_eq!(proxy.rest.recv().await.unwrap(), b"");
     }
@@ -417,14 +417,14 @@ async fn the_deadline_for_the_first_byte_begins_when_tls_with_tiktok_shop_is_the
     let started = Instant::now();
     let options = RequestOptions { connect_timeout: Some(6 * SECOND), ..RequestOptions::default() };
     let error = with_the_clock_in_hand(fetch(&client(), TOKEN_URL, options)).await.unwrap_err();
-    assert_eq!((format!("{error:?}").as_str(), started.elapsed().as_secs()), ("ConnectionTimeout", 6));
+    assert_eq!((format!("{error:?}").as_str(), started.elapsed().as_secs()), ("DestinationUnavailable", 6));
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_step_through_an_https_proxy_has_a_deadline_of_its_own() {
     let (root_of_proxy, root) = (Root::new(), Root::new());
     let (acceptor, at) = tls_of_proxy(&root_of_proxy);
-    let late = ("ConnectionTimeout".to_owned(), ProxyFailure::AnswerTimeout);
+    let late = ("DestinationUnavailable".to_owned(), ProxyFailure::AnswerTimeout);
     for (then, expected) in [
         // The proxy accepts the connection, and does not answer in the TLS handshake.
         (Then::NoTls, late.clone()),
@@ -512,10 +512,10 @@ fn every_failure_of_a_proxy_becomes_an_error_that_says_that_nothing_was_sent() {
         (ProxyFailure::NotResolved, "DestinationUnavailable"),
         (ProxyFailure::Refused, "ConnectionRefused"),
         (ProxyFailure::Unreachable, "DestinationUnavailable"),
-        (ProxyFailure::ConnectTimeout, "ConnectionTimeout"),
+        (ProxyFailure::ConnectTimeout, "DestinationUnavailable"),
         (ProxyFailure::Certificate, "TlsCertificateError"),
         (ProxyFailure::Tls, "DestinationUnavailable"),
-        (ProxyFailure::AnswerTimeout, "ConnectionTimeout"),
+        (ProxyFailure::AnswerTimeout, "DestinationUnavailable"),
         (ProxyFailure::Closed, "DestinationUnavailable"),
         (ProxyFailure::NotHttp, "DestinationUnavailable"),
         (ProxyFailure::HeadTooLarge, "DestinationUnavailable"),

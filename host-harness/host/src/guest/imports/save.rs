@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::connection::ConnectionKey;
 use crate::id::Revision;
-use crate::seal::OpenToken;
-use crate::storage::{RowEntry, StorageError, Swapped, run_to_deadline};
+use crate::seal::{CheckedRow, OpenToken};
+use crate::storage::{StorageError, Swapped, run_to_deadline};
 
 /// The pause before the first repetition of a save. The pause doubles with each repetition, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -61,9 +61,9 @@ impl Entry for OpenToken {
     }
 }
 
-impl Entry for RowEntry {
+impl Entry for CheckedRow {
     fn revision(&self) -> &Revision {
-        &self.revision
+        &self.entry.revision
     }
 }
 
@@ -88,7 +88,9 @@ where
             Err(StorageError::Unavailable(why)) => return Err(StorageError::Unavailable(why)),
             Ok(Swapped::Stale(Some(found))) if Some(found.revision()) == revision => break Ok(Swapped::Done),
             Ok(Swapped::Stale(None)) if repeated && revision.is_none() => break Ok(Swapped::Done),
-            settled @ (Ok(_) | Err(StorageError::Refused(_) | StorageError::KeyGone)) => break settled,
+            settled @ (Ok(_) | Err(StorageError::Refused(_) | StorageError::KeyGone | StorageError::RowChanged(_))) => {
+                break settled;
+            }
         }
         pause = (pause * 2).min(MAX_PAUSE);
         repeated = true;

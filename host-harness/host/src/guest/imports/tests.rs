@@ -9,13 +9,13 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::connection::{Connection, Shop, ShopStanding, UnixSeconds};
+use crate::connection::{Connection, ConnectionStatus, Shop, UnixSeconds};
 use crate::credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
 use crate::events::{Cause, EventKind, Origin};
 use crate::id::{HostKeyId, TenantId};
 use crate::randomness::SystemRandomness;
 use crate::refresh::RefreshMode;
-use crate::seal::{DataKey, HostKeys, KeyError, KeyProvider, Keyring};
+use crate::seal::{DataKey, HostKeys, KeyError, KeyProvider, Keyring, UnsealedRows};
 use crate::secret::Secret;
 use crate::storage::{
     Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage, WrappedKey,
@@ -58,7 +58,7 @@ fn imports_with(scope: Scope, storage: SealedStorage) -> Imports {
 fn sealed(storage: Arc<dyn HostStorage>) -> SealedStorage {
     static KEYS: LazyLock<HostKeys> = LazyLock::new(|| HostKeys::draw().unwrap());
     let keyring = Keyring::new(Arc::clone(&storage), Arc::new(KEYS.clone()), Arc::new(SystemRandomness));
-    SealedStorage::new(storage, Arc::new(keyring))
+    SealedStorage::new(storage, Arc::new(keyring), UnsealedRows::Accept)
 }
 
 fn imports(customer: Option<&str>) -> Imports {
@@ -69,8 +69,8 @@ fn key(customer: &str) -> types::ConnectionKey {
     types::ConnectionKey { customer: customer.to_owned(), account: "a".to_owned() }
 }
 
-fn write(value: u8) -> token_storage::Write {
-    token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
+fn write(value: u8) -> token_storage::TokenWrite {
+    token_storage::TokenWrite { value: vec![value], refresh_due_at: Some(7) }
 }
 
 /// Delays every swap of a token record by 50 ms. Until the time `up`, the storage performs every swap of a token record
@@ -108,7 +108,7 @@ async fn saving_new_tokens_has_its_full_budget_after_the_claim_has_used_its_own(
 
     tokio::time::advance(started + SAVE - Instant::now()).await;
     let saved = imports.swap_token(key("mine"), Some(claim.revision.into()), Some(write(2))).await;
-    assert!(matches!(saved, Ok(token_storage::SwapOutcome::Stored(_))), "{saved:?}");
+    assert!(matches!(saved, Ok(token_storage::TokenSwapOutcome::Stored(_))), "{saved:?}");
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_tenant_is_known_once_a_call_has_read_one_of_its_records() {
     let memory = Arc::new(memory());
     let mut earlier = imports_over(Arc::clone(&memory) as _, Some("mine"));
     let stored = earlier.swap_token(key("mine"), None, Some(write(1))).await;
-    assert!(matches!(stored, Ok(token_storage::SwapOutcome::Stored(_))), "{stored:?}");
+    assert!(matches!(stored, Ok(token_storage::TokenSwapOutcome::Stored(_))), "{stored:?}");
 
     let after_restart = imports_over(memory, Some("mine"));
     let (tenant, known) = (&after_restart.scope.tenant, after_restart.storage.known_tenants());
@@ -186,13 +186,15 @@ async fn a_disconnect_of_several_accounts_waits_once_for_a_key_service_that_neve
         stored.swap_token(&tenant, &key, None, Some(&next)).await.unwrap();
         let mut shop = Shop::new("1".parse().unwrap(), key.account.clone());
         shop.cipher = Some(Secret::from("cipher"));
-        let mut row = Row::new(Connection::new(key.clone()));
+        let mut row = OpenRow::new(Connection::new(key.clone()));
         row.connection.shops = vec![shop];
-        stored.swap_row(&tenant, &key, None, Some(&Next { revision, value: row }), &[]).await.unwrap();
+        let secrets = row.secrets().unwrap().expose().to_vec().into();
+        let value = RowWrite { row: row.encode().unwrap(), secrets };
+        stored.swap_row(&tenant, &key, None, Some(&Next { revision, value }), &[]).await.unwrap();
     }
     let service = Arc::new(NeverAnswers::default());
     let keyring = Keyring::new(Arc::clone(&storage), Arc::clone(&service) as _, Arc::new(SystemRandomness));
-    let keyless = SealedStorage::new(Arc::clone(&storage), Arc::new(keyring));
+    let keyless = SealedStorage::new(Arc::clone(&storage), Arc::new(keyring), UnsealedRows::Accept);
     let mut imports = imports_with(Scope::for_deletion(&tenant, &customer, origin()), keyless);
 
     let began = Instant::now();
@@ -200,12 +202,12 @@ async fn a_disconnect_of_several_accounts_waits_once_for_a_key_service_that_neve
     for account in accounts {
         let key = || types::ConnectionKey { customer: "mine".to_owned(), account: account.to_owned() };
         let seen = imports.swap_token(key(), None, None).await.unwrap();
-        let token_storage::SwapOutcome::Stale(Some(entry)) = seen else { panic!("{account}") };
+        let token_storage::TokenSwapOutcome::Stale(Some(entry)) = seen else { panic!("{account}") };
         let deleted = imports.swap_token(key(), Some(entry.revision), None).await.unwrap();
-        assert!(matches!(deleted, token_storage::SwapOutcome::Deleted), "{account}: {deleted:?}");
+        assert!(matches!(deleted, token_storage::TokenSwapOutcome::Deleted), "{account}: {deleted:?}");
         let row = imports.load_row(key()).await.unwrap().unwrap();
-        let deleted = imports.swap_row(key(), Some(row.revision.into()), None).await.unwrap();
-        assert!(matches!(deleted, connection_storage::SwapOutcome::Deleted), "{account}: {deleted:?}");
+        let deleted = imports.swap_row(key(), Some(row.entry.revision.into()), None).await.unwrap();
+        assert!(matches!(deleted, connection_storage::RowSwapOutcome::Deleted), "{account}: {deleted:?}");
     }
     assert_eq!(storage.accounts(&tenant, &customer).await, Ok(vec![]));
     assert_eq!(storage.list_rows(&tenant, &customer).await, Ok(vec![]));
@@ -293,7 +295,7 @@ async fn a_guest_reads_and_writes_only_for_the_customer_of_its_call() {
     let mut imports = imports(Some("mine"));
 
     let stored = imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
-    let token_storage::SwapOutcome::Stored(revision) = stored else { panic!("not stored") };
+    let token_storage::TokenSwapOutcome::Stored(revision) = stored else { panic!("not stored") };
     let loaded = imports.load_token(key("mine")).await.unwrap().unwrap();
     assert_eq!((loaded.revision.as_str(), loaded.value.as_slice()), (revision.as_str(), [1].as_slice()));
 
@@ -316,23 +318,11 @@ async fn put(storage: &Arc<MemoryStorage>, tenant: &str, customer: &str, shop: &
     let scope = Scope::of_customer(&tenant.parse().unwrap(), &customer.parse().unwrap(), origin());
     let mut imports = imports_in(scope, Arc::clone(storage) as _);
     let token = imports.swap_token(key(customer), None, Some(write(1))).await;
-    assert!(matches!(token, Ok(token_storage::SwapOutcome::Stored(_))), "{token:?}");
+    assert!(matches!(token, Ok(token_storage::TokenSwapOutcome::Stored(_))), "{token:?}");
     let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
-    let mut row = Row::new(Connection::new(key));
-    row.connection.shops = vec![Shop {
-        id: shop.parse().unwrap(),
-        account: "a".parse().unwrap(),
-        name: String::new(),
-        region: String::new(),
-        seller_type: String::new(),
-        cipher: None,
-        code: String::new(),
-        raw: "{}".to_owned(),
-        standing: ShopStanding::Granted,
-        linked: true,
-    }];
-    let entry = RowEntry { revision: "unused".parse().unwrap(), row };
-    let row = connection_storage::Entry::from(entry).stored;
+    let mut row = OpenRow::new(Connection::new(key));
+    row.connection.shops = vec![Shop::new(shop.parse().unwrap(), "a".parse().unwrap())];
+    let row = written(&row);
     stored(imports.swap_row(self::key(customer), None, Some(row)).await.unwrap());
 }
 
@@ -381,32 +371,6 @@ async fn the_guest_of_a_webhook_reaches_only_the_owners_that_it_has_looked_up() 
     assert_reached(&["owner", "another owner", "stranger"], "2").await;
 }
 
-/// A row contains the key of its connection. The guest must write the row with the same key.
-#[tokio::test]
-async fn a_row_of_another_connection_is_not_written() {
-    let storage = Arc::new(memory());
-    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
-    let other = |customer: &str, account: &str| types::ConnectionKey {
-        customer: customer.to_owned(),
-        account: account.to_owned(),
-    };
-    // `row` creates a row whose key has the customer `mine` and the account `a`.
-    let refused = Err(StorageError::Refused("a row of another connection".to_owned()));
-    let active = || Some(row(1, types::ConnectionStatus::Active));
-    let swapped = imports.swap_row(other("mine", "b"), None, active()).await;
-    assert_eq!(swapped.map(|outcome| format!("{outcome:?}")), refused);
-    stored(imports.swap_row(key("mine"), None, active()).await.unwrap());
-    let swapped = imports.swap_row(other("mine", "b"), None, active()).await;
-    assert_eq!(swapped.map(|outcome| format!("{outcome:?}")), refused);
-    assert!(imports.load_row(other("mine", "b")).await.unwrap().is_none());
-
-    let mut imports = imports_over(Arc::clone(&storage) as _, Some("yours"));
-    let swapped = imports.swap_row(other("yours", "a"), None, active()).await;
-    assert_eq!(swapped.map(|outcome| format!("{outcome:?}")), refused);
-    assert!(imports.load_row(other("yours", "a")).await.unwrap().is_none());
-    assert_eq!(kinds(&storage).await, [EventKind::Connected]);
-}
-
 #[tokio::test]
 async fn malformed_ids_from_a_guest_are_refused() {
     let mut imports = imports(Some("mine"));
@@ -417,13 +381,29 @@ async fn malformed_ids_from_a_guest_are_refused() {
     assert!(matches!(swapped, Err(error) if error == refused("revision: 1 to 64 bytes")));
 }
 
-fn row(generation: u64, status: types::ConnectionStatus) -> connection_storage::Write {
+fn row(generation: u64, status: ConnectionStatus) -> connection_storage::RowWrite {
     let key = ConnectionKey { customer: "mine".parse().unwrap(), account: "a".parse().unwrap() };
-    let mut row = Row::new(Connection::new(key));
+    let mut row = OpenRow::new(Connection::new(key));
     row.token_generation = generation;
-    row.connection.status = status.into();
-    let entry = RowEntry { revision: "unused".parse().unwrap(), row };
-    connection_storage::Entry::from(entry).stored
+    row.connection.status = status;
+    written(&row)
+}
+
+/// Returns what a guest writes for this row. The values beside the document are wrong, because the host must take them
+/// from the document.
+fn written(row: &OpenRow) -> connection_storage::RowWrite {
+    connection_storage::RowWrite {
+        document: row.encode().unwrap().document,
+        secrets: row.secrets().unwrap().expose().to_vec(),
+        index: connection_storage::RowIndex {
+            status: connection_storage::RowStatus::Active,
+            ends_at: None,
+            app: Some("of the guest".to_owned()),
+            shops: Vec::new(),
+        },
+        token_lineage: "of the guest".to_owned(),
+        token_generation: 77,
+    }
 }
 
 async fn kinds(storage: &MemoryStorage) -> Vec<EventKind> {
@@ -432,18 +412,18 @@ async fn kinds(storage: &MemoryStorage) -> Vec<EventKind> {
     events.into_iter().map(|event| event.event.kind).collect()
 }
 
-fn stored(outcome: connection_storage::SwapOutcome) -> String {
-    let connection_storage::SwapOutcome::Stored(revision) = outcome else { panic!("{outcome:?}") };
+fn stored(outcome: connection_storage::RowSwapOutcome) -> String {
+    let connection_storage::RowSwapOutcome::Stored(revision) = outcome else { panic!("{outcome:?}") };
     revision
 }
 
-const ENDING: types::ConnectionStatus = types::ConnectionStatus::AuthorizationEnding(9);
+const ENDING: ConnectionStatus = ConnectionStatus::AuthorizationEnding(UnixSeconds(9));
 
 #[tokio::test]
 async fn the_events_of_a_row_depend_on_the_row_that_it_replaces() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
-    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    let first = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap();
     // The call has not loaded the row, but expects the revision that it has just written itself.
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     let revision = stored(second);
@@ -452,8 +432,8 @@ async fn the_events_of_a_row_depend_on_the_row_that_it_replaces() {
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let third = imports.swap_row(key("mine"), Some(revision), Some(row(3, ENDING))).await.unwrap();
     let loaded = imports.load_row(key("mine")).await.unwrap().unwrap();
-    assert_eq!(loaded.revision.as_str(), stored(third));
-    imports.swap_row(key("mine"), Some(loaded.revision.into()), None).await.unwrap();
+    assert_eq!(loaded.entry.revision.as_str(), stored(third));
+    imports.swap_row(key("mine"), Some(loaded.entry.revision.into()), None).await.unwrap();
 
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
     assert_eq!(kinds(&storage).await, [EventKind::Connected, ending, EventKind::Disconnected]);
@@ -464,10 +444,10 @@ async fn a_row_is_not_written_when_it_expects_an_unknown_revision() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(1, ENDING))).await.unwrap();
-    assert!(matches!(lost, connection_storage::SwapOutcome::Stale(None)), "{lost:?}");
-    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    assert!(matches!(lost, connection_storage::RowSwapOutcome::Stale(None)), "{lost:?}");
+    let first = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap();
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
-    let connection_storage::SwapOutcome::Stale(Some(found)) = lost else { panic!("{lost:?}") };
+    let connection_storage::RowSwapOutcome::Stale(Some(found)) = lost else { panic!("{lost:?}") };
     assert_eq!(found.revision, stored(first));
     assert_eq!(kinds(&storage).await, [EventKind::Connected]);
 }
@@ -481,17 +461,17 @@ async fn a_write_whose_answer_is_lost_writes_its_events_once() {
     assert!(Instant::now() >= up);
     imports.storage = sealed(slow(&memory, Instant::now() + Duration::from_secs(1)));
     let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
-    assert!(matches!(ended, connection_storage::SwapOutcome::Deleted), "{ended:?}");
+    assert!(matches!(ended, connection_storage::RowSwapOutcome::Deleted), "{ended:?}");
 
     // For 20 s the storage performs every swap but loses its answer. The host repeats a swap for at most 10 s (`SAVE`),
     // so this call fails although the row was written. Then the guest writes the row again, and gets the row that the
     // failed call wrote.
     imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
-    let lost = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await;
+    let lost = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
     imports.storage = sealed(Arc::clone(&memory) as _);
-    let again = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
-    assert!(matches!(again, connection_storage::SwapOutcome::Stale(Some(_))), "{again:?}");
+    let again = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap();
+    assert!(matches!(again, connection_storage::RowSwapOutcome::Stale(Some(_))), "{again:?}");
 
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
     let expected = [EventKind::Connected, ending, EventKind::Disconnected, EventKind::Connected];
@@ -507,11 +487,11 @@ fn forced_refresh(storage: Arc<dyn HostStorage>) -> Imports {
 async fn a_forced_refresh_writes_its_event_with_its_first_row() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
-    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    let first = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap();
     let mut imports = forced_refresh(Arc::clone(&storage) as _);
     imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
-    assert!(matches!(lost, connection_storage::SwapOutcome::Stale(Some(_))), "{lost:?}");
+    assert!(matches!(lost, connection_storage::RowSwapOutcome::Stale(Some(_))), "{lost:?}");
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     imports.swap_row(key("mine"), Some(stored(second)), Some(row(3, ENDING))).await.unwrap();
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
@@ -524,10 +504,10 @@ async fn a_forced_refresh_writes_its_event_with_its_first_row() {
 async fn a_forced_refresh_writes_its_event_only_after_it_has_claimed_the_tokens() {
     let storage = Arc::new(memory());
     let mut imports = forced_refresh(Arc::clone(&storage) as _);
-    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    let first = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap();
     assert_eq!(kinds(&storage).await, [EventKind::Connected]);
     imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
-    imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, types::ConnectionStatus::Active))).await.unwrap();
+    imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ConnectionStatus::Active))).await.unwrap();
     assert_eq!(kinds(&storage).await, [EventKind::Connected, EventKind::RefreshForced]);
 }
 
@@ -535,7 +515,7 @@ async fn a_forced_refresh_writes_its_event_only_after_it_has_claimed_the_tokens(
 async fn a_forced_refresh_whose_answers_are_lost_writes_its_event_once() {
     let memory = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&memory) as _, Some("mine"));
-    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    let first = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap();
     // The answer to every swap is lost until the time for the write is over. Then the guest loads the row and writes it
     // again.
     let mut imports = forced_refresh(Arc::clone(&memory) as _);
@@ -545,7 +525,60 @@ async fn a_forced_refresh_whose_answers_are_lost_writes_its_event_once() {
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
     imports.storage = sealed(Arc::clone(&memory) as _);
     let found = imports.load_row(key("mine")).await.unwrap().unwrap();
-    imports.swap_row(key("mine"), Some(found.revision.into()), Some(row(3, ENDING))).await.unwrap();
+    imports.swap_row(key("mine"), Some(found.entry.revision.into()), Some(row(3, ENDING))).await.unwrap();
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
     assert_eq!(kinds(&memory).await, [EventKind::Connected, EventKind::RefreshForced, ending]);
+}
+
+#[tokio::test]
+async fn the_values_beside_a_document_are_taken_from_the_document() {
+    let storage = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    stored(imports.swap_row(key("mine"), None, Some(row(5, ENDING))).await.unwrap());
+    let key = ConnectionKey { customer: "mine".parse().unwrap(), account: "a".parse().unwrap() };
+    let entry = storage.load_row(&"acme".parse().unwrap(), &key).await.unwrap().unwrap();
+    let open = entry.row.decode().unwrap();
+    assert_eq!(entry.row.index, RowIndex::of(&open.connection));
+    assert_eq!((entry.row.token_lineage.as_str(), entry.row.token_generation), ("", 5));
+    assert_eq!(entry.row.origin, RowOrigin::Document);
+}
+
+#[tokio::test]
+async fn a_document_that_the_host_cannot_decode_is_not_written() {
+    let storage = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    for document in ["", "{}", "[]", r#"{"version":2}"#] {
+        let write = connection_storage::RowWrite { document: document.to_owned(), ..row(1, ENDING) };
+        let refused = imports.swap_row(key("mine"), None, Some(write)).await;
+        assert!(matches!(refused, Err(StorageError::Refused(_))), "{document}: {refused:?}");
+    }
+    assert!(imports.load_row(key("mine")).await.unwrap().is_none());
+}
+
+/// A row that somebody has changed in the database is refused, and the other rows of the customer are listed.
+#[tokio::test]
+async fn a_changed_row_is_refused_and_can_be_deleted() {
+    let storage = Arc::new(memory());
+    let other = || types::ConnectionKey { account: "b".to_owned(), ..key("mine") };
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    stored(imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap());
+    stored(imports.swap_row(other(), None, Some(row(1, ConnectionStatus::Active))).await.unwrap());
+    let (tenant, place) = ("acme".parse().unwrap(), ConnectionKey::try_from(key("mine")).unwrap());
+    let entry = storage.load_row(&tenant, &place).await.unwrap().unwrap();
+    let mut changed = entry.row;
+    changed.index.status = crate::connection::StatusKind::ReauthorizationRequired;
+    let next = Next { revision: "changed".parse().unwrap(), value: changed };
+    storage.swap_row(&tenant, &place, Some(&entry.revision), Some(&next), &[]).await.unwrap();
+
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let error = StorageError::RowChanged("changed".parse().unwrap());
+    assert_eq!(imports.load_row(key("mine")).await.unwrap_err(), error);
+    let listed = imports.list_rows("mine".to_owned()).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|row| (row.account.as_str(), row.entry.is_some())).collect();
+    assert_eq!(listed, [("a", false), ("b", true)]);
+    let replaced = imports.swap_row(key("mine"), Some("changed".to_owned()), Some(row(2, ENDING))).await;
+    assert_eq!(replaced.unwrap_err(), error);
+    let deleted = imports.swap_row(key("mine"), Some("changed".to_owned()), None).await.unwrap();
+    assert!(matches!(deleted, connection_storage::RowSwapOutcome::Deleted), "{deleted:?}");
+    assert_eq!(kinds(&storage).await.last(), Some(&EventKind::Disconnected));
 }

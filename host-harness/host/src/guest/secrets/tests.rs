@@ -84,7 +84,7 @@ fn a_link_may_contain_its_state_and_an_error_may_not() {
 #[test]
 fn the_secrets_of_a_grant_are_its_codes_and_states() {
     let query = "code=a-code%2Fwith-a-slash&state=a-state-of-a-consent&app_key=not-a-secret-at-all";
-    let callback = Grant::Callback { query: query.into(), state: StateCheck::Expected("the-expected-state".into()) };
+    let callback = Grant::Callback { query: query.into(), state: "the-expected-state".into() };
     let secrets = Secrets::of_grant(&callback);
     for text in ["a-code/with-a-slash", "a-state-of-a-consent", "the-expected-state"] {
         assert!(secrets.are_in(text), "{text}");
@@ -123,20 +123,18 @@ fn every_text_of_a_row_is_searched_and_the_cipher_is_not() {
     connection.shops = vec![shop];
     connection.granted_scopes = vec![String::new()];
     connection.last_failure = Some(PastFailure { at: UnixSeconds(1), failure });
-    let row = Row::new(connection);
+    let row = OpenRow::new(connection);
     let secrets = Secrets::default();
     secrets.learn_ciphers(&row);
     assert!(secrets.are_in(SECRET));
-    assert!(!secrets.are_in(&row));
+    let are_in = |row: &OpenRow| secrets.are_in(&Document::read(&row.encode().unwrap().document).unwrap());
+    assert!(!are_in(&row));
 
-    let put: [fn(&mut Row); 14] = [
+    let put: [fn(&mut OpenRow); 11] = [
         |row| row.token_lineage = SECRET.to_owned(),
-        |row| row.connection.key.customer = SECRET.parse().unwrap(),
-        |row| row.connection.key.account = SECRET.parse().unwrap(),
         |row| row.connection.seller_name = SECRET.to_owned(),
         |row| row.connection.seller_base_region = SECRET.to_owned(),
         |row| row.connection.granted_scopes[0] = SECRET.to_owned(),
-        |row| row.connection.shops[0].account = SECRET.parse().unwrap(),
         |row| row.connection.shops[0].name = SECRET.to_owned(),
         |row| row.connection.shops[0].region = SECRET.to_owned(),
         |row| row.connection.shops[0].seller_type = SECRET.to_owned(),
@@ -148,6 +146,25 @@ fn every_text_of_a_row_is_searched_and_the_cipher_is_not() {
     for (at, put) in put.into_iter().enumerate() {
         let mut row = row.clone();
         put(&mut row);
-        assert!(secrets.are_in(&row), "text {at}");
+        assert!(are_in(&row), "text {at}");
     }
+}
+
+#[test]
+fn a_secret_in_an_unknown_member_of_a_document_is_found_however_it_is_written() {
+    let secrets = Secrets::default();
+    secrets.learn(SECRET);
+    let escaped: String = SECRET.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let numbers: Vec<String> = SECRET.bytes().map(|byte| byte.to_string()).collect();
+    for document in [
+        format!(r#"{{"new":"{SECRET}"}}"#),
+        format!(r#"{{"new":["{escaped}"]}}"#),
+        format!(r#"{{"{escaped}":1}}"#),
+        format!(r#"{{"new":[{}]}}"#, numbers.join(",")),
+    ] {
+        assert!(secrets.are_in(&Document::read(&document).unwrap()), "{document}");
+    }
+    assert!(!secrets.are_in(&Document::read(r#"{"new":"harmless text"}"#).unwrap()));
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    assert!(Document::read(&deep).is_none());
 }

@@ -159,7 +159,8 @@ async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     row.connection.key = key("bare", "a");
     let (bare, kind) = (Some(key("bare", "a")), EventKind::Connected);
     let connected = NewEvent { at: UnixSeconds(1), key: bare, kind, origin: Origin::default() };
-    let next = Next { revision: revision("bare"), value: row };
+    let value = Row { origin: RowOrigin::Columns, ..row.encode().unwrap() };
+    let next = Next { revision: revision("bare"), value };
     storage.swap_row(&t, &key("bare", "a"), None, Some(&next), &[connected]).await.unwrap();
     let erased = keyring(&storage, &old()).erase(&t).await.unwrap();
     assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64 + 1, others: 1 });

@@ -346,7 +346,8 @@ async fn a_missing_or_wrong_host_key_is_named_and_nothing_is_overwritten() {
         let refused = StorageError::Refused(format!("key-unavailable(h-1): {why}"));
         assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap_err(), refused);
         assert_eq!(ring.seal_token(&t, &k, &revision("r"), b"").await.unwrap_err(), refused);
-        let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyring(&storage, &keys)));
+        let sealed =
+            SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyring(&storage, &keys)), UnsealedRows::Accept);
         assert_eq!(sealed.load_token(&t, &k).await.unwrap_err(), refused);
         assert_eq!(sealed.load_row(&t, &k).await.unwrap_err(), refused);
         let next = Next { revision: revision("r2"), value: open_write("new") };
@@ -367,11 +368,11 @@ async fn connections_are_listed_without_their_keys() {
     let (storage, t, k) = (memory(), tenant("t"), key("c", "a"));
     put(&storage, &keyring(&storage, &HostKeys::draw().unwrap()), &t, &k, "precious").await;
     let keyless = Arc::new(keyring(&storage, &HostKeys::draw().unwrap()));
-    let sealed = SealedStorage::new(Arc::clone(&storage) as _, keyless);
+    let sealed = SealedStorage::new(Arc::clone(&storage) as _, keyless, UnsealedRows::Accept);
     assert!(matches!(sealed.list_rows(&t, &k.customer).await, Err(StorageError::Refused(_))));
     let rows = sealed.leaving_out_missing_keys(TIMEOUT).list_rows(&t, &k.customer).await.unwrap();
-    let [entry] = rows.as_slice() else { panic!("{rows:?}") };
-    assert_eq!(entry.row, Row { ciphers: None, ..row_in(&storage, &t, &k).await });
+    let [Ok(row)] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((&row.entry.row, row.secrets.as_slice()), (&row_in(&storage, &t, &k).await, b"".as_slice()));
 }
 
 /// The time that a call has for one read.
@@ -415,18 +416,26 @@ async fn a_call_that_can_do_without_keys_asks_the_key_service_once_for_all_its_c
         }
         let service = Arc::new(UnwrapsNothing { asked: AtomicUsize::new(0), hangs });
         let keyless = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
-        let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyless)).leaving_out_missing_keys(TIMEOUT);
+        let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyless), UnsealedRows::Accept)
+            .leaving_out_missing_keys(TIMEOUT);
 
         let began = tokio::time::Instant::now();
         let listed = sealed.list_rows(&t, &keys[0].customer).await.unwrap();
         let page = sealed.tenant_rows(&t, &RowFilter::default(), None, 9).await.unwrap();
         assert_eq!((listed.len(), page.len()), (4, 4));
-        for (entry, key) in listed.iter().zip(&keys).chain(page.iter().zip(&keys)) {
-            assert_eq!(entry.row, Row { ciphers: None, ..row_in(&storage, &t, key).await });
+        for (row, key) in listed.iter().zip(&keys).chain(page.iter().zip(&keys)) {
+            let row = row.as_ref().unwrap();
+            assert_eq!((&row.entry.row, row.secrets.as_slice()), (&row_in(&storage, &t, key).await, b"".as_slice()));
         }
         for key in &keys {
             assert_eq!(*sealed.load_token(&t, key).await.unwrap().unwrap().value, b"");
-            assert_eq!(sealed.load_row(&t, key).await.unwrap().unwrap().row.ciphers, None);
+            let row = sealed.load_row(&t, key).await.unwrap().unwrap();
+            assert_eq!(*row.secrets, b"");
+            // Nobody has checked the row, so no row that follows from it is written.
+            let next = Next { revision: revision("next"), value: row_write("other") };
+            let written = sealed.swap_row(&t, key, Some(&row.entry.revision), Some(&next), &[]).await.unwrap_err();
+            let why = "the stored row can't be checked, because its key is missing";
+            assert_eq!(written, StorageError::Refused(why.to_owned()));
         }
         assert_eq!(service.asked.load(Ordering::SeqCst), 1, "hangs: {hangs}");
         assert_eq!(began.elapsed().as_secs(), seconds, "hangs: {hangs}");
@@ -434,15 +443,22 @@ async fn a_call_that_can_do_without_keys_asks_the_key_service_once_for_all_its_c
 }
 
 #[tokio::test]
-async fn a_call_over_rows_without_ciphers_does_not_ask_the_key_service() {
+async fn a_call_over_rows_of_release_0_1_without_ciphers_does_not_ask_the_key_service() {
     let (storage, t, k) = (memory(), tenant("t"), key("c", "a"));
-    let next = Next { revision: revision("r"), value: row(&[None]) };
+    let value = Row { origin: RowOrigin::Columns, ..row(&[None]).encode().unwrap() };
+    let next = Next { revision: revision("r"), value };
     storage.swap_row(&t, &k, None, Some(&next), &[]).await.unwrap();
     let service = Arc::new(UnwrapsNothing { asked: AtomicUsize::new(0), hangs: true });
     let keyless = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
-    let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyless)).leaving_out_missing_keys(TIMEOUT);
+    let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyless), UnsealedRows::Accept)
+        .leaving_out_missing_keys(TIMEOUT);
     assert_eq!(sealed.list_rows(&t, &k.customer).await.unwrap().len(), 1);
     assert_eq!(service.asked.load(Ordering::SeqCst), 0);
+}
+
+fn row_write(cipher: &str) -> RowWrite {
+    let row = row(&[Some(cipher)]);
+    RowWrite { row: row.encode().unwrap(), secrets: row.secrets().unwrap().expose().to_vec().into() }
 }
 
 async fn row_in(storage: &MemoryStorage, tenant: &TenantId, key: &ConnectionKey) -> Row {
@@ -459,12 +475,12 @@ async fn a_value_sealed_under_a_removed_key_is_sealed_again() {
     assert!(keyring(&storage, &keys).add_key(&t, Some(&old.id)).await.unwrap());
     assert!(storage.remove_key(&t, &old.id).await.unwrap());
 
-    let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::clone(&ring));
+    let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::clone(&ring), UnsealedRows::Accept);
     let next = Next { revision: revision("r1"), value: open_write("precious") };
     assert!(matches!(sealed.swap_token(&t, &k, None, Some(&next)).await, Ok(Swapped::Done)));
     ring.forget_keys(&t);
     ring.unwrap_key(&t, &storage.tenant_keys(&t).await.unwrap()[0]).await.unwrap();
-    let next = Next { revision: revision("r1"), value: row(&[Some("cipher")]) };
+    let next = Next { revision: revision("r1"), value: row_write("cipher") };
     assert!(matches!(sealed.swap_row(&t, &k, None, Some(&next), &[]).await, Ok(Swapped::Done)));
     assert_eq!(*sealed.load_token(&t, &k).await.unwrap().unwrap().value, b"precious");
 }

@@ -74,7 +74,7 @@ async fn a_call_that_begins_with_the_oldest_cached_keys_saves_its_tokens_within_
     let storage = stored().await;
     let (t, k) = (tenant("t"), key("new", "a"));
     let elsewhere = Arc::new(keyring(&storage, &new()));
-    let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::clone(&elsewhere));
+    let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::clone(&elsewhere), UnsealedRows::Accept);
     elsewhere.ensure_key(&t).await.unwrap();
     let old_key = storage.tenant_keys(&t).await.unwrap().remove(0).id;
     let ring = keyring(&storage, &new());

@@ -69,6 +69,30 @@ async fn a_states_age_counts_from_its_creation_and_the_state_is_deleted_after_an
 }
 
 #[tokio::test]
+async fn a_pending_install_is_kept_for_30_minutes() {
+    let (clock, storage) = storage();
+    let tenant = tenant("t");
+    let (_, ConsentRecord { browser, .. }) = consent("c");
+    let record = InstallRecord { browser, sealed: b"sealed".to_vec() };
+    let [first, second, third] = [1, 2, 3].map(|byte| InstallDigest::new([byte; 32]));
+    storage.put_install(&tenant, &first, &record).await.unwrap();
+    clock.advance(Duration::from_secs(1_800));
+    clock.set_wall(Duration::ZERO);
+    storage.put_install(&tenant, &second, &record).await.unwrap();
+    let stored = storage.load_install(&tenant, &first).await.unwrap().unwrap();
+    assert_eq!((stored.age, stored.sealed), (Duration::from_secs(1_800), Some(b"sealed".to_vec())));
+    clock.advance(Duration::from_secs(1));
+    storage.put_install(&tenant, &third, &record).await.unwrap();
+    assert_eq!(storage.load_install(&tenant, &first).await, Ok(None));
+    // A consent that begins has the same effect.
+    clock.advance(Duration::from_secs(1_800));
+    let (state, consent) = consent("d");
+    storage.put_state(&tenant, &state, &consent).await.unwrap();
+    assert_eq!(storage.load_install(&tenant, &second).await, Ok(None));
+    assert!(storage.load_install(&tenant, &third).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_webhook_is_remembered_for_three_days() {
     let (clock, storage) = storage();
     let tenant = tenant("t");

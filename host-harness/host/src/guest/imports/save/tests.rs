@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::connection::Connection;
-use crate::storage::{Row, run_within};
+use crate::storage::{OpenRow, RowEntry, run_within};
 
 const BUDGET: Duration = Duration::from_secs(10);
 
@@ -13,20 +13,22 @@ fn key(account: &str) -> ConnectionKey {
     ConnectionKey { customer: "c".parse().unwrap(), account: account.parse().unwrap() }
 }
 
-fn unavailable() -> Result<Swapped<RowEntry>, StorageError> {
+fn unavailable() -> Result<Swapped<CheckedRow>, StorageError> {
     Err(StorageError::Unavailable("down".to_owned()))
 }
 
-fn stale(revision: &str) -> Result<Swapped<RowEntry>, StorageError> {
-    Ok(Swapped::Stale(Some(RowEntry { revision: revision.parse().unwrap(), row: Row::new(Connection::new(key("a"))) })))
+fn stale(revision: &str) -> Result<Swapped<CheckedRow>, StorageError> {
+    let row = OpenRow::new(Connection::new(key("a"))).encode().unwrap();
+    let entry = RowEntry { revision: revision.parse().unwrap(), row };
+    Ok(Swapped::Stale(Some(CheckedRow { entry, secrets: zeroize::Zeroizing::default() })))
 }
 
 /// Saves to a storage that gives these answers one after the other, and then repeats the last answer. Returns the
 /// result and the number of attempts.
 async fn save_with_answers(
     revision: Option<&str>,
-    answers: Vec<Result<Swapped<RowEntry>, StorageError>>,
-) -> (Result<Swapped<RowEntry>, StorageError>, usize) {
+    answers: Vec<Result<Swapped<CheckedRow>, StorageError>>,
+) -> (Result<Swapped<CheckedRow>, StorageError>, usize) {
     let answers = Mutex::new((VecDeque::from(answers), 0));
     let revision = revision.map(|text| text.parse().unwrap());
     let mut budget = SaveBudget::new(BUDGET);
@@ -106,8 +108,8 @@ async fn a_save_after_a_settled_save_has_the_full_budget() {
 async fn a_write_without_an_answer_ends_when_the_budget_ends() {
     let started = Instant::now();
     let mut budget = SaveBudget::new(BUDGET);
-    let result: Result<Swapped<RowEntry>, _> =
-        save(budget.for_swap(&key("a"), None), None, std::future::pending::<Result<Swapped<RowEntry>, StorageError>>)
+    let result: Result<Swapped<CheckedRow>, _> =
+        save(budget.for_swap(&key("a"), None), None, std::future::pending::<Result<Swapped<CheckedRow>, StorageError>>)
             .await;
     assert_eq!(result, Err(StorageError::Unavailable("the backend did not answer in time".to_owned())));
     assert_eq!(started.elapsed(), BUDGET);

@@ -1,0 +1,107 @@
+// A host of the TikTok Shop connector on Node.js: runs each call of the component in a fresh instance.
+
+import { readFileSync } from 'node:fs';
+import { monotonicClock } from '@bytecodealliance/preview2-shim/clocks';
+import { types } from '@bytecodealliance/preview2-shim/http';
+import { error, poll, streams } from '@bytecodealliance/preview2-shim/io';
+import { random } from '@bytecodealliance/preview2-shim/random';
+import { instantiate } from '../generated/connector.js';
+
+const PACKAGE = 'tiktok-shop:connector';
+
+const modules = new Map();
+
+/** Compiles each core module of the component once. */
+function coreModule(name) {
+  if (!modules.has(name)) {
+    const bytes = readFileSync(new URL(`../generated/${name}`, import.meta.url));
+    modules.set(name, new WebAssembly.Module(bytes));
+  }
+  return modules.get(name);
+}
+
+/** An error of the component. `action` says what to do next, and `failure` has the code for statistics. */
+export class ConnectorError extends Error {
+  constructor({ tag, val }) {
+    const failure = val.failure ?? val;
+    super(`${tag}: ${failure.code}: ${failure.detail}`);
+    this.action = tag;
+    this.afterMs = val.afterMs;
+    this.failure = failure;
+  }
+}
+
+export class Host {
+  #imports;
+
+  /**
+   * `apps` are the credentials of one tenant, by app key. `now` returns the time of day in milliseconds. `before` is
+   * called with the name of each function of the storage before it runs. Tests use it to let the storage fail.
+   */
+  constructor({ storage, apps, egress, now = Date.now, before = () => {} }) {
+    const guarded = (name, functions) => ({
+      [`${PACKAGE}/${name}`]: Object.fromEntries(
+        Object.entries(functions).map(([key, run]) => [key, guard(() => before(`${name}.${key}`), run)]),
+      ),
+    });
+    const wallClock = {
+      now: () => ({ seconds: BigInt(Math.floor(now() / 1000)), nanoseconds: Math.floor(now() % 1000) * 1e6 }),
+    };
+    // The code that jco generates expects these names without a version.
+    this.#imports = {
+      ...guarded('app-credentials', credentials(apps)),
+      ...guarded('token-storage', storage.tokenStorage),
+      ...guarded('connection-storage', storage.connectionStorage),
+      'wasi:clocks/monotonic-clock': monotonicClock,
+      'wasi:clocks/wall-clock': wallClock,
+      'wasi:http/outgoing-handler': { handle: (request) => egress.handle(request) },
+      'wasi:http/types': types,
+      'wasi:io/error': error,
+      'wasi:io/poll': poll,
+      'wasi:io/streams': streams,
+      'wasi:random/random': random,
+    };
+  }
+
+  /**
+   * Calls an export of the component, for example `listShops`.
+   *
+   * Throws a `ConnectorError`. After every other exception, it is unknown how far the call came.
+   */
+  call(name, ...values) {
+    const { connector } = instantiate(coreModule, this.#imports);
+    try {
+      return connector[name](...values);
+    } catch (thrown) {
+      throw thrown?.payload?.tag ? new ConnectorError(thrown.payload) : thrown;
+    }
+  }
+}
+
+/**
+ * An exception in an import would end the call between two steps. jco turns only a thrown value that is no `Error` into
+ * an error of the function. So an `Error` becomes an error of the storage. Its text may contain what was stored, so
+ * only its name is passed on.
+ */
+function guard(before, run) {
+  return (...values) => {
+    try {
+      before();
+      return run(...values);
+    } catch (thrown) {
+      if (thrown instanceof Error) throw { tag: 'unavailable', val: thrown.name };
+      throw thrown;
+    }
+  };
+}
+
+/** `app-credentials`: the apps of the tenant. */
+function credentials(apps) {
+  return {
+    apps: () => Object.keys(apps),
+    ofApp: (key) => {
+      if (!Object.hasOwn(apps, key)) throw { tag: 'refused', val: 'no such app' };
+      return apps[key];
+    },
+  };
+}

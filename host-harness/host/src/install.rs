@@ -1,0 +1,469 @@
+//! Handles an install from TikTok's App Store, in two steps.
+//!
+//! The callback of such an install has no state, so it proves nothing about the person in whose browser it arrives. An
+//! attacker can send somebody else's browser to the callback with a code of the attacker's own account. So the first
+//! step attaches nothing: [`begin_install`](ConnectorHost::begin_install) exchanges the code, stores the tokens sealed,
+//! and returns the seller and the shops. The platform shows them to the signed-in customer. If the customer says that
+//! these are their shops, [`confirm_install`](ConnectorHost::confirm_install) makes the connection.
+//!
+//! The code is exchanged in the first step, because TikTok names the seller only together with the tokens, and because
+//! a code is valid for a short time only.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use serde::{Deserialize, Serialize};
+use tiktok_shop_connector_core::callback::read_install;
+use tiktok_shop_connector_core::error::{Cause as CoreCause, Error as CoreError};
+use tracing::Instrument as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::connect::Grant;
+use crate::connection::{Connection, ShopPolicy};
+use crate::consent::BrowserSession;
+use crate::error::{CallError, ConnectorError};
+use crate::events::Cause;
+use crate::guest::{CallLog, Operation, Scope, Secrets, read_all};
+use crate::host::ConnectorHost;
+use crate::id::{AccountId, AppKey, CustomerId, ShopId, TenantId};
+pub use crate::install_tokens::InstallTokens;
+use crate::seal::{InstallSeal, name_of_install};
+use crate::secret::Secret;
+use crate::storage::{InstallDigest, InstallRecord, StorageError, StoredInstall, run_within};
+
+/// An install can be confirmed within this time after its start: 30 minutes.
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+/// The maximum number of attempts to store the tokens of an exchanged code.
+const MAX_ATTEMPTS: usize = 3;
+/// The number of hexadecimal digits in an [`InstallId`].
+const ID_DIGITS: usize = 64;
+/// The version of [`Content`].
+const VERSION: u8 = 1;
+
+/// The id of a pending install. It is useful only in the browser session in which the install began. Put it into the
+/// form with which the customer confirms. Nobody who lacks the secret of the session can calculate the id, so a foreign
+/// page can't send the form. `Debug` prints `[redacted]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallId(Secret);
+
+impl InstallId {
+    /// Reads the text of an id. Returns `None` if the text is not 64 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_id = text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_id.then(|| Self(text.into()))
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    fn digest(&self) -> InstallDigest {
+        InstallDigest::of(&self.0)
+    }
+}
+
+/// An install that nobody has confirmed yet. Show the seller and the shops to the customer, and ask whether these are
+/// theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingInstall {
+    /// The id with which the customer confirms or cancels.
+    pub id: InstallId,
+    /// The app that the seller has installed.
+    pub app: AppKey,
+    /// The account of the seller.
+    pub account: AccountId,
+    /// The display name of the seller.
+    pub seller_name: String,
+    /// The region of the seller account. Its shops may have other regions.
+    pub seller_base_region: String,
+    /// The scopes that the seller has granted to the app.
+    pub granted_scopes: Vec<String>,
+    /// The shops. An error means that TikTok's list could not be read now. The install can be confirmed nevertheless.
+    /// To read the list again, call [`begin_install`](ConnectorHost::begin_install) again with the same query.
+    pub shops: Result<Vec<InstallShop>, CallError>,
+}
+
+/// A shop of a pending install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallShop {
+    /// The id of the shop.
+    pub id: ShopId,
+    /// The display name of the shop.
+    pub name: String,
+    /// The region of the shop.
+    pub region: String,
+    /// `LOCAL`, `CROSS_BORDER`, or a value that TikTok adds in the future.
+    pub seller_type: String,
+    /// The code that the seller sees in Seller Center.
+    pub code: String,
+}
+
+/// Why an install did not begin, or was not confirmed. Nothing was attached, except after [`InstallError::Call`] in
+/// [`confirm_install`](ConnectorHost::confirm_install), where the error says what happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// No install with this id waits for this tenant. It was cancelled, it is older than 30 minutes, or it belongs to
+    /// another tenant. Let the customer install the app again, or begin a consent.
+    #[error("no install with this id waits for a confirmation")]
+    Unknown,
+    /// The install began in another browser session. Ask the customer to confirm it there.
+    #[error("this install began in another browser session")]
+    OtherBrowser,
+    /// The install was shown to another customer in this session. Ask this customer to sign in again.
+    #[error("this install was shown to another customer")]
+    OtherCustomer,
+    /// The install is confirmed already. Show the connection.
+    #[error("this install is confirmed already")]
+    Confirmed,
+    /// The install began more than 30 minutes ago, and its tokens are deleted. Let the customer install the app again,
+    /// or begin a consent.
+    #[error("this install began more than 30 minutes ago")]
+    Expired,
+    /// The code is spent, and its tokens could not be stored. Let the customer install the app again, or begin a
+    /// consent.
+    #[error("the code is spent, and its tokens could not be stored: {0}")]
+    NotStored(StorageError),
+    /// The storage failed. Make the same call again.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    /// The call to the connector failed. If the error says to call again, make the same call again.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl InstallError {
+    /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word
+    /// for the host's own error.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Unknown => "install-unknown",
+            Self::OtherBrowser => "other-browser",
+            Self::OtherCustomer => "other-customer",
+            Self::Confirmed => "install-confirmed",
+            Self::Expired => "install-expired",
+            Self::NotStored(_) => "install-not-stored",
+            Self::Storage(_) => "storage-failed",
+            Self::Call(error) => error.code(),
+        }
+    }
+}
+
+/// The answer of `exchange-install`.
+#[derive(Debug)]
+pub(crate) struct ExchangedInstall {
+    pub(crate) app: AppKey,
+    pub(crate) account: AccountId,
+    pub(crate) seller_name: String,
+    pub(crate) seller_base_region: String,
+    pub(crate) granted_scopes: Vec<String>,
+    pub(crate) tokens: InstallTokens,
+}
+
+/// A pending install as it is sealed and stored.
+struct Content {
+    customer: CustomerId,
+    install: ExchangedInstall,
+}
+
+/// The form of [`Content`]. Later versions may add members.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Wire {
+    version: u8,
+    customer: CustomerId,
+    app: AppKey,
+    account: AccountId,
+    seller_name: String,
+    seller_base_region: String,
+    granted_scopes: Vec<String>,
+    /// Hexadecimal digits.
+    tokens: String,
+}
+
+impl Content {
+    /// Returns the bytes to seal.
+    fn encode(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        let ExchangedInstall { app, account, seller_name, seller_base_region, granted_scopes, tokens } = &self.install;
+        let mut wire = Wire {
+            version: VERSION,
+            customer: self.customer.clone(),
+            app: app.clone(),
+            account: account.clone(),
+            seller_name: seller_name.clone(),
+            seller_base_region: seller_base_region.clone(),
+            granted_scopes: granted_scopes.clone(),
+            tokens: hex::encode(tokens.expose()),
+        };
+        let bytes = serde_json::to_vec(&wire).map(Zeroizing::new);
+        wire.tokens.zeroize();
+        bytes
+    }
+
+    /// Reads the bytes that were sealed. Returns `None` if a newer version of the host wrote them.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let wire: Wire = serde_json::from_slice(bytes).ok()?;
+        let Wire { version, customer, app, account, seller_name, seller_base_region, granted_scopes, tokens } = wire;
+        let digits = Zeroizing::new(tokens);
+        let tokens = InstallTokens::from(hex::decode(&*digits).ok().filter(|_| version == VERSION)?);
+        let install = ExchangedInstall { app, account, seller_name, seller_base_region, granted_scopes, tokens };
+        Some(Self { customer, install })
+    }
+}
+
+/// The customer and the session of an install, and the tenant for which it begins.
+#[derive(Clone)]
+struct Visit {
+    tenant: TenantId,
+    customer: CustomerId,
+    browser: BrowserSession,
+}
+
+impl ConnectorHost {
+    /// Begins an install of an app of the tenant from TikTok's App Store. `app` is the app that the seller installed;
+    /// `None` means the tenant's only app. `query` is the text after the `?` of the callback's address, unchanged. Call
+    /// this function after the customer has signed in, with the session of this sign-in.
+    ///
+    /// The function exchanges the code, stores the tokens sealed, and then reads the shops. It attaches nothing. The
+    /// result can be confirmed for 30 minutes, by the same customer in the same session. If the function is called
+    /// again with the same query, for example because the customer reloads the page, it sends no code and returns the
+    /// same install.
+    ///
+    /// If the caller drops the future, the exchange and the write continue.
+    ///
+    /// # Errors
+    /// See [`InstallError`]. If this process ends between TikTok's answer and the write, the grant is lost: the code is
+    /// spent, and a repetition fails with the code `authorization-code-spent`.
+    pub async fn begin_install(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        app: Option<&AppKey>,
+        browser: &BrowserSession,
+        query: Secret,
+    ) -> Result<PendingInstall, InstallError> {
+        let refused = |error: CoreError| CallError::Connector(ConnectorError::from_core(self.plugin().clone(), &error));
+        let consented = read_install(query.expose()).map_err(refused)?;
+        let id = InstallId(name_of_install(tenant, browser.secret(), consented.code.expose()));
+        let visit = Visit { tenant: tenant.clone(), customer: customer.clone(), browser: browser.clone() };
+        let install = match self.find_install(&visit, &id).await {
+            Ok(install) if app.is_some_and(|app| *app != install.app) => {
+                return Err(refused(CoreError::new(CoreCause::CallbackOfAnotherApp)).into());
+            }
+            Ok(install) => install,
+            Err(InstallError::Unknown) => self.exchange_and_store(visit, &id, app.cloned(), query).await?,
+            Err(error) => return Err(error),
+        };
+        let shops = self.install_shops(tenant, &install.tokens).await;
+        let ExchangedInstall { app, account, seller_name, seller_base_region, granted_scopes, tokens: _ } = install;
+        Ok(PendingInstall { id, app, account, seller_name, seller_base_region, granted_scopes, shops })
+    }
+
+    /// Connects the customer with an install that they have confirmed. The session must be the one in which the install
+    /// began, and the customer the one who has seen it. `shops` decides which shops are linked. Sends no code, so a
+    /// call that failed or was killed can be repeated for 30 minutes. If the account is connected already with the same
+    /// app, its older tokens are replaced.
+    ///
+    /// # Errors
+    /// See [`InstallError`]. The code `account-of-another-app` means that the account is connected with another app of
+    /// the tenant.
+    pub async fn confirm_install(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        browser: &BrowserSession,
+        id: &InstallId,
+        shops: ShopPolicy,
+    ) -> Result<Connection, InstallError> {
+        let visit = Visit { tenant: tenant.clone(), customer: customer.clone(), browser: browser.clone() };
+        let ExchangedInstall { app, tokens, .. } = self.find_install(&visit, id).await?;
+        let connection = self.connect(tenant, customer, Some(&app), Grant::Pending(tokens), shops).await?;
+        let closed = run_within(self.storage_timeout(), self.storage().close_install(tenant, &id.digest())).await;
+        if let Err(error) = closed {
+            // A repeated confirmation finds the connection and changes nothing.
+            tracing::warn!(%error, "a confirmed install could not be closed");
+        }
+        Ok(connection)
+    }
+
+    /// Deletes a pending install and its tokens, because the customer says that it is not theirs. Succeeds also if no
+    /// such install waits. TikTok still grants the app what the seller has granted. The seller can remove the app in
+    /// Seller Center.
+    ///
+    /// # Errors
+    /// [`InstallError::OtherBrowser`], [`InstallError::Confirmed`] or [`InstallError::Storage`]; nothing was deleted.
+    pub async fn cancel_install(
+        &self,
+        tenant: &TenantId,
+        browser: &BrowserSession,
+        id: &InstallId,
+    ) -> Result<(), InstallError> {
+        match self.load_install(tenant, browser, id).await {
+            Ok(_) => Ok(self.delete_install(tenant, id).await?),
+            Err(InstallError::Unknown | InstallError::Expired) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Exchanges the code and stores the tokens, on a task of its own.
+    async fn exchange_and_store(
+        &self,
+        visit: Visit,
+        id: &InstallId,
+        app: Option<AppKey>,
+        query: Secret,
+    ) -> Result<ExchangedInstall, InstallError> {
+        // The nonce of the seal is drawn before the code is spent.
+        let seal = InstallSeal::new(&visit.tenant, visit.browser.secret(), &id.0, &*self.sandbox.randomness);
+        let seal = seal.map_err(|error| {
+            tracing::error!(%error, "no randomness");
+            CallError::NoRandomness { plugin: self.plugin().clone() }
+        })?;
+        let (host, id) = (self.clone(), id.clone());
+        let work = async move {
+            let install = match host.exchange_install(&visit.tenant, app, query).await {
+                Ok(install) => install,
+                // A simultaneous call of the same session may have spent the code and stored the tokens.
+                Err(error) => return host.find_install(&visit, &id).await.map_err(|_| InstallError::from(error)),
+            };
+            let Visit { tenant, customer, browser } = visit;
+            let content = Content { customer, install };
+            let sealed = content.encode().map_err(std::io::Error::from).and_then(|clear| seal.seal(&clear));
+            let sealed = sealed.map_err(|error| InstallError::NotStored(StorageError::Refused(error.to_string())))?;
+            let record = InstallRecord { browser: browser.digest(), sealed };
+            host.store_install(&tenant, &id.digest(), &record).await?;
+            Ok::<_, InstallError>(content.install)
+        };
+        let task = tokio::spawn(work.in_current_span());
+        task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: self.plugin().clone() }.into()))
+    }
+
+    /// Stores a pending install. Its tokens exist nowhere else, so a write that may have failed is repeated.
+    async fn store_install(
+        &self,
+        tenant: &TenantId,
+        digest: &InstallDigest,
+        record: &InstallRecord,
+    ) -> Result<(), InstallError> {
+        let mut attempts = 1;
+        loop {
+            match run_within(self.storage_timeout(), self.storage().put_install(tenant, digest, record)).await {
+                Ok(()) => return Ok(()),
+                // The storage refuses a second write of the same install. So the answer to an earlier write was lost.
+                Err(StorageError::Refused(_)) if attempts > 1 => return Ok(()),
+                Err(StorageError::Unavailable(_)) if attempts < MAX_ATTEMPTS => attempts += 1,
+                Err(error) => return Err(InstallError::NotStored(error)),
+            }
+        }
+    }
+
+    /// Calls the export `exchange-install`.
+    async fn exchange_install(
+        &self,
+        tenant: &TenantId,
+        app: Option<AppKey>,
+        query: Secret,
+    ) -> Result<ExchangedInstall, CallError> {
+        let scope = Scope::without_customer(tenant, self.origin(Cause::Connect));
+        let log = CallLog::begin(Operation::ExchangeInstall, &scope, None);
+        let secrets = Secrets::of_install_callback(&query);
+        let app = app.map(String::from);
+        self.sandbox
+            .call(log, scope, secrets, ExchangedInstall::try_from, move |guest, wasm_store| {
+                async move { guest.call_exchange_install(wasm_store, app.as_ref(), query.expose()).await }.boxed()
+            })
+            .await
+    }
+
+    /// Calls the export `install-shops`.
+    async fn install_shops(&self, tenant: &TenantId, tokens: &InstallTokens) -> Result<Vec<InstallShop>, CallError> {
+        let scope = Scope::without_customer(tenant, self.origin(Cause::Read));
+        let log = CallLog::begin(Operation::InstallShops, &scope, None);
+        let secrets = Secrets::of_install(tokens);
+        let pending = Zeroizing::new(tokens.expose().to_vec());
+        self.sandbox
+            .call(log, scope, secrets, read_all, move |guest, wasm_store| {
+                async move { guest.call_install_shops(wasm_store, &pending).await }.boxed()
+            })
+            .await
+    }
+
+    /// Returns a pending install that this customer may confirm in this session.
+    async fn find_install(&self, visit: &Visit, id: &InstallId) -> Result<ExchangedInstall, InstallError> {
+        let sealed = self.load_install(&visit.tenant, &visit.browser, id).await?;
+        let clear = InstallSeal::open(&visit.tenant, visit.browser.secret(), &id.0, &sealed);
+        let Some(Content { customer, install }) = clear.and_then(|clear| Content::decode(&clear)) else {
+            let what = "the pending install does not open: it was changed in the storage, or a newer host wrote it";
+            return Err(StorageError::Refused(what.to_owned()).into());
+        };
+        if customer == visit.customer { Ok(install) } else { Err(InstallError::OtherCustomer) }
+    }
+
+    /// Returns the sealed content of a pending install of this session.
+    async fn load_install(
+        &self,
+        tenant: &TenantId,
+        browser: &BrowserSession,
+        id: &InstallId,
+    ) -> Result<Vec<u8>, InstallError> {
+        let found = run_within(self.storage_timeout(), self.storage().load_install(tenant, &id.digest())).await?;
+        let StoredInstall { browser: owner, sealed, age } = found.ok_or(InstallError::Unknown)?;
+        // This check comes first, so that another session does not learn whether the install is confirmed or too old.
+        if owner != browser.digest() {
+            return Err(InstallError::OtherBrowser);
+        }
+        let sealed = sealed.ok_or(InstallError::Confirmed)?;
+        if age > MAX_AGE {
+            if let Err(error) = self.delete_install(tenant, id).await {
+                tracing::warn!(%error, "an expired install could not be deleted");
+            }
+            return Err(InstallError::Expired);
+        }
+        Ok(sealed)
+    }
+
+    async fn delete_install(&self, tenant: &TenantId, id: &InstallId) -> Result<(), StorageError> {
+        run_within(self.storage_timeout(), self.storage().delete_install(tenant, &id.digest())).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORED: &str = concat!(
+        r#"{"version":1,"customer":"customer-7","app":"6fakeapp00001","account":"o_1","seller-name":"Teapot Corner","#,
+        r#""seller-base-region":"GB","granted-scopes":["seller.order.info"],"tokens":"7b7d"}"#
+    );
+
+    #[test]
+    fn an_id_has_64_hexadecimal_digits() {
+        let digits = "0123456789abcdef".repeat(4);
+        assert_eq!(InstallId::parse(&digits).unwrap().expose(), digits);
+        for wrong in ["", &digits[1..], &digits.to_uppercase(), &digits.replace('0', "g"), &format!("{digits}0")] {
+            assert_eq!(InstallId::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(format!("{:?}", InstallId::parse(&digits)), "Some(InstallId([redacted]))");
+    }
+
+    /// A stored install must be readable after an update of the host.
+    #[test]
+    fn the_stored_form_is_written_and_read_byte_for_byte() {
+        let content = Content::decode(STORED.as_bytes()).unwrap();
+        assert_eq!(content.customer.as_str(), "customer-7");
+        assert_eq!((content.install.account.as_str(), content.install.tokens.expose()), ("o_1", b"{}".as_slice()));
+        assert_eq!(content.encode().unwrap().as_slice(), STORED.as_bytes());
+        assert_eq!(format!("{:?}", content.install.tokens), "[redacted]");
+    }
+
+    #[test]
+    fn a_form_of_another_version_is_not_read() {
+        for other in [STORED.replace("\"version\":1", "\"version\":2"), STORED.replace("7b7d", "7b7"), String::new()] {
+            assert!(Content::decode(other.as_bytes()).is_none(), "{other}");
+        }
+    }
+}

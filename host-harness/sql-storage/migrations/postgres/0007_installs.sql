@@ -1,0 +1,15 @@
+-- Installs from TikTok's App Store that wait for a confirmation, by SHA-256 of their id. The key of a sealed value belongs
+-- to the browser session, so no key in tiktok_shop_tenant_keys opens it.
+
+CREATE TABLE tiktok_shop_installs (
+    tenant TEXT COLLATE "C" NOT NULL,
+    digest BYTEA NOT NULL,
+    -- SHA-256 of the browser's session.
+    browser BYTEA NOT NULL,
+    -- Null: confirmed.
+    sealed BYTEA,
+    begun_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (tenant, digest)
+);
+
+CREATE INDEX tiktok_shop_installs_begun ON tiktok_shop_installs (begun_at);
