@@ -1,5 +1,5 @@
-//! Measures how fast the shipped component runs in the reference host, and what it costs, against native code and
-//! against what people use. `cargo xtask bench` compiles the host with the profile of production.
+//! Measures the speed and the cost of the shipped component in the reference host, compared with native code and with
+//! clients in Node.js and Python. `cargo xtask bench` compiles the host with the profile of production.
 
 mod database;
 mod empty;

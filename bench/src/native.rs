@@ -1,6 +1,6 @@
-//! The same core without a component: the yardstick of what the sandbox costs. It sends its requests with the client of
-//! the host, and stores in memory. It does not seal what it stores, and logs nothing, so the cost of both counts for
-//! the component.
+//! The same core without a component: the yardstick for the cost of the sandbox. It sends its requests with the client
+//! of the host, and stores in memory. It seals nothing and logs nothing, so the figures count sealing and logging as
+//! costs of the component.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

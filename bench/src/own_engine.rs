@@ -1,6 +1,6 @@
 //! The shipped component on an engine of the bench's own. The host library has no setting that switches its limits off,
-//! or that opens a new connection for each request. This engine has both, so that figures can say what the limits and
-//! the pooled client are worth. What it stores is in memory, and is not sealed.
+//! or that opens a new connection for each request. This engine has both, so that figures can show the cost of the
+//! limits and the gain of the pooled client. It stores in memory, and seals nothing.
 
 mod transport;
 
@@ -166,7 +166,7 @@ fn tick() {
     std::thread::sleep(TICK);
 }
 
-/// Returns the pool of the host library.
+/// Returns the configuration of the pool that the host library uses.
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let calls = limits.concurrent_calls + limits.concurrent_webhooks;
     let mut pool = PoolingAllocationConfig::new();

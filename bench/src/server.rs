@@ -39,9 +39,9 @@ pub(crate) const CIPHER: &str = "ROW_Fq3kzwAAAABz0cP0iVgXl2bT4nYh8sQe";
 /// The path of the search for orders.
 pub(crate) const ORDERS: &str = "/order/202309/orders/search";
 
-/// The time from the start of the server to the end of every access token: 20 hours. A host whose clock is days behind
-/// stores such a token as one that is due for a host with the right clock. A renewed token is due after 10 hours, so a
-/// sweep never sees a connection twice.
+/// The life of an access token: 20 hours. The bench connects with a host whose clock is days behind, so these tokens
+/// are due for a host with the right clock. A renewed token is due only after 10 hours, half its life, so a sweep never
+/// sees a connection twice.
 const ACCESS_LIFE: u64 = 20 * 3_600;
 const REFRESH_LIFE: u64 = 365 * 86_400;
 /// The number of connections that may wait to be accepted.

@@ -1,5 +1,6 @@
-//! The soak: steady load for minutes, with faults from the fake TikTok Shop. Afterwards memory, files and stored rows
-//! have not grown, every place of the host is free, and there are exactly as many failures as faults.
+//! The soak: steady load for minutes, with faults from the fake TikTok Shop. Afterwards it checks that memory, open
+//! files and stored rows have not grown, that every instance of the host is free, and that exactly as many calls have
+//! failed as there were faults.
 
 mod fake;
 mod gate;
@@ -49,7 +50,7 @@ const USED: usize = 0;
 const REFRESHED: usize = CUSTOMERS;
 /// Of ten operations, six list shops, three search for orders, and one refreshes.
 const SHARES: [u32; 3] = [6, 3, 1];
-/// One of so many searches meets a fault, and one of so many refreshes.
+/// One of 10 searches meets a fault, and one of 4 refreshes.
 const FAULTS: [u64; 2] = [10, 4];
 /// The memory may grow by this much, or by a twentieth, whichever is more. The allocator's own noise is smaller.
 const MEMORY_KIB: f64 = 8_192.0;
@@ -60,7 +61,7 @@ const FILES: f64 = 4.0;
 /// call.
 ///
 /// The host stores in SQLite, and sends its requests to a fake TikTok Shop in another process. Exit status 1 if memory,
-/// open files or stored rows grew, if a place of the host is not free, or if the number of failed calls is not the
+/// open files or stored rows grew, if an instance of the host is not free, or if the number of failed calls is not the
 /// number of faults.
 #[derive(Args, Debug)]
 pub(crate) struct Soak {
@@ -263,7 +264,7 @@ impl Load {
     }
 }
 
-/// Begins so many operations a second, until `end`. Returns when all of them have ended.
+/// Begins `rate` operations per second until `end`. Returns when all of them have ended.
 async fn paced<F: Future<Output = ()> + Send + 'static>(
     rate: u32,
     end: Instant,

@@ -4,9 +4,9 @@
 //! wanted the connection (…/seller-authorization-guide). The code is exchanged, and the host keeps the result for at
 //! most 30 minutes. After the customer has confirmed, `connect` stores the tokens.
 //!
-//! The stored form is JSON: a version, the account, and the token record that a confirmation for a new account writes.
-//! So the form of the tokens has its version from the token record. The JSON contains the tokens in clear text; the
-//! host encrypts it. Golden file: `tests/golden/pending-install-v1.json`.
+//! The stored form is JSON: a version, the account, and a token record. A confirmation for a new account writes this
+//! record. The token record has a version of its own. The JSON contains the tokens in clear text; the host encrypts it.
+//! Golden file: `tests/golden/pending-install-v1.json`.
 
 use crate::error::{Cause, Error};
 use crate::identity::AccountId;
@@ -25,7 +25,7 @@ const VERSION: i64 = 1;
 pub struct PendingInstall {
     /// The account that installed the app.
     pub account: AccountId,
-    /// The record of the grant. Nobody has stored it as a connection.
+    /// The token record of the grant. It is not stored as a connection yet.
     pub record: TokenRecord,
 }
 

@@ -84,8 +84,8 @@ async fn each_kept_component_runs_on_the_first_host() {
     }
 }
 
-/// A row and a token record that one component has written are read by the other one, because the components of a fleet
-/// are not replaced at the same moment.
+/// Each component reads the rows and the token records that the other one has written. A fleet needs this, because its
+/// components are not replaced at the same moment.
 #[tokio::test]
 async fn two_components_work_with_the_same_connection() {
     for kept in kept_components() {

@@ -30,9 +30,11 @@ async fn a_missing_link_an_invalid_link_and_an_unknown_tenant_are_misconfigured(
     let app = &stage.fake.apps()[0];
     let mut without_link = app_credentials(app);
     without_link.authorization_link = None;
-    let mut link_without_tls = app_credentials(app);
-    link_without_tls.authorization_link = Some("http://services.tiktokshop.com/open/authorize?service_id=1".to_owned());
-    let credentials = StaticCredentials::new().with(tenant(0), without_link).with(tenant(1), link_without_tls);
+    // The host allows `http` for links of a fake, but no other scheme.
+    let mut link_of_another_scheme = app_credentials(app);
+    link_of_another_scheme.authorization_link =
+        Some("ftp://services.tiktokshop.com/open/authorize?service_id=1".to_owned());
+    let credentials = StaticCredentials::new().with(tenant(0), without_link).with(tenant(1), link_of_another_scheme);
     let host = stage.host_with(credentials);
     for (at, code) in [(0, "authorization-link-missing"), (1, "authorization-link-invalid"), (2, "credentials-refused")]
     {

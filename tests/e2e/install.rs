@@ -372,3 +372,28 @@ async fn a_killed_install_is_lost_only_if_tiktok_had_answered_and_nothing_was_st
     }
     assert!(lost > 0 && kept > lost, "{lost} lost, {kept} kept");
 }
+
+/// A storage that is down when an install is first written, and then refuses the write for another reason than that the
+/// install is already there.
+struct DownThenRefusing(AtomicUsize);
+
+#[async_trait]
+impl Interceptor for DownThenRefusing {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if access.method() != "put_install" {
+            return Passage::Forward;
+        }
+        Passage::Fail(match self.0.fetch_add(1, Ordering::SeqCst) {
+            0 => StorageError::Unavailable("down".to_owned()),
+            _ => StorageError::Refused("read-only".to_owned()),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_refused_write_counts_as_an_earlier_one_only_if_the_install_is_there() {
+    let stage = Stage::new();
+    stage.intercept(Arc::new(DownThenRefusing(AtomicUsize::new(0))));
+    let lost = begin(&stage.host, "alice", &installed(&stage)).await;
+    assert_eq!(lost, Err(InstallError::NotStored(StorageError::Refused("read-only".to_owned()))));
+}

@@ -24,7 +24,7 @@ pub(crate) struct Bench {
 /// Build the component and the bench, then keep a steady load with faults for ten minutes, and check that nothing
 /// grows.
 ///
-/// Exit status 1 if memory, open files or stored rows grew, if a place of the host is not free, or if the number of
+/// Exit status 1 if memory, open files or stored rows grew, if an instance of the host is not free, or if the number of
 /// failed calls is not the number of faults.
 #[derive(Args, Debug)]
 pub(crate) struct Soak {

@@ -16,7 +16,7 @@ use wit_component::ComponentEncoder;
 
 use crate::cargo::{self, BuildEvent};
 use crate::process::workspace_root;
-use crate::prune;
+use crate::prune::{self, UnreadTexts};
 use crate::toolchain::Toolchain;
 use crate::wasm_target::{self, Origin, TRIPLE, WasmTarget};
 
@@ -29,6 +29,7 @@ struct Guest {
     folder: &'static str,
     /// The flags that shape the memory of a new instance.
     memory: &'static [&'static str],
+    unread: UnreadTexts,
 }
 
 /// A new instance has 256 KiB of memory: a stack of 64 KiB, the data, and room for the values of a small call. So a small
@@ -40,10 +41,17 @@ const CONNECTOR: Guest = Guest {
     library: "tiktok_shop_connector",
     folder: "dist",
     memory: &["-Clink-arg=-zstack-size=65536", "-Clink-arg=--initial-memory=262144"],
+    unread: UnreadTexts::Remove,
 };
 /// The guest that attacks its host. Only tests load it, so it is not in `dist`.
-const HOSTILE_GUEST: Guest =
-    Guest { package: "hostile-guest", library: "hostile_guest", folder: "test-guests", memory: &[] };
+const HOSTILE_GUEST: Guest = Guest {
+    package: "hostile-guest",
+    library: "hostile_guest",
+    folder: "test-guests",
+    memory: &[],
+    // It reports what it has reached with `Debug`.
+    unread: UnreadTexts::Keep,
+};
 
 /// A component file.
 #[derive(Clone, Debug)]
@@ -120,7 +128,7 @@ fn build(guest: Guest, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
         .find(|file| file.extension() == Some("wasm"))
         .context("cargo names no WebAssembly module")?;
 
-    let bytes = encode(&prune::prune(&fs::read(module)?)?)?;
+    let bytes = encode(&prune::prune(&fs::read(module)?, guest.unread)?)?;
     let path = folder.join(guest.library).with_extension("wasm");
     replace_file(path.as_std_path(), &bytes)?;
     Ok(Component { path: path.into(), bytes, rustc: target.toolchain.about.line, target: target.origin })

@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 360_000;
 ///
 /// Writes dist/tiktok_shop_connector.wasm in cargo's target folder, then prints size, SHA-256, compiler, imports and
 /// exports. Two machines with the pinned compiler print the same SHA-256. Exit status 1 if the component does not fit
-/// the world `plugin` of wit/world.wit or is larger than 320 000 bytes.
+/// the world `plugin` of wit/world.wit or is larger than 360 000 bytes.
 #[derive(Args, Debug)]
 pub(crate) struct Dist {
     /// Print one JSON object instead of the table.

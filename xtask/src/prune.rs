@@ -1,4 +1,4 @@
-//! Removes the code that prints panics, and the code that prints texts which nobody reads, from a module.
+//! Removes two kinds of code from a module: code that prints panics, and code that prints texts that nobody reads.
 //!
 //! A panic on `wasm32-unknown-unknown` ends in the instruction `unreachable`, which is a trap. Before the trap, the
 //! standard library formats a message and a backtrace for a standard error that does not exist on this target. The
@@ -44,18 +44,29 @@ const PRINTS_UNREAD: [&str; 2] = [
     "serde_json::error::JsonUnexpected as core::fmt::Display>::fmt",
 ];
 
-/// Returns the module without the code that prints panics or unread texts, and without names.
+/// What becomes of the code that prints texts which the connector does not read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UnreadTexts {
+    Remove,
+    Keep,
+}
+
+/// Returns the module without the code that prints panics, without names, and if wanted without the code that prints
+/// unread texts.
 ///
 /// # Errors
 /// If the bytes are not a module, or if no function of the module is in the list `PRINTS_PANICS`. The second error
 /// means that the module has no names, or that the standard library has changed and the list must be corrected.
-pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn prune(module: &[u8], texts: UnreadTexts) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
     let panicking = functions(&module, prints_panics);
     if panicking.is_empty() {
         bail!("no function of the module handles panics, or it has no names: see the list in xtask/src/prune.rs");
     }
-    let unread = functions(&module, prints_unread);
+    let unread = match texts {
+        UnreadTexts::Remove => functions(&module, prints_unread),
+        UnreadTexts::Keep => Vec::new(),
+    };
     for id in panicking {
         replace(&mut module, id, Replacement::Trap);
     }
@@ -108,11 +119,16 @@ fn replace(module: &mut Module, id: FunctionId, replacement: Replacement) {
     let (parameters, results) = (kind.params().to_vec(), kind.results().to_vec());
     let mut body = FunctionBuilder::new(&mut module.types, &parameters, &results);
     match (replacement, results.as_slice()) {
-        (Replacement::Success, [ValType::I32]) => body.func_body().i32_const(0),
-        // A function with another result is not an implementation of `fmt`, or the compiler has found out that it never
-        // returns.
-        (Replacement::Trap | Replacement::Success, _) => body.func_body().unreachable(),
-    };
+        (Replacement::Success, [ValType::I32]) => {
+            body.func_body().i32_const(0);
+        }
+        // No caller reads the result, so the compiler has removed it. The function must not become a trap.
+        (Replacement::Success, []) => {}
+        // A function with another result is not an implementation of `fmt`.
+        (Replacement::Trap | Replacement::Success, _) => {
+            body.func_body().unreachable();
+        }
+    }
     let arguments = parameters.iter().map(|kind| module.locals.add(*kind)).collect();
     module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
 }
@@ -160,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_module_that_names_no_function_that_handles_panics_is_refused() {
-        let error = prune(b"\0asm\x01\0\0\0").unwrap_err();
+        let error = prune(b"\0asm\x01\0\0\0", UnreadTexts::Remove).unwrap_err();
         assert!(error.to_string().contains("handles panics"), "{error}");
     }
 
@@ -217,19 +233,25 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_function_that_prints_an_unread_text_does_nothing_and_succeeds() {
+    /// Returns the instructions of a function with these results, after its replacement.
+    fn replaced(results: &[ValType], replacement: Replacement) -> String {
         let mut module = Module::default();
-        let mut body = FunctionBuilder::new(&mut module.types, &[ValType::I32, ValType::I32], &[ValType::I32]);
+        let mut body = FunctionBuilder::new(&mut module.types, &[ValType::I32, ValType::I32], results);
         body.func_body().unreachable();
         let arguments = vec![module.locals.add(ValType::I32), module.locals.add(ValType::I32)];
         let id = body.finish(arguments, &mut module.funcs);
-        replace(&mut module, id, Replacement::Success);
+        replace(&mut module, id, replacement);
         let FunctionKind::Local(function) = &module.funcs.get(id).kind else { panic!("not local") };
         let body = function.block(function.entry_block());
-        assert_eq!(
-            format!("{:?}", body.instrs.iter().map(|(instr, _)| instr).collect::<Vec<_>>()),
-            "[Const(Const { value: I32(0) })]"
-        );
+        format!("{:?}", body.instrs.iter().map(|(instr, _)| instr).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_function_that_prints_an_unread_text_does_nothing_and_succeeds() {
+        assert_eq!(replaced(&[ValType::I32], Replacement::Success), "[Const(Const { value: I32(0) })]");
+        assert_eq!(replaced(&[], Replacement::Success), "[]");
+        let trap = "[Unreachable(Unreachable)]";
+        assert_eq!(replaced(&[ValType::I64], Replacement::Success), trap);
+        assert_eq!(replaced(&[], Replacement::Trap), trap);
     }
 }

@@ -1,5 +1,5 @@
-//! What the sandbox costs: the component against the same core natively, a fresh instance against an empty component,
-//! and the limits against none.
+//! The cost of the sandbox. Compares the component with the same core as native code, a fresh instance with an empty
+//! component, and a host with limits with a host without limits.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a database costs: refreshes with SQLite and with PostgreSQL, against refreshes with storage in memory.
+//! The cost of a database: refreshes with SQLite and with PostgreSQL, against refreshes with storage in memory.
 
 use anyhow::Result;
 use tokio::runtime::Runtime;

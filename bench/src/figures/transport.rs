@@ -1,4 +1,4 @@
-//! What the pooled client is worth: a refresh over TLS with it, and with wasmtime's default transport.
+//! Compares a refresh over TLS with the pooled client and with wasmtime's default transport.
 
 use std::sync::Arc;
 

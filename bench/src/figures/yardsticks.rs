@@ -155,7 +155,7 @@ fn latency_plot(context: &Context, runtime: &Runtime) -> Result<Plot> {
     })
 }
 
-/// Makes at least 2000 calls, so many at the same time, and returns their times in ascending order.
+/// Makes `in_flight` calls at the same time, each of them 4 to 200 times, and returns their times in ascending order.
 fn latencies(runtime: &Runtime, platform: &Platform, in_flight: u64) -> Result<Vec<std::time::Duration>> {
     let calls_each = (CALLS / in_flight).clamp(4, 200);
     let platform = platform.clone();

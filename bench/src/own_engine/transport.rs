@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 /// How requests are sent.
 #[derive(Clone)]
 pub(crate) enum Transport {
-    /// With the host library's client, which keeps connections.
+    /// Uses the host library's client, which keeps connections open.
     Pooled(Arc<PooledClient>),
     /// As `wasmtime_wasi_http::default_send_request`: each request has its own TCP connection and its own TLS
     /// configuration, so no TLS session is resumed. The function itself can't be used, because it trusts only public

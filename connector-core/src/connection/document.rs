@@ -31,7 +31,7 @@ const VERSION: u32 = 1;
 pub enum DocumentError {
     /// A newer release wrote the row.
     TooNew,
-    /// The document or the secrets are not what this crate writes.
+    /// The document or the secrets do not have the form that this crate writes.
     Unreadable,
 }
 

@@ -71,8 +71,8 @@ pub(super) async fn app_of(
 }
 
 /// Reads the shops of a grant that this call has stored, and writes the row. The connection exists already. A failure
-/// concerns only the row, and `refresh` repairs it. The row shows `remark` as its last failure if the shops can be
-/// read.
+/// concerns only the row, and `refresh` repairs it. The row shows `remark` as its last failure, even if the shops cannot
+/// be read.
 #[maybe_async]
 pub(super) async fn finish(
     effects: &impl Effects,
@@ -88,7 +88,14 @@ pub(super) async fn finish(
     });
     let (shops, failure) = match reading {
         Ok(listing) => (ShopUpdate::Listed(listing.list), remark.or(listing.flaw)),
-        Err(error) => (ShopUpdate::Unread, Some(error)),
+        // A later refresh reads the shops again, and shows its own error. The remark is made only once.
+        Err(error) => {
+            let shown = match remark {
+                Some(remark) => remark.with_delay(error.delay),
+                None => error,
+            };
+            (ShopUpdate::Unread, Some(shown))
+        }
     };
     let unsaved = Error::new(Cause::ConnectionRowNotSaved);
     let unsaved = Outcome::Failure(PastFailure::new(received_at, &unsaved));

@@ -25,7 +25,8 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 const MIN_SESSION_BYTES: usize = 16;
 
 /// A secret that only one signed-in browser knows: the value of its session cookie. Use a new value after every
-/// sign-in.
+/// sign-in, and draw it at random, with at least 128 bits. The storage keeps the SHA-256 of the value, and the key of a
+/// pending install is derived from the value. So a reader of the storage could guess a value that is not random.
 #[derive(Debug, Clone)]
 pub struct BrowserSession(Secret);
 

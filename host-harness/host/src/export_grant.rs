@@ -77,7 +77,7 @@ impl ConnectorHost {
             Ok(once) => once,
             Err(error) => return log.end(Err(error)).map_err(ExportError::Call),
         };
-        let owner = customer.clone();
+        let (owner, named) = (customer.clone(), account.cloned());
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         let exported = self
             .sandbox
@@ -86,7 +86,9 @@ impl ConnectorHost {
             })
             .await?;
         let at = UnixSeconds(self.sandbox.clock.wall().as_secs());
-        let key = exported.account.clone().map(|account| ConnectionKey { customer: owner, account });
+        // The component names the account. The account that the caller has named counts more.
+        let account = named.or_else(|| exported.account.clone());
+        let key = account.map(|account| ConnectionKey { customer: owner, account });
         self.record(tenant, &once, &NewEvent { at, key, kind: EventKind::GrantExported, origin }).await?;
         Ok(exported)
     }

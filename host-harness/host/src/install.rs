@@ -263,10 +263,10 @@ impl ConnectorHost {
         Ok(PendingInstall { id, app, account, seller_name, seller_base_region, granted_scopes, shops })
     }
 
-    /// Connects the customer with an install that they have confirmed. The session must be the one in which the install
-    /// began, and the customer the one who has seen it. `shops` decides which shops are linked. Sends no code, so a
-    /// call that failed or was killed can be repeated for 30 minutes. If the account is connected already with the same
-    /// app, its older tokens are replaced.
+    /// Connects the customer after they have confirmed the install. `browser` and `customer` must be those with which
+    /// the install began. `shops` decides which shops are linked. Sends no code, so a call that failed or was killed
+    /// can be repeated for 30 minutes. If the account is already connected under the same app, its older tokens are
+    /// replaced.
     ///
     /// # Errors
     /// See [`InstallError`]. The code `account-of-another-app` means that the account is connected with another app of
@@ -353,8 +353,13 @@ impl ConnectorHost {
         loop {
             match run_within(self.storage_timeout(), self.storage().put_install(tenant, digest, record)).await {
                 Ok(()) => return Ok(()),
-                // The storage refuses a second write of the same install. So the answer to an earlier write was lost.
-                Err(StorageError::Refused(_)) if attempts > 1 => return Ok(()),
+                // The storage refuses a second write of the same install, so the answer to an earlier write was lost. It
+                // may also refuse for another reason. Then the install is not there.
+                Err(error @ StorageError::Refused(_)) if attempts > 1 => {
+                    let found = run_within(self.storage_timeout(), self.storage().load_install(tenant, digest)).await;
+                    let is_missing = found.is_ok_and(|found| found.is_none());
+                    return if is_missing { Err(InstallError::NotStored(error)) } else { Ok(()) };
+                }
                 Err(StorageError::Unavailable(_)) if attempts < MAX_ATTEMPTS => attempts += 1,
                 Err(error) => return Err(InstallError::NotStored(error)),
             }

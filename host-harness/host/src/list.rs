@@ -36,8 +36,8 @@ impl ConnectorHost {
     ///
     /// The function reads the rows from storage without running the component, so each status is the status that was
     /// last written to the row. If the tenant's keys are not available, the shops have no cipher, and everything else
-    /// is complete, but nobody has checked whether the rows were changed in the database. A row that was changed is left
-    /// out: a refresh of its connection reports it (`row-changed`).
+    /// is complete, but nobody has checked whether the rows were changed in the database. A row that was changed is
+    /// left out: a refresh of its connection reports it (`row-changed`).
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -68,9 +68,9 @@ impl ConnectorHost {
     }
 
     /// Returns the customer's connections with all their shops. Reads them from storage, and sends nothing to TikTok.
-    /// If the tenant's keys are not available, the shops have no cipher, and everything else is complete, but nobody has
-    /// checked whether the rows were changed in the database. A row that was changed is left out: a refresh of its
-    /// connection reports it (`row-changed`).
+    /// Leaves out a row that somebody has changed in the database: a refresh of its connection ends in `row-changed`.
+    /// If the tenant's keys are not available, the host can't check the rows for changes, and the shops have no cipher.
+    /// Everything else is complete.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -10,7 +10,7 @@ use crate::host::ConnectorHost;
 use crate::id::TenantId;
 use crate::storage::{OnceDigest, StorageError, run_to_deadline};
 
-/// The pause before the write of an event is repeated for the first time. The pause doubles with each repetition.
+/// The pause before a failed write of an event is repeated. The pause doubles with each repetition.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 impl ConnectorHost {

@@ -584,7 +584,6 @@ pub(crate) fn mangled(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
-    use tiktok_shop_connector_core::authorization_link::LinkScheme;
     use tiktok_shop_connector_core::secret::AppSecret;
 
     use super::*;

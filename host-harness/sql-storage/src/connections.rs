@@ -48,7 +48,7 @@ impl ConnectionStorage for SqlStorage {
             for chunk in connections.chunks(MAX_VALUES / PARAMETERS) {
                 let tuples: Vec<_> = (0..chunk.len()).map(|at| numbered(1 + at * PARAMETERS, PARAMETERS)).collect();
                 let sql = format!(
-                    "SELECT c.tenant, {} FROM tiktok_shop_connections c {JOINED_SHOPS} \
+                    "SELECT {} FROM tiktok_shop_connections c {JOINED_SHOPS} \
                      WHERE (c.tenant, c.customer, c.account) IN (VALUES ({})) \
                      ORDER BY c.tenant, c.customer, c.account, s.position",
                     joined_columns(),
@@ -57,13 +57,13 @@ impl ConnectionStorage for SqlStorage {
                 let query = chunk.iter().fold(statement(sql), |query, Due { tenant, key, .. }| {
                     query.bind_text(tenant.as_str()).bind_key(key)
                 });
-                let rows = fetch_all(&self.readers, query).await?;
-                let mut tenants = Vec::new();
-                for row in rows.iter().filter(|row| is_first_of_connection(row)) {
-                    tenants.push(row.id::<TenantId>("tenant")?);
+                for rows in fetch_all(&self.readers, query).await?.chunk_by(are_of_same_connection) {
+                    if let Some(entry) = read_row(rows)?
+                        && let Some(first) = rows.first()
+                    {
+                        found.insert((first.id::<TenantId>("tenant")?, entry.row.key.clone()), entry);
+                    }
                 }
-                let entries = tenants.into_iter().zip(read_joined_rows(&rows)?);
-                found.extend(entries.map(|(tenant, entry)| ((tenant, entry.row.key.clone()), entry)));
             }
             // The same connection may be asked for twice.
             let entry = |Due { tenant, key, .. }: &Due| found.get(&(tenant.clone(), key.clone())).cloned();
@@ -267,8 +267,9 @@ const JOINED_SHOPS: &str = "LEFT JOIN tiktok_shop_shops s \
                             ON s.tenant = c.tenant AND s.customer = c.customer AND s.account = c.account";
 
 /// Returns the list of columns for a query that joins connections `c` with their shops `s`. The result has one database
-/// row per shop. Only the first database row of a connection contains the values of the connection's columns, because
-/// these values can be large.
+/// row per shop. Only the database row at position 0 contains the values of the connection's columns, because these
+/// values can be large. Every database row contains the key and the revision, so that a connection whose shop at
+/// position 0 was deleted in the database is still found.
 fn joined_columns() -> String {
     let first = |column: &&str| format!("CASE WHEN COALESCE(s.position, 0) = 0 THEN c.{column} END AS {column}");
     let of_legacy = |column: &&str| {
@@ -281,7 +282,7 @@ fn joined_columns() -> String {
     let of_shop = |column: &str| format!("CASE WHEN c.document IS NULL THEN s.{column} END AS {column}");
     let of_shop: Vec<_> = ["name", "region", "seller_type", "code", "raw", "standing"].map(of_shop).into();
     format!(
-        "c.customer, c.account, s.position, s.id AS shop_id, {}, \
+        "c.tenant, c.customer, c.account, c.revision, s.position, s.id AS shop_id, {}, \
          CASE WHEN s.linked THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS linked, {}",
         of_shop.join(", "),
         columns.join(", ")
@@ -292,16 +293,17 @@ fn joined_columns() -> String {
 /// must follow each other, in the order of the connection's shops.
 fn read_joined_rows(rows: &[AnyRow]) -> Result<Vec<RowEntry>, StorageError> {
     let mut entries = Vec::new();
-    for rows in rows.chunk_by(|_, next| !is_first_of_connection(next)) {
+    for rows in rows.chunk_by(are_of_same_connection) {
         entries.extend(read_row(rows)?);
     }
     Ok(entries)
 }
 
-/// Returns whether this is the first database row of a connection. A connection without shops has one database row,
-/// without a position.
-fn is_first_of_connection(row: &AnyRow) -> bool {
-    !matches!(row.optional_number("position"), Ok(Some(position)) if position > 0)
+/// Returns whether two database rows belong to the same connection. The key decides, and not the positions of the shops,
+/// because somebody may have changed the positions in the database.
+fn are_of_same_connection(one: &AnyRow, other: &AnyRow) -> bool {
+    let is_same = |column| matches!((one.text(column), other.text(column)), (Ok(one), Ok(other)) if one == other);
+    ["tenant", "customer", "account"].into_iter().all(is_same)
 }
 
 impl SqlStorage {

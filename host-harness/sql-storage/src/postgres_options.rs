@@ -16,10 +16,19 @@ pub struct PostgresOptions {
     /// How long the server may work on one statement, including the time that it waits for locks. The storage gives up
     /// a call that takes half a second longer than this time. Default: 4 seconds.
     pub statement: Duration,
+    /// If a connection was idle for at least this time, the storage checks whether the server answers on it before it
+    /// uses the connection. The check is a round trip. After a call has ended in the middle of a statement, the storage
+    /// checks every idle connection once, however short it was idle. Default: 1 second.
+    pub check_after_idle: Duration,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections: 10, connect: Duration::from_secs(4), statement: Duration::from_secs(4) }
+        Self {
+            connections: 10,
+            connect: Duration::from_secs(4),
+            statement: Duration::from_secs(4),
+            check_after_idle: Duration::from_secs(1),
+        }
     }
 }

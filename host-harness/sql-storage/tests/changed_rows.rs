@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use sqlx::{AnyConnection, Connection as _};
-use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, ShopStanding};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, ShopStanding, UnixSeconds};
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{HostKeys, Keyring};
-use tiktok_shop_host::storage::{ConnectionStorage as _, HostStorage, Next, OpenRow, StorageError};
+use tiktok_shop_host::storage::{ConnectionStorage as _, Due, HostStorage, Next, OpenRow, StorageError};
 use tiktok_shop_host::{Revision, TenantId};
 use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 
@@ -35,6 +35,19 @@ async fn opened(storage: &SqlStorage, keyring: &Keyring, tenant: &TenantId) -> R
     keyring.open_row(tenant, &entry.revision, &entry.row).await
 }
 
+/// Checks that each list still contains both rows, and that the row of the account `b` is intact.
+async fn check_lists(storage: &SqlStorage, keyring: &Keyring, tenant: &TenantId, change: &str) {
+    let due = |account| Due { tenant: tenant.clone(), key: key(account), at: UnixSeconds(0) };
+    let of_customer = storage.list_rows(tenant, &key("a").customer).await.unwrap();
+    let of_page = storage.load_rows(&[due("a"), due("b")]).await.unwrap().into_iter().flatten().collect();
+    for rows in [of_customer, of_page] {
+        let accounts: Vec<_> = rows.iter().map(|entry| entry.row.key.account.as_str()).collect();
+        assert_eq!(accounts, ["a", "b"], "{change}");
+        let intact = keyring.open_row(tenant, &rows[1].revision, &rows[1].row).await;
+        assert_eq!(intact.unwrap().connection.shops.len(), 2, "{change}");
+    }
+}
+
 async fn check(storage: SqlStorage, address: &str) {
     let keys = Arc::new(HostKeys::draw().unwrap());
     let tenant: TenantId = "t".parse().unwrap();
@@ -53,6 +66,8 @@ async fn check(storage: SqlStorage, address: &str) {
         "UPDATE tiktok_shop_connections SET token_lineage = 'other'",
         "UPDATE tiktok_shop_connections SET token_generation = 7",
         "UPDATE tiktok_shop_connections SET document = NULL",
+        "UPDATE tiktok_shop_connections SET document = NULL, granted_scopes = 'no list'",
+        "UPDATE tiktok_shop_shops SET position = position + 1",
         "UPDATE tiktok_shop_connections SET sealed_by = NULL, sealed = NULL",
         "UPDATE tiktok_shop_connections SET sealed = (SELECT sealed FROM tiktok_shop_connections WHERE account = 'b')",
         "UPDATE tiktok_shop_connections SET document = replace(document, '\"linked\":true', '\"linked\":false')",
@@ -68,6 +83,7 @@ async fn check(storage: SqlStorage, address: &str) {
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
         let changed = opened(&storage, &keyring, &tenant).await;
         assert_eq!(changed.unwrap_err(), StorageError::RowChanged("r".parse().unwrap()), "{change}");
+        check_lists(&storage, &keyring, &tenant, change).await;
         for account in ["a", "b"] {
             let deleted = storage.swap_row(&tenant, &key(account), Some(&"r".parse().unwrap()), None, &[]).await;
             assert!(deleted.is_ok(), "{change}");

@@ -26,7 +26,7 @@ use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SchemaChange
 
 use self::schema::new_schema;
 
-/// The versions of the schema of which a database is kept.
+/// The versions of the schema for which the fixtures contain a database.
 const KEPT: [i64; 2] = [4, 5];
 
 /// The kind of a database.

@@ -68,8 +68,13 @@ impl Proxy {
     }
 }
 
-const OPTIONS: PostgresOptions =
-    PostgresOptions { connections: 4, connect: Duration::from_secs(4), statement: Duration::from_secs(4) };
+/// The storage checks each idle connection before it uses it.
+const OPTIONS: PostgresOptions = PostgresOptions {
+    connections: 4,
+    connect: Duration::from_secs(4),
+    statement: Duration::from_secs(4),
+    check_after_idle: Duration::ZERO,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_gives_up_a_silent_server_and_the_next_call_reconnects() {
@@ -158,6 +163,36 @@ async fn a_role_without_the_right_to_create_tables_opens_a_database_that_has_the
     operator.execute(AssertSqlSafe(drop_role)).await.unwrap();
 }
 
+/// A connection that was just used is not checked, so the call that meets the failure fails. Every other idle connection
+/// is then checked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_in_a_connection_that_was_just_used_costs_one_call() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let server = new_schema(&server).await;
+    let schema = server.rsplit_once("%3D").unwrap().1.to_owned();
+    let options = PostgresOptions { check_after_idle: Duration::from_secs(3_600), ..OPTIONS };
+    let named = format!("{server}&application_name={schema}");
+    let storage = SqlStorage::postgres(&named, OpenMode::Migrate, options).await.unwrap();
+    let tenant: TenantId = "t".parse().unwrap();
+    let key = ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() };
+    let load = async || storage.load_token(&tenant, &key).await;
+    // Three calls that wait for the same lock use three connections at the same time.
+    let mut operator = PgConnection::connect(&server).await.unwrap();
+    operator.execute("BEGIN; LOCK TABLE tiktok_shop_tokens").await.unwrap();
+    let unlock = async {
+        let count = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = 'tiktok_shop_tokens'::regclass";
+        while operator.fetch_one(count).await.unwrap().get::<i64, _>(0) < 3 {}
+        operator.execute("ROLLBACK").await.unwrap();
+    };
+    assert_eq!(tokio::join!(load(), load(), load(), unlock), (Ok(None), Ok(None), Ok(None), ()));
+
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{schema}'");
+    operator.execute(AssertSqlSafe(end)).await.unwrap();
+    assert!(matches!(load().await, Err(StorageError::Unavailable(_))));
+    assert_eq!(load().await, Ok(None));
+    assert_eq!(load().await, Ok(None));
+}
+
 /// Opens a schema in which the test decides what `pg_is_in_recovery()` returns. Returns a connection to the schema, and
 /// an address that looks up every name first in the schema and then in `pg_catalog`.
 async fn schema_with_recovery(server: &str) -> (PgConnection, String) {
@@ -179,7 +214,7 @@ async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
     assert!(matches!(refused, OpenError::Standby), "{refused}");
 
     operator.execute("UPDATE recovery SET is_standby = FALSE").await.unwrap();
-    let options = PostgresOptions { connect: Duration::from_secs(2), ..PostgresOptions::default() };
+    let options = PostgresOptions { connect: Duration::from_secs(2), ..OPTIONS };
     let schema: String = operator.fetch_one("SELECT current_schema()").await.unwrap().get(0);
     let named = format!("{address}&application_name={schema}");
     let storage = SqlStorage::postgres(&named, OpenMode::Migrate, options).await.unwrap();

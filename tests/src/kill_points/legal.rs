@@ -35,7 +35,7 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
             ("exchange: RT-2", &["AT-1 RT-1 []", "AT-2 RT-2 [RT-1]"]),
             ("exchange: RT-2, shops AT-2", &["AT-2 RT-2 [RT-1]"]),
         ],
-        // The first step has exchanged the code before.
+        // `begin_install` has already exchanged the code.
         Operation::ConfirmInstall => &[
             ("", &["no tokens; no row", "AT-1 RT-1 []; no row"]),
             ("shops AT-1", &["AT-1 RT-1 []; no row", "AT-1 RT-1 []; DE, FR, IE"]),

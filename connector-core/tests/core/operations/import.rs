@@ -342,13 +342,15 @@ fn shops_are_not_read_with_the_secret_of_another_app() {
 
 #[test]
 fn tokens_of_another_account_are_kept_under_the_named_account_and_the_row_says_so() {
-    let answer = pair_answer_with(2, &json!({"open_id": "account-2"}));
-    let host = ScriptedHost::new().answers([answer, shops_answer(&["1"])]);
-    let connection = import_of(&host, Some("account-1"), "RT-1").unwrap();
-    assert_eq!(last_failure(&connection), Some("account-changed"));
-    assert_eq!(last_failure(&host.row().unwrap().connection), Some("account-changed"));
-    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
-    assert!(host.find_record(&key_of("customer-1", "account-2")).is_none());
+    for shops in [shops_answer(&["1"]), Answer::Broken(TransportFailure::Interrupted)] {
+        let answer = pair_answer_with(2, &json!({"open_id": "account-2"}));
+        let host = ScriptedHost::new().answers([answer, shops]);
+        let connection = import_of(&host, Some("account-1"), "RT-1").unwrap();
+        assert_eq!(last_failure(&connection), Some("account-changed"));
+        assert_eq!(last_failure(&host.row().unwrap().connection), Some("account-changed"));
+        assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+        assert!(host.find_record(&key_of("customer-1", "account-2")).is_none());
+    }
 }
 
 #[test]

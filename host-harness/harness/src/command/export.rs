@@ -1,6 +1,6 @@
 //! `export`: writes the tokens of connections to a private file, which `import` of another installation reads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_connector_core::error::Cause;
-use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::error::Action;
 use tiktok_shop_host::existing_grant::ExistingGrant;
 use tiktok_shop_host::export_grant::ExportError;
-use tiktok_shop_host::storage::RowFilter;
+use tiktok_shop_host::storage::{Due, HostStorage, RowFilter};
 use tiktok_shop_host::{CallError, ConnectorHost, CustomerId, TenantId};
 use tiktok_shop_private_file as private_file;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report};
@@ -58,7 +59,9 @@ The command prints a line for each connection:
              the line shows the link-shops command that restores them after the import
   dead       only a new consent helps, so there is nothing to export
   later      another call renews the tokens; export this customer again, two minutes later
-  failed     the stored tokens can't be read; the code says why
+  failed     the stored tokens can't be read; the code says why. not-listed: the row of the
+             connection is missing or was changed in the database, so it is not in the file;
+             a refresh of the customer says why
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -74,6 +77,8 @@ tiktok-shop-harness --help.";
 
 /// The maximum number of connections that the command reads from the storage in one call.
 const PAGE: usize = 100;
+/// The code of a connection whose tokens are stored, but which no list of connections contains.
+const NOT_LISTED: &str = "not-listed";
 
 /// A line of the file. `import` reads these members.
 #[derive(Serialize)]
@@ -172,6 +177,8 @@ struct Run<'a> {
     tenant: TenantId,
     path: PathBuf,
     file: File,
+    /// The connections that were exported or counted.
+    seen: BTreeSet<ConnectionKey>,
     summary: Exported,
     report: &'a mut Report,
 }
@@ -191,8 +198,12 @@ impl Export {
         let mut connections = Connections::of(&host, &opened.tenant, customer.as_ref()).await?;
         let Some(file) = private_file::create_new(&path)? else { return Err(exists(&path)) };
         let tenant = opened.tenant.clone();
-        let mut run = Run { host, tenant, path, file, summary: Exported::default(), report };
-        let outcome = run.all(&mut connections).await;
+        let (seen, summary) = (BTreeSet::new(), Exported::default());
+        let mut run = Run { host, tenant, path, file, seen, summary, report };
+        let outcome = match run.all(&mut connections).await {
+            Ok(()) if !run.summary.stopped => run.count_not_listed(&*opened.storage, customer.as_ref()).await,
+            outcome => outcome,
+        };
         run.finish(outcome)
     }
 }
@@ -208,9 +219,61 @@ impl Run<'_> {
             }
             bar.inc_length(1);
             self.connection(&connection).await?;
+            self.seen.insert(connection.key);
             bar.inc(1);
         }
         Ok(())
+    }
+
+    /// Counts the connections that the lists leave out: their row is missing, was changed in the database, or can't be
+    /// decoded. Their tokens are stored. So without this count, an export would seem complete, and the tokens would be
+    /// lost with this installation.
+    async fn count_not_listed(
+        &mut self,
+        storage: &dyn HostStorage,
+        customer: Option<&CustomerId>,
+    ) -> Result<(), Failure> {
+        if let Some(customer) = customer {
+            for account in storage.accounts(&self.tenant, customer).await? {
+                self.not_listed(ConnectionKey { customer: customer.clone(), account });
+            }
+            return Ok(());
+        }
+        let mut after: Option<Due> = None;
+        loop {
+            // Every connection that is not dead becomes due at some time.
+            let page = storage.due(UnixSeconds(u64::MAX), after.as_ref(), PAGE).await?;
+            for Due { tenant, key, .. } in &page {
+                if *tenant == self.tenant {
+                    self.not_listed(key.clone());
+                }
+            }
+            after = page.into_iter().next_back();
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts and reports a connection with stored tokens, unless it was in the list.
+    fn not_listed(&mut self, key: ConnectionKey) {
+        if self.seen.contains(&key) {
+            return;
+        }
+        let ConnectionKey { customer, account } = &key;
+        self.summary.failed += 1;
+        if self.report.is_json() {
+            self.report.json(&ConnectionResult {
+                customer: customer.as_str(),
+                account: account.as_str(),
+                outcome: "failed",
+                code: Some(NOT_LISTED),
+                linked_shops: None,
+            });
+        } else {
+            self.report.line(&format!("{customer}: account {account}: failed: {NOT_LISTED}"));
+        }
+        self.seen.insert(key);
     }
 
     async fn connection(&mut self, connection: &Connection) -> Result<(), Failure> {
@@ -253,7 +316,7 @@ impl Run<'_> {
     /// Writes a line to the file.
     fn write(&mut self, line: &GrantLine<'_>) -> Result<(), Failure> {
         // Serializing can't fail, because every key is text.
-        let mut text = serde_json::to_string(line).unwrap_or_default();
+        let mut text = Zeroizing::new(serde_json::to_string(line).unwrap_or_default());
         text.push('\n');
         let written = self.file.write_all(text.as_bytes());
         written.map_err(|error| Failure::Unavailable(format!("{}: {error}", self.path.display())))

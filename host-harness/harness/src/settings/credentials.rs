@@ -101,7 +101,8 @@ impl App {
     }
 }
 
-/// The setting from which a key or a secret comes. An error begins with its name.
+/// The setting from which a key or a secret comes. An error about the key or the secret begins with the name of the
+/// setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum AppSource {
     Variable(&'static str),

@@ -16,7 +16,7 @@ use crate::schema::{execute, new_schema};
 use crate::stage::Stage;
 use crate::{Run, run};
 
-/// The versions of the schema of which a database is kept.
+/// The versions of the schema for which the fixtures contain a database.
 const KEPT: [i64; 2] = [4, 5];
 const TENANTS: [&str; 2] = ["acme", "beta"];
 
@@ -90,7 +90,7 @@ impl Earlier {
         self.stage.json(&format!("migrate {}", options.join(" ")), "").remove(0)
     }
 
-    /// Compares what the program shows with what the earlier program showed.
+    /// Compares the output of the program with the output of the earlier program.
     fn assert_that_nothing_is_lost(&self) {
         for tenant in TENANTS {
             let connections = self.json(&format!("list-connections --tenant-wide --tenant {tenant}"));

@@ -90,7 +90,12 @@ fn a_revocation_of_a_dead_connection_does_not_say_that_the_app_has_lost_a_shop()
     stage.advance(8 * DAY);
     let (status, _) = stage.error(stage.command("refresh customer-7"), "");
     assert_eq!(status, Some(11));
-    assert_eq!(stage.ok("disconnect customer-7 --revoke --yes", ""), "customer-7 is disconnected\n");
+    let account = stage.json("list-connections customer-7", "")[0]["account"].as_str().unwrap().to_owned();
+    let expected = format!(
+        "customer-7 is disconnected\n    access  nothing was revoked for account {account}, because the app had lost its \
+         access before (authorization-revoked)\n"
+    );
+    assert_eq!(stage.ok("disconnect customer-7 --revoke --yes", ""), expected);
 }
 
 #[test]

@@ -542,8 +542,8 @@ pub(super) fn wrapping_context(tenant: &TenantId, key: &KeyId) -> Vec<u8> {
     encode_associated_data("context", &[tenant.as_str(), key.as_str()])
 }
 
-/// Returns whether the values beside the document are those of the document. A document that this release cannot decode
-/// is left to the connector, which reports it.
+/// Returns whether the index, the lineage and the generation of the row agree with its document. If this release cannot
+/// decode the document, the answer is yes, and the connector reports the row.
 fn is_consistent(row: &Row) -> bool {
     let Ok(OpenRow { connection, token_lineage, token_generation }) = row.decode() else { return true };
     RowIndex::of(&connection) == row.index

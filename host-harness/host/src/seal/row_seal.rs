@@ -2,9 +2,9 @@
 //!
 //! The digest binds the document to the sealed value. Everything else in a row is either part of the place for which
 //! the value is sealed (tenant, customer, account, revision), or a copy of what the document says (the index, the
-//! lineage and the generation). A change of the row in the database needs a data key, or the host notices it. The digest
-//! is in the clear text and not in the associated data, so that a value can be sealed with another key without reading
-//! the row.
+//! lineage and the generation). If somebody without a data key changes the row in the database, the host notices it.
+//! The digest is in the clear text and not in the associated data, so that a value can be sealed with another key
+//! without reading the row.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;

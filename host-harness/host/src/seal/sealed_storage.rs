@@ -31,7 +31,7 @@ pub(crate) struct SealedStorage {
     known_tenants: KnownTenants,
 }
 
-/// Says how a read treats a row of release 0.1, of which only the ciphers are sealed.
+/// Says how a read treats a row of release 0.1. Only the ciphers of such a row are sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum UnsealedRows {
     /// The read returns the row. Its next write seals it.

@@ -20,14 +20,15 @@ use tiktok_shop_host::clock::ManualClock;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, UnixSeconds};
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
 use tiktok_shop_host::limits::Limits;
-use tiktok_shop_host::seal::HostKeys;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{HostKeys, Keyring};
 use tiktok_shop_host::storage::{
     Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
-    OpenRow, Passage, RowFilter, Sealed, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
+    OpenRow, Passage, RowFilter, Sealed, TokenStorage as _, TokenWrite,
 };
 use tiktok_shop_host::sweep::{Sweep, Swept};
 use tiktok_shop_host::webhook::WebhookReply;
-use tiktok_shop_host::{CallError, Component, ConnectorHost, TenantId};
+use tiktok_shop_host::{CallError, Component, ConnectorHost, Revision, TenantId};
 use tokio::time::Instant;
 
 use crate::guest::{self, Body};
@@ -114,6 +115,7 @@ struct Stage {
     credentials: Arc<Slow>,
     accesses: Arc<Accesses>,
     memory: Arc<MemoryStorage>,
+    keys: Arc<HostKeys>,
 }
 
 fn stage(body: Body, answers: &[(&str, usize)]) -> Stage {
@@ -122,16 +124,17 @@ fn stage(body: Body, answers: &[(&str, usize)]) -> Stage {
 
 fn stage_with(body: Body, credentials: Slow) -> Stage {
     let (credentials, accesses) = (Arc::new(credentials), Arc::new(Accesses::default()));
+    let keys = Arc::new(HostKeys::draw().unwrap());
     let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
     let host = ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", body)))
         .storage(Arc::new(Intercepted::new(Arc::clone(&memory) as Arc<_>, Arc::clone(&accesses) as Arc<_>)))
-        .keys(Arc::new(HostKeys::draw().unwrap()))
+        .keys(Arc::clone(&keys) as Arc<_>)
         .credentials(Arc::clone(&credentials) as Arc<_>)
         .limits(LIMITS)
         .build()
         .unwrap();
-    Stage { host, credentials, accesses, memory }
+    Stage { host, credentials, accesses, memory, keys }
 }
 
 fn tenant(name: &str) -> TenantId {
@@ -447,18 +450,22 @@ async fn an_answer_that_comes_too_late_for_its_webhook_makes_the_tenant_known() 
     assert_eq!(began.elapsed().as_secs(), 3, "the webhook waits only for the provider");
 }
 
-async fn put_row(memory: &MemoryStorage, name: &str, authorization_ends_at: Option<UnixSeconds>) {
+async fn put_row(stage: &Stage, name: &str, authorization_ends_at: Option<UnixSeconds>) {
     let key = ConnectionKey { customer: "customer-7".parse().unwrap(), account: "a".parse().unwrap() };
     let connection = Connection { authorization_ends_at, ..Connection::new(key.clone()) };
-    let next = Next { revision: "r".parse().unwrap(), value: OpenRow::new(connection).encode().unwrap() };
-    memory.swap_row(&tenant(name), &key, None, Some(&next), &[]).await.unwrap();
+    let keyring = Keyring::new(
+        Arc::clone(&stage.memory) as Arc<_>,
+        Arc::clone(&stage.keys) as Arc<_>,
+        Arc::new(SystemRandomness),
+    );
+    let revision: Revision = "r".parse().unwrap();
+    let value = keyring.seal_row(&tenant(name), &revision, &OpenRow::new(connection)).await.unwrap();
+    stage.memory.swap_row(&tenant(name), &key, None, Some(&Next { revision, value }), &[]).await.unwrap();
 }
 
 async fn put_token(memory: &MemoryStorage, name: &str, refresh_due_at: UnixSeconds) {
     let key = ConnectionKey { customer: "customer-7".parse().unwrap(), account: "a".parse().unwrap() };
-    let wrapped = Some(WrappedKey { host_key: "h".parse().unwrap(), bytes: Vec::new() });
-    let data_key = TenantKey { id: "k".parse().unwrap(), wrapped };
-    assert_eq!(memory.add_key(&tenant(name), None, &data_key).await, Ok(true));
+    let data_key = memory.tenant_keys(&tenant(name)).await.unwrap().remove(0);
     let value = Sealed::new(data_key.id, b"sealed".to_vec());
     let write = TokenWrite { value, refresh_due_at: Some(refresh_due_at) };
     let next = Next { revision: "r".parse().unwrap(), value: write };
@@ -471,11 +478,11 @@ async fn put_token(memory: &MemoryStorage, name: &str, refresh_due_at: UnixSecon
 async fn a_tenant_is_known_when_a_list_or_a_sweep_has_found_something_of_it() {
     let names = ["listed", "due", "ending"];
     let stage = stage(Body::Trap, &names.map(|name| (name, 1)));
-    put_row(&stage.memory, "listed", None).await;
+    put_row(&stage, "listed", None).await;
     put_token(&stage.memory, "listed", UnixSeconds(1_000_000)).await;
-    put_row(&stage.memory, "due", None).await;
+    put_row(&stage, "due", None).await;
     put_token(&stage.memory, "due", UnixSeconds(1)).await;
-    put_row(&stage.memory, "ending", Some(UnixSeconds(9))).await;
+    put_row(&stage, "ending", Some(UnixSeconds(9))).await;
     let listed = stage.host.tenant_connections(&tenant("listed"), &RowFilter::default(), None, 9).await.unwrap();
     assert_eq!(listed.len(), 1);
     let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(0), NonZeroUsize::MIN) };

@@ -6,7 +6,7 @@
 use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, PastFailure};
 use tiktok_shop_host::error::Failure;
-use tiktok_shop_host::storage::{OpenRow, Row, RowEntry, RowOrigin, StorageError};
+use tiktok_shop_host::storage::{OpenRow, Row, RowOrigin, StorageError};
 
 use super::row::{read_sealed, with_shop};
 use super::shops::read_shop;
@@ -34,7 +34,7 @@ pub(super) const COLUMNS: [&str; 16] = [
 
 /// Reads a row and makes its document. `rows` are the database rows of the connection, one for each shop. `row` is the
 /// first of them.
-pub(super) fn read_row(row: &AnyRow, rows: &[AnyRow]) -> Result<RowEntry, StorageError> {
+pub(super) fn read_row(row: &AnyRow, rows: &[AnyRow]) -> Result<Row, StorageError> {
     let scopes = row.text("granted_scopes")?;
     let connection = Connection {
         key: row.key()?,
@@ -56,8 +56,7 @@ pub(super) fn read_row(row: &AnyRow, rows: &[AnyRow]) -> Result<RowEntry, Storag
     };
     let (token_lineage, token_generation) = (row.text("token_lineage")?, row.number("token_generation")?);
     let open = OpenRow { connection, token_lineage, token_generation };
-    let row_of_columns = Row { sealed: read_sealed(row)?, origin: RowOrigin::Columns, ..open.encode()? };
-    Ok(RowEntry { revision: row.id("revision")?, row: row_of_columns })
+    Ok(Row { sealed: read_sealed(row)?, origin: RowOrigin::Columns, ..open.encode()? })
 }
 
 fn read_status(row: &AnyRow) -> Result<ConnectionStatus, StorageError> {

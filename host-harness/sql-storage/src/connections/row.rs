@@ -7,7 +7,7 @@ use tiktok_shop_host::{AppKey, Revision};
 
 use super::legacy;
 use super::shops::read_indexed_shop;
-use crate::sql::columns::Columns as _;
+use crate::sql::columns::{Columns as _, malformed};
 use crate::sql::dialect::Dialect;
 use crate::sql::statement::{Statement, numbered};
 
@@ -44,9 +44,9 @@ pub(crate) const COLUMNS: [&str; 28] = [
     "sealed",
 ];
 
-/// The columns of the [`RowIndex`], and the other columns that are read for every row, besides the document.
-pub(super) const READ: [&str; 10] = [
-    "revision",
+/// The columns of the [`RowIndex`], and the other columns that are read for every row, besides the key, the revision and
+/// the document.
+pub(super) const READ: [&str; 9] = [
     "app_key",
     "token_lineage",
     "token_generation",
@@ -118,15 +118,15 @@ pub(crate) fn bind_row(
 
 /// Reads a row. `rows` are the database rows of one connection, one for each shop.
 ///
-/// If somebody has written a value into a column that this storage never writes there, the row is returned without its
-/// sealed value. The host then refuses this row as changed, and the other rows of the list are read.
+/// If somebody has written a value into a column that this storage never writes there, or has deleted the shop at
+/// position 0, the row is returned without its sealed value. The host then refuses this row as changed, and the other
+/// rows of the list are read.
 pub(super) fn read_row(rows: &[AnyRow]) -> Result<Option<RowEntry>, StorageError> {
     let Some(row) = rows.first() else { return Ok(None) };
-    let Some(document) = row.optional_text("document")? else { return legacy::read_row(row, rows).map(Some) };
     let (key, revision) = (row.key()?, row.id("revision")?);
-    let row = read_values(row, rows, &key, &document).unwrap_or_else(|_| Row {
+    let row = read_intact(row, rows, &key).unwrap_or_else(|_| Row {
         key,
-        document,
+        document: String::new(),
         sealed: None,
         origin: RowOrigin::Document,
         index: RowIndex {
@@ -143,7 +143,17 @@ pub(super) fn read_row(rows: &[AnyRow]) -> Result<Option<RowEntry>, StorageError
     Ok(Some(RowEntry { revision, row }))
 }
 
-fn read_values(row: &AnyRow, rows: &[AnyRow], key: &ConnectionKey, document: &str) -> Result<Row, StorageError> {
+fn read_intact(row: &AnyRow, rows: &[AnyRow], key: &ConnectionKey) -> Result<Row, StorageError> {
+    if row.optional_number("position")?.is_some_and(|position| position > 0) {
+        return Err(malformed("position"));
+    }
+    match row.optional_text("document")? {
+        Some(document) => read_values(row, rows, key, document),
+        None => legacy::read_row(row, rows),
+    }
+}
+
+fn read_values(row: &AnyRow, rows: &[AnyRow], key: &ConnectionKey, document: String) -> Result<Row, StorageError> {
     let index = RowIndex {
         status: row.word("status")?,
         ends_at: row.optional_seconds("ends_at")?,
@@ -154,7 +164,7 @@ fn read_values(row: &AnyRow, rows: &[AnyRow], key: &ConnectionKey, document: &st
     };
     Ok(Row {
         key: key.clone(),
-        document: document.to_owned(),
+        document,
         sealed: read_sealed(row)?,
         origin: RowOrigin::Document,
         index,

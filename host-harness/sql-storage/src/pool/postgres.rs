@@ -32,10 +32,6 @@ const MAX_IDLE: Duration = Duration::from_secs(600);
 /// A connection that is 30 minutes old is closed. New connections then reach a server that has moved to another
 /// machine.
 const MAX_AGE: Duration = Duration::from_secs(1_800);
-/// A connection that was used in the last second is lent without a check. The check is a round trip to the server, and
-/// most calls would otherwise pay it before each statement. If the server fails within this second, the statement fails
-/// as it would if it were already running: the host repeats writes, and recognises a write that took effect.
-const UNCHECKED: Duration = Duration::from_secs(1);
 /// The time between two searches of the pool for connections that were idle for too long.
 const IDLE_CHECK: Duration = Duration::from_secs(60);
 /// The time for which the pool withholds the permit of a call after the server has refused a connection for the call.
@@ -57,6 +53,9 @@ struct Shared {
     open: Arc<watch::Sender<usize>>,
     /// Why the latest attempt to open a connection failed. `None` if it succeeded.
     last_refusal: Mutex<Option<StorageError>>,
+    /// When a call last ended in the middle of a statement. The server may have failed, so connections that became idle
+    /// before this time are checked.
+    last_break: Mutex<Option<Instant>>,
 }
 
 /// An open connection. When it is dropped, the connection is closed.
@@ -88,21 +87,49 @@ impl Drop for Counted {
 pub(crate) struct Lent {
     // The fields are dropped in this order: the connection must be closed before another call gets the permit.
     open: Open,
-    pool: Arc<Shared>,
+    end: End,
     permit: OwnedSemaphorePermit,
 }
 
+/// How the use of a connection ends. If this value is dropped before the connection is given back, the pool remembers the
+/// time.
+struct End {
+    pool: Arc<Shared>,
+    is_break: bool,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.is_break {
+            *self.pool.last_break.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+}
+
 impl Lent {
+    fn new(open: Open, pool: &Arc<Shared>, permit: OwnedSemaphorePermit) -> Self {
+        Self { open, end: End { pool: Arc::clone(pool), is_break: true }, permit }
+    }
+
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         &mut self.open.connection
     }
 
+    /// Gives the connection back to the pool after a statement. If the error may mean that the server has failed, closes
+    /// the connection instead.
+    pub(crate) fn give_back_after<T>(self, outcome: &Result<T, StorageError>) {
+        if !matches!(outcome, Err(StorageError::Unavailable(_))) {
+            self.give_back();
+        }
+    }
+
     /// Gives the connection back to the pool. No statement may be running on it, and no transaction may be open.
     pub(crate) fn give_back(self) {
-        let Self { mut open, pool, permit } = self;
+        let Self { mut open, mut end, permit } = self;
         open.used_at = Instant::now();
-        let mut idle = pool.lock_idle();
-        if !pool.permits.is_closed() {
+        end.is_break = false;
+        let mut idle = end.pool.lock_idle();
+        if !end.pool.permits.is_closed() {
             idle.push(open);
         }
         drop(idle);
@@ -151,6 +178,7 @@ impl PostgresPool {
             idle: Mutex::default(),
             open: Arc::new(watch::Sender::new(0)),
             last_refusal: Mutex::default(),
+            last_break: Mutex::default(),
         });
         tokio::spawn(close_idle(Arc::downgrade(&shared)));
         Self(shared)
@@ -206,8 +234,8 @@ impl Shared {
             let permit = Arc::clone(&self.permits).acquire_owned().await;
             let permit = permit.map_err(|_| StorageError::Unavailable("the storage is closed".to_owned()))?;
             while let Some(mut open) = self.pop_idle() {
-                if open.used_at.elapsed() < UNCHECKED || self.answers(&mut open).await {
-                    return Ok(Lent { open, pool: Arc::clone(self), permit });
+                if self.may_be_used_unchecked(&open) || self.answers(&mut open).await {
+                    return Ok(Lent::new(open, self, permit));
                 }
                 // The server or the network has probably failed, so the other idle connections are dead as well. To ask
                 // each of them would take all the time that the call has.
@@ -216,7 +244,7 @@ impl Shared {
             let refusal = match self.open().await {
                 Ok(open) => {
                     self.remember(None);
-                    return Ok(Lent { open, pool: Arc::clone(self), permit });
+                    return Ok(Lent::new(open, self, permit));
                 }
                 Err(refusal) => refusal,
             };
@@ -243,6 +271,14 @@ impl Shared {
         let now = Instant::now();
         idle.retain(|open| now - open.opened_at < MAX_AGE && now - open.used_at < MAX_IDLE);
         idle.pop()
+    }
+
+    /// Tells whether the connection was idle for so short a time that a check is not worth a round trip. If the server
+    /// fails within this time, the next statement fails, as a statement does that is running. The host repeats writes,
+    /// and recognises a write that took effect.
+    fn may_be_used_unchecked(&self, open: &Open) -> bool {
+        let last_break = *self.last_break.lock().unwrap_or_else(PoisonError::into_inner);
+        open.used_at.elapsed() < self.options.check_after_idle && last_break.is_none_or(|at| at < open.used_at)
     }
 
     /// Tells whether the server answers on this connection. A connection can be dead although no error was reported.

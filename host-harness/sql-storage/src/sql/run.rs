@@ -70,7 +70,7 @@ impl Run for &Pool {
             Pool::Postgres(pool) => {
                 let mut lent = pool.lend().await?;
                 let rows = postgres_fetch_all(lent.connection(), statement).await;
-                lent.give_back();
+                lent.give_back_after(&rows);
                 rows
             }
         }
@@ -82,7 +82,7 @@ impl Run for &Pool {
             Pool::Postgres(pool) => {
                 let mut lent = pool.lend().await?;
                 let written = postgres_execute(lent.connection(), statement).await;
-                lent.give_back();
+                lent.give_back_after(&written);
                 written
             }
         }
