@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
 mod access_token;
+mod api_keys;
 mod authorization_url;
 mod call;
+mod check_config;
 mod completions;
 mod connect;
 mod contract;
@@ -23,6 +25,7 @@ mod man;
 mod migrate;
 mod probe;
 mod refresh;
+mod serve;
 mod sign;
 mod sweep;
 mod verify_webhook;
@@ -55,6 +58,9 @@ pub(crate) enum Command {
     Sweep(sweep::SweepConnections),
     Keys(keys::Keys),
     Migrate(migrate::Migrate),
+    Serve(serve::Serve),
+    CheckConfig(check_config::CheckConfig),
+    ApiKeys(api_keys::ApiKeys),
     Fake(fake::Fake),
     Probe(probe::Probe),
     Contract(contract::Contract),
@@ -80,6 +86,7 @@ pub(crate) fn run(
         Some(Command::Documentation) => report.raw(documentation::page(definition()).as_bytes()),
         Some(Command::Completions(completions)) => completions.run(definition(), report),
         Some(Command::Man(man)) => man.run(definition(), report)?,
+        Some(Command::ApiKeys(keys)) => keys.run(report)?,
         Some(Command::Sign(sign)) => sign.run(&input::read(io::stdin().lock())?, report)?,
         Some(Command::VerifyWebhook(verify)) => verify.run(&input::read(io::stdin().lock())?, report)?,
         Some(command) => {
@@ -91,6 +98,11 @@ pub(crate) fn run(
 }
 
 impl Command {
+    /// Returns whether the command runs until a signal ends it, and logs meanwhile.
+    pub(crate) const fn is_service(&self) -> bool {
+        matches!(self, Self::Serve(_))
+    }
+
     /// Runs a command that needs the asynchronous runtime. The other commands never reach this function, because the
     /// function [`run`] runs them itself.
     async fn run(self, report: &mut Report) -> Result<(), Failure> {
@@ -111,13 +123,18 @@ impl Command {
             Self::Sweep(command) => command.run(report).await,
             Self::Keys(command) => command.run(report).await,
             Self::Migrate(command) => command.run(report).await,
+            Self::Serve(command) => command.run(report).await,
+            Self::CheckConfig(command) => command.run(report).await,
             Self::Fake(command) => command.run(report).await,
             Self::Probe(command) => command.run(report).await,
             Self::Contract(command) => command.run(report).await,
             Self::Inspect(command) => command.run(report).await,
-            Self::Completions(_) | Self::Documentation | Self::Man(_) | Self::Sign(_) | Self::VerifyWebhook(_) => {
-                Ok(())
-            }
+            Self::ApiKeys(_)
+            | Self::Completions(_)
+            | Self::Documentation
+            | Self::Man(_)
+            | Self::Sign(_)
+            | Self::VerifyWebhook(_) => Ok(()),
         }
     }
 }

@@ -17,14 +17,19 @@ mod version;
 
 use std::process::ExitCode;
 
+use tracing_subscriber::filter::LevelFilter;
+
 use self::command_line::{Invocation, NoInvocation};
 use self::output::{Report, finish};
 
 fn main() -> ExitCode {
     match command_line::parse() {
         Ok(Invocation { command, format, verbose }) => {
-            if verbose {
-                runtime::log_to_stderr();
+            let is_service = command.as_ref().is_some_and(command::Command::is_service);
+            match (verbose, is_service) {
+                (true, _) => runtime::log_to_stderr(LevelFilter::DEBUG),
+                (false, true) => runtime::log_to_stderr(LevelFilter::INFO),
+                (false, false) => {}
             }
             let mut report = Report::new(format);
             let outcome = command::run(command, command_line::definition, &mut report);

@@ -20,10 +20,10 @@ use crate::signals::EndSignals;
 /// program prints a note.
 const TIME_TO_END: Duration = Duration::from_millis(300);
 
-/// Writes the host library's log to standard error.
-pub(crate) fn log_to_stderr() {
+/// Writes the log of the host library and of the service to standard error, up to this level.
+pub(crate) fn log_to_stderr(level: LevelFilter) {
     let log = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr);
-    tracing_subscriber::registry().with(log.with_filter(LevelFilter::DEBUG.and(LogFilter))).init();
+    tracing_subscriber::registry().with(log.with_filter(level.and(LogFilter))).init();
 }
 
 /// Runs a command to its end. `stop` is cancelled when a signal asks the program to end.

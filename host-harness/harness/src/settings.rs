@@ -16,6 +16,7 @@ mod key_service;
 mod keys;
 mod lone_app;
 mod proxy;
+mod serve;
 mod tenant;
 mod toml_value;
 mod variable_names;
@@ -37,18 +38,22 @@ use tiktok_shop_host::seal::{KeyFile, KeyFileError, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage};
 use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
 use tiktok_shop_private_file::Access;
+use tiktok_shop_server::ApiKeyEntry;
 
 pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
 use self::component::build_failure;
 pub(crate) use self::component::component_file;
 use self::config_file::{ConfigFile, ExportRule};
+use self::configured_text::trimmed;
+pub(crate) use self::configured_text::visible_ascii;
 pub(crate) use self::configured_text::{one_line, path};
-use self::configured_text::{trimmed, visible_ascii};
 use self::credentials::Credentials;
 use self::database::Database;
 pub(crate) use self::database::{Creation, DatabaseArgs};
-pub(crate) use self::environment::{COMPONENT, CONTRACT_STORAGE, HOST_KEYS, check as check_variables, variable};
+pub(crate) use self::environment::{
+    COMPONENT, CONTRACT_STORAGE, HOST_KEYS, LISTEN, PUBLIC_ADDRESS, check as check_variables, variable,
+};
 pub(crate) use self::fake::FakeAddress;
 pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
 pub(crate) use self::key_check::KeyNeed;
@@ -58,6 +63,7 @@ pub(crate) use self::keys::HostKeySource;
 use self::keys::{KeyPlace, KeySettings, NamedPlace};
 pub(crate) use self::lone_app::{AppArgs, LoneApp};
 use self::proxy::NamedProxy;
+pub(crate) use self::serve::ServeTable;
 pub(crate) use self::tenant::AllTenants;
 use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
@@ -121,6 +127,10 @@ pub(crate) struct StorageArgs<T: TenantArgs = OneTenant> {
     /// Reason why the command is run; events contain this reason
     #[arg(long, value_name = "TEXT", value_parser = trimmed::<StatedReason>, help_heading = SHARED)]
     reason: Option<StatedReason>,
+
+    /// The clock of a fake that runs in this process. It replaces the clock that the fake shows.
+    #[arg(skip)]
+    clock: Option<FakeClock>,
 }
 
 /// The options of a command that runs the component.
@@ -186,7 +196,28 @@ pub(crate) struct OpenedStorage {
     actor: Option<Actor>,
     /// Why the command is run.
     reason: Option<StatedReason>,
+    /// The path of the configuration file, for error texts. The file may not exist.
+    config_file: PathBuf,
+    /// The tenants that have an app.
+    tenants: Vec<TenantId>,
+    /// The settings of the service.
+    serve: ServeTable,
+    /// The API keys of the service.
+    api_keys: Vec<ApiKeyEntry>,
 }
+
+/// What the configuration says about the service.
+pub(crate) struct ServiceSettings {
+    /// The path of the configuration file, for error texts.
+    pub(crate) file: PathBuf,
+    pub(crate) table: ServeTable,
+    pub(crate) api_keys: Vec<ApiKeyEntry>,
+    /// The tenants that have an app.
+    pub(crate) tenants: Vec<TenantId>,
+}
+
+/// The clock of a fake that runs in this process.
+type FakeClock = Arc<dyn Clock>;
 
 /// A host that runs the component with an opened storage.
 pub(crate) struct OpenedHost {
@@ -278,7 +309,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         requests: Requests,
         report: &Report,
     ) -> Result<OpenedStorage, Failure> {
-        let Self { storage, tenant, keys, actor, reason } = self;
+        let Self { storage, tenant, keys, actor, reason, clock: clock_of_fake } = self;
         let KeyArgs { key_file, config: ConfigArgs { file_access, config, fake } } = keys;
         let tenants = NamedTenants::find(tenant.named())?;
         if T::SCOPE == TenantScope::All {
@@ -298,7 +329,11 @@ impl<T: TenantArgs> StorageArgs<T> {
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
             Some(fake) => {
                 let apps = fake.apps().await?;
-                (fake.clock().await?, credentials.for_fake(fake, apps, tenants.default.clone())?)
+                let clock = match clock_of_fake {
+                    Some(clock) => clock,
+                    None => fake.clock().await?,
+                };
+                (clock, credentials.for_fake(fake, apps, tenants.default.clone())?)
             }
             None => (Arc::new(SystemClock::new()), credentials),
         };
@@ -325,6 +360,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             check_fit(&storage, &keys, CheckedTenants { tenants: &checked, scope: T::SCOPE }, report).await?;
         }
         let key_provider = keys.recording_provider(report.last_key_errors.clone());
+        let with_apps = credentials.tenants().cloned().collect();
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
@@ -341,6 +377,10 @@ impl<T: TenantArgs> StorageArgs<T> {
             export: config.export,
             actor,
             reason,
+            config_file: config.file,
+            tenants: with_apps,
+            serve: config.serve,
+            api_keys: config.api_keys,
         })
     }
 }
@@ -394,19 +434,34 @@ impl<T: TenantArgs> HostArgs<T> {
     /// Opens the storage and builds a host with the component, for a command with these needs. Never creates a
     /// database.
     pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedHost, Failure> {
-        self.open_or_create_for(needs, Creation::Nothing, report).await
+        self.open_or_create_for(needs, Creation::Nothing, limits_of_a_command(), report).await
+    }
+
+    /// Uses a fake that runs in this process, with its clock. If no option names a database, uses one in memory, because
+    /// the fake keeps nothing either.
+    pub(crate) fn use_fake(&mut self, fake: FakeAddress, clock: Arc<dyn Clock>) {
+        self.storage.keys.config.fake = Some(fake);
+        self.storage.clock = Some(clock);
+        self.storage.storage.get_or_insert(Address::Memory);
+    }
+
+    /// Opens the storage and builds a host with the component, for the service. Never creates a database. The tenants
+    /// of the service share the instances.
+    pub(crate) async fn open_for_service(self, report: &Report) -> Result<OpenedHost, Failure> {
+        self.open_or_create_for(Needs::EVERYTHING, Creation::Nothing, Limits::default(), report).await
     }
 
     /// Opens the storage and builds a host with the component, for a command that seals or opens values. `creation`
     /// says which database the command creates if there is none.
     pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedHost, Failure> {
-        self.open_or_create_for(Needs::EVERYTHING, creation, report).await
+        self.open_or_create_for(Needs::EVERYTHING, creation, limits_of_a_command(), report).await
     }
 
     async fn open_or_create_for(
         self,
         needs: Needs,
         creation: Creation,
+        limits: Limits,
         report: &Report,
     ) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256 } = self;
@@ -438,8 +493,7 @@ impl<T: TenantArgs> HostArgs<T> {
             .credentials(Arc::clone(&opened.credentials))
             .clock(Arc::clone(&opened.clock))
             .egress(egress)
-            // A command makes one call, or sweeps. A sweep may use all instances for the connections of one tenant.
-            .limits(Limits { tenant_percent: 100, ..Limits::default() })
+            .limits(limits)
             .build()
             .map_err(|error| build_failure(&file, &error))?;
         let host = match &opened.actor {
@@ -456,10 +510,31 @@ impl<T: TenantArgs> HostArgs<T> {
     }
 }
 
+/// Returns the limits of a command that makes one call, or sweeps. A sweep may use all instances for the connections of
+/// one tenant.
+fn limits_of_a_command() -> Limits {
+    Limits { tenant_percent: 100, ..Limits::default() }
+}
+
 impl OpenedStorage {
     /// Returns the current time. If a fake is used, this is the fake's time.
     pub(crate) fn now(&self) -> UnixSeconds {
         UnixSeconds(self.clock.wall().as_secs())
+    }
+
+    /// Returns the clock. If a fake is used, it shows the fake's time.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// Takes what the configuration says about the service.
+    pub(crate) fn take_service(&mut self) -> ServiceSettings {
+        ServiceSettings {
+            file: std::mem::take(&mut self.config_file),
+            table: std::mem::take(&mut self.serve),
+            api_keys: std::mem::take(&mut self.api_keys),
+            tenants: std::mem::take(&mut self.tenants),
+        }
     }
 
     /// Returns whether the configuration file allows exports.

@@ -58,6 +58,9 @@ A mistake is an error, never a quiet loss:
 | a fake in place of TikTok Shop: `http://127.0.0.1:PORT` | `--fake` | `TIKTOK_SHOP_FAKE` | |
 | who runs the command, for events and logs; default the user of this machine: `USER`, `LOGNAME` or `USERNAME`, else the user id, such as `uid:1000` | `--actor` | `TIKTOK_SHOP_ACTOR` | |
 | why the command is run, for events | `--reason` | | |
+| address on which `serve` listens; default `127.0.0.1:4020` | `--listen` | `TIKTOK_SHOP_LISTEN` | `serve.listen` |
+| address of the service for browsers, with `https`; default that of `--listen`, if it is loopback | `--public-address` | `TIKTOK_SHOP_PUBLIC_ADDRESS` | `serve.public-address` |
+| the other settings of `serve`, and its API keys ([service.md](service.md)) | | | `[serve]`, `[[api-keys]]` |
 | app key of the tenant's only app; [apps.md](apps.md) shows how to list several apps | | `TIKTOK_SHOP_APP_KEY` | `tenants.NAME.app-key` |
 | app secret | | `TIKTOK_SHOP_APP_SECRET` | `tenants.NAME.app-secret` |
 | the previous app secret, for webhooks | | `TIKTOK_SHOP_PREVIOUS_APP_SECRET` | `tenants.NAME.previous-app-secret` |

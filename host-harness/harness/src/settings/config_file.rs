@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tiktok_shop_host::{ComponentDigest, TenantId};
 use tiktok_shop_private_file::{self as private_file, Access, PrivateFileError};
+use tiktok_shop_server::ApiKeyEntry;
 use toml::Table;
 
 use super::address::Address;
@@ -15,6 +16,7 @@ use super::credentials::{App, AppPlace};
 use super::environment::CONFIG;
 use super::key_service::KeyServiceTable;
 use super::proxy::ProxySettings;
+use super::serve::{ServeTable, api_keys};
 use super::toml_value::{table_of, text_of, unknown};
 use crate::failure::{Failure, access_advice};
 
@@ -22,7 +24,8 @@ use crate::failure::{Failure, access_advice};
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The members that the file may have. The error for an unknown member lists them.
-const MEMBERS: &str = "storage, key-file, file-access, key-service, component-sha256, egress, export, tenants";
+const MEMBERS: &str =
+    "storage, key-file, file-access, key-service, component-sha256, egress, export, serve, api-keys, tenants";
 
 /// Whether the command `export` may write tokens to a file. Only the configuration file can allow it: an option would
 /// get into scripts, and a variable into every process of a container.
@@ -46,6 +49,10 @@ pub(crate) struct ConfigFile {
     pub(crate) component_sha256: Option<ComponentDigest>,
     pub(crate) proxy: ProxySettings,
     pub(crate) export: ExportRule,
+    /// The settings of the service.
+    pub(crate) serve: ServeTable,
+    /// The API keys of the service.
+    pub(crate) api_keys: Vec<ApiKeyEntry>,
     /// The apps of each tenant.
     pub(crate) tenants: BTreeMap<TenantId, Vec<App>>,
 }
@@ -114,6 +121,8 @@ impl ConfigFile {
                         _ => return Err(format!("{name}: neither allowed nor refused; write one of the two")),
                     }
                 }
+                "serve" => config.serve = ServeTable::parse(table_of(value, name)?)?,
+                "api-keys" => config.api_keys = api_keys(value)?,
                 "tenants" => {
                     for (tenant, members) in table_of(value, name)? {
                         let place = format!("tenants.{tenant}");
@@ -277,7 +286,7 @@ mod tests {
             (
                 "app-secret = \"CANARY\"",
                 "app-secret: there is no such member; correct or remove it; the members are storage, key-file, file-access, key-service, \
-                 component-sha256, egress, export, tenants"
+                 component-sha256, egress, export, serve, api-keys, tenants"
                     .to_owned(),
             ),
             ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: there is no such member; correct or remove it; {known}")),

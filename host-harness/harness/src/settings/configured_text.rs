@@ -77,7 +77,7 @@ pub(crate) fn one_line<T: FromStr<Err: ToString>>(text: &str) -> Result<T, Strin
 ///
 /// # Errors
 /// See [`cleaned`]; or the text is not a `T`.
-pub(super) fn visible_ascii<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
+pub(crate) fn visible_ascii<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
     parsed(text, Rule::VisibleAscii)
 }
 

@@ -8,6 +8,7 @@
 //! that clap reads: clap would name the option in its error, although the user gave the variable.
 
 use std::env::{VarError, var, var_os, vars_os};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -17,6 +18,7 @@ use tiktok_shop_host::events::Actor;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::{ComponentDigest, TenantId};
 use tiktok_shop_private_file::{self as private_file, Access};
+use tiktok_shop_server::PublicAddress;
 
 use super::address::Address;
 use super::configured_text::{InvalidText, Rule, cleaned, path};
@@ -37,7 +39,7 @@ struct Variable {
 }
 
 /// Every variable of the program. The program knows no other variable that begins with [`PREFIX`].
-const VARIABLES: [Variable; 19] = [
+const VARIABLES: [Variable; 21] = [
     checked(STORAGE, Rule::OneLine, is_address),
     checked(CONTRACT_STORAGE, Rule::OneLine, is_address),
     checked(HOST_KEYS, Rule::VisibleAsciiWords, are_host_keys),
@@ -54,6 +56,8 @@ const VARIABLES: [Variable; 19] = [
     checked(FILE_ACCESS, Rule::VisibleAscii, is_a::<Access>),
     checked(CONFIG, Rule::OneLine, is_path),
     checked(FAKE, Rule::VisibleAscii, is_a::<FakeAddress>),
+    checked(LISTEN, Rule::VisibleAscii, is_a::<SocketAddr>),
+    checked(PUBLIC_ADDRESS, Rule::VisibleAscii, is_a::<PublicAddress>),
     checked(ACTOR, Rule::Unchecked, is_a::<Actor>),
     checked(COMPONENT, Rule::OneLine, is_path),
     checked(COMPONENT_SHA256, Rule::VisibleAscii, is_a::<ComponentDigest>),

@@ -69,6 +69,11 @@ impl FakeAddress {
         policy.stand_in(Authority::Api, self.0).map_err(refused)
     }
 
+    /// Returns the address of a fake that runs in this process. `None` if it is not a loopback address.
+    pub(crate) fn of_this_process(address: SocketAddr) -> Option<Self> {
+        address.ip().is_loopback().then_some(Self(address))
+    }
+
     /// Converts a consent link of TikTok Shop into the address of the fake's consent page.
     pub(crate) fn consent_page(self, link: &str) -> String {
         let (address, query) = link.split_once('?').unwrap_or((link, ""));

@@ -18,6 +18,10 @@ pub(crate) const KEY_FILE: &str = "TIKTOK_SHOP_KEY_FILE";
 pub(crate) const FILE_ACCESS: &str = "TIKTOK_SHOP_FILE_ACCESS";
 pub(crate) const CONFIG: &str = "TIKTOK_SHOP_CONFIG";
 pub(crate) const FAKE: &str = "TIKTOK_SHOP_FAKE";
+/// The address on which the service listens.
+pub(crate) const LISTEN: &str = "TIKTOK_SHOP_LISTEN";
+/// The address by which browsers reach the service.
+pub(crate) const PUBLIC_ADDRESS: &str = "TIKTOK_SHOP_PUBLIC_ADDRESS";
 pub(crate) const ACTOR: &str = "TIKTOK_SHOP_ACTOR";
 /// Clap reads this variable for the option `--component`. With `--version`, clap does not parse the other settings, so
 /// the program reads the variable itself.

@@ -13,7 +13,7 @@ use crate::stage::Stage;
 use crate::{Run, run};
 
 /// Every variable of the program.
-pub(crate) const VARIABLES: [&str; 19] = [
+pub(crate) const VARIABLES: [&str; 21] = [
     "TIKTOK_SHOP_STORAGE",
     "TIKTOK_SHOP_CONTRACT_STORAGE",
     "TIKTOK_SHOP_HOST_KEYS",
@@ -30,6 +30,8 @@ pub(crate) const VARIABLES: [&str; 19] = [
     "TIKTOK_SHOP_FILE_ACCESS",
     "TIKTOK_SHOP_CONFIG",
     "TIKTOK_SHOP_FAKE",
+    "TIKTOK_SHOP_LISTEN",
+    "TIKTOK_SHOP_PUBLIC_ADDRESS",
     "TIKTOK_SHOP_ACTOR",
     "TIKTOK_SHOP_COMPONENT",
     "TIKTOK_SHOP_COMPONENT_SHA256",

@@ -100,9 +100,17 @@ fn an_ellipsis_stands_for_any_text() {
 
 #[test]
 fn the_examples_of_commands_without_a_fake_are_true() {
-    for (arguments, count) in
-        [("", 1), ("sign", 2), ("verify-webhook", 1), ("contract", 1), ("inspect", 2), ("completions", 2), ("man", 2)]
-    {
+    for (arguments, count) in [
+        ("", 1),
+        ("sign", 2),
+        ("verify-webhook", 1),
+        ("contract", 1),
+        ("inspect", 2),
+        ("completions", 2),
+        ("man", 2),
+        ("api-keys", 1),
+        ("api-keys create", 1),
+    ] {
         let mut examples = examples_of(arguments);
         assert_eq!(examples.len(), count, "{arguments}");
         let component = xtask::component().unwrap();
@@ -116,10 +124,11 @@ fn the_examples_of_commands_without_a_fake_are_true() {
 
 /// The commands whose examples need a fake. In this order, each command finds the connections and keys that its help
 /// text describes.
-const WITH_A_FAKE: [&str; 23] = [
+const WITH_A_FAKE: [&str; 24] = [
     "migrate",
     "keys erase",
     "sweep",
+    "check-config",
     "authorization-url",
     "connect",
     "import",

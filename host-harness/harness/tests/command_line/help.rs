@@ -3,7 +3,7 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 31] = [
+pub(crate) const COMMANDS: [&str; 35] = [
     "authorization-url",
     "connect",
     "import",
@@ -27,6 +27,10 @@ pub(crate) const COMMANDS: [&str; 31] = [
     "keys retire",
     "keys erase",
     "migrate",
+    "serve",
+    "check-config",
+    "api-keys",
+    "api-keys create",
     "fake",
     "probe",
     "contract",

@@ -32,6 +32,7 @@ mod pooler;
 mod probe;
 mod proxy;
 mod schema;
+mod service;
 mod settings;
 mod shells;
 mod sign;

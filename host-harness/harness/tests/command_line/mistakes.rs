@@ -53,7 +53,7 @@ use self::Reads::{Component, Configuration, Database, Nothing, Storage};
 
 /// Every command, with the settings that it reads and with right arguments and right input. Words of the form `{…}` are
 /// replaced, see [`Place::filled`].
-const COMMANDS: [(&str, Reads, &str); 32] = [
+const COMMANDS: [(&str, Reads, &str); 36] = [
     ("authorization-url", Component, "customer-7"),
     ("connect", Component, "<callback"),
     ("import", Component, "- <line"),
@@ -77,6 +77,10 @@ const COMMANDS: [(&str, Reads, &str); 32] = [
     ("keys retire", Storage, "second"),
     ("keys erase", Storage, "--tenant default"),
     ("migrate", Database, ""),
+    ("serve", Component, ""),
+    ("check-config", Component, ""),
+    ("api-keys", Nothing, ""),
+    ("api-keys create", Nothing, "--name billing --scopes read"),
     // The folder of the reports is refused first, because the probe would send requests.
     ("probe", Nothing, "--yes --report {files}/text"),
     // This address is refused, because the fake would run until a signal ends it.
@@ -336,7 +340,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 /// Wrong arguments: the name of the mistake, and the whole line of arguments. The first word of the line names the
-/// command. If the line begins with `keys`, the first two words do.
+/// command. If the line begins with `keys` or `api-keys`, the first two words do.
 const LINES: &[(&str, &str)] = &[
     ("unknown command", "CANARY"),
     ("unknown command", "keys CANARY"),
@@ -376,6 +380,9 @@ const LINES: &[(&str, &str)] = &[
     ("missing argument", "events --limit"),
     ("missing argument", "sweep --concurrency"),
     ("missing argument", "fake --port"),
+    ("missing argument", "serve --listen"),
+    ("missing argument", "api-keys create"),
+    ("missing argument", "api-keys create --name billing"),
     ("missing argument", "authorization-url customer-7 --consent-as seller !TIKTOK_SHOP_FAKE"),
     ("unexpected argument", "refresh customer-7 CANARY"),
     ("unexpected argument", "connect code=CANARY&state=CANARY"),
@@ -386,6 +393,9 @@ const LINES: &[(&str, &str)] = &[
     ("unexpected argument", "keys add CANARY"),
     ("unexpected argument", "migrate CANARY"),
     ("unexpected argument", "fake CANARY"),
+    ("unexpected argument", "serve CANARY"),
+    ("unexpected argument", "check-config CANARY"),
+    ("unexpected argument", "api-keys CANARY"),
     ("unexpected argument", "sign CANARY"),
     ("unexpected argument", "verify-webhook CANARY"),
     ("empty argument", "authorization-url {empty}"),
@@ -410,6 +420,8 @@ const LINES: &[(&str, &str)] = &[
     ("empty argument", "completions {empty}"),
     ("empty argument", "man {empty}"),
     ("empty argument", "fake --port={empty}"),
+    ("empty argument", "serve --listen={empty}"),
+    ("empty argument", "api-keys create --name={empty} --scopes read"),
     ("hostile argument", "authorization-url CANARY{esc}"),
     ("hostile argument", "connect --app-store=CANARY{esc} <callback"),
     ("hostile argument", "link-shops customer-7 CANARY{esc}"),
@@ -422,6 +434,7 @@ const LINES: &[(&str, &str)] = &[
     ("hostile argument", "inspect files/a{esc}"),
     ("hostile argument", "completions CANARY{esc}"),
     ("hostile argument", "man CANARY{esc}"),
+    ("hostile argument", "serve --public-address=https://CANARY{esc}"),
     ("hostile argument", "--hostile{esc}"),
     ("too long an argument", "authorization-url {long}"),
     ("too long an argument", "connect --app-store {long} <callback"),
@@ -495,10 +508,15 @@ const LINES: &[(&str, &str)] = &[
     ("name that does not exist", "keys retire first"),
     ("name that does not exist", "keys erase --tenant unknown --yes"),
     ("redirect of the fake", "fake --port 0 --redirect nowhere"),
+    ("address of the service", "serve --listen 4020"),
+    ("address of the service", "serve --public-address http://connect.example"),
+    ("address of the service", "serve --public-address https://connect.example/path"),
+    ("two fakes", "serve --with-fake"),
+    ("unknown scope", "api-keys create --name billing --scopes read,CANARY"),
 ];
 
 /// Every variable, with a right value. The test tries each of them with the values in [`FORMS`].
-const VARIABLES: [(&str, &str); 19] = [
+const VARIABLES: [(&str, &str); 21] = [
     ("TIKTOK_SHOP_STORAGE", "sqlite:.local/share/tiktok-shop-harness/fake-connections.sqlite"),
     ("TIKTOK_SHOP_CONTRACT_STORAGE", "sqlite:files/missing.sqlite"),
     ("TIKTOK_SHOP_HOST_KEYS", "{key}"),
@@ -515,6 +533,8 @@ const VARIABLES: [(&str, &str); 19] = [
     ("TIKTOK_SHOP_FILE_ACCESS", "owner"),
     ("TIKTOK_SHOP_CONFIG", "files/empty"),
     ("TIKTOK_SHOP_FAKE", "http://127.0.0.1:1"),
+    ("TIKTOK_SHOP_LISTEN", "127.0.0.1:0"),
+    ("TIKTOK_SHOP_PUBLIC_ADDRESS", "https://connect.example"),
     ("TIKTOK_SHOP_ACTOR", "ana"),
     ("TIKTOK_SHOP_COMPONENT", "files/text"),
     ("TIKTOK_SHOP_COMPONENT_SHA256", "{digest}"),
@@ -862,16 +882,20 @@ fn without_engine(text: &str) -> String {
     }
 }
 
-/// Replaces the random part of the names of host keys.
+/// Replaces what is random: a part of the names of host keys, API keys, and the digests of API keys.
 fn without_random(text: &str) -> String {
-    let mut parts = text.split("host-");
-    let mut replaced = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
-        let (random, rest) = if digits == 16 { ("{random}", &part[16..]) } else { ("", part) };
-        replaced += &format!("host-{random}{rest}");
+    let mut text = text.to_owned();
+    for (before, length) in [("host-", 16), ("ttsk_", 72), ("sha256 = \"", 64)] {
+        let mut parts = text.split(before);
+        let mut replaced = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+            let (random, rest) = if digits == length { ("{random}", &part[length..]) } else { ("", part) };
+            replaced += &format!("{before}{random}{rest}");
+        }
+        text = replaced;
     }
-    replaced
+    text
 }
 
 /// Returns the names of the commands that a group contains.
@@ -1105,7 +1129,10 @@ fn the_tables_contain_every_command_and_every_variable() {
         names.map(|name| format!("{prefix}{name}")).collect()
     };
     let mut commands = listed("--help", "");
-    commands.extend(listed("keys --help", "keys ").into_iter().filter(|name| name != "keys help"));
+    for parent in ["keys", "api-keys"] {
+        let nested = listed(&format!("{parent} --help"), &format!("{parent} "));
+        commands.extend(nested.into_iter().filter(|name| !name.ends_with(" help")));
+    }
     commands.sort();
     let mut tried = COMMANDS.map(|(name, _, _)| name.to_owned());
     tried.sort();

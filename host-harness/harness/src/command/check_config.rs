@@ -1,0 +1,69 @@
+//! `check-config`: checks the settings of the service without starting it.
+
+use clap::Args;
+use serde::Serialize;
+use tiktok_shop_server::ApiKeys;
+
+use crate::failure::Failure;
+use crate::output::{GOOD, Report};
+use crate::settings::{AllTenants, HostArgs, ServiceSettings};
+
+/// Check the settings of the service without starting it
+#[derive(Args)]
+#[command(name = "check-config", after_help = AFTER_HELP)]
+pub(crate) struct CheckConfig {
+    #[command(flatten)]
+    settings: HostArgs<AllTenants>,
+}
+
+const AFTER_HELP: &str = "\
+The command reads the settings as serve does, opens the database and the host keys, and loads the
+component. It listens nowhere, sends nothing to TikTok Shop and changes nothing. The error names the
+first setting that is wrong, and says what to do.
+
+Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, after migrate and keys init:
+
+  $ tiktok-shop-harness check-config
+  …the settings can be used…
+
+Exit status: 0 if serve can start with these settings; 2 if a setting is malformed; 3 if the
+database, the host keys or the component can't be used; for others see tiktok-shop-harness --help.";
+
+#[derive(Serialize)]
+struct Line {
+    tenants: usize,
+    api_keys: usize,
+}
+
+impl CheckConfig {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let mut opened = self.settings.open_for_service(report).await?.opened;
+        let service = opened.take_service();
+        let keys = api_keys(&service, report)?;
+        let line = Line { tenants: service.tenants.len(), api_keys: keys.entries().count() };
+        if report.is_json() {
+            report.json(&line);
+            return Ok(());
+        }
+        report.styled(GOOD, "the settings can be used");
+        report.line(&format!("tenants with an app: {}; API keys: {}", line.tenants, line.api_keys));
+        Ok(())
+    }
+}
+
+/// Checks the API keys of the configuration file. A note names each key that can do little.
+pub(super) fn api_keys(service: &ServiceSettings, report: &Report) -> Result<ApiKeys, Failure> {
+    let keys = ApiKeys::new(service.api_keys.clone())
+        .map_err(|error| Failure::Malformed(format!("configuration {}: api-keys: {error}", service.file.display())))?;
+    if keys.entries().next().is_none() {
+        report.note("no API key is configured, so every request to /v1 is refused; api-keys create makes one");
+    }
+    for key in keys.entries().filter(|key| !service.tenants.contains(&key.tenant)) {
+        report.note(&format!(
+            "API key {}: the tenant {} has no app, so its customers can't connect; put the app into tenants.{} of the \
+             configuration file",
+            key.name, key.tenant, key.tenant
+        ));
+    }
+    Ok(keys)
+}

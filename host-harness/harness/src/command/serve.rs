@@ -1,0 +1,249 @@
+//! `serve`: runs the connector as a service with an HTTP API.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use fake_tiktok_shop::{Control, FakeTikTokShop, Launch};
+use serde::Serialize;
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::clock::{Clock, SystemClock};
+use tiktok_shop_host::events::Actor;
+use tiktok_shop_server::{ApiKeyDigest, ApiKeyEntry, ApiKeys, Parts, PublicAddress, ReturnAddress, Scope, Server};
+use tokio::net::TcpListener;
+
+use super::check_config::api_keys;
+use crate::failure::Failure;
+use crate::output::Report;
+use crate::settings::{
+    AllTenants, FakeAddress, HostArgs, LISTEN, OpenedHost, PUBLIC_ADDRESS, ServiceSettings, visible_ascii,
+};
+
+/// Run the connector as a service with an HTTP API, until Ctrl-C
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Serve {
+    /// Address to listen on [default: 127.0.0.1:4020]
+    #[arg(long, value_name = "IP:PORT", env = LISTEN, hide_env_values = true)]
+    #[arg(value_parser = visible_ascii::<SocketAddr>)]
+    listen: Option<SocketAddr>,
+
+    /// Address of the service for browsers [default: that of --listen]
+    #[arg(long, value_name = "URL", env = PUBLIC_ADDRESS, hide_env_values = true)]
+    #[arg(value_parser = visible_ascii::<PublicAddress>)]
+    public_address: Option<PublicAddress>,
+
+    /// Also run a fake TikTok Shop, and print steps to try
+    #[arg(long)]
+    with_fake: bool,
+
+    #[command(flatten)]
+    settings: HostArgs<AllTenants>,
+}
+
+const AFTER_HELP: &str = "\
+Platforms in any language connect sellers, send signed calls and read events with HTTP requests and
+an API key. The service also refreshes due connections. docs/service.md describes it, and
+/openapi.json lists every request. Several services may share one PostgreSQL database.
+
+The service listens on loopback. In front of it, a proxy ends TLS and passes on /connect, /callback
+and /webhooks; the API itself need not be public. The API keys and the other settings are in the
+configuration file; check-config checks them, and api-keys create makes a key.
+
+With --with-fake, the service starts a fake TikTok Shop, and everything is kept in memory. All data
+and the API key are invented, so use it only on your own machine.
+
+Example, with a fake TikTok Shop in the same process:
+
+  $ tiktok-shop-harness serve --with-fake
+  …
+
+Exit status: 0 if Ctrl-C or SIGTERM ended the service, or its terminal was closed; 2 if a setting is
+malformed; 3 if the service can't listen there, or the database, the host keys or the component
+can't be used; for others see tiktok-shop-harness --help.";
+
+/// The default address.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4020);
+
+/// The API key of a service with a fake. It is public, and no other service knows it.
+const KEY_FOR_FAKE: &str = "ttsk_fa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4efa4e5e0f815a";
+/// The SHA-256 of [`KEY_FOR_FAKE`].
+const DIGEST_FOR_FAKE: &str = "c217475bdae8de055edbfb7b5a11ca43c7095772ccdf61ec7a0eeb820c3d4e17";
+
+#[derive(Serialize)]
+struct Line<'a> {
+    address: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fake: Option<String>,
+}
+
+/// A fake that runs in this process.
+struct OwnFake {
+    fake: FakeTikTokShop,
+    address: FakeAddress,
+}
+
+impl Serve {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let Self { listen, public_address, with_fake, mut settings } = self;
+        if with_fake && settings.names_fake() {
+            return Err(Failure::Malformed(
+                "--with-fake starts a fake of its own; use it without --fake, and unset TIKTOK_SHOP_FAKE".to_owned(),
+            ));
+        }
+        // With a fake, the port must be known before the fake starts, because the fake leads browsers back to it.
+        let (bound, own_fake) = if with_fake {
+            let listener = bind(listen.unwrap_or(DEFAULT_LISTEN)).await?;
+            let fake = start_fake(&listener)?;
+            settings.use_fake(fake.address, Arc::new(ClockOf { fake: fake.fake.control(), since: SystemClock::new() }));
+            (Some(listener), Some(fake))
+        } else {
+            (None, None)
+        };
+        let OpenedHost { host, mut opened, fake } = settings.open_for_service(report).await?;
+        let mut service = opened.take_service();
+        let keys = if own_fake.is_some() { keys_for_fake()? } else { api_keys(&service, report)? };
+        let listener = match bound {
+            Some(listener) => listener,
+            None => bind(listen.or(service.table.listen).unwrap_or(DEFAULT_LISTEN)).await?,
+        };
+        let address = listener.local_addr().map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let public = match public_address.or_else(|| service.table.public_address.clone()) {
+            Some(public) => public,
+            None => public_address_of(address)?,
+        };
+        if own_fake.is_some() {
+            allow_own_pages(&mut service, &public)?;
+        }
+        let parts = Parts {
+            host,
+            storage: Arc::clone(&opened.storage),
+            keyring: opened.keyring(),
+            clock: opened.clock(),
+            tenants: service.tenants.clone(),
+            keys,
+            consent_page: fake.map(consent_page_of),
+        };
+        announce(&public, own_fake.as_ref(), report);
+        let server = Server::new(parts, service.table.settings(public));
+        server.serve(listener, report.stop.clone().cancelled_owned()).await;
+        Ok(())
+    }
+}
+
+/// Returns the address of the fake's consent page for a consent link.
+fn consent_page_of(fake: FakeAddress) -> Arc<dyn Fn(&str) -> String + Send + Sync> {
+    Arc::new(move |link: &str| fake.consent_page(link))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what is wrong")]
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::Unavailable(match error.kind() {
+            io::ErrorKind::AddrInUse => format!("{address} is in use; choose another address with --listen"),
+            io::ErrorKind::AddrNotAvailable => {
+                format!("{address} is not an address of this machine; choose another with --listen")
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("this user may not listen on {address}; choose another port with --listen")
+            }
+            _ => format!("cannot listen on {address}: {error}"),
+        })
+    })
+}
+
+/// Returns the public address of a service that only this machine reaches.
+fn public_address_of(address: SocketAddr) -> Result<PublicAddress, Failure> {
+    format!("http://{address}").parse().map_err(|_| {
+        Failure::Malformed(format!(
+            "the service listens on {address}, which is not loopback, and nothing says by which address browsers reach \
+             it; set --public-address or serve.public-address to its https address"
+        ))
+    })
+}
+
+/// Starts a fake that leads browsers back to the service.
+fn start_fake(listener: &TcpListener) -> Result<OwnFake, Failure> {
+    let own = listener.local_addr().map_err(|error| Failure::Unavailable(error.to_string()))?;
+    if !own.ip().is_loopback() {
+        return Err(Failure::Malformed(
+            "--with-fake listens only on loopback, because its API key is public; correct --listen".to_owned(),
+        ));
+    }
+    let launch = Launch {
+        port: 0,
+        listen: Ipv4Addr::LOCALHOST.into(),
+        host_name: Vec::new(),
+        sellers: None,
+        report: None,
+        redirect: Some(format!("http://{own}/callback")),
+        now: None,
+    };
+    let fake = launch.start().map_err(Failure::Unavailable)?;
+    let address = FakeAddress::of_this_process(fake.address_on_this_machine());
+    let address = address.ok_or_else(|| Failure::Unavailable("the fake does not listen on loopback".to_owned()))?;
+    Ok(OwnFake { fake, address })
+}
+
+/// Shows the time of a fake that runs in this process, also after somebody has moved it.
+struct ClockOf {
+    fake: Control,
+    since: SystemClock,
+}
+
+impl Clock for ClockOf {
+    fn wall(&self) -> Duration {
+        Duration::from_secs(self.fake.now())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.since.monotonic()
+    }
+}
+
+/// Returns the only API key of a service with a fake.
+fn keys_for_fake() -> Result<ApiKeys, Failure> {
+    let malformed = |error: &dyn std::fmt::Display| Failure::Malformed(error.to_string());
+    let entry = ApiKeyEntry {
+        name: "key-for-fakes".parse::<Actor>().map_err(|error| malformed(&error))?,
+        tenant: "default".parse::<TenantId>().map_err(|error| malformed(&error))?,
+        scopes: Scope::ALL.to_vec(),
+        digest: DIGEST_FOR_FAKE.parse::<ApiKeyDigest>().map_err(|error| malformed(&error))?,
+    };
+    ApiKeys::new(vec![entry]).map_err(|error| malformed(&error))
+}
+
+/// Lets a connect session lead back to the service itself, as if it were the platform.
+fn allow_own_pages(service: &mut ServiceSettings, public: &PublicAddress) -> Result<(), Failure> {
+    let own = public.to_string().parse::<ReturnAddress>();
+    service.table.allow_return(own.map_err(|error| Failure::Malformed(format!("{public}: {error}")))?);
+    Ok(())
+}
+
+/// Says where the service listens. With a fake, also prints each step as a line for the shell.
+fn announce(public: &PublicAddress, own_fake: Option<&OwnFake>, report: &mut Report) {
+    let base = public.to_string();
+    if report.is_json() {
+        report.json(&Line { address: &base, fake: own_fake.map(|own| format!("http://{}", own.address)) });
+    } else {
+        report.line(&format!("The service answers at {base}; {base}/openapi.json describes it. Stop it with Ctrl-C."));
+        if let Some(own) = own_fake {
+            report
+                .line("All data and the API key are invented. Copy these lines into another shell, one after another:");
+            report.line("");
+            steps(&base, own).lines().for_each(|line| report.line(line));
+        }
+    }
+    report.flush();
+}
+
+/// Returns the life of a connection as lines for the shell. README.md and docs/service.md show the lines after the
+/// first three.
+fn steps(base: &str, own: &OwnFake) -> String {
+    format!("SERVICE={base}\nFAKE=http://{}\nKEY={KEY_FOR_FAKE}\n{STEPS}", own.address)
+}
+
+/// The steps behind the addresses and the key. A test runs them, and compares them with README.md.
+const STEPS: &str = include_str!("serve/steps.sh");

@@ -1,0 +1,235 @@
+//! The settings of the service: the table `[serve]` and the list `[[api-keys]]` of the configuration file.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::events::Actor;
+use tiktok_shop_server::{ApiKeyDigest, ApiKeyEntry, PublicAddress, ReturnAddress, Scope, Settings};
+use toml::{Table, Value};
+
+use super::configured_text::Rule;
+use super::toml_value::{table_of, text_of, unknown};
+
+/// The members of `[serve]`.
+const MEMBERS: &str = "listen, public-address, return-addresses, sweep-seconds, shutdown-seconds, \
+                       requests-per-second, requests-in-flight, max-connections";
+/// The members of each of `[[api-keys]]`.
+const KEY_MEMBERS: &str = "name, tenant, scopes, sha256";
+/// The largest number of seconds that a member may have: one day.
+const MAX_SECONDS: u32 = 86_400;
+/// The largest number of requests or connections that a member may have.
+const MAX_NUMBER: u32 = 1_000_000;
+
+/// The table `[serve]`. A member that is missing keeps its default.
+#[derive(Debug, Default)]
+pub(crate) struct ServeTable {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) public_address: Option<PublicAddress>,
+    return_addresses: Vec<ReturnAddress>,
+    /// Zero turns the sweeps off.
+    sweep_seconds: Option<u32>,
+    shutdown_seconds: Option<u32>,
+    requests_per_second: Option<NonZeroU32>,
+    requests_in_flight: Option<NonZeroU32>,
+    max_connections: Option<NonZeroU32>,
+}
+
+impl ServeTable {
+    pub(super) fn parse(members: &Table) -> Result<Self, String> {
+        let mut table = Self::default();
+        for (name, value) in members {
+            let place = format!("serve.{name}");
+            match name.as_str() {
+                "listen" => table.listen = Some(listen_address(text_of(value, &place, Rule::VisibleAscii)?, &place)?),
+                "public-address" => table.public_address = Some(parsed(value, &place)?),
+                "return-addresses" => table.return_addresses = list(value, &place)?,
+                "sweep-seconds" => table.sweep_seconds = Some(number(value, &place, 0, MAX_SECONDS)?),
+                "shutdown-seconds" => table.shutdown_seconds = Some(number(value, &place, 1, MAX_SECONDS)?),
+                "requests-per-second" => table.requests_per_second = Some(positive(value, &place)?),
+                "requests-in-flight" => table.requests_in_flight = Some(positive(value, &place)?),
+                "max-connections" => table.max_connections = Some(positive(value, &place)?),
+                _ => return Err(unknown(&place, MEMBERS)),
+            }
+        }
+        Ok(table)
+    }
+
+    /// Allows this return address, too.
+    pub(crate) fn allow_return(&mut self, address: ReturnAddress) {
+        self.return_addresses.push(address);
+    }
+
+    /// Returns the settings of the service at this public address.
+    pub(crate) fn settings(&self, public_address: PublicAddress) -> Settings {
+        let mut settings = Settings::new(public_address);
+        settings.return_addresses.clone_from(&self.return_addresses);
+        if let Some(seconds) = self.sweep_seconds {
+            settings.sweep_every = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        }
+        if let Some(seconds) = self.shutdown_seconds {
+            settings.shutdown_deadline = Duration::from_secs(seconds.into());
+        }
+        settings.requests_per_second = self.requests_per_second.unwrap_or(settings.requests_per_second);
+        settings.requests_in_flight = self.requests_in_flight.unwrap_or(settings.requests_in_flight);
+        settings.max_connections = self.max_connections.unwrap_or(settings.max_connections);
+        settings
+    }
+}
+
+/// Parses an address to listen on.
+fn listen_address(text: &str, place: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{place}: not an address with a port, such as 127.0.0.1:4020"))
+}
+
+fn parsed<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> Result<T, String> {
+    let text = text_of(value, place, Rule::VisibleAscii)?;
+    text.parse().map_err(|error: T::Err| format!("{place}: {}", error.to_string()))
+}
+
+fn list<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> Result<Vec<T>, String> {
+    let values = value.as_array().ok_or_else(|| format!("{place}: not a list of texts; write [\"…\"]"))?;
+    values.iter().enumerate().map(|(number, value)| parsed(value, &format!("{place}[{number}]"))).collect()
+}
+
+fn number(value: &Value, place: &str, min: u32, max: u32) -> Result<u32, String> {
+    let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
+    let number = number.filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("{place}: not a number from {min} to {max}"))
+}
+
+fn positive(value: &Value, place: &str) -> Result<NonZeroU32, String> {
+    let number = number(value, place, 1, MAX_NUMBER)?;
+    NonZeroU32::new(number).ok_or_else(|| format!("{place}: zero"))
+}
+
+/// Parses the list `[[api-keys]]`.
+pub(super) fn api_keys(value: &Value) -> Result<Vec<ApiKeyEntry>, String> {
+    let tables = value.as_array().ok_or("api-keys: not a list of tables; write [[api-keys]] above each key")?;
+    tables.iter().enumerate().map(|(number, value)| api_key(value, &format!("api-keys[{number}]"))).collect()
+}
+
+fn api_key(value: &Value, place: &str) -> Result<ApiKeyEntry, String> {
+    let (mut name, mut tenant, mut scopes, mut digest) = (None, None, None, None);
+    for (member, value) in table_of(value, place)? {
+        let place = format!("{place}.{member}");
+        match member.as_str() {
+            "name" => {
+                let text = text_of(value, &place, Rule::OneLine)?;
+                name = Some(text.parse::<Actor>().map_err(|error| format!("{place}: {error}"))?);
+            }
+            "tenant" => {
+                let text = text_of(value, &place, Rule::OneLine)?;
+                tenant = Some(text.parse::<TenantId>().map_err(|error| format!("{place}: {error}"))?);
+            }
+            "scopes" => scopes = Some(list::<Scope>(value, &place)?),
+            "sha256" => digest = Some(parsed::<ApiKeyDigest>(value, &place)?),
+            _ => return Err(unknown(&place, KEY_MEMBERS)),
+        }
+    }
+    let missing = |member: &str| format!("{place}: no {member}; api-keys create prints all members");
+    let scopes = scopes.ok_or_else(|| missing("scopes"))?;
+    if scopes.is_empty() {
+        return Err(format!("{place}.scopes: empty, so the key would allow nothing; name a scope"));
+    }
+    Ok(ApiKeyEntry {
+        name: name.ok_or_else(|| missing("name"))?,
+        tenant: tenant.ok_or_else(|| missing("tenant"))?,
+        scopes,
+        digest: digest.ok_or_else(|| missing("sha256"))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(text: &str) -> Result<ServeTable, String> {
+        ServeTable::parse(&toml::from_str(text).unwrap())
+    }
+
+    fn keys(text: &str) -> Result<Vec<ApiKeyEntry>, String> {
+        let table: Table = toml::from_str(text).unwrap();
+        api_keys(&table["api-keys"])
+    }
+
+    #[test]
+    fn every_member_of_serve_is_read() {
+        let table = serve(
+            "listen = \"0.0.0.0:80\"\npublic-address = \"https://connect.example\"\n\
+             return-addresses = [\"https://app.example/connected\"]\nsweep-seconds = 0\nshutdown-seconds = 7\n\
+             requests-per-second = 8\nrequests-in-flight = 9\nmax-connections = 10\n",
+        )
+        .unwrap();
+        assert_eq!(table.listen.unwrap().to_string(), "0.0.0.0:80");
+        let settings = table.settings(table.public_address.clone().unwrap());
+        assert_eq!(settings.public_address.to_string(), "https://connect.example");
+        assert_eq!(settings.return_addresses.len(), 1);
+        assert_eq!((settings.sweep_every, settings.shutdown_deadline), (None, Duration::from_secs(7)));
+        let numbers = [settings.requests_per_second, settings.requests_in_flight, settings.max_connections];
+        assert_eq!(numbers.map(NonZeroU32::get), [8, 9, 10]);
+    }
+
+    #[test]
+    fn a_mistake_in_serve_is_named_with_its_place() {
+        let public =
+            "not https://HOST without a path, such as https://connect.example; http is allowed only on loopback";
+        for (text, error) in [
+            ("listen = \"4020\"", "serve.listen: not an address with a port, such as 127.0.0.1:4020".to_owned()),
+            ("public-address = \"http://connect.example\"", format!("serve.public-address: {public}")),
+            (
+                "return-addresses = \"https://a\"",
+                "serve.return-addresses: not a list of texts; write [\"…\"]".to_owned(),
+            ),
+            ("sweep-seconds = -1", "serve.sweep-seconds: not a number from 0 to 86400".to_owned()),
+            ("shutdown-seconds = 0", "serve.shutdown-seconds: not a number from 1 to 86400".to_owned()),
+            ("requests-per-second = \"8\"", "serve.requests-per-second: not a number from 1 to 1000000".to_owned()),
+            (
+                "port = 1",
+                format!("serve.port: there is no such member; correct or remove it; the members are {MEMBERS}"),
+            ),
+        ] {
+            assert_eq!(serve(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_api_key_has_a_name_a_tenant_scopes_and_a_digest() {
+        let digest = "0a".repeat(32);
+        let whole = format!(
+            "[[api-keys]]\nname = \"billing\"\ntenant = \"acme\"\nscopes = [\"read\", \"call\"]\n\
+             sha256 = \"{digest}\"\n"
+        );
+        let [key] = <[ApiKeyEntry; 1]>::try_from(keys(&whole).unwrap()).ok().unwrap();
+        assert_eq!((key.name.as_str(), key.tenant.as_str()), ("billing", "acme"));
+        assert_eq!((key.scopes, key.digest.to_string()), (vec![Scope::Read, Scope::Call], digest));
+        for (member, error) in [
+            ("name", "api-keys[0]: no name; api-keys create prints all members"),
+            ("tenant", "api-keys[0]: no tenant; api-keys create prints all members"),
+            ("scopes", "api-keys[0]: no scopes; api-keys create prints all members"),
+            ("sha256", "api-keys[0]: no sha256; api-keys create prints all members"),
+        ] {
+            let without: String =
+                whole.lines().filter(|line| !line.starts_with(member)).map(|line| format!("{line}\n")).collect();
+            assert_eq!(keys(&without).unwrap_err(), error);
+        }
+        for (from, to, error) in [
+            ("\"read\", \"call\"", "", "api-keys[0].scopes: empty, so the key would allow nothing; name a scope"),
+            ("\"call\"", "\"CANARY\"", "api-keys[0].scopes[1]: not one of: connect, read, call, token, admin"),
+            (
+                "sha256 = \"0a",
+                "sha256 = \"CANARY",
+                "api-keys[0].sha256: not a SHA-256 of 64 hexadecimal digits; api-keys create prints it",
+            ),
+            (
+                "name = ",
+                "key = ",
+                "api-keys[0].key: there is no such member; correct or remove it; the members are name, tenant, scopes, sha256",
+            ),
+        ] {
+            assert_eq!(keys(&whole.replace(from, to)).unwrap_err(), error);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Tests the commands of the service: `serve`, `check-config` and `api-keys`. README.md shows the steps that
+//! `serve --with-fake` prints, and these steps are run in a shell as they are printed.
+#![cfg(unix)]
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::gate::send;
+use crate::stage::{Stage, at_home};
+use crate::{PROGRAM, Run, command, run};
+
+const README: &str = include_str!("../../../../README.md");
+const GUIDE: &str = include_str!("../../../../docs/service.md");
+const STEPS: &str = include_str!("../../src/command/serve/steps.sh");
+
+/// A service with a fake, in its own process.
+struct Service {
+    child: Child,
+    /// The lines for the shell that the program has printed.
+    steps: String,
+    home: TempDir,
+}
+
+impl Service {
+    /// Starts a service on a free port, and waits until it has printed its steps.
+    fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut program = command(PROGRAM);
+        program.args(["serve", "--with-fake", "--listen", "127.0.0.1:0"]);
+        at_home(&mut program, home.path());
+        program.env("TIKTOK_SHOP_COMPONENT", xtask::component().unwrap());
+        // The log is discarded, because nobody reads it, and a full pipe would stop the service.
+        let mut child = program.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut steps = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if line.starts_with("SERVICE=") || !steps.is_empty() {
+                steps += &format!("{line}\n");
+            }
+            if steps.ends_with(STEPS) {
+                return Self { child, steps, home };
+            }
+        }
+        panic!("the program has ended: {steps}");
+    }
+
+    /// Returns the value of a line such as `SERVICE=…`.
+    fn value(&self, name: &str) -> &str {
+        self.steps.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap()
+    }
+
+    /// Ends the service with SIGTERM, and returns its exit status.
+    fn end(mut self) -> Option<i32> {
+        send("TERM", &self.child);
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Service {
+    /// Ends the process also after a failed assertion.
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+#[test]
+fn the_steps_of_readme_connect_use_refresh_and_end_a_connection() {
+    let block = format!("```sh\n{STEPS}```\n");
+    assert!(README.contains(&block), "README.md must show src/command/serve/steps.sh");
+    assert!(GUIDE.contains(&block), "docs/service.md must show src/command/serve/steps.sh");
+    let curl = command("curl").arg("--version").output();
+    if curl.is_err() {
+        #[expect(clippy::disallowed_methods, reason = "the environment says whether it is CI")]
+        let is_ci = std::env::var("CI").as_deref() == Ok("true");
+        assert!(!is_ci, "CI must try everything, but curl is missing");
+        println!("the steps of README.md were not tried: curl is missing");
+        return;
+    }
+    let service = Service::start();
+    let mut shell = command("bash");
+    at_home(&mut shell, service.home.path());
+    shell.args(["-euo", "pipefail", "-c", &service.steps]);
+    let Run { status, stdout, stderr } = run(shell, "");
+    assert_eq!((status, &*stderr), (Some(0), ""), "{stdout}");
+    for expected in [
+        "\"address\":\"http://127.0.0.1:",
+        "/open/authorize?service_id=7480000000000000001&state=",
+        "<h1>Connected</h1>",
+        "/healthz?outcome=connected&amp;session=cs_",
+        "\"shops\":[{\"id\":\"7490000000000000001\"",
+        "{\"code\":0,",
+        "\"effect\":\"renewed\"",
+        "\"found\":[{\"customer\":\"customer-7\"",
+        "\"event\":\"disconnected\"",
+    ] {
+        assert!(stdout.contains(expected), "{expected}\n{stdout}");
+    }
+    assert_eq!(stdout.matches("<h1>Connected</h1>").count(), 2, "{stdout}");
+    let events: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let kinds: Vec<_> = events["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(kinds, ["connected", "shops-linked", "disconnected", "connected", "shops-linked"]);
+    assert_eq!(service.end(), Some(0));
+}
+
+#[test]
+fn a_service_answers_until_a_signal_ends_it() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut service = Service::start();
+        let address = service.value("SERVICE").strip_prefix("http://").unwrap().to_owned();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        send(signal, &service.child);
+        assert_eq!(service.child.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
+    let stage = Stage::new();
+    stage.ok("keys init", "");
+    stage.ok("migrate", "");
+    let config = stage.home().join("service.toml");
+    let digest = "0a".repeat(32);
+    let key = |name: &str| {
+        format!("[[api-keys]]\nname = \"{name}\"\ntenant = \"default\"\nscopes = [\"read\"]\nsha256 = \"{digest}\"\n")
+    };
+    let write = |text: &str| {
+        fs::write(&config, text).unwrap();
+        fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
+    };
+    let place = config.display();
+    for (text, error) in [
+        (
+            "[serve]\nlisten = \"CANARY\"\n".to_owned(),
+            format!("configuration {place}: serve.listen: not an address with a port, such as 127.0.0.1:4020"),
+        ),
+        (
+            key("one").replace("read", "CANARY"),
+            format!("configuration {place}: api-keys[0].scopes[0]: not one of: connect, read, call, token, admin"),
+        ),
+        (
+            format!("{}{}", key("one"), key("two")),
+            format!(
+                "configuration {place}: api-keys: the API keys one and two have the same digest; remove one of them"
+            ),
+        ),
+    ] {
+        write(&text);
+        for name in ["check-config", "serve"] {
+            let refused = stage.error(stage.command(&format!("{name} --config {place}")), "");
+            assert_eq!(refused, (Some(2), error.clone()), "{name}");
+        }
+    }
+    write(&key("one"));
+    let printed = stage.ok(&format!("check-config --config {place}"), "");
+    assert!(printed.starts_with("the settings can be used\n") && printed.ends_with("; API keys: 1\n"), "{printed}");
+    let listening = "serve --listen 0.0.0.0:0";
+    let (status, line) = stage.error(stage.command(&format!("{listening} --config {place}")), "");
+    assert_eq!(status, Some(2));
+    assert!(line.contains("which is not loopback") && line.contains("--public-address"), "{line}");
+    let (status, line) = stage.error(stage.command("serve --with-fake"), "");
+    assert_eq!(status, Some(2));
+    assert!(line.starts_with("--with-fake starts a fake of its own"), "{line}");
+}
+
+#[test]
+fn a_new_api_key_fits_into_the_configuration_file() {
+    let stage = Stage::new();
+    let create = "api-keys create --name billing --tenant default --scopes call,read,read";
+    let Run { status, stdout, stderr } = run(stage.command(create), "");
+    assert_eq!((status, &*stderr), (Some(0), ""));
+    let (key, lines) = stdout.split_once("\n\n").unwrap();
+    assert!(key.starts_with("ttsk_") && key.len() == 77, "{key}");
+    assert!(
+        lines.starts_with("[[api-keys]]\nname = \"billing\"\ntenant = \"default\"\nscopes = [\"read\", \"call\"]\n")
+    );
+    let config = stage.home().join("service.toml");
+    fs::write(&config, lines).unwrap();
+    fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
+    stage.ok("keys init", "");
+    stage.ok("migrate", "");
+    let printed = stage.ok(&format!("check-config --config {}", config.display()), "");
+    assert!(printed.ends_with("; API keys: 1\n"), "{printed}");
+    let again = run(stage.command(create), "").stdout;
+    assert_ne!(again, stdout, "every key is new");
+}

@@ -1,0 +1,84 @@
+//! `/v1/customers/{customer}/connect-sessions`
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use tiktok_shop_host::CustomerId;
+
+use super::OfCustomer;
+use crate::caller::{Allowed, Connect};
+use crate::input::{JsonOf, PathOf};
+use crate::model::{BegunSession, NewSession, SessionState};
+use crate::problem::{Problem, ProblemDetails};
+use crate::session::{self, ADDRESS_LIFE, MAX_RETURN_BYTES, Wanted};
+use crate::state::Shared;
+
+/// A connect session in the path.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct OfSession {
+    /// The platform's id of the customer, percent-encoded.
+    #[param(value_type = String, min_length = 1, max_length = 256)]
+    customer: CustomerId,
+    /// The id of the session.
+    #[param(max_length = 256)]
+    session: String,
+}
+
+/// Begins a connect session for a new consent, or to renew a consent. Send the seller's browser to the address of the
+/// result, within 30 minutes. The seller then decides on TikTok Shop's page within ten minutes.
+#[utoipa::path(
+    post, path = "/v1/customers/{customer}/connect-sessions", tag = "connecting",
+    operation_id = "begin_connect_session", params(OfCustomer), request_body = NewSession,
+    responses(
+        (status = 201, description = "The session has begun", body = BegunSession),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
+    ),
+    security(("api-key" = ["connect"]))
+)]
+pub(crate) async fn begin(
+    State(state): State<Shared>,
+    allowed: Allowed<Connect>,
+    PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
+    JsonOf(NewSession { app, shop_policy, return_to }): JsonOf<NewSession>,
+) -> Result<(StatusCode, Json<BegunSession>), Problem> {
+    let is_allowed = |address: &String| {
+        address.len() <= MAX_RETURN_BYTES
+            && state.settings.return_addresses.iter().any(|allowed| allowed.allows(address))
+    };
+    if !return_to.as_ref().is_none_or(is_allowed) {
+        return Err(Problem::refused(
+            "return-address",
+            "return_to is not in the list serve.return-addresses of the configuration, or has more than 1024 bytes",
+        ));
+    }
+    let wanted = Wanted { customer, app, shops: shop_policy.into(), return_to };
+    let (id, secret) = session::begin(&*state.storage, &allowed.tenant, &allowed.actor, wanted).await?;
+    let address = format!("{}/connect/{}", state.settings.public_address, secret.expose());
+    let expires_at = state.now().0.saturating_add(ADDRESS_LIFE.as_secs());
+    Ok((StatusCode::CREATED, Json(BegunSession { id, address, expires_at })))
+}
+
+/// Shows whether the seller has connected. The answer is known for an hour after the session began.
+#[utoipa::path(
+    get, path = "/v1/customers/{customer}/connect-sessions/{session}", tag = "connecting",
+    operation_id = "show_connect_session", params(OfSession),
+    responses(
+        (status = 200, description = "The session", body = SessionState),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
+    ),
+    security(("api-key" = ["connect"]))
+)]
+pub(crate) async fn show(
+    State(state): State<Shared>,
+    allowed: Allowed<Connect>,
+    PathOf(OfSession { customer, session }): PathOf<OfSession>,
+) -> Result<Json<SessionState>, Problem> {
+    let unknown =
+        || Problem::not_found("unknown-session", "the customer has no such session, or it began more than an hour ago");
+    let word = session::state(&*state.storage, &allowed.tenant, &customer, &session).await?.ok_or_else(unknown)?;
+    Ok(Json(SessionState { id: session, state: word }))
+}

@@ -1,0 +1,51 @@
+//! `POST /v1/customers/{customer}/imports`
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use tiktok_shop_host::Secret;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::existing_grant::ExistingGrant;
+
+use super::{OfCustomer, outcome};
+use crate::caller::{Admin, Allowed};
+use crate::input::{JsonOf, PathOf};
+use crate::model::{Connection, Import};
+use crate::problem::{Problem, ProblemDetails};
+use crate::state::Shared;
+
+/// Connects a customer with the tokens that another system holds. That system must have stopped its refreshes. The
+/// tokens are renewed once, so that from then on only this service has them. After an answer with the action
+/// `retry-after`, repeat the same request. An account that is connected already keeps its own tokens
+/// (`already-connected`).
+#[utoipa::path(
+    post, path = "/v1/customers/{customer}/imports", tag = "connecting", operation_id = "import_grant",
+    params(OfCustomer), request_body = Import,
+    responses(
+        (status = 201, description = "The connection", body = Connection),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
+    ),
+    security(("api-key" = ["admin"]))
+)]
+pub(crate) async fn import(
+    State(state): State<Shared>,
+    allowed: Allowed<Admin>,
+    PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
+    JsonOf(import): JsonOf<Import>,
+) -> Result<(StatusCode, Json<Connection>), Problem> {
+    let app = import.app;
+    let shops = import.shop_policy.into();
+    let grant = ExistingGrant {
+        account: import.account,
+        refresh_token: import.refresh_token.into(),
+        access_token: import.access_token.map(Secret::from),
+        access_token_ends: import.access_token_ends.map(UnixSeconds),
+        refresh_token_ends: import.refresh_token_ends.map(UnixSeconds),
+    };
+    let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
+    let imported =
+        state.run(async move { host.import_grant(&tenant, &customer, app.as_ref(), grant, shops).await }).await?;
+    state.metrics.call("import", outcome(&imported));
+    Ok((StatusCode::CREATED, Json((&imported?).into())))
+}

@@ -1,0 +1,57 @@
+//! Shops: those that a customer may use, and those that are linked.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::{OfConnection, OfCustomer, outcome};
+use crate::caller::{Allowed, Connect, Read};
+use crate::input::{JsonOf, PathOf};
+use crate::model::{Connection, LinkShops, Shop, ShopList};
+use crate::problem::{Problem, ProblemDetails};
+use crate::state::Shared;
+
+/// Lists the shops that the customer may use now, over all accounts of the customer.
+#[utoipa::path(
+    get, path = "/v1/customers/{customer}/shops", tag = "connections", operation_id = "list_shops",
+    params(OfCustomer),
+    responses(
+        (status = 200, description = "The shops. Empty if there are none", body = ShopList),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
+    ),
+    security(("api-key" = ["read"]))
+)]
+pub(crate) async fn list(
+    State(state): State<Shared>,
+    allowed: Allowed<Read>,
+    PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
+) -> Result<Json<ShopList>, Problem> {
+    let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
+    let listed = state.run(async move { host.list_shops(&tenant, &customer).await }).await?;
+    state.metrics.call("list-shops", outcome(&listed));
+    // The list contains only shops that the customer may use.
+    Ok(Json(ShopList { shops: listed?.iter().map(|shop| Shop::new(shop, true)).collect() }))
+}
+
+/// Links exactly these shops of the account to the customer. Repeating the request changes nothing more.
+#[utoipa::path(
+    put, path = "/v1/customers/{customer}/connections/{account}/linked-shops", tag = "connections",
+    operation_id = "link_shops", params(OfConnection), request_body = LinkShops,
+    responses(
+        (status = 200, description = "The connection", body = Connection),
+        (status = "default", description = "A problem", body = ProblemDetails,
+         content_type = "application/problem+json"),
+    ),
+    security(("api-key" = ["connect"]))
+)]
+pub(crate) async fn link(
+    State(state): State<Shared>,
+    allowed: Allowed<Connect>,
+    PathOf(OfConnection { customer, account }): PathOf<OfConnection>,
+    JsonOf(LinkShops { shops }): JsonOf<LinkShops>,
+) -> Result<Json<Connection>, Problem> {
+    let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
+    let linked = state.run(async move { host.link_shops(&tenant, &customer, Some(&account), &shops).await }).await?;
+    state.metrics.call("link-shops", outcome(&linked));
+    Ok(Json((&linked?).into()))
+}

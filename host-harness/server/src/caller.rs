@@ -1,0 +1,79 @@
+//! Authenticates the caller of the API. A handler can reach a tenant only through [`Allowed`], which names the scope
+//! that the handler needs. So no handler can forget the check.
+
+use std::marker::PhantomData;
+
+use axum::extract::FromRequestParts;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use tiktok_shop_host::events::Actor;
+use tiktok_shop_host::{ConnectorHost, TenantId};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::api_key::{ApiKey, Scope};
+use crate::problem::Problem;
+use crate::state::Shared;
+
+/// A scope that a handler needs.
+pub(crate) trait Needs: Send + Sync {
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($name:ident),*) => {
+        $(
+            /// The handler needs the scope of this name.
+            pub(crate) struct $name;
+
+            impl Needs for $name {
+                const SCOPE: Scope = Scope::$name;
+            }
+        )*
+    };
+}
+
+needs!(Connect, Read, Call, Token, Admin);
+
+/// A caller whose API key has the scope `S`.
+pub(crate) struct Allowed<S: Needs> {
+    /// The tenant of the key. A caller can't name another tenant.
+    pub(crate) tenant: TenantId,
+    /// The name of the key.
+    pub(crate) actor: Actor,
+    /// The host, which names the key in the events of its calls.
+    pub(crate) host: ConnectorHost,
+    /// The request counts as running until this value is dropped.
+    _running: OwnedSemaphorePermit,
+    needs: PhantomData<S>,
+}
+
+impl<S: Needs> FromRequestParts<Shared> for Allowed<S> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
+        let key = presented_key(parts).ok_or_else(Problem::unauthenticated)?;
+        let place = state.keys.find(&key).ok_or_else(Problem::unauthenticated)?;
+        let (entry, limits) =
+            state.keys.entries().nth(place).zip(state.limits.get(place)).ok_or_else(Problem::internal)?;
+        let running = limits.admit().map_err(Problem::limited)?;
+        if !entry.scopes.contains(&S::SCOPE) {
+            return Err(Problem::scope_missing(S::SCOPE));
+        }
+        tracing::Span::current().record("tenant", entry.tenant.as_str()).record("actor", entry.name.as_str());
+        Ok(Self {
+            tenant: entry.tenant.clone(),
+            actor: entry.name.clone(),
+            host: state.host.acting_as(entry.name.clone()),
+            _running: running,
+            needs: PhantomData,
+        })
+    }
+}
+
+/// Returns the API key of the header `Authorization`. The header must occur once.
+fn presented_key(parts: &Parts) -> Option<ApiKey> {
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") { ApiKey::parse(key.trim()) } else { None }
+}

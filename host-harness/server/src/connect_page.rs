@@ -1,0 +1,254 @@
+//! The two addresses that a seller's browser visits: the address of a connect session, and the callback after the
+//! seller's decision.
+
+use axum::extract::{RawQuery, State};
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use maud::html;
+use tiktok_shop_host::Secret;
+use tiktok_shop_host::consent::ConsentError;
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::{CallError, ConnectorHost};
+
+use crate::address::with_parameters;
+use crate::cookie::CookieName;
+use crate::input::PathOf;
+use crate::session::{self, NotOpened, Opened, Outcome, Ticket};
+use crate::state::Shared;
+
+/// The code of the error if the seller has refused.
+const REFUSED: &str = "consent-refused";
+
+/// `GET /connect/{secret}`: begins the consent in this browser, and sends it to TikTok Shop.
+pub(crate) async fn open(State(state): State<Shared>, PathOf(secret): PathOf<String>) -> Response {
+    let shared = state.clone();
+    let opening = async move { begin(&shared, &secret).await };
+    match state.run(opening).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(page)) => page.into_response(),
+        Err(_) => Page::TRY_AGAIN.into_response(),
+    }
+}
+
+async fn begin(state: &Shared, secret: &str) -> Result<Response, Page> {
+    let Opened { ticket, record } = session::open(&*state.storage, secret).await.map_err(|why| match why {
+        NotOpened::Ended => Page::ENDED,
+        NotOpened::Storage(error) => {
+            tracing::warn!(%error, "the address of a connect session could not be opened");
+            Page::TRY_AGAIN
+        }
+    })?;
+    match redirect(state, &ticket, &record).await {
+        Some(response) => Ok(response),
+        None => {
+            session::close_again(&*state.storage, &ticket, secret).await;
+            Err(Page::TRY_AGAIN)
+        }
+    }
+}
+
+/// Begins the consent. Returns the redirect to TikTok Shop, with the cookie of the consent. `None` if no consent has
+/// begun; the log then has the reason.
+async fn redirect(
+    state: &Shared,
+    ticket: &Ticket,
+    record: &tiktok_shop_host::storage::ConsentRecord,
+) -> Option<Response> {
+    let cookie = ticket.for_browser().ok()?.to_text();
+    let browser = Ticket::browser_session(cookie.expose())?;
+    let host = acting_for(state, ticket);
+    let begun = host.begin_consent(&ticket.tenant, &record.customer, record.app.as_ref(), &browser, record.shops).await;
+    state.metrics.call("begin-consent", begun.as_ref().map_or_else(ConsentError::code, |_| "ok"));
+    let link = match begun {
+        Ok(consent) => consent.url,
+        Err(error) => {
+            tracing::warn!(%error, "a consent could not begin");
+            return None;
+        }
+    };
+    let name = CookieName::of_state(&state_of(link.expose().split_once('?')?.1)?);
+    let address = match &state.consent_page {
+        Some(page) => page(link.expose()),
+        None => link.expose().to_owned(),
+    };
+    let mut location = HeaderValue::try_from(address).ok()?;
+    location.set_sensitive(true);
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(SET_COOKIE, name.set(&cookie)?);
+    Some(response)
+}
+
+/// `GET /callback`: finishes the consent, and leads the seller back to the platform.
+pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let query = query.unwrap_or_default();
+    let found = state_of(&query).map(|state| CookieName::of_state(&state));
+    let found = found.and_then(|name| name.value(&headers).map(|value| (name, value)));
+    let ticket = found.and_then(|(name, value)| Ticket::parse(value.expose()).map(|ticket| (name, value, ticket)));
+    let Some((name, value, ticket)) = ticket else { return Page::OTHER_BROWSER.into_response() };
+    let shared = state.clone();
+    let finishing = async move { finish(&shared, &ticket, value, query.into()).await };
+    match state.run(finishing).await {
+        Ok(Ending::Over(page)) => {
+            let mut response = page.into_response();
+            response.headers_mut().extend(name.removal().map(|removal| (SET_COOKIE, removal)));
+            response
+        }
+        Ok(Ending::Again(page)) => page.into_response(),
+        Err(_) => Page::TRY_AGAIN.into_response(),
+    }
+}
+
+/// Whether the same callback can be tried again.
+enum Ending {
+    /// The consent is over, and its cookie is no longer needed.
+    Over(Page),
+    /// The same callback can be tried again, so the cookie stays.
+    Again(Page),
+}
+
+async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) -> Ending {
+    let Some(browser) = Ticket::browser_session(cookie.expose()) else { return Ending::Over(Page::OTHER_BROWSER) };
+    let finished = acting_for(state, ticket).finish_consent(&ticket.tenant, &browser, query).await;
+    state.metrics.call("finish-consent", finished.as_ref().map_or_else(ConsentError::code, |_| "ok"));
+    let outcome = match &finished {
+        Ok(_) => Outcome::Connected,
+        // The cookie does not belong to the consent, so nothing in it may be believed.
+        Err(ConsentError::OtherBrowser | ConsentError::StateMismatch) => return Ending::Over(Page::OTHER_BROWSER),
+        Err(error) if can_be_repeated(error) => return Ending::Again(Page::RELOAD),
+        // An earlier callback has decided the outcome, and its page has shown it.
+        Err(ConsentError::StateUsed) => return Ending::Over(Page::ENDED),
+        Err(error) if error.code() == REFUSED => Outcome::Refused,
+        Err(error) => {
+            tracing::warn!(%error, "a consent failed");
+            Outcome::Failed
+        }
+    };
+    session::end(&*state.storage, ticket, outcome).await;
+    Ending::Over(Page::of(outcome).leading_to(ticket, outcome))
+}
+
+/// Returns whether the browser may load the callback again. This is the case if the consent is still unfinished.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other error ends the consent")]
+fn can_be_repeated(error: &ConsentError) -> bool {
+    match error {
+        ConsentError::Storage(_) | ConsentError::Malformed => true,
+        ConsentError::Call(CallError::Connector(error)) => {
+            matches!(error.action(), Action::RetryAfter(_) | Action::StorageConflict | Action::StorageFailed)
+        }
+        ConsentError::Call(error) => matches!(error, CallError::Busy { .. } | CallError::NoRandomness { .. }),
+        _ => false,
+    }
+}
+
+/// Returns the host with the API key that began the session as the actor, and with the session as the reason.
+fn acting_for(state: &Shared, ticket: &Ticket) -> ConnectorHost {
+    let host = state.host.acting_as(ticket.actor.clone());
+    match format!("connect session {}", ticket.session).parse() {
+        Ok(reason) => host.because(reason),
+        Err(_) => host,
+    }
+}
+
+/// Returns the only parameter `state` of a query.
+fn state_of(query: &str) -> Option<String> {
+    let mut states = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "state");
+    let (_, state) = states.next().filter(|(_, state)| !state.is_empty())?;
+    states.next().is_none().then(|| state.into_owned())
+}
+
+/// A short page without scripts, styles and images.
+#[derive(Debug, Clone)]
+struct Page {
+    status: StatusCode,
+    title: &'static str,
+    text: &'static str,
+    /// The address of the platform.
+    back: Option<String>,
+}
+
+impl Page {
+    const ENDED: Self = Self {
+        status: StatusCode::GONE,
+        title: "This link has ended",
+        text: "It works once, and only for a short time. Go back and begin again.",
+        back: None,
+    };
+    const OTHER_BROWSER: Self = Self {
+        status: StatusCode::BAD_REQUEST,
+        title: "This browser did not begin the connection",
+        text: "Continue in the browser in which you began, or go back and begin again.",
+        back: None,
+    };
+    const TRY_AGAIN: Self = Self {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        title: "This does not work at the moment",
+        text: "Open the link again in a minute.",
+        back: None,
+    };
+    const RELOAD: Self = Self {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        title: "The connection is not finished yet",
+        text: "Load this page again in a minute.",
+        back: None,
+    };
+
+    const fn of(outcome: Outcome) -> Self {
+        let (status, title, text) = match outcome {
+            Outcome::Connected => (StatusCode::OK, "Connected", "TikTok Shop is connected. You can go back now."),
+            Outcome::Refused => {
+                (StatusCode::OK, "Not connected", "You have not allowed the connection. Nothing has changed.")
+            }
+            Outcome::Failed => {
+                (StatusCode::OK, "Not connected", "The connection could not be made. Go back and begin again.")
+            }
+        };
+        Self { status, title, text, back: None }
+    }
+
+    /// Adds the link back to the platform. The return address was in the allow list when the session began, and its
+    /// digest protects it.
+    fn leading_to(self, ticket: &Ticket, outcome: Outcome) -> Self {
+        let parameters = [("outcome", outcome.as_str()), ("session", ticket.session.as_str())];
+        Self { back: ticket.return_to.as_ref().map(|address| with_parameters(address, &parameters)), ..self }
+    }
+}
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        let page = html! {
+            (maud::DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { (self.title) }
+                }
+                body {
+                    main {
+                        h1 { (self.title) }
+                        p { (self.text) }
+                        @if let Some(back) = &self.back {
+                            p { a href=(back) { "Go back" } }
+                        }
+                    }
+                }
+            }
+        };
+        (self.status, Html(page.into_string())).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_must_occur_once_and_not_be_empty() {
+        assert_eq!(state_of("code=c&state=a%20b").as_deref(), Some("a b"));
+        for query in ["", "code=c", "state=", "state=a&state=b", "state=a&state=a"] {
+            assert_eq!(state_of(query), None, "{query}");
+        }
+    }
+}

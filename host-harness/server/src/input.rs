@@ -1,0 +1,83 @@
+//! Reads the parts of a request. Every mistake in a request becomes a problem, whose text never contains a value.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+use crate::state::Shared;
+
+/// The maximum length of a JSON body: 64 KiB. The largest is a list of 1000 shop ids.
+const MAX_JSON_BYTES: usize = 64 << 10;
+
+/// The parameters in the path of the address.
+pub(crate) struct PathOf<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for PathOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
+        let Path(read) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| {
+            Problem::invalid_parameter(
+                "a customer, an account and a session have 1 to 256 bytes of percent-encoded UTF-8, and a shop has 1 \
+                 to 19 digits",
+            )
+        })?;
+        Ok(Self(read))
+    }
+}
+
+/// The query of the address.
+pub(crate) struct QueryOf<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for QueryOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
+        let Query(read) = Query::<T>::from_request_parts(parts, state).await.map_err(|_| {
+            Problem::invalid_parameter("a parameter of the query is unknown, repeated, or not in the documented form")
+        })?;
+        Ok(Self(read))
+    }
+}
+
+/// A JSON body.
+pub(crate) struct JsonOf<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Shared> for JsonOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Shared) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::unsupported_media_type());
+        }
+        let bytes = whole_body(request.into_body(), MAX_JSON_BYTES).await?;
+        // The parser's own text can quote a value, so only its place is shown.
+        let read = serde_json::from_slice(&bytes).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Problem::malformed_body(format!(
+                "line {line}, column {column}: not JSON, or not the documented object; unknown members are refused"
+            ))
+        })?;
+        Ok(Self(read))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Reads a body of at most `max` bytes.
+pub(crate) async fn whole_body(body: Body, max: usize) -> Result<Bytes, Problem> {
+    match Limited::new(body, max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(max)),
+        Err(_) => Err(Problem::body_not_received()),
+    }
+}

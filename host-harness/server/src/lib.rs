@@ -1,0 +1,62 @@
+//! The service of the TikTok Shop connector: one process with an HTTP API, for platforms in any language.
+//!
+//! [`Server`] puts a [`ConnectorHost`](tiktok_shop_host::ConnectorHost) behind `/v1`. It starts consents for sellers,
+//! receives their callbacks and TikTok Shop's webhooks, refreshes due connections in the background, and reports its
+//! health and its metrics. The embedder opens the storage and the keys, builds the host, and binds the listener. Any
+//! number of processes may serve one storage: a request may reach any of them.
+//!
+//! The service never decides about tokens, never returns a token without the scope `token`, and logs no secret.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use tiktok_shop_host::ConnectorHost;
+//! use tiktok_shop_host::clock::SystemClock;
+//! use tiktok_shop_host::seal::Keyring;
+//! use tiktok_shop_host::storage::HostStorage;
+//! use tiktok_shop_server::{ApiKeys, Parts, Server, Settings};
+//! use tokio::net::TcpListener;
+//!
+//! # async fn example(
+//! #     host: ConnectorHost, storage: Arc<dyn HostStorage>, keyring: Keyring, keys: ApiKeys,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:4020").await?;
+//! let settings = Settings::new("http://127.0.0.1:4020".parse()?);
+//! let clock = Arc::new(SystemClock::new());
+//! let parts = Parts { host, storage, keyring, clock, tenants: Vec::new(), keys, consent_page: None };
+//! Server::new(parts, settings).serve(listener, std::future::pending()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The API is described by an OpenAPI 3.1 document: [`openapi_json`].
+
+mod address;
+mod api;
+mod api_key;
+mod caller;
+mod connect_page;
+mod cookie;
+mod input;
+mod limits;
+mod metrics;
+mod model;
+mod observe;
+mod openapi;
+mod operations;
+mod problem;
+mod router;
+mod server;
+mod session;
+mod settings;
+mod state;
+mod sweeper;
+mod webhook;
+
+pub use address::{InvalidPublicAddress, InvalidReturnAddress, PublicAddress, ReturnAddress};
+pub use api_key::{
+    ApiKey, ApiKeyDigest, ApiKeyEntry, ApiKeys, DuplicateApiKey, InvalidApiKeyDigest, Scope, UnknownScope,
+};
+pub use openapi::openapi_json;
+pub use server::{Parts, Server};
+pub use settings::Settings;

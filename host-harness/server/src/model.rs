@@ -1,0 +1,584 @@
+//! The bodies of the API. Ids are text, and times are seconds since 1970. No body contains a token, except that of
+//! `access-token`, and none contains a cipher.
+
+use serde::{Deserialize, Serialize};
+use tiktok_shop_host::connection as host;
+use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
+use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant, SharedConnections};
+use tiktok_shop_host::error::{ConnectorError, Failure};
+use tiktok_shop_host::events::{self, Actor, Cause, EventKind, StatedReason};
+use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
+use tiktok_shop_host::{AccountId, AppKey, ShopId};
+use utoipa::ToSchema;
+
+use crate::problem::{Problem, ProblemDetails};
+
+fn seconds(at: Option<UnixSeconds>) -> Option<u64> {
+    at.map(|at| at.0)
+}
+
+/// Which shops a consent links, now and when TikTok Shop lists more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ShopPolicy {
+    /// Every shop.
+    #[default]
+    All,
+    /// The shop of an account that has exactly one. With several shops, none is linked until the customer chooses.
+    ExactlyOne,
+}
+
+impl From<ShopPolicy> for host::ShopPolicy {
+    fn from(policy: ShopPolicy) -> Self {
+        match policy {
+            ShopPolicy::All => Self::All,
+            ShopPolicy::ExactlyOne => Self::ExactlyOne,
+        }
+    }
+}
+
+/// A connection: the consent of a seller account, and the shops that it covers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Connection {
+    /// The platform's id of the customer.
+    customer: String,
+    /// TikTok Shop's id of the seller account, its `open_id`.
+    account: String,
+    /// The app that the seller consented to. Missing until the first refresh of a connection of version 0.1.
+    app: Option<String>,
+    /// The name of the seller.
+    seller_name: String,
+    /// The base region of the seller.
+    seller_base_region: String,
+    /// The scopes that the seller granted.
+    granted_scopes: Vec<String>,
+    /// Which shops the consent links: `all` or `exactly-one`.
+    shop_policy: &'static str,
+    /// `active`, `authorization-ending` or `reauthorization-required`.
+    status: &'static str,
+    /// Why a new consent is needed: `authorization-expired`, `authorization-revoked` or `refresh-outcome-unknown`.
+    reason: Option<&'static str>,
+    /// When the authorization ends, if the status is `authorization-ending`.
+    ends_at: Option<u64>,
+    /// When the access token ends.
+    access_expires_at: Option<u64>,
+    /// When the refresh token ends.
+    refresh_expires_at: Option<u64>,
+    /// When the authorization ends, according to TikTok Shop's webhooks.
+    authorization_ends_at: Option<u64>,
+    /// When the connection began.
+    connected_at: u64,
+    /// When the seller last consented.
+    granted_at: u64,
+    /// When TikTok Shop last issued tokens.
+    refreshed_at: u64,
+    /// When the shops were last read.
+    shops_synced_at: Option<u64>,
+    /// Every shop that TikTok Shop has ever listed for this consent.
+    shops: Vec<Shop>,
+    /// The last failure since the last success.
+    last_failure: Option<PastFailure>,
+}
+
+/// A shop of a connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Shop {
+    /// TikTok Shop's id of the shop.
+    id: String,
+    /// The seller account of the shop.
+    account: String,
+    /// The name of the shop.
+    name: String,
+    /// The region of the shop.
+    region: String,
+    /// TikTok Shop's word for the type of seller.
+    seller_type: String,
+    /// TikTok Shop's short code of the shop.
+    code: String,
+    /// `granted`, `inactive`, `no-longer-granted` or `unconfirmed`.
+    standing: &'static str,
+    /// Whether the shop is linked to the customer.
+    linked: bool,
+    /// Whether the customer may use the shop now.
+    usable: bool,
+    /// The shop as TikTok Shop sent it: JSON as text, without the cipher.
+    raw: String,
+}
+
+impl Shop {
+    pub(crate) fn new(shop: &host::Shop, usable: bool) -> Self {
+        Self {
+            id: shop.id.to_string(),
+            account: shop.account.to_string(),
+            name: shop.name.clone(),
+            region: shop.region.clone(),
+            seller_type: shop.seller_type.clone(),
+            code: shop.code.clone(),
+            standing: shop.standing.as_str(),
+            linked: shop.linked,
+            usable,
+            raw: shop.raw.clone(),
+        }
+    }
+}
+
+/// A failure of a connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PastFailure {
+    /// When it happened.
+    at: u64,
+    /// The cause. Later versions add codes.
+    code: String,
+    /// An English text without secrets.
+    detail: String,
+    /// The HTTP status of TikTok Shop's answer.
+    tiktok_http_status: Option<u16>,
+    /// TikTok Shop's id of the request.
+    tiktok_request_id: Option<String>,
+}
+
+impl From<&host::Connection> for Connection {
+    fn from(connection: &host::Connection) -> Self {
+        Self {
+            customer: connection.key.customer.to_string(),
+            account: connection.key.account.to_string(),
+            app: connection.app.as_ref().map(AppKey::to_string),
+            seller_name: connection.seller_name.clone(),
+            seller_base_region: connection.seller_base_region.clone(),
+            granted_scopes: connection.granted_scopes.clone(),
+            shop_policy: connection.shop_policy.as_str(),
+            status: connection.status.as_str(),
+            reason: connection.status.reason().map(ReauthorizationReason::as_str),
+            ends_at: seconds(connection.status.ends_at()),
+            access_expires_at: seconds(connection.access_expires_at),
+            refresh_expires_at: seconds(connection.refresh_expires_at),
+            authorization_ends_at: seconds(connection.authorization_ends_at),
+            connected_at: connection.connected_at.0,
+            granted_at: connection.granted_at.0,
+            refreshed_at: connection.refreshed_at.0,
+            shops_synced_at: seconds(connection.shops_synced_at),
+            shops: connection.shops.iter().map(|shop| Shop::new(shop, connection.allows(shop))).collect(),
+            last_failure: connection.last_failure.as_ref().map(|past| PastFailure {
+                at: past.at.0,
+                code: past.failure.code.clone(),
+                detail: past.failure.detail.clone(),
+                tiktok_http_status: past.failure.http_status,
+                tiktok_request_id: past.failure.request_id.clone(),
+            }),
+        }
+    }
+}
+
+/// Connections of one customer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectionList {
+    pub(crate) connections: Vec<Connection>,
+}
+
+/// A page of the tenant's connections.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectionPage {
+    pub(crate) connections: Vec<Connection>,
+    /// Pass it as `cursor` to read the next page. Missing at the end of the list.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// Shops that a customer may use now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ShopList {
+    pub(crate) shops: Vec<Shop>,
+}
+
+/// The shops to link.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkShops {
+    /// Exactly these shops of the account are linked afterwards. An empty list unlinks all shops and keeps the
+    /// connection.
+    #[schema(value_type = Vec<String>, max_items = 1000)]
+    pub(crate) shops: Vec<ShopId>,
+}
+
+/// When tokens are renewed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RefreshWhen {
+    /// Only if the renewal is due, and at most once in ten minutes.
+    #[default]
+    WhenDue,
+    /// Now, unless another call is renewing them.
+    Forced,
+}
+
+impl From<RefreshWhen> for RefreshMode {
+    fn from(when: RefreshWhen) -> Self {
+        match when {
+            RefreshWhen::WhenDue => Self::WhenDue,
+            RefreshWhen::Forced => Self::Forced,
+        }
+    }
+}
+
+/// A refresh.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Refresh {
+    /// When the tokens are renewed. The shops are read in either case.
+    #[serde(default)]
+    pub(crate) mode: RefreshWhen,
+}
+
+/// The result of a refresh.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RefreshResult {
+    /// The connection as it is stored now.
+    connection: Connection,
+    /// `renewed`, `shops-read`, or `nothing-sent` if the connection works and must not be refreshed now.
+    effect: &'static str,
+    /// Why nothing was sent to TikTok Shop, and when to try again.
+    nothing_sent: Option<ProblemDetails>,
+}
+
+/// Returns the word for an effect, for the API and for metrics.
+pub(crate) const fn effect_word(effect: &RefreshEffect) -> &'static str {
+    match effect {
+        RefreshEffect::Renewed => "renewed",
+        RefreshEffect::ShopsRead => "shops-read",
+        RefreshEffect::NothingSent(_) => "nothing-sent",
+    }
+}
+
+impl From<&Refreshed> for RefreshResult {
+    fn from(Refreshed { connection, effect }: &Refreshed) -> Self {
+        let why: Option<&ConnectorError> = match effect {
+            RefreshEffect::NothingSent(error) => Some(error),
+            RefreshEffect::Renewed | RefreshEffect::ShopsRead => None,
+        };
+        Self {
+            connection: connection.into(),
+            effect: effect_word(effect),
+            nothing_sent: why.map(|error| Problem::from(error).into_details()),
+        }
+    }
+}
+
+/// What an access token is needed for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenRequest {
+    /// How long the token must stay valid at least, in seconds.
+    #[serde(default)]
+    #[schema(maximum = 3600)]
+    pub(crate) min_validity_seconds: u32,
+}
+
+/// An access token. Secret.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AccessToken {
+    /// The seller account of the token.
+    pub(crate) account: String,
+    /// The token, for the header `x-tts-access-token`.
+    pub(crate) token: String,
+    /// When the token ends.
+    pub(crate) expires_at: Option<u64>,
+}
+
+/// Whether TikTok Shop is asked to withdraw the app's access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TikTokAccess {
+    /// The app keeps its access. The seller can remove the app in Seller Center.
+    Keep,
+    /// The app loses its access, and the seller gets an e-mail. Other customers with the same shops lose them, too.
+    Revoke,
+}
+
+impl From<TikTokAccess> for RemoteGrant {
+    fn from(access: TikTokAccess) -> Self {
+        match access {
+            TikTokAccess::Keep => Self::Keep,
+            TikTokAccess::Revoke => Self::Revoke,
+        }
+    }
+}
+
+/// What to disconnect.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Disconnect {
+    /// The account to disconnect. Without account and shop, all accounts of the customer are disconnected.
+    #[schema(value_type = Option<String>)]
+    account: Option<AccountId>,
+    /// The shop to disconnect, in every account that has it.
+    #[schema(value_type = Option<String>)]
+    shop: Option<ShopId>,
+    /// What happens at TikTok Shop.
+    pub(crate) tiktok_access: TikTokAccess,
+}
+
+impl Disconnect {
+    pub(crate) fn target(&self) -> Result<DisconnectTarget, Problem> {
+        target(self.account.as_ref(), self.shop.as_ref())
+    }
+}
+
+/// The target of a revocation that is only considered.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevocationTarget {
+    /// The account. Without account and shop, all accounts of the customer.
+    #[schema(value_type = Option<String>)]
+    account: Option<AccountId>,
+    /// The shop, in every account that has it.
+    #[schema(value_type = Option<String>)]
+    shop: Option<ShopId>,
+}
+
+impl RevocationTarget {
+    pub(crate) fn target(&self) -> Result<DisconnectTarget, Problem> {
+        target(self.account.as_ref(), self.shop.as_ref())
+    }
+}
+
+fn target(account: Option<&AccountId>, shop: Option<&ShopId>) -> Result<DisconnectTarget, Problem> {
+    match (account, shop) {
+        (Some(_), Some(_)) => Err(Problem::refused("one-target", "name an account or a shop, and not both")),
+        (account, None) => Ok(DisconnectTarget::All(account.cloned())),
+        (None, Some(shop)) => Ok(DisconnectTarget::Shop(shop.clone())),
+    }
+}
+
+/// Names a connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectionName {
+    customer: String,
+    account: String,
+}
+
+impl From<&host::ConnectionKey> for ConnectionName {
+    fn from(key: &host::ConnectionKey) -> Self {
+        Self { customer: key.customer.to_string(), account: key.account.to_string() }
+    }
+}
+
+/// A shop to which the app has lost its access.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RevokedShop {
+    account: String,
+    shop: String,
+}
+
+/// A shop for which TikTok Shop did not withdraw the access. It is disconnected nevertheless.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NotRevoked {
+    account: String,
+    /// Missing if the shops of the account are not known.
+    shop: Option<String>,
+    /// The cause. Later versions add codes.
+    code: String,
+    detail: String,
+}
+
+/// The result of a disconnection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DisconnectResult {
+    /// The connections that the target named. Empty if there was none, so nothing changed.
+    found: Vec<ConnectionName>,
+    /// The connections that continue without the shop.
+    remaining: Vec<Connection>,
+    /// The shops to which the app has lost its access.
+    revoked: Vec<RevokedShop>,
+    /// The shops for which TikTok Shop did not withdraw the access.
+    not_revoked: Vec<NotRevoked>,
+}
+
+impl From<&Disconnected> for DisconnectResult {
+    fn from(ended: &Disconnected) -> Self {
+        Self {
+            found: ended.found.iter().map(ConnectionName::from).collect(),
+            remaining: ended.remaining.iter().map(Connection::from).collect(),
+            revoked: ended
+                .revoked
+                .iter()
+                .map(|shop| RevokedShop { account: shop.account.to_string(), shop: shop.shop.to_string() })
+                .collect(),
+            not_revoked: ended
+                .not_revoked
+                .iter()
+                .map(|kept| {
+                    let Failure { code, detail, .. } = kept.failure.clone();
+                    let shop = kept.shop.as_ref().map(ShopId::to_string);
+                    NotRevoked { account: kept.account.to_string(), shop, code, detail }
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A connection of another customer that loses shops by a revocation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SharedConnection {
+    customer: String,
+    account: String,
+    /// The shops in common.
+    shops: Vec<String>,
+}
+
+/// The connections of other customers that lose shops by a revocation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SharedConnectionList {
+    connections: Vec<SharedConnection>,
+    /// Accounts whose complete list of shops TikTok Shop did not give. More connections may be concerned.
+    shops_not_read: Vec<String>,
+}
+
+impl From<&SharedConnections> for SharedConnectionList {
+    fn from(shared: &SharedConnections) -> Self {
+        let connections = shared.connections.iter().map(|shared| SharedConnection {
+            customer: shared.key.customer.to_string(),
+            account: shared.key.account.to_string(),
+            shops: shared.shops.iter().map(ShopId::to_string).collect(),
+        });
+        Self {
+            connections: connections.collect(),
+            shops_not_read: shared.shops_not_read.iter().map(AccountId::to_string).collect(),
+        }
+    }
+}
+
+/// Tokens that another system holds. That system must have stopped its refreshes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Import {
+    /// TikTok Shop's `open_id`, if the other system knows it. With it, the import is safe against a crash.
+    #[schema(value_type = Option<String>)]
+    pub(crate) account: Option<AccountId>,
+    /// The newest refresh token.
+    pub(crate) refresh_token: String,
+    /// The newest access token.
+    pub(crate) access_token: Option<String>,
+    /// When the access token ends.
+    pub(crate) access_token_ends: Option<u64>,
+    /// When the refresh token ends.
+    pub(crate) refresh_token_ends: Option<u64>,
+    /// The app that the seller consented to. Needed if the tenant has several.
+    #[schema(value_type = Option<String>)]
+    pub(crate) app: Option<AppKey>,
+    /// Which shops are linked.
+    #[serde(default)]
+    pub(crate) shop_policy: ShopPolicy,
+}
+
+/// A page of the tenant's events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventPage {
+    pub(crate) events: Vec<Event>,
+    /// Pass it as `cursor` to read later events. Keep it after the events are processed. Missing before the first
+    /// event.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// Something that happened to a connection or to the tenant's keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Event {
+    /// The position of the event. A later event has a greater one.
+    position: u64,
+    /// When it happened.
+    at: u64,
+    /// The kind of event, for example `connected`. Later versions add kinds.
+    event: &'static str,
+    /// Missing if the event concerns the whole tenant.
+    customer: Option<String>,
+    /// Missing if the event concerns the whole tenant.
+    account: Option<String>,
+    /// Why a new consent is needed.
+    reason: Option<&'static str>,
+    /// The days that are left, of an expiry notice.
+    days: Option<u8>,
+    /// When the authorization ends.
+    ends_at: Option<u64>,
+    /// The shops of the event.
+    shops: Option<Vec<String>>,
+    /// The host key of the event.
+    host_key: Option<String>,
+    /// The API key that caused the event, or the user under whom the service or a command ran.
+    actor: Option<String>,
+    /// Why the actor did it.
+    stated_reason: Option<String>,
+    /// The call during which it happened.
+    cause: Option<&'static str>,
+}
+
+impl From<&events::Event> for Event {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds have no values, or they are newer")]
+    fn from(events::Event { position, event }: &events::Event) -> Self {
+        let (key, origin) = (event.key.as_ref(), &event.origin);
+        let mut shown = Self {
+            position: position.0,
+            at: event.at.0,
+            event: event.kind.as_str(),
+            customer: key.map(|key| key.customer.to_string()),
+            account: key.map(|key| key.account.to_string()),
+            reason: None,
+            days: None,
+            ends_at: None,
+            shops: None,
+            host_key: None,
+            actor: origin.actor.as_ref().map(Actor::to_string),
+            stated_reason: origin.stated_reason.as_ref().map(StatedReason::to_string),
+            cause: origin.cause.map(Cause::as_str),
+        };
+        match &event.kind {
+            EventKind::AuthorizationEnding { ends } => shown.ends_at = Some(ends.0),
+            EventKind::ReauthorizationRequired(why) => shown.reason = Some(why.as_str()),
+            EventKind::Notice { days, ends } => (shown.days, shown.ends_at) = (Some(*days), Some(ends.0)),
+            EventKind::ShopsLinked { shops }
+            | EventKind::ShopsUnlinked { shops }
+            | EventKind::ShopsLost { shops }
+            | EventKind::ShopsRegained { shops } => {
+                shown.shops = Some(shops.iter().map(ShopId::to_string).collect());
+            }
+            EventKind::KeysRotated { host_key } | EventKind::HostKeyRetired { host_key } => {
+                shown.host_key = Some(host_key.to_string());
+            }
+            _ => {}
+        }
+        shown
+    }
+}
+
+/// A connect session to begin.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSession {
+    /// The app that the seller is asked to consent to. Needed if the tenant has several.
+    #[schema(value_type = Option<String>)]
+    pub(crate) app: Option<AppKey>,
+    /// Which shops the consent links.
+    #[serde(default)]
+    pub(crate) shop_policy: ShopPolicy,
+    /// Where the seller is led back afterwards, with the parameters `outcome` and `session`. It must be in the list of
+    /// return addresses.
+    #[schema(max_length = 1024)]
+    pub(crate) return_to: Option<String>,
+}
+
+/// A connect session that has begun.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BegunSession {
+    /// The id of the session. It is not secret.
+    pub(crate) id: String,
+    /// The address to send the seller to. It is secret: who opens it, connects a seller account to this customer. It
+    /// works once.
+    pub(crate) address: String,
+    /// When the address ends.
+    pub(crate) expires_at: u64,
+}
+
+/// A connect session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionState {
+    pub(crate) id: String,
+    /// `waiting`, `opened`, `connected`, `refused`, `failed` or `expired`.
+    pub(crate) state: &'static str,
+}

@@ -1,0 +1,140 @@
+//! Accepts connections, and ends without losing anything.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::serve::Listener;
+use governor::clock::DefaultClock;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tiktok_shop_host::clock::Clock;
+use tiktok_shop_host::seal::Keyring;
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::{ConnectorHost, TenantId};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api_key::ApiKeys;
+use crate::limits::KeyLimits;
+use crate::metrics::Metrics;
+use crate::router::router;
+use crate::settings::Settings;
+use crate::state::{Shared, State};
+use crate::sweeper;
+
+/// Returns the address of the consent page for a consent link of TikTok Shop.
+pub(crate) type ConsentPage = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// The maximum number of header fields in a request.
+const MAX_HEADERS: usize = 64;
+/// The maximum size of a request's head and of the buffer of a connection, in bytes.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// What the embedder opens for the service.
+pub struct Parts {
+    /// The host that makes the calls.
+    pub host: ConnectorHost,
+    /// The storage of the host.
+    pub storage: Arc<dyn HostStorage>,
+    /// The keyring over the same storage, for the check of readiness.
+    pub keyring: Keyring,
+    /// The clock of the host.
+    pub clock: Arc<dyn Clock>,
+    /// Some tenants whose apps are configured. The check of readiness begins with their data keys.
+    pub tenants: Vec<TenantId>,
+    /// The API keys.
+    pub keys: ApiKeys,
+    /// Only for a fake TikTok Shop: returns the address of the fake's consent page for a consent link. `None`: sellers
+    /// are sent to TikTok Shop.
+    pub consent_page: Option<Arc<dyn Fn(&str) -> String + Send + Sync>>,
+}
+
+/// The service.
+pub struct Server {
+    state: Shared,
+}
+
+impl Server {
+    /// Puts the service together.
+    #[must_use]
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        let Parts { host, storage, keyring, clock, tenants, keys, consent_page } = parts;
+        let limits =
+            || KeyLimits::new(settings.requests_per_second, settings.requests_in_flight, DefaultClock::default());
+        let limits = keys.entries().map(|_| limits()).collect();
+        let (metrics, calls) = (Metrics::new(), TaskTracker::new());
+        let state =
+            State { host, storage, keyring, clock, tenants, keys, limits, consent_page, settings, metrics, calls };
+        Self { state: Shared::new(state) }
+    }
+
+    /// Serves requests and sweeps, until `stop` completes. Then accepts no further connection, lets running requests,
+    /// calls and refreshes finish, and returns. If they take longer than [`Settings::shutdown_deadline`], returns
+    /// anyway. What is still running then is cut off as by a crash: the refresh protocol loses no connection by it, but
+    /// a new consent may have to be repeated.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let Self { state } = self;
+        let stopping = CancellationToken::new();
+        if let Some(every) = state.settings.sweep_every {
+            state.calls.spawn(sweeper::sweep(state.clone(), every, stopping.clone()));
+        }
+        state.calls.spawn(sweeper::tidy(state.clone(), stopping.clone()));
+        let connections = GracefulShutdown::new();
+        tokio::select! {
+            biased;
+            () = stop => {}
+            () = accept(&state, listener, &connections) => {}
+        }
+        stopping.cancel();
+        state.calls.close();
+        let finished = async {
+            connections.shutdown().await;
+            state.calls.wait().await;
+        };
+        if tokio::time::timeout(state.settings.shutdown_deadline, finished).await.is_err() {
+            let running = state.calls.len();
+            tracing::error!(running, "the service ends although calls are still running");
+        }
+    }
+}
+
+/// Accepts connections for ever. If too many are open, waits until one is closed.
+async fn accept(state: &Shared, mut listener: TcpListener, connections: &GracefulShutdown) {
+    let app = router(state.clone());
+    let max = usize::try_from(state.settings.max_connections.get()).unwrap_or(usize::MAX);
+    let places = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        // Waits after an error such as too many open files, and tries again.
+        let (stream, _) = Listener::accept(&mut listener).await;
+        serve_connection(state, app.clone(), stream, place, connections);
+    }
+}
+
+fn serve_connection(
+    state: &Shared,
+    app: Router,
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    connections: &GracefulShutdown,
+) {
+    // Without TCP_NODELAY a small answer may wait for the client's next acknowledgement. A failure here only costs
+    // time.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(state.settings.head_deadline)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        // A connection that a client breaks off is no event of the service.
+        let _ = connection.await;
+        drop(place);
+    });
+}

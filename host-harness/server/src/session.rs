@@ -1,0 +1,354 @@
+//! Connect sessions: a platform begins a session for a customer, and the seller's browser opens its address.
+//!
+//! Nothing about a session is kept in the memory of the process, so any replica can answer every request of it. The
+//! address and the cookie carry what the service needs to know: the tenant, the session and the return address. The
+//! storage keeps a digest of each, in the same place as the states of consents, and marks the address as used exactly
+//! once. A changed address or cookie has another digest, and is unknown.
+//!
+//! The storage keeps a digest for an hour at least. So a platform can ask for the outcome for an hour.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::consent::BrowserSession;
+use tiktok_shop_host::events::Actor;
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord, HostStorage, StateDigest, StorageError, StoredConsent};
+use tiktok_shop_host::{AppKey, CustomerId, Secret, TenantId};
+
+use crate::problem::Problem;
+use crate::state::in_time;
+
+/// An address can be opened within this time: 30 minutes.
+pub(crate) const ADDRESS_LIFE: Duration = Duration::from_secs(1800);
+/// A consent can be finished within this time after the address was opened: ten minutes, as the host library decides.
+pub(crate) const CONSENT_LIFE: Duration = Duration::from_secs(600);
+
+/// The maximum length of a return address, in bytes. Address and cookie contain it.
+pub(crate) const MAX_RETURN_BYTES: usize = 1024;
+
+/// The maximum length of the secret part of an address, and of a cookie, in bytes. Both are part of a request's head.
+const MAX_TICKET_BYTES: usize = 4096;
+
+/// What the address of a session carries. Its text is secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Ticket {
+    /// The tenant of the API key that began the session.
+    #[serde(rename = "t")]
+    pub(crate) tenant: TenantId,
+    /// The id of the session.
+    #[serde(rename = "s")]
+    pub(crate) session: String,
+    /// The name of the API key that began the session.
+    #[serde(rename = "a")]
+    pub(crate) actor: Actor,
+    /// Where the seller is led back.
+    #[serde(rename = "r")]
+    pub(crate) return_to: Option<String>,
+    /// 256 random bits, which make the text unguessable. Each text of a session has its own.
+    #[serde(rename = "n")]
+    nonce: String,
+}
+
+/// What a platform asks a session for.
+pub(crate) struct Wanted {
+    pub(crate) customer: CustomerId,
+    pub(crate) app: Option<AppKey>,
+    pub(crate) shops: ShopPolicy,
+    pub(crate) return_to: Option<String>,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The seller has consented, and the connection is stored.
+    Connected,
+    /// The seller has refused.
+    Refused,
+    /// The consent could not be finished.
+    Failed,
+}
+
+impl Outcome {
+    pub(crate) const ALL: [Self; 3] = [Self::Connected, Self::Refused, Self::Failed];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// An opened address.
+pub(crate) struct Opened {
+    pub(crate) ticket: Ticket,
+    pub(crate) record: ConsentRecord,
+}
+
+/// Why an address can't be opened.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// The address is malformed, unknown, too old, or was opened before. A stranger does not learn which.
+    Ended,
+    Storage(StorageError),
+}
+
+impl From<StorageError> for NotOpened {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// Draws random bytes, as hexadecimal digits.
+fn random_digits<const BYTES: usize>() -> Result<String, Problem> {
+    let mut bytes = [0; BYTES];
+    SystemRandomness.fill(&mut bytes).map_err(|_| Problem::no_randomness())?;
+    Ok(hex::encode(bytes))
+}
+
+impl Ticket {
+    /// Returns a ticket with the same content and another nonce, for the browser that has opened the address.
+    pub(crate) fn for_browser(&self) -> Result<Self, Problem> {
+        Ok(Self { nonce: random_digits::<32>()?, ..self.clone() })
+    }
+
+    /// Returns the text of the ticket, which needs no encoding in an address or in a cookie.
+    pub(crate) fn to_text(&self) -> Secret {
+        // The ticket contains only texts, so it can always be serialized.
+        Secret::from(URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default()))
+    }
+
+    /// Reads a text that a browser has sent. The content is not trusted before the storage has found the digest of the
+    /// text.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.len() > MAX_TICKET_BYTES { None } else { decoded(text) }
+    }
+
+    /// Returns the ticket as the secret of a browser session.
+    pub(crate) fn browser_session(text: &str) -> Option<BrowserSession> {
+        BrowserSession::new(text.into())
+    }
+}
+
+fn decoded<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+}
+
+/// The digest under which the storage finds a session by its id.
+fn of_session(id: &str) -> StateDigest {
+    StateDigest::of(&format!("connect-session {id}").into())
+}
+
+/// The digest under which the storage finds the outcome of a session.
+fn of_outcome(id: &str, outcome: Outcome) -> StateDigest {
+    StateDigest::of(&format!("connect-session {id} {}", outcome.as_str()).into())
+}
+
+/// Begins a session. Returns its id and the secret part of its address.
+pub(crate) async fn begin(
+    storage: &dyn HostStorage,
+    tenant: &TenantId,
+    actor: &Actor,
+    wanted: Wanted,
+) -> Result<(String, Secret), Problem> {
+    let session = format!("cs_{}", random_digits::<16>()?);
+    let ticket = Ticket {
+        tenant: tenant.clone(),
+        session,
+        actor: actor.clone(),
+        return_to: wanted.return_to,
+        nonce: random_digits::<32>()?,
+    };
+    // The record has the form of a consent that has begun. No browser has this digest, so no callback can finish it.
+    let mut nobody = [0; 32];
+    SystemRandomness.fill(&mut nobody).map_err(|_| Problem::no_randomness())?;
+    let Wanted { customer, app, shops, .. } = wanted;
+    let record = ConsentRecord { customer, app, browser: BrowserDigest::new(nobody), shops };
+    let secret = ticket.to_text();
+    in_time(storage.put_state(tenant, &of_session(&ticket.session), &record)).await?;
+    in_time(storage.put_state(tenant, &StateDigest::of(&secret), &record)).await?;
+    Ok((ticket.session, secret))
+}
+
+/// Opens an address. Of any number of requests, exactly one opens it.
+pub(crate) async fn open(storage: &dyn HostStorage, secret: &str) -> Result<Opened, NotOpened> {
+    let ticket = Ticket::parse(secret).ok_or(NotOpened::Ended)?;
+    let (tenant, digest) = (&ticket.tenant, StateDigest::of(&secret.into()));
+    let found = in_time(storage.load_state(tenant, &digest)).await?;
+    let StoredConsent { record, age, used } = found.ok_or(NotOpened::Ended)?;
+    if used || age > ADDRESS_LIFE || !in_time(storage.use_state(tenant, &digest)).await? {
+        return Err(NotOpened::Ended);
+    }
+    in_time(storage.use_state(tenant, &of_session(&ticket.session))).await?;
+    Ok(Opened { ticket, record })
+}
+
+/// Makes an address usable again, because no consent has begun.
+pub(crate) async fn close_again(storage: &dyn HostStorage, ticket: &Ticket, secret: &str) {
+    let (tenant, digest) = (&ticket.tenant, StateDigest::of(&secret.into()));
+    for digest in [digest, of_session(&ticket.session)] {
+        if let Err(error) = in_time(storage.release_state(tenant, &digest)).await {
+            tracing::warn!(%error, "the address of a connect session stays used, although no consent has begun");
+        }
+    }
+}
+
+/// Records the outcome of a session. A failure only means that the platform can't ask for the outcome.
+pub(crate) async fn end(storage: &dyn HostStorage, ticket: &Ticket, outcome: Outcome) {
+    let Ticket { tenant, session, .. } = ticket;
+    let recorded = async {
+        let Some(found) = in_time(storage.load_state(tenant, &of_session(session))).await? else { return Ok(()) };
+        in_time(storage.put_state(tenant, &of_outcome(session, outcome), &found.record)).await
+    };
+    match recorded.await {
+        // `Refused` means that the same outcome is already recorded.
+        Ok(()) | Err(StorageError::Refused(_)) => {}
+        Err(error) => tracing::warn!(%error, "the outcome of a connect session was not recorded"),
+    }
+}
+
+/// Returns the state of a session of this customer: `waiting`, `opened`, `connected`, `refused`, `failed` or `expired`.
+/// `None` if the customer has no such session, or if it began more than an hour ago.
+pub(crate) async fn state(
+    storage: &dyn HostStorage,
+    tenant: &TenantId,
+    customer: &CustomerId,
+    id: &str,
+) -> Result<Option<&'static str>, StorageError> {
+    let found = in_time(storage.load_state(tenant, &of_session(id))).await?;
+    let Some(StoredConsent { record, age, used }) = found.filter(|found| found.record.customer == *customer) else {
+        return Ok(None);
+    };
+    for outcome in Outcome::ALL {
+        let known = in_time(storage.load_state(tenant, &of_outcome(id, outcome))).await?;
+        if known.is_some_and(|known| known.record.customer == record.customer) {
+            return Ok(Some(outcome.as_str()));
+        }
+    }
+    Ok(Some(match used {
+        false if age <= ADDRESS_LIFE => "waiting",
+        true if age <= ADDRESS_LIFE + CONSENT_LIFE => "opened",
+        false | true => "expired",
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tiktok_shop_host::clock::Clock;
+    use tiktok_shop_host::storage::MemoryStorage;
+
+    use super::*;
+
+    /// A clock that stands still until a test moves it.
+    #[derive(Default)]
+    struct Still(AtomicU64);
+
+    impl Clock for Still {
+        fn wall(&self) -> Duration {
+            self.monotonic()
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    struct Stage {
+        clock: Arc<Still>,
+        storage: MemoryStorage,
+        tenant: TenantId,
+        customer: CustomerId,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let clock = Arc::new(Still::default());
+            let storage = MemoryStorage::new(clock.clone());
+            Self { clock, storage, tenant: "acme".parse().unwrap(), customer: "customer-7".parse().unwrap() }
+        }
+
+        async fn begin(&self) -> (String, Secret) {
+            let return_to = Some("https://app.example/connected".to_owned());
+            let wanted = Wanted { customer: self.customer.clone(), app: None, shops: ShopPolicy::All, return_to };
+            begin(&self.storage, &self.tenant, &"key".parse().unwrap(), wanted).await.unwrap()
+        }
+
+        async fn state(&self, id: &str) -> Option<&'static str> {
+            state(&self.storage, &self.tenant, &self.customer, id).await.unwrap()
+        }
+
+        async fn is_opened(&self, secret: &str) -> bool {
+            open(&self.storage, secret).await.is_ok()
+        }
+
+        fn pass(&self, time: Duration) {
+            self.clock.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_is_opened_once_and_carries_what_the_platform_asked_for() {
+        let stage = Stage::new();
+        let (id, secret) = stage.begin().await;
+        assert_eq!(stage.state(&id).await, Some("waiting"));
+        let opened = open(&stage.storage, secret.expose()).await.ok().unwrap();
+        assert_eq!(opened.record.customer, stage.customer);
+        assert_eq!(opened.ticket.return_to.as_deref(), Some("https://app.example/connected"));
+        assert_eq!(stage.state(&id).await, Some("opened"));
+        assert!(!stage.is_opened(secret.expose()).await);
+        close_again(&stage.storage, &opened.ticket, secret.expose()).await;
+        assert_eq!(stage.state(&id).await, Some("waiting"));
+        assert!(stage.is_opened(secret.expose()).await);
+    }
+
+    #[tokio::test]
+    async fn a_changed_address_is_unknown() {
+        let stage = Stage::new();
+        let (_, secret) = stage.begin().await;
+        let ticket = Ticket::parse(secret.expose()).unwrap();
+        let other_return = Ticket { return_to: Some("https://evil.example/".to_owned()), ..ticket.clone() };
+        let other_tenant = Ticket { tenant: "other".parse().unwrap(), ..ticket.clone() };
+        for changed in [other_return, other_tenant, ticket.for_browser().unwrap()] {
+            assert!(!stage.is_opened(changed.to_text().expose()).await);
+        }
+        for malformed in ["", "e30", "not base64!", &"A".repeat(5000)] {
+            assert!(!stage.is_opened(malformed).await, "{malformed}");
+        }
+        assert!(stage.is_opened(secret.expose()).await);
+    }
+
+    #[tokio::test]
+    async fn an_address_ends_after_half_an_hour() {
+        let stage = Stage::new();
+        let (id, secret) = stage.begin().await;
+        stage.pass(ADDRESS_LIFE);
+        assert_eq!(stage.state(&id).await, Some("waiting"));
+        stage.pass(Duration::from_secs(1));
+        assert_eq!(stage.state(&id).await, Some("expired"));
+        assert!(!stage.is_opened(secret.expose()).await);
+    }
+
+    #[tokio::test]
+    async fn an_outcome_is_known_to_the_sessions_customer_only() {
+        let stage = Stage::new();
+        let (id, secret) = stage.begin().await;
+        let opened = open(&stage.storage, secret.expose()).await.ok().unwrap();
+        end(&stage.storage, &opened.ticket, Outcome::Refused).await;
+        end(&stage.storage, &opened.ticket, Outcome::Refused).await;
+        assert_eq!(stage.state(&id).await, Some("refused"));
+        let other: CustomerId = "customer-8".parse().unwrap();
+        assert_eq!(state(&stage.storage, &stage.tenant, &other, &id).await.unwrap(), None);
+        let tenant: TenantId = "other".parse().unwrap();
+        assert_eq!(state(&stage.storage, &tenant, &stage.customer, &id).await.unwrap(), None);
+        assert_eq!(stage.state("cs_unknown").await, None);
+    }
+}

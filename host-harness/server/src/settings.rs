@@ -1,0 +1,48 @@
+//! The settings of the service.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::address::{PublicAddress, ReturnAddress};
+
+/// The settings of the service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address by which sellers' browsers reach the service. The addresses of connect sessions begin with it.
+    pub public_address: PublicAddress,
+    /// The addresses to which a seller may be led back after a consent. Empty: a connect session has no return address.
+    pub return_addresses: Vec<ReturnAddress>,
+    /// The time between two sweeps. `None`: the service does not sweep. Default: 5 minutes.
+    pub sweep_every: Option<Duration>,
+    /// How long the service waits for running calls after it was asked to stop. Default: 60 s.
+    pub shutdown_deadline: Duration,
+    /// The number of requests per second of one API key. Default: 100.
+    pub requests_per_second: NonZeroU32,
+    /// The number of requests of one API key that may run at the same time. Default: 64.
+    pub requests_in_flight: NonZeroU32,
+    /// The number of connections that may be open at the same time. Further connections wait. Default: 4096.
+    pub max_connections: NonZeroU32,
+    /// How long a client may take to send the head of a request, and how long an idle connection stays open. Default:
+    /// 15 s.
+    pub head_deadline: Duration,
+    /// How long a client may take to send the body of a request. Default: 60 s.
+    pub body_deadline: Duration,
+}
+
+impl Settings {
+    /// Creates the default settings for this public address.
+    #[must_use]
+    pub const fn new(public_address: PublicAddress) -> Self {
+        Self {
+            public_address,
+            return_addresses: Vec::new(),
+            sweep_every: Some(Duration::from_secs(300)),
+            shutdown_deadline: Duration::from_secs(60),
+            requests_per_second: NonZeroU32::MIN.saturating_add(99),
+            requests_in_flight: NonZeroU32::MIN.saturating_add(63),
+            max_connections: NonZeroU32::MIN.saturating_add(4095),
+            head_deadline: Duration::from_secs(15),
+            body_deadline: Duration::from_secs(60),
+        }
+    }
+}

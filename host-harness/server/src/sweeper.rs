@@ -1,0 +1,80 @@
+//! Sweeps in the background: refreshes the due connections of all tenants, again and again. All replicas may sweep at
+//! the same time, because the refresh protocol lets only one of them send a refresh token.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use tiktok_shop_host::refresh::Refreshed;
+use tiktok_shop_host::sweep::{Sweep, SweepOutcome};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::effect_word;
+use crate::state::Shared;
+
+/// The number of connections that are refreshed at the same time. It is below the share of one tenant, so that API
+/// calls find free instances.
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
+/// How often the recorded durations are moved into their buckets.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+
+/// Sweeps now and then after every `every`, until `stop` is cancelled. A sweep that is running then finishes its
+/// refreshes.
+pub(crate) async fn sweep(state: Shared, every: Duration, stop: CancellationToken) {
+    let mut turns = tokio::time::interval(every);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = turns.tick() => {}
+        }
+        once(&state, &stop).await;
+    }
+}
+
+async fn once(state: &Shared, stop: &CancellationToken) {
+    let sweep = Sweep::new(state.now(), CONCURRENCY);
+    let count = |_: &tiktok_shop_host::storage::Due, outcome: &SweepOutcome| {
+        state.metrics.refresh("sweep", word(outcome));
+    };
+    let result = state.host.sweep(sweep, stop.cancelled(), count).await;
+    let now = state.now().0;
+    match result {
+        Ok(swept) => {
+            let word = if swept.stopped { "stopped" } else { "complete" };
+            state.metrics.swept(&swept, word, now);
+            tracing::info!(%swept, "swept");
+        }
+        Err(error) => {
+            state.metrics.swept(&error.swept, "failed", now);
+            tracing::error!(%error, "a sweep ended early; the next one continues");
+        }
+    }
+}
+
+/// Returns the word for an outcome in metrics.
+fn word(outcome: &SweepOutcome) -> &str {
+    match outcome {
+        SweepOutcome::Refreshed(refreshed) => {
+            let Refreshed { effect, .. } = &**refreshed;
+            effect_word(effect)
+        }
+        SweepOutcome::PassedOver(passed_over) => passed_over.reason.as_str(),
+        SweepOutcome::Ended(_) => "ended",
+        SweepOutcome::NoLongerDue => "no-longer-due",
+        SweepOutcome::Failed(error) => error.code(),
+    }
+}
+
+/// Moves the recorded durations into their buckets, until `stop` is cancelled.
+pub(crate) async fn tidy(state: Shared, stop: CancellationToken) {
+    let mut turns = tokio::time::interval(TIDY_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = turns.tick() => state.metrics.tidy(),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Clients that try to break something.
+
+use std::time::Duration;
+
+use fake_tiktok_shop::Decision;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::http::{Request, raw};
+use crate::stage::{SHOP, Stage};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_browser_that_opened_the_address_can_finish_the_consent() {
+    let stage = Stage::new().await;
+    let (_, path) = stage.session("customer-7").await;
+    let (_, other_path) = stage.session("customer-8").await;
+    let (state, cookie) = stage.open(&path).await;
+    let (other_state, other_cookie) = stage.open(&other_path).await;
+    let callback = stage.decide(&state, "one-shop", Decision::Allow);
+    stage.fake.clear_requests();
+
+    let (name, value) = cookie.split_once('=').unwrap();
+    let other_value = other_cookie.split_once('=').unwrap().1;
+    let mut changed = value.to_owned();
+    changed.pop();
+    for hostile in [
+        String::new(),
+        other_cookie.clone(),
+        format!("{name}={other_value}"),
+        format!("{name}="),
+        format!("{name}={changed}"),
+        format!("{cookie}; {cookie}"),
+        format!("{name}=e30"),
+    ] {
+        let answer = stage.callback(&callback, &hostile).await;
+        assert_eq!(answer.status, 400, "{hostile}");
+        assert!(answer.text().contains("This browser did not begin the connection"), "{}", answer.text());
+        assert!(!answer.text().contains("href"), "a stranger is led nowhere");
+    }
+    // The state of another consent does not fit this cookie either.
+    let mixed = callback.replace(&state, &other_state);
+    assert_eq!(stage.callback(&mixed, &cookie).await.status, 400);
+    for query in ["/callback", "/callback?code=c", "/callback?state=", "/callback?state=a&state=b"] {
+        assert_eq!(stage.callback(query, &cookie).await.status, 400, "{query}");
+    }
+    assert_eq!(stage.fake.requests(), [], "no code was sent to TikTok Shop");
+    assert_eq!(stage.callback(&callback, &cookie).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_works_once_and_previews_do_not_use_it_up() {
+    let stage = Stage::new().await;
+    let (_, path) = stage.session("customer-7").await;
+    let preview = Request::new(stage.address, "HEAD", &path).send().await;
+    assert_eq!((preview.status, preview.header("allow")), (405, Some("GET")));
+    let unknown = format!("{}A", path.strip_suffix(|_: char| true).unwrap());
+    for address in [unknown.as_str(), "/connect/e30", "/connect/x"] {
+        // The last digit may have been the same.
+        if address != path {
+            assert_eq!(Request::new(stage.address, "GET", address).send().await.status, 410, "{address}");
+        }
+    }
+    stage.open(&path).await;
+    let again = Request::new(stage.address, "GET", &path).send().await;
+    assert_eq!((again.status, again.header("location")), (410, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_address_must_be_in_the_list() {
+    let stage = Stage::new().await;
+    for address in [
+        "https://evil.example/",
+        "https://app.example.evil.example/connected",
+        "https://app.example/connected/../other",
+        "http://app.example/connected",
+        "javascript:alert(1)",
+        "",
+    ] {
+        let answer = stage.post("/v1/customers/c/connect-sessions", &json!({ "return_to": address })).await;
+        assert_eq!(answer.problem(), (422, "return-address".to_owned()), "{address}");
+    }
+    let long = format!("https://app.example/connected?{}", "a".repeat(1024));
+    let answer = stage.post("/v1/customers/c/connect-sessions", &json!({ "return_to": long })).await;
+    assert_eq!(answer.problem(), (422, "return-address".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_trick_with_the_path_leaves_tiktok_shops_api() {
+    let stage = Stage::new().await;
+    let account = stage.connect("customer-7", "one-shop").await;
+    stage.fake.clear_requests();
+    for path in [
+        "..",
+        "../../../auth",
+        "a/../b",
+        "a/./b",
+        "a//b",
+        "/a",
+        "a/",
+        "%2e%2e/a",
+        "a%2f..%2fb",
+        "a%2Fb",
+        "a%5cb",
+        "a%00b",
+        "a%0d%0ahost:evil.example",
+        "http:%2f%2fevil.example",
+        "http://evil.example/",
+        "@evil.example",
+        "a;b",
+        "a%20b",
+        "a%c3%a9",
+    ] {
+        for scope in [format!("shops/{SHOP}"), format!("accounts/{account}")] {
+            let answer = stage.get(&format!("/v1/customers/customer-7/{scope}/tiktok/{path}")).await;
+            assert_eq!(answer.problem(), (422, "call-malformed".to_owned()), "{scope} {path}");
+        }
+    }
+    let shop = format!("/v1/customers/customer-7/shops/{SHOP}/tiktok/order/202309/orders");
+    for query in ["sign=x", "app_key=x", "access_token=x", "shop_cipher=x", "timestamp=1", "a=1&a=2", "a=", "=a"] {
+        assert_eq!(
+            stage.get(&format!("{shop}?{query}")).await.problem(),
+            (422, "call-malformed".to_owned()),
+            "{query}"
+        );
+    }
+    let with_body = stage.request("GET", &shop).json(&json!({})).send().await;
+    assert_eq!(with_body.problem(), (422, "call-malformed".to_owned()));
+    for method in ["PATCH", "OPTIONS", "HEAD", "TRACE", "BREW"] {
+        assert_eq!(stage.request(method, &shop).send().await.status, 405, "{method}");
+    }
+    assert_eq!(
+        stage.get("/v1/customers/customer-7/shops/abc/tiktok/order").await.problem(),
+        (400, "invalid-parameter".to_owned())
+    );
+    assert_eq!(stage.get("/v1/customers/customer-7/shops/1/tiktok/").await.problem().0, 404);
+    assert_eq!(stage.fake.requests(), [], "nothing was sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_requests_are_problems() {
+    let stage = Stage::new().await;
+    let sessions = "/v1/customers/c/connect-sessions";
+    for (body, expected) in [
+        ("", (400, "malformed-body")),
+        ("{", (400, "malformed-body")),
+        ("[]", (400, "malformed-body")),
+        ("null", (400, "malformed-body")),
+        (r#"{"unknown":1}"#, (400, "malformed-body")),
+        (r#"{"shop_policy":"CANARY"}"#, (400, "malformed-body")),
+        (r#"{"app":""}"#, (400, "malformed-body")),
+        (r#"{"return_to":7}"#, (400, "malformed-body")),
+        ("{}\u{0}", (400, "malformed-body")),
+    ] {
+        let answer = stage.request("POST", sessions).body("application/json", body).send().await;
+        assert_eq!(answer.problem(), (expected.0, expected.1.to_owned()), "{body}");
+        assert!(!answer.text().contains("CANARY"), "a value is not repeated");
+    }
+    let large = format!("{{\"return_to\":\"{}\"}}", "a".repeat(64 << 10));
+    let answer = stage.request("POST", sessions).body("application/json", large).send().await;
+    assert_eq!(answer.problem(), (413, "body-too-large".to_owned()));
+    for content_type in ["text/plain", "application/jsonx", "multipart/form-data"] {
+        let answer = stage.request("POST", sessions).body(content_type, "{}").send().await;
+        assert_eq!(answer.problem(), (415, "unsupported-media-type".to_owned()), "{content_type}");
+    }
+    let long = "c".repeat(257);
+    for (method, target, expected) in [
+        ("GET", "/", (404, "unknown-route")),
+        ("GET", "/v1", (404, "unknown-route")),
+        ("GET", "/v1/customers//connections", (404, "unknown-route")),
+        ("GET", "/v2/events", (404, "unknown-route")),
+        ("DELETE", "/v1/events", (405, "method-not-allowed")),
+        ("GET", "/v1/customers/c/disconnect", (405, "method-not-allowed")),
+        ("GET", "/v1/customers/%ff/connections", (400, "invalid-parameter")),
+        ("GET", &format!("/v1/customers/{long}/connections"), (400, "invalid-parameter")),
+        ("GET", "/v1/events?limit=0", (400, "invalid-parameter")),
+        ("GET", "/v1/events?limit=201", (400, "invalid-parameter")),
+        ("GET", "/v1/events?limit=x", (400, "invalid-parameter")),
+        ("GET", "/v1/events?cursor=x", (400, "invalid-parameter")),
+        ("GET", "/v1/events?cursor=-1", (400, "invalid-parameter")),
+        ("GET", "/v1/events?unknown=1", (400, "invalid-parameter")),
+        ("GET", "/v1/events?limit=1&limit=2", (400, "invalid-parameter")),
+        ("GET", "/v1/connections?status=dead", (400, "invalid-parameter")),
+        ("GET", "/v1/connections?shop=x", (400, "invalid-parameter")),
+        ("GET", "/v1/connections?cursor=e30", (400, "invalid-parameter")),
+    ] {
+        let answer = stage.request(method, target).send().await;
+        assert_eq!(answer.problem(), (expected.0, expected.1.to_owned()), "{method} {target}");
+    }
+    let both = json!({ "account": "a", "shop": "1", "tiktok_access": "keep" });
+    assert_eq!(stage.post("/v1/customers/c/disconnect", &both).await.problem(), (422, "one-target".to_owned()));
+    let huge = stage.get(&format!("/v1/events?cursor={}", u64::MAX)).await.json();
+    assert_eq!(huge["events"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_large_a_head_and_broken_http_end_only_their_own_connection() {
+    let stage = Stage::new().await;
+    for bytes in [
+        b"GET / HTTP/9.9\r\n\r\n".to_vec(),
+        b"\0\0\0\0\r\n\r\n".to_vec(),
+        b"GET /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n".to_vec(),
+        format!("GET /healthz HTTP/1.1\r\nhost: a\r\nbig: {}\r\n\r\n", "a".repeat(100 << 10)).into_bytes(),
+        format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{}\r\n", "a: b\r\n".repeat(200)).into_bytes(),
+    ] {
+        let answer = raw(stage.address, &bytes).await;
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(stage.get("/healthz").await.json(), json!({ "status": "ok" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_client_loses_its_connection() {
+    let stage = Stage::with(
+        |settings| {
+            settings.head_deadline = Duration::from_millis(50);
+            settings.body_deadline = Duration::from_millis(50);
+        },
+        None,
+    )
+    .await;
+    // The first client never finishes the head of its request.
+    let mut stream = TcpStream::connect(stage.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    // The second one never finishes the body.
+    let head = format!(
+        "POST /v1/customers/c/disconnect HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: 10\r\nauthorization: Bearer {}\r\n\r\n{{",
+        stage.key
+    );
+    let answer = raw(stage.address, head.as_bytes()).await;
+    assert!(answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_can_be_stored_run_or_framed() {
+    let stage = Stage::new().await;
+    let (_, path) = stage.session("customer-7").await;
+    for target in ["/healthz", "/v1/events", "/unknown", "/callback", &path] {
+        let answer = stage.get(target).await;
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{target}");
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{target}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{target}");
+        let policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+        assert_eq!(answer.header("content-security-policy"), Some(policy), "{target}");
+        assert_eq!(answer.header("x-request-id").unwrap().len(), 32, "{target}");
+    }
+}

@@ -1,0 +1,180 @@
+//! The life of a connection over the API.
+
+use fake_tiktok_shop::Decision;
+use serde_json::json;
+
+use crate::http::Request;
+use crate::stage::{BEGIN, DAY, RETURN, SHOP, Stage};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seller_connects_and_the_platform_uses_refreshes_and_ends_the_connection() {
+    let stage = Stage::new().await;
+    let (id, path) = stage.session("customer-7").await;
+    let session = format!("/v1/customers/customer-7/connect-sessions/{id}");
+    assert_eq!(stage.get(&session).await.json(), json!({ "id": id, "state": "waiting" }));
+
+    let (state, cookie) = stage.open(&path).await;
+    assert_eq!(stage.get(&session).await.json()["state"], "opened");
+    let answer = stage.callback(&stage.decide(&state, "one-shop", Decision::Allow), &cookie).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("<h1>Connected</h1>"), "{}", answer.text());
+    let back = format!("<a href=\"{RETURN}?outcome=connected&amp;session={id}\">");
+    assert!(answer.text().contains(&back), "{}", answer.text());
+    assert!(answer.header("set-cookie").unwrap().ends_with("Max-Age=0"));
+    assert_eq!(stage.get(&session).await.json()["state"], "connected");
+
+    let listed = stage.get("/v1/customers/customer-7/connections").await.json();
+    let connection = &listed["connections"][0];
+    let account = connection["account"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (&connection["status"], &connection["seller_name"], &connection["connected_at"]),
+        (&json!("active"), &json!("Teapot Corner"), &json!(BEGIN))
+    );
+    let one = stage.get(&format!("/v1/customers/customer-7/connections/{account}")).await.json();
+    assert_eq!(one, *connection);
+    let shops = stage.get("/v1/customers/customer-7/shops").await.json();
+    let shop = &shops["shops"][0];
+    assert_eq!((&shop["id"], &shop["usable"], &shop["standing"]), (&json!(SHOP), &json!(true), &json!("granted")));
+
+    // A signed call, for the shop and for the account.
+    let search = format!("/v1/customers/customer-7/shops/{SHOP}/tiktok/order/202309/orders/search?page_size=1");
+    let answer = stage.post(&search, &json!({})).await;
+    assert_eq!((answer.status, answer.header("x-answered-by")), (200, Some("tiktok-shop")), "{}", answer.text());
+    assert_eq!((answer.header("x-tiktok-code"), &answer.json()["code"]), (Some("0"), &json!(0)));
+    let account_path = format!("/v1/customers/customer-7/accounts/{account}/tiktok/authorization/202309/shops");
+    assert_eq!(stage.get(&account_path).await.json()["data"]["shops"][0]["id"], SHOP);
+
+    // Eight days later, the access token has ended.
+    stage.pass(8 * DAY);
+    let refresh = format!("/v1/customers/customer-7/connections/{account}/refresh");
+    let refreshed = stage.post(&refresh, &json!({})).await.json();
+    assert_eq!((&refreshed["effect"], &refreshed["nothing_sent"]), (&json!("renewed"), &json!(null)));
+    let refreshed = stage.post(&refresh, &json!({ "mode": "when-due" })).await.json();
+    assert_eq!(refreshed["effect"], "shops-read");
+    let token = format!("/v1/customers/customer-7/connections/{account}/access-token");
+    let shown = stage.post(&token, &json!({ "min_validity_seconds": 600 })).await.json();
+    let issued = stage.fake.issued(&stage.fake.apps()[0].service_id, "one-shop").unwrap();
+    assert!(issued.honours_access_token(shown["token"].as_str().unwrap()));
+
+    let linked = format!("/v1/customers/customer-7/connections/{account}/linked-shops");
+    let unlinked = stage.request("PUT", &linked).json(&json!({ "shops": [] })).send().await.json();
+    assert_eq!(unlinked["shops"][0]["linked"], false);
+    assert_eq!(stage.get("/v1/customers/customer-7/shops").await.json(), json!({ "shops": [] }));
+    let refused = stage.post(&search, &json!({})).await;
+    assert_eq!((refused.problem(), refused.header("x-answered-by")), ((422, "shop-not-linked".to_owned()), None));
+    stage.request("PUT", &linked).json(&json!({ "shops": [SHOP] })).send().await;
+
+    let disconnect = "/v1/customers/customer-7/disconnect";
+    let ended = stage.post(disconnect, &json!({ "tiktok_access": "revoke" })).await.json();
+    assert_eq!(ended["found"], json!([{ "customer": "customer-7", "account": account }]));
+    assert_eq!(ended["revoked"], json!([{ "account": account, "shop": SHOP }]));
+    let again = stage.post(disconnect, &json!({ "tiktok_access": "keep" })).await.json();
+    assert_eq!(again["found"], json!([]), "repeating is safe");
+    let gone = stage.get(&format!("/v1/customers/customer-7/connections/{account}")).await;
+    assert_eq!(gone.problem(), (404, "not-connected".to_owned()));
+
+    // The events say which key did what, and a page continues behind its cursor.
+    let first = stage.get("/v1/events?limit=2").await.json();
+    let events = first["events"].as_array().unwrap();
+    assert_eq!(
+        events.iter().map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["connected", "shops-linked"]
+    );
+    assert_eq!((&events[0]["actor"], &events[0]["cause"]), (&json!("everything"), &json!("connect")));
+    assert_eq!(events[0]["stated_reason"], format!("connect session {id}"));
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = stage.get(&format!("/v1/events?cursor={cursor}")).await.json();
+    let kinds: Vec<_> = rest["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(kinds, ["token-shown", "shops-unlinked", "shops-linked", "disconnected"]);
+    let end = rest["next_cursor"].as_str().unwrap();
+    let empty = stage.get(&format!("/v1/events?cursor={end}")).await.json();
+    assert_eq!(empty, json!({ "events": [], "next_cursor": end }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seller_who_refuses_is_led_back_and_nothing_is_connected() {
+    let stage = Stage::new().await;
+    let (id, path) = stage.session("customer-7").await;
+    let (state, cookie) = stage.open(&path).await;
+    let callback = stage.decide(&state, "one-shop", Decision::Refuse);
+    let answer = stage.callback(&callback, &cookie).await;
+    assert!(answer.text().contains(&format!("{RETURN}?outcome=refused&amp;session={id}")), "{}", answer.text());
+    let session = stage.get(&format!("/v1/customers/customer-7/connect-sessions/{id}")).await.json();
+    assert_eq!(session["state"], "refused");
+    assert_eq!(stage.get("/v1/customers/customer-7/connections").await.json(), json!({ "connections": [] }));
+    let repeated = stage.callback(&callback, &cookie).await;
+    assert_eq!((repeated.status, repeated.text().contains("outcome=")), (410, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tenants_connections_come_in_pages_and_can_be_filtered() {
+    let stage = Stage::new().await;
+    for customer in ["customer-1", "customer-2", "customer%2F3"] {
+        stage.connect(customer, "one-shop").await;
+    }
+    let mut found = Vec::new();
+    let mut target = "/v1/connections?limit=2".to_owned();
+    loop {
+        let page = stage.get(&target).await.json();
+        let connections = page["connections"].as_array().unwrap();
+        found.extend(connections.iter().map(|connection| connection["customer"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        target = format!("/v1/connections?limit=2&cursor={cursor}");
+    }
+    assert_eq!(found, ["customer-1", "customer-2", "customer/3"]);
+    let count = async |query: &str| {
+        let page = stage.get(&format!("/v1/connections?{query}")).await.json();
+        page["connections"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&format!("shop={SHOP}&status=active")).await, 3);
+    assert_eq!(count("status=reauthorization-required").await, 0);
+    assert_eq!(count("seller_name=Teapot+Corner").await, 3);
+    assert_eq!(count("seller_name=Teapot").await, 0);
+    let shared = "/v1/customers/customer-1/shared-connections";
+    let shared = stage.post(shared, &json!({ "shop": SHOP })).await.json();
+    assert_eq!(shared["connections"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_another_system_are_imported_once() {
+    let stage = Stage::new().await;
+    let lines = stage.fake.connect_in_another_system(&stage.fake.apps()[0].service_id, 1).unwrap();
+    let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    let import = json!({ "refresh_token": line["refresh_token"], "account": line["account"] });
+    let answer = stage.post("/v1/customers/customer-7/imports", &import).await;
+    assert_eq!((answer.status, &answer.json()["status"]), (201, &json!("active")), "{}", answer.text());
+    let again = stage.post("/v1/customers/customer-7/imports", &import).await;
+    assert_eq!(again.problem(), (422, "already-connected".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_webhook_is_accepted_once_and_a_forged_one_costs_nothing() {
+    let stage = Stage::new().await;
+    stage.connect("customer-7", "one-shop").await;
+    let service = stage.fake.apps().remove(0).service_id;
+    stage.fake.queue_webhook(&service, 1, Some(SHOP), json!({ "order_id": "5760000000000010001" })).unwrap();
+    let delivery = stage.fake.webhooks_due().remove(0);
+    let signature = delivery.header("authorization").unwrap().to_owned();
+    let send = async |tenant: &str, signature: Option<&str>, body: Vec<u8>| {
+        let mut request = Request::new(stage.address, "POST", &format!("/webhooks/{tenant}"));
+        if let Some(signature) = signature {
+            request = request.header("authorization", signature);
+        }
+        request.body("application/json", body).send().await.status
+    };
+    let body = delivery.body.clone().into_bytes();
+    assert_eq!(send("acme", None, body.clone()).await, 401);
+    assert_eq!(send("acme", Some("00"), body.clone()).await, 401);
+    assert_eq!(send("other", Some(&signature), body.clone()).await, 401);
+    assert_eq!(send("acme", Some(&signature), vec![b' '; 256 * 1024 + 1]).await, 413);
+    assert_eq!(send("acme", Some(&signature), body.clone()).await, 200);
+    assert_eq!(send("acme", Some(&signature), body).await, 200);
+    let metrics = stage.get("/metrics").await.text();
+    for line in [
+        "tiktok_shop_webhooks_total{result=\"handled\"} 1",
+        "tiktok_shop_webhooks_total{result=\"repeated\"} 1",
+        "tiktok_shop_webhooks_total{result=\"forged\"} 3",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+}

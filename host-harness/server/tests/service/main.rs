@@ -1,0 +1,17 @@
+//! Runs the service with the shipped component against a fake TikTok Shop, and talks to it over real HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod hostile;
+mod http;
+mod keys;
+mod life;
+mod log;
+mod operations;
+mod shutdown;
+mod stage;

@@ -1,0 +1,231 @@
+//! The surroundings of a test: a fake TikTok Shop, a storage in memory, the shipped component and a running service.
+//! Clocks stand still until a test moves them.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use fake_tiktok_shop::{Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
+use serde_json::{Value, json};
+use tiktok_shop_canaries::Canaries;
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{HostKeys, Keyring};
+use tiktok_shop_host::storage::{HostStorage, Intercepted, Interceptor, MemoryStorage};
+use tiktok_shop_host::{Component, ConnectorHost, TenantId};
+use tiktok_shop_server::{ApiKey, ApiKeyEntry, ApiKeys, Parts, Scope, Server, Settings};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{Answer, Request};
+use crate::log::Log;
+
+/// The time at which every stage begins: 2026-01-01T00:00:00Z.
+pub(crate) const BEGIN: u64 = 1_767_225_600;
+pub(crate) const DAY: u64 = 86_400;
+/// The only shop of the seller `one-shop`.
+pub(crate) const SHOP: &str = "7490000000000000001";
+/// An address that the allow list contains.
+pub(crate) const RETURN: &str = "https://app.example/connected";
+
+/// What a test changes before the service starts.
+pub(crate) type Change = fn(&mut Settings);
+
+pub(crate) struct Stage {
+    pub(crate) fake: Control,
+    pub(crate) host: ConnectorHost,
+    pub(crate) address: SocketAddr,
+    /// The key of the tenant `acme` with every scope.
+    pub(crate) key: String,
+    /// The key of another tenant with every scope.
+    pub(crate) other_key: String,
+    /// The key of the tenant `acme` with only this scope, in the order of [`Scope::ALL`].
+    pub(crate) scoped: Vec<(Scope, String)>,
+    clock: Arc<ManualClock>,
+    /// The addresses, cookies and states that the service has issued.
+    secrets: Mutex<Vec<(&'static str, String)>>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) serving: JoinHandle<()>,
+    _running: FakeTikTokShop,
+}
+
+/// Returns a host whose component the hosts of all tests share, because compiling it takes a while.
+fn compiled(builder: tiktok_shop_host::ConnectorHostBuilder) -> ConnectorHost {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes = BYTES.get_or_init(|| std::fs::read(xtask::component().unwrap()).unwrap());
+    builder.component(Component::Bytes(bytes.clone())).build().unwrap()
+}
+
+fn entry(name: &str, tenant: &str, scopes: &[Scope], key: &ApiKey) -> ApiKeyEntry {
+    let (name, tenant) = (name.parse().unwrap(), tenant.parse().unwrap());
+    ApiKeyEntry { name, tenant, scopes: scopes.to_vec(), digest: key.digest() }
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}, None).await
+    }
+
+    pub(crate) async fn with(change: Change, interceptor: Option<Arc<dyn Interceptor>>) -> Self {
+        Log::of_process();
+        let options = Options { clock: FakeClock::fixed(BEGIN), ..Options::default() };
+        let running = FakeTikTokShop::start(options).unwrap();
+        let fake = running.control();
+        let clock = Arc::new(ManualClock::at(Duration::from_secs(BEGIN)));
+        let mut storage: Arc<dyn HostStorage> = Arc::new(MemoryStorage::new(clock.clone()));
+        if let Some(interceptor) = interceptor {
+            storage = Arc::new(Intercepted::new(storage, interceptor));
+        }
+        let mut egress = EgressPolicy::production();
+        for authority in [Authority::Auth, Authority::Api] {
+            egress = egress.stand_in(authority, running.address()).unwrap();
+        }
+        let [acme, other, _] = <[_; 3]>::try_from(fake.apps()).unwrap().map(|app| AppCredentials {
+            authorization_link: Some(app.authorization_link()),
+            app_key: app.app_key,
+            app_secret: app.app_secret.as_str().into(),
+            previous_app_secret: None,
+        });
+        let tenants: [TenantId; 2] = ["acme", "other"].map(|tenant| tenant.parse().unwrap());
+        let credentials = StaticCredentials::new().with(tenants[0].clone(), acme).with(tenants[1].clone(), other);
+        let host_keys = Arc::new(HostKeys::draw().unwrap());
+        let host = compiled(
+            ConnectorHost::builder()
+                .storage(storage.clone())
+                .keys(host_keys.clone())
+                .credentials(Arc::new(credentials))
+                .clock(clock.clone())
+                .egress(egress),
+        );
+        let [key, other_key] = [(); 2].map(|()| ApiKey::draw(&SystemRandomness).unwrap());
+        let scoped = Scope::ALL.map(|scope| (scope, ApiKey::draw(&SystemRandomness).unwrap()));
+        let mut entries = vec![
+            entry("everything", "acme", &Scope::ALL, &key),
+            entry("another tenant's", "other", &Scope::ALL, &other_key),
+        ];
+        entries.extend(scoped.iter().map(|(scope, key)| entry(scope.as_str(), "acme", &[*scope], key)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut settings = Settings::new(format!("http://{address}").parse().unwrap());
+        settings.return_addresses = vec![RETURN.parse().unwrap()];
+        settings.sweep_every = None;
+        change(&mut settings);
+        let keyring = Keyring::new(storage.clone(), host_keys, Arc::new(SystemRandomness));
+        let parts = Parts {
+            host: host.clone(),
+            storage,
+            keyring,
+            clock: clock.clone(),
+            tenants: tenants.to_vec(),
+            keys: ApiKeys::new(entries).unwrap(),
+            consent_page: None,
+        };
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(Server::new(parts, settings).serve(listener, stop.clone().cancelled_owned()));
+        Self {
+            fake,
+            host,
+            address,
+            key: key.expose().to_owned(),
+            other_key: other_key.expose().to_owned(),
+            scoped: scoped.into_iter().map(|(scope, key)| (scope, key.expose().to_owned())).collect(),
+            clock,
+            secrets: Mutex::default(),
+            stop,
+            serving,
+            _running: running,
+        }
+    }
+
+    /// Begins a request to this path with the key of `acme`.
+    pub(crate) fn request(&self, method: &str, target: &str) -> Request {
+        Request::new(self.address, method, target).key(&self.key)
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.request("GET", target).send().await
+    }
+
+    pub(crate) async fn post(&self, target: &str, body: &Value) -> Answer {
+        self.request("POST", target).json(body).send().await
+    }
+
+    /// Begins a connect session for a customer. Returns its id and the path of its address.
+    pub(crate) async fn session(&self, customer: &str) -> (String, String) {
+        let path = format!("/v1/customers/{customer}/connect-sessions");
+        let answer = self.post(&path, &json!({ "return_to": RETURN })).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let session = answer.json();
+        let address = session["address"].as_str().unwrap();
+        let path = address.strip_prefix(&format!("http://{}", self.address)).unwrap();
+        self.keep("address", path.strip_prefix("/connect/").unwrap());
+        (session["id"].as_str().unwrap().to_owned(), path.to_owned())
+    }
+
+    /// Opens the address of a session in a new browser. Returns the state of the consent, and the browser's cookie.
+    pub(crate) async fn open(&self, path: &str) -> (String, String) {
+        let answer = Request::new(self.address, "GET", path).send().await;
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        let link = answer.header("location").unwrap();
+        assert!(link.starts_with("https://services.tiktokshop.com/open/authorize?service_id="), "{link}");
+        let state = link.split_once("&state=").unwrap().1.to_owned();
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        self.keep("state", &state);
+        self.keep("cookie", cookie.split_once('=').unwrap().1);
+        (state, cookie)
+    }
+
+    fn keep(&self, kind: &'static str, secret: &str) {
+        self.secrets.lock().unwrap().push((kind, secret.to_owned()));
+    }
+
+    /// Decides in the role of a seller. Returns the path of the callback.
+    pub(crate) fn decide(&self, state: &str, seller: &str, decision: Decision) -> String {
+        let service = self.fake.apps().remove(0).service_id;
+        format!("/callback?{}", self.fake.consent(&service, seller, Some(state), decision).unwrap())
+    }
+
+    pub(crate) async fn callback(&self, path: &str, cookie: &str) -> Answer {
+        Request::new(self.address, "GET", path).header("cookie", cookie).send().await
+    }
+
+    /// Connects a customer with the consent of a seller. Returns the account.
+    pub(crate) async fn connect(&self, customer: &str, seller: &str) -> String {
+        let (_, path) = self.session(customer).await;
+        let (state, cookie) = self.open(&path).await;
+        let answer = self.callback(&self.decide(&state, seller, Decision::Allow), &cookie).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let listed = self.get(&format!("/v1/customers/{customer}/connections")).await.json();
+        listed["connections"][0]["account"].as_str().unwrap().to_owned()
+    }
+
+    /// Lets time pass for the fake and for the service.
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.fake.advance(Duration::from_secs(seconds));
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+impl Drop for Stage {
+    /// Searches the log of the process for the secrets of this stage.
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if std::thread::panicking() {
+            return;
+        }
+        let mut canaries = Canaries::default();
+        let keys = [&self.key, &self.other_key].into_iter().chain(self.scoped.iter().map(|(_, key)| key));
+        keys.for_each(|key| canaries.add("API key", key));
+        self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
+        self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));
+        self.secrets.lock().unwrap().iter().for_each(|(kind, secret)| canaries.add(*kind, secret));
+        let log = Log::of_process().text();
+        let text = String::from_utf8_lossy(&log);
+        assert!(text.contains("answered"), "the service logs its requests");
+        let found: Vec<_> = canaries.found_in(&log).iter().map(ToString::to_string).collect();
+        assert_eq!(found, [""; 0]);
+    }
+}
