@@ -153,6 +153,11 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Next::InvalidRequest, "body-too-large", detail)
     }
 
+    pub(crate) fn head_too_large(max: usize) -> Self {
+        let detail = format!("the headers of the request have more than {max} bytes");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Next::InvalidRequest, "head-too-large", detail)
+    }
+
     pub(crate) fn body_not_received() -> Self {
         let detail = "the body did not arrive completely and in time";
         Self::new(StatusCode::REQUEST_TIMEOUT, Next::InvalidRequest, "body-not-received", detail)
@@ -319,6 +324,7 @@ mod tests {
             (Problem::malformed_body(""), (400, "invalid-request", "malformed-body", None)),
             (Problem::unsupported_media_type(), (415, "invalid-request", "unsupported-media-type", None)),
             (Problem::body_too_large(7), (413, "invalid-request", "body-too-large", None)),
+            (Problem::head_too_large(7), (431, "invalid-request", "head-too-large", None)),
             (Problem::body_not_received(), (408, "invalid-request", "body-not-received", None)),
             (Problem::unauthenticated(), (401, "invalid-request", "unauthenticated", None)),
             (Problem::scope_missing(Scope::Token), (403, "invalid-request", "scope-missing", None)),

@@ -3,8 +3,8 @@
 use std::any::Any;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -13,6 +13,7 @@ use tower_http::timeout::RequestBodyDeadlineLayer;
 use crate::api::{access_token, connect_sessions, connections, disconnect, events, imports, refresh, shops, tiktok};
 use crate::observe::observe;
 use crate::problem::{Problem, method_not_allowed, only};
+use crate::server::MAX_HEAD_BYTES;
 use crate::state::Shared;
 use crate::{connect_page, operations, webhook};
 
@@ -84,9 +85,20 @@ pub(crate) fn router(state: Shared) -> Router {
         // Each handler limits its own body, because a signed call may have a larger one.
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyDeadlineLayer::new(body_deadline))
+        .layer(from_fn(limit_head))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), observe))
         .with_state(state)
+}
+
+/// Refuses a request whose headers are too large. The buffer of a connection has the same limit, but a head that arrives
+/// at once may be larger than the buffer was meant to be.
+async fn limit_head(request: Request, next: middleware::Next) -> Response {
+    let bytes: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > MAX_HEAD_BYTES {
+        return Problem::head_too_large(MAX_HEAD_BYTES).into_response();
+    }
+    next.run(request).await
 }
 
 /// Answers a request whose handler has panicked. The text of the panic is not logged, because it may contain any value.

@@ -32,7 +32,7 @@ pub(crate) type ConsentPage = Arc<dyn Fn(&str) -> String + Send + Sync>;
 /// The maximum number of header fields in a request.
 const MAX_HEADERS: usize = 64;
 /// The maximum size of a request's head and of the buffer of a connection, in bytes.
-const MAX_HEAD_BYTES: usize = 64 << 10;
+pub(crate) const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// What the embedder opens for the service.
 pub struct Parts {

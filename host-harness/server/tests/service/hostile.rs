@@ -167,7 +167,7 @@ async fn malformed_requests_are_problems() {
     for (method, target, expected) in [
         ("GET", "/", (404, "unknown-route")),
         ("GET", "/v1", (404, "unknown-route")),
-        ("GET", "/v1/customers//connections", (404, "unknown-route")),
+        ("GET", "/v1/customers//connections", (400, "invalid-parameter")),
         ("GET", "/v2/events", (404, "unknown-route")),
         ("DELETE", "/v1/events", (405, "method-not-allowed")),
         ("GET", "/v1/customers/c/disconnect", (405, "method-not-allowed")),
