@@ -44,7 +44,7 @@ pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
 use self::component::build_failure;
 pub(crate) use self::component::component_file;
-use self::config_file::{ConfigFile, ExportRule};
+use self::config_file::{ConfigFile, ExportRule, UnsealedRows};
 use self::configured_text::trimmed;
 pub(crate) use self::configured_text::visible_ascii;
 pub(crate) use self::configured_text::{one_line, path};
@@ -63,7 +63,7 @@ pub(crate) use self::keys::HostKeySource;
 use self::keys::{KeyPlace, KeySettings, NamedPlace};
 pub(crate) use self::lone_app::{AppArgs, LoneApp};
 use self::proxy::NamedProxy;
-pub(crate) use self::serve::ServeTable;
+pub(crate) use self::serve::{ListenAddress, ServeTable};
 pub(crate) use self::tenant::AllTenants;
 use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
@@ -192,6 +192,8 @@ pub(crate) struct OpenedStorage {
     proxy: Option<Proxy>,
     /// Whether the configuration file allows exports.
     export: ExportRule,
+    /// What the configuration file says about rows without a seal.
+    unsealed_rows: UnsealedRows,
     /// Who runs the command: the actor of the option or the variable, or else the user of this machine.
     actor: Option<Actor>,
     /// Why the command is run.
@@ -375,6 +377,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             component_sha256,
             proxy,
             export: config.export,
+            unsealed_rows: config.unsealed_rows,
             actor,
             reason,
             config_file: config.file,
@@ -485,6 +488,9 @@ impl<T: TenantArgs> HostArgs<T> {
         }
         if opened.export == ExportRule::Allowed {
             builder = builder.allow_export();
+        }
+        if opened.unsealed_rows == UnsealedRows::Refused {
+            builder = builder.refuse_unsealed_rows();
         }
         let host = builder
             .component(Component::File(file.clone()))

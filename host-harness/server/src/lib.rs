@@ -58,5 +58,5 @@ pub use api_key::{
     ApiKey, ApiKeyDigest, ApiKeyEntry, ApiKeys, DuplicateApiKey, InvalidApiKeyDigest, Scope, UnknownScope,
 };
 pub use openapi::openapi_json;
-pub use server::{Parts, Server};
+pub use server::{ConsentPage, Parts, Server};
 pub use settings::Settings;

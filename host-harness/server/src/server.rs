@@ -27,7 +27,7 @@ use crate::state::{Shared, State};
 use crate::sweeper;
 
 /// Returns the address of the consent page for a consent link of TikTok Shop.
-pub(crate) type ConsentPage = Arc<dyn Fn(&str) -> String + Send + Sync>;
+pub type ConsentPage = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// The maximum number of header fields in a request.
 const MAX_HEADERS: usize = 64;
@@ -50,7 +50,7 @@ pub struct Parts {
     pub keys: ApiKeys,
     /// Only for a fake TikTok Shop: returns the address of the fake's consent page for a consent link. `None`: sellers
     /// are sent to TikTok Shop.
-    pub consent_page: Option<Arc<dyn Fn(&str) -> String + Send + Sync>>,
+    pub consent_page: Option<ConsentPage>,
 }
 
 /// The service.

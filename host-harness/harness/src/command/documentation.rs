@@ -54,6 +54,7 @@ A mistake is an error, never a quiet loss:
 | component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the workspace in which the program was built | `--component` | `TIKTOK_SHOP_COMPONENT` | |
 | SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |
 | whether `export` may write tokens to a file: `allowed` or `refused`; default `refused` ([moving-over.md](moving-over.md#moving-to-another-installation)) | | | `export` |
+| what happens to a row without a seal, which only a host of release 0.1 writes: `accepted` or `refused`; default `accepted` ([storage.md](storage.md#changed-rows)) | | | `unsealed-rows` |
 | configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |
 | a fake in place of TikTok Shop: `http://127.0.0.1:PORT` | `--fake` | `TIKTOK_SHOP_FAKE` | |
 | who runs the command, for events and logs; default the user of this machine: `USER`, `LOGNAME` or `USERNAME`, else the user id, such as `uid:1000` | `--actor` | `TIKTOK_SHOP_ACTOR` | |

@@ -18,19 +18,20 @@ use super::check_config::api_keys;
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{
-    AllTenants, FakeAddress, HostArgs, LISTEN, OpenedHost, PUBLIC_ADDRESS, ServiceSettings, visible_ascii,
+    AllTenants, FakeAddress, HostArgs, LISTEN, ListenAddress, OpenedHost, PUBLIC_ADDRESS, ServiceSettings,
+    visible_ascii,
 };
 
 /// Run the connector as a service with an HTTP API, until Ctrl-C
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Serve {
-    /// Address to listen on [default: 127.0.0.1:4020]
+    /// Address to listen on
     #[arg(long, value_name = "IP:PORT", env = LISTEN, hide_env_values = true)]
-    #[arg(value_parser = visible_ascii::<SocketAddr>)]
-    listen: Option<SocketAddr>,
+    #[arg(value_parser = visible_ascii::<ListenAddress>)]
+    listen: Option<ListenAddress>,
 
-    /// Address of the service for browsers [default: that of --listen]
+    /// Address that browsers use
     #[arg(long, value_name = "URL", env = PUBLIC_ADDRESS, hide_env_values = true)]
     #[arg(value_parser = visible_ascii::<PublicAddress>)]
     public_address: Option<PublicAddress>,
@@ -48,7 +49,8 @@ Platforms in any language connect sellers, send signed calls and read events wit
 an API key. The service also refreshes due connections. docs/service.md describes it, and
 /openapi.json lists every request. Several services may share one PostgreSQL database.
 
-The service listens on loopback. In front of it, a proxy ends TLS and passes on /connect, /callback
+Without --listen, the service listens on 127.0.0.1:4020. Without --public-address, browsers use the
+address of --listen. In front of the service, a proxy ends TLS and passes on /connect, /callback
 and /webhooks; the API itself need not be public. The API keys and the other settings are in the
 configuration file; check-config checks them, and api-keys create makes a key.
 
@@ -88,6 +90,7 @@ struct OwnFake {
 impl Serve {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { listen, public_address, with_fake, mut settings } = self;
+        let listen = listen.map(|ListenAddress(address)| address);
         if with_fake && settings.names_fake() {
             return Err(Failure::Malformed(
                 "--with-fake starts a fake of its own; use it without --fake, and unset TIKTOK_SHOP_FAKE".to_owned(),

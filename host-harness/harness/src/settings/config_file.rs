@@ -24,8 +24,7 @@ use crate::failure::{Failure, access_advice};
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The members that the file may have. The error for an unknown member lists them.
-const MEMBERS: &str =
-    "storage, key-file, file-access, key-service, component-sha256, egress, export, serve, api-keys, tenants";
+const MEMBERS: &str = "storage, key-file, file-access, key-service, component-sha256, egress, export, unsealed-rows, serve, api-keys, tenants";
 
 /// Whether the command `export` may write tokens to a file. Only the configuration file can allow it: an option would
 /// get into scripts, and a variable into every process of a container.
@@ -34,6 +33,14 @@ pub(crate) enum ExportRule {
     #[default]
     Refused,
     Allowed,
+}
+
+/// What happens to a row without a seal, which only a host of release 0.1 writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum UnsealedRows {
+    #[default]
+    Accepted,
+    Refused,
 }
 
 /// The content of the file.
@@ -49,6 +56,7 @@ pub(crate) struct ConfigFile {
     pub(crate) component_sha256: Option<ComponentDigest>,
     pub(crate) proxy: ProxySettings,
     pub(crate) export: ExportRule,
+    pub(crate) unsealed_rows: UnsealedRows,
     /// The settings of the service.
     pub(crate) serve: ServeTable,
     /// The API keys of the service.
@@ -119,6 +127,13 @@ impl ConfigFile {
                         "allowed" => ExportRule::Allowed,
                         "refused" => ExportRule::Refused,
                         _ => return Err(format!("{name}: neither allowed nor refused; write one of the two")),
+                    }
+                }
+                "unsealed-rows" => {
+                    config.unsealed_rows = match text_of(value, name, Rule::VisibleAscii)? {
+                        "accepted" => UnsealedRows::Accepted,
+                        "refused" => UnsealedRows::Refused,
+                        _ => return Err(format!("{name}: neither accepted nor refused; write one of the two")),
                     }
                 }
                 "serve" => config.serve = ServeTable::parse(table_of(value, name)?)?,
@@ -240,7 +255,7 @@ mod tests {
     #[test]
     fn every_member_is_read_and_relative_paths_start_at_the_folder_of_the_file() {
         let pinned = "0a".repeat(32);
-        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\nfile-access = \"group\"\ncomponent-sha256 = \"PINNED\"\nexport = \"allowed\"\n\
+        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\nfile-access = \"group\"\ncomponent-sha256 = \"PINNED\"\nexport = \"allowed\"\nunsealed-rows = \"refused\"\n\
                     [egress]\nproxy = \" https://u:p@proxy:3128\\n\"\nproxy-certificates = \"ca.pem\"\n\
                     [tenants.acme]\napp-key = \"k\"\napp-secret = \" s\\n\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
         let config = ConfigFile::parse(&text.replace("PINNED", &pinned), Path::new("/folder/config.toml")).unwrap();
@@ -248,7 +263,7 @@ mod tests {
         assert!(matches!(config.storage, Some(Address::Sqlite(path)) if path == Path::new("/folder/shops.sqlite")));
         assert_eq!(config.key_file.unwrap(), Path::new("/folder/keys"));
         assert_eq!(config.file_access, Some(Access::Group));
-        assert_eq!(config.export, ExportRule::Allowed);
+        assert_eq!((config.export, config.unsealed_rows), (ExportRule::Allowed, UnsealedRows::Refused));
         assert_eq!(config.proxy.proxy.unwrap().to_string(), "https://proxy:3128");
         assert_eq!(config.proxy.certificates.unwrap(), Path::new("/folder/ca.pem"));
         assert_eq!(config.tenants.keys().map(TenantId::as_str).collect::<Vec<_>>(), ["acme", "é b"]);
@@ -286,7 +301,7 @@ mod tests {
             (
                 "app-secret = \"CANARY\"",
                 "app-secret: there is no such member; correct or remove it; the members are storage, key-file, file-access, key-service, \
-                 component-sha256, egress, export, serve, api-keys, tenants"
+                 component-sha256, egress, export, unsealed-rows, serve, api-keys, tenants"
                     .to_owned(),
             ),
             ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: there is no such member; correct or remove it; {known}")),
@@ -332,6 +347,10 @@ mod tests {
             ("[tenants.acme]\n[tenants.\"acme \"]", "tenants.acme : this tenant is named twice; put its members into one table".to_owned()),
             ("export = \"CANARY\"", "export: neither allowed nor refused; write one of the two".to_owned()),
             ("export = true", "export: not text; write it in quotes".to_owned()),
+            (
+                "unsealed-rows = \"CANARY\"",
+                "unsealed-rows: neither accepted nor refused; write one of the two".to_owned(),
+            ),
             ("file-access = \"all\"", "file-access: not one of owner, group, mounted".to_owned()),
             ("key-file = \" \"", "key-file: empty; remove it, or give it a value".to_owned()),
             (

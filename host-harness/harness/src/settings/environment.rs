@@ -8,7 +8,6 @@
 //! that clap reads: clap would name the option in its error, although the user gave the variable.
 
 use std::env::{VarError, var, var_os, vars_os};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -23,6 +22,7 @@ use tiktok_shop_server::PublicAddress;
 use super::address::Address;
 use super::configured_text::{InvalidText, Rule, cleaned, path};
 use super::fake::FakeAddress;
+use super::serve::ListenAddress;
 pub(crate) use super::variable_names::*;
 use crate::failure::Failure;
 
@@ -56,7 +56,7 @@ const VARIABLES: [Variable; 21] = [
     checked(FILE_ACCESS, Rule::VisibleAscii, is_a::<Access>),
     checked(CONFIG, Rule::OneLine, is_path),
     checked(FAKE, Rule::VisibleAscii, is_a::<FakeAddress>),
-    checked(LISTEN, Rule::VisibleAscii, is_a::<SocketAddr>),
+    checked(LISTEN, Rule::VisibleAscii, is_a::<ListenAddress>),
     checked(PUBLIC_ADDRESS, Rule::VisibleAscii, is_a::<PublicAddress>),
     checked(ACTOR, Rule::Unchecked, is_a::<Actor>),
     checked(COMPONENT, Rule::OneLine, is_path),

@@ -23,6 +23,18 @@ const MAX_SECONDS: u32 = 86_400;
 /// The largest number of requests or connections that a member may have.
 const MAX_NUMBER: u32 = 1_000_000;
 
+/// An IP address with a port to listen on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListenAddress(pub(crate) SocketAddr);
+
+impl FromStr for ListenAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_| "not an address with a port, such as 127.0.0.1:4020")
+    }
+}
+
 /// The table `[serve]`. A member that is missing keeps its default.
 #[derive(Debug, Default)]
 pub(crate) struct ServeTable {
@@ -43,7 +55,7 @@ impl ServeTable {
         for (name, value) in members {
             let place = format!("serve.{name}");
             match name.as_str() {
-                "listen" => table.listen = Some(listen_address(text_of(value, &place, Rule::VisibleAscii)?, &place)?),
+                "listen" => table.listen = Some(parsed::<ListenAddress>(value, &place)?.0),
                 "public-address" => table.public_address = Some(parsed(value, &place)?),
                 "return-addresses" => table.return_addresses = list(value, &place)?,
                 "sweep-seconds" => table.sweep_seconds = Some(number(value, &place, 0, MAX_SECONDS)?),
@@ -77,11 +89,6 @@ impl ServeTable {
         settings.max_connections = self.max_connections.unwrap_or(settings.max_connections);
         settings
     }
-}
-
-/// Parses an address to listen on.
-fn listen_address(text: &str, place: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{place}: not an address with a port, such as 127.0.0.1:4020"))
 }
 
 fn parsed<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> Result<T, String> {

@@ -177,7 +177,7 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
         (
             "app-secret = \"CANARY\"",
             "app-secret: there is no such member; correct or remove it; the members are storage, key-file, file-access, \
-             key-service, component-sha256, egress, export, tenants",
+             key-service, component-sha256, egress, export, unsealed-rows, serve, api-keys, tenants",
         ),
         ("[tenants.default]\napp-secret = CANARY", "not TOML at line 2, column 14; correct the syntax there"),
         ("[tenants.default]\napp-secret = 7", "tenants.default.app-secret: not text; write it in quotes"),

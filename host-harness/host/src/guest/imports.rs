@@ -57,7 +57,7 @@ struct KnownRow {
 enum Before {
     /// There is no row.
     None,
-    Known(KnownRow),
+    Known(Box<KnownRow>),
     /// The row can't be decoded, or was changed in the database. It can be deleted, but not replaced.
     Unusable(Revision),
 }
@@ -258,7 +258,7 @@ impl Imports {
             Ok(None) => Ok((Before::None, None)),
             Ok(Some(row)) => {
                 let unusable = || Before::Unusable(row.entry.revision.clone());
-                Ok((self.decoded(&row).map_or_else(unusable, Before::Known), Some(row)))
+                Ok((self.decoded(&row).map_or_else(unusable, |known| Before::Known(Box::new(known))), Some(row)))
             }
             Err(StorageError::RowChanged(revision)) => Ok((Before::Unusable(revision), None)),
             Err(error) => Err(error),
@@ -310,7 +310,7 @@ impl Imports {
         let is_replaced =
             |known: &KnownRow| known.row.connection.key == key && Some(&known.revision) == expected.as_ref();
         let before = match (self.last_row.take().filter(is_replaced), &expected) {
-            (Some(known), _) => Before::Known(known),
+            (Some(known), _) => Before::Known(Box::new(known)),
             (None, None) => Before::None,
             (None, Some(expected)) => {
                 let (before, stored) = self.row_before(&key).await?;
