@@ -60,7 +60,7 @@ pub(crate) enum NoInvocation {
     /// The arguments ask for the version.
     Version { format: OutputFormat },
     /// The arguments are wrong.
-    Invalid { failure: Failure, format: OutputFormat },
+    Invalid { failure: Box<Failure>, format: OutputFormat },
 }
 
 /// Parses the arguments of this process. Prints the help if the arguments ask for it.
@@ -76,7 +76,7 @@ pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
         Err(error) => !asks_for_help_or_version(error),
     };
     if needs_variables && let Err(failure) = check_variables() {
-        return Err(NoInvocation::Invalid { failure, format: format_of_arguments() });
+        return Err(NoInvocation::Invalid { failure: Box::new(failure), format: format_of_arguments() });
     }
     match parsed {
         Ok(Arguments { command, json, verbose }) => {
@@ -94,9 +94,10 @@ pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
             let _ = error.print();
             Err(NoInvocation::Printed)
         }
-        Err(error) => {
-            Err(NoInvocation::Invalid { failure: usage_error::failure(&error), format: format_of_arguments() })
-        }
+        Err(error) => Err(NoInvocation::Invalid {
+            failure: Box::new(usage_error::failure(&error)),
+            format: format_of_arguments(),
+        }),
     }
 }
 

@@ -41,6 +41,6 @@ fn main() -> ExitCode {
             let printed = version::print(&mut report);
             finish(report, printed)
         }
-        Err(NoInvocation::Invalid { failure, format }) => finish(Report::new(format), Err(failure)),
+        Err(NoInvocation::Invalid { failure, format }) => finish(Report::new(format), Err(*failure)),
     }
 }

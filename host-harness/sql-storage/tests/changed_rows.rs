@@ -43,7 +43,7 @@ async fn check_lists(storage: &SqlStorage, keyring: &Keyring, tenant: &TenantId,
     for rows in [of_customer, of_page] {
         let accounts: Vec<_> = rows.iter().map(|entry| entry.row.key.account.as_str()).collect();
         assert_eq!(accounts, ["a", "b"], "{change}");
-        let intact = keyring.open_row(tenant, &rows[1].revision, &rows[1].row).await;
+        let intact = keyring.open_row(tenant, &rows.last().unwrap().revision, &rows.last().unwrap().row).await;
         assert_eq!(intact.unwrap().connection.shops.len(), 2, "{change}");
     }
 }
@@ -78,7 +78,7 @@ async fn check(storage: SqlStorage, address: &str) {
         put(&storage, &keyring, &tenant, "a").await;
         put(&storage, &keyring, &tenant, "b").await;
         let before = opened(&storage, &keyring, &tenant).await.unwrap();
-        assert_eq!(before.connection.shops[0].cipher.as_ref().unwrap().expose(), "cipher-of-the-shop");
+        assert_eq!(before.connection.shops.first().unwrap().cipher.as_ref().unwrap().expose(), "cipher-of-the-shop");
         let sql = format!("{change} {of_row}");
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
         let changed = opened(&storage, &keyring, &tenant).await;

@@ -47,7 +47,9 @@ impl Service {
                 return Self { child, steps, home };
             }
         }
-        panic!("the program has ended: {steps}");
+        let _already_ended = child.kill();
+        let status = child.wait();
+        panic!("the program has ended with {status:?}: {steps}");
     }
 
     /// Returns the value of a line such as `SERVICE=…`.

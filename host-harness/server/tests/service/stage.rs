@@ -221,7 +221,7 @@ impl Drop for Stage {
         keys.for_each(|key| canaries.add("API key", key));
         self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
         self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));
-        self.secrets.lock().unwrap().iter().for_each(|(kind, secret)| canaries.add(*kind, secret));
+        self.secrets.lock().unwrap().iter().for_each(|(kind, secret)| canaries.add(kind, secret));
         let log = Log::of_process().text();
         let text = String::from_utf8_lossy(&log);
         assert!(text.contains("answered"), "the service logs its requests");

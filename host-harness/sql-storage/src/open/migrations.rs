@@ -399,7 +399,7 @@ mod tests {
         assert!(listed.iter().all(|entry| entry.revision.as_str() == WRITTEN));
         assert_eq!(listed.into_iter().map(|entry| entry.row).collect::<Vec<_>>(), expected);
         assert_eq!(storage.load_row(&tenant, &key).await.unwrap().unwrap().row, expected[0]);
-        assert_eq!(storage.owners(&tenant, &"5".parse().unwrap()).await.unwrap(), [key.clone()]);
+        assert_eq!(storage.owners(&tenant, &"5".parse().unwrap()).await.unwrap(), std::slice::from_ref(&key));
         assert_eq!(storage.unsealed_rows().await, Ok(2));
         let consent = storage.load_state(&tenant, &StateDigest::new([7; 32])).await.unwrap().unwrap();
         let browser = BrowserDigest::new([8; 32]);
