@@ -90,7 +90,7 @@ async fn another_session_cannot_confirm_see_or_cancel_an_install() {
         assert_eq!(confirm(&stage.host, "mallory", &pending.id).await, Err(InstallError::OtherBrowser));
         let as_alice = stage.host.confirm_install(&tenant, &alice, &mallory, &pending.id, ShopPolicy::All);
         assert_eq!(as_alice.await, Err(InstallError::OtherBrowser));
-        let cancelled = stage.host.cancel_install(&tenant, &mallory, &pending.id).await;
+        let cancelled = stage.host.cancel_install(&tenant, &alice, &mallory, &pending.id).await;
         assert_eq!(cancelled, Err(InstallError::OtherBrowser));
         // The code is spent, and the id of the install belongs to the session of alice.
         let seen = begin(&stage.host, "mallory", &query).await;
@@ -102,13 +102,15 @@ async fn another_session_cannot_confirm_see_or_cancel_an_install() {
 }
 
 #[tokio::test]
-async fn another_customer_in_the_same_session_cannot_confirm_an_install() {
+async fn another_customer_in_the_same_session_cannot_confirm_or_cancel_an_install() {
     let stage = Stage::new();
     let query = installed(&stage);
     let pending = begin(&stage.host, "alice", &query).await.unwrap();
     let (bob, session) = (customer_id("bob"), browser("alice"));
     let confirmed = stage.host.confirm_install(&tenant(0), &bob, &session, &pending.id, ShopPolicy::All).await;
     assert_eq!(confirmed, Err(InstallError::OtherCustomer));
+    let cancelled = stage.host.cancel_install(&tenant(0), &bob, &session, &pending.id).await;
+    assert_eq!(cancelled, Err(InstallError::OtherCustomer));
     let seen = stage.host.begin_install(&tenant(0), &bob, None, &session, query.as_str().into()).await;
     assert_eq!(seen, Err(InstallError::OtherCustomer));
     assert_eq!(stage.connections("bob").await, []);
@@ -153,7 +155,7 @@ async fn a_repeated_confirmation_changes_nothing_and_says_so() {
     stage.clear_requests();
     assert_eq!(confirm(&stage.host, "alice", &pending.id).await, Err(InstallError::Confirmed));
     assert_eq!(begin(&stage.host, "alice", &query).await, Err(InstallError::Confirmed));
-    let cancelled = stage.host.cancel_install(&tenant(0), &browser("alice"), &pending.id).await;
+    let cancelled = stage.host.cancel_install(&tenant(0), &customer_id("alice"), &browser("alice"), &pending.id).await;
     assert_eq!(cancelled, Err(InstallError::Confirmed));
     assert_eq!(stage.fake.requests(), []);
     assert_eq!(stage.connections("alice").await, [connection]);
@@ -179,8 +181,9 @@ async fn a_cancelled_install_is_gone() {
     let stage = Stage::new();
     let query = installed(&stage);
     let pending = begin(&stage.host, "alice", &query).await.unwrap();
-    for _ in 0..2 {
-        stage.host.cancel_install(&tenant(0), &browser("alice"), &pending.id).await.unwrap();
+    for was_waiting in [true, false] {
+        let cancelled = stage.host.cancel_install(&tenant(0), &customer_id("alice"), &browser("alice"), &pending.id);
+        assert_eq!(cancelled.await, Ok(was_waiting));
     }
     assert_eq!(confirm(&stage.host, "alice", &pending.id).await, Err(InstallError::Unknown));
     let again = begin(&stage.host, "alice", &query).await;

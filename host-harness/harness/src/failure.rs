@@ -284,6 +284,11 @@ impl ErrorReport {
             Action::InvalidRequest if code == Cause::AppRequired.code() => {
                 (13, "name one of these apps with --app".to_owned())
             }
+            Action::InvalidRequest if code == Cause::StateMismatch.code() => (
+                13,
+                "if the callback has a state, run connect without --app-store; otherwise let the customer start again"
+                    .to_owned(),
+            ),
             Action::InvalidRequest => (13, "correct the arguments".to_owned()),
             Action::Upstream if code == Cause::ShopCipherMissing.code() => {
                 (14, "run refresh for this customer, and then the same command again".to_owned())
@@ -367,6 +372,11 @@ impl ErrorReport {
             self.detail = format!("{}: {why}", self.detail.trim_end_matches('.'));
         }
         self
+    }
+
+    /// Replaces what the user can do next. The error must have a code.
+    pub(crate) fn with_next(self, next: &str) -> Self {
+        Self { next: next.to_owned(), ..self }
     }
 
     /// Returns the error in one line, for people.

@@ -11,8 +11,9 @@ use crate::secret::Secret;
 /// The tokens of one seller that another system holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingGrant {
-    /// TikTok's `open_id`, if the other system knows it. With the account, the import is safe against a crash at any
-    /// point. Without it, the tokens are lost if the host crashes between TikTok's answer and the save of this answer.
+    /// TikTok's `open_id`, if the other system knows it. With the account, the token is stored before it is sent, so
+    /// the same import or a sweep continues after a crash. The tokens are lost if the host crashes between TikTok's
+    /// action and the save of its answer.
     pub account: Option<AccountId>,
     /// The newest refresh token of the other system.
     pub refresh_token: Secret,

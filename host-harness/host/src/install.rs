@@ -290,21 +290,27 @@ impl ConnectorHost {
         Ok(connection)
     }
 
-    /// Deletes a pending install and its tokens, because the customer says that it is not theirs. Succeeds also if no
-    /// such install waits. TikTok still grants the app what the seller has granted. The seller can remove the app in
-    /// Seller Center.
+    /// Deletes a pending install and its tokens, because the customer says that it is not theirs. `browser` and
+    /// `customer` must be those with which the install began. Returns whether such an install was waiting. TikTok still
+    /// grants the app what the seller has granted. The seller can remove the app in Seller Center.
     ///
     /// # Errors
-    /// [`InstallError::OtherBrowser`], [`InstallError::Confirmed`] or [`InstallError::Storage`]; nothing was deleted.
+    /// [`InstallError::OtherBrowser`], [`InstallError::OtherCustomer`], [`InstallError::Confirmed`] or
+    /// [`InstallError::Storage`]; nothing was deleted.
     pub async fn cancel_install(
         &self,
         tenant: &TenantId,
+        customer: &CustomerId,
         browser: &BrowserSession,
         id: &InstallId,
-    ) -> Result<(), InstallError> {
-        match self.load_install(tenant, browser, id).await {
-            Ok(_) => Ok(self.delete_install(tenant, id).await?),
-            Err(InstallError::Unknown | InstallError::Expired) => Ok(()),
+    ) -> Result<bool, InstallError> {
+        let visit = Visit { tenant: tenant.clone(), customer: customer.clone(), browser: browser.clone() };
+        match self.find_install(&visit, id).await {
+            Ok(_) => {
+                self.delete_install(tenant, id).await?;
+                Ok(true)
+            }
+            Err(InstallError::Unknown | InstallError::Expired) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -397,7 +403,7 @@ impl ConnectorHost {
             .await
     }
 
-    /// Returns a pending install that this customer may confirm in this session.
+    /// Returns a pending install that this customer may confirm or cancel in this session.
     async fn find_install(&self, visit: &Visit, id: &InstallId) -> Result<ExchangedInstall, InstallError> {
         let sealed = self.load_install(&visit.tenant, &visit.browser, id).await?;
         let clear = InstallSeal::open(&visit.tenant, visit.browser.secret(), &id.0, &sealed);

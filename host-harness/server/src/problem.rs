@@ -187,7 +187,7 @@ impl Problem {
     }
 
     /// The body is well formed, and what it asks for is not allowed.
-    pub(crate) fn refused(code: &'static str, detail: &'static str) -> Self {
+    pub(crate) fn refused(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, Next::InvalidRequest, code, detail)
     }
 

@@ -106,7 +106,7 @@ impl From<StorageError> for NotOpened {
 }
 
 /// Draws random bytes, as hexadecimal digits.
-fn random_digits<const BYTES: usize>() -> Result<String, Problem> {
+pub(crate) fn random_digits<const BYTES: usize>() -> Result<String, Problem> {
     let mut bytes = [0; BYTES];
     SystemRandomness.fill(&mut bytes).map_err(|_| Problem::no_randomness())?;
     Ok(hex::encode(bytes))

@@ -1,5 +1,7 @@
 //! `api-keys`: manages the API keys of the service.
 
+use std::io::{self, IsTerminal as _};
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tiktok_shop_host::TenantId;
@@ -40,8 +42,9 @@ Exit status: 0 if the command succeeded; for others see tiktok-shop-harness --he
 /// Draw a new API key, and print it with its lines for the configuration
 #[derive(Args)]
 #[command(after_help = "\
-The key is printed only once, and is stored nowhere. Keep it in the secret store of the program that
-uses it. Put the lines into the configuration file of the service.
+The first line is the secret key. It is printed only once, and is stored nowhere. Keep it in the
+secret store of the program that uses it. Put the other lines into the configuration file of the
+service.
 
 The scopes are connect (begin consents, link shops, refresh, disconnect), read (connections, shops,
 events), call (signed calls), token (access tokens) and admin (imports).
@@ -100,6 +103,12 @@ impl Create {
             return Ok(());
         }
         let scopes: Vec<_> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
+        if io::stdout().is_terminal() {
+            report.note(
+                "the first line is the secret key, which is shown only once: give it to the program that uses it; put \
+                 the other lines into the configuration file of the service",
+            );
+        }
         report.line(key.expose());
         report.line("");
         report.line("[[api-keys]]");

@@ -1,12 +1,15 @@
 //! `check-config`: checks the settings of the service without starting it.
 
+use std::str::FromStr;
+
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_server::ApiKeys;
+use tiktok_shop_server::{ApiKeys, PublicAddress};
 
+use super::serve::checked_listen;
 use crate::failure::Failure;
 use crate::output::{GOOD, Report};
-use crate::settings::{AllTenants, HostArgs, ServiceSettings};
+use crate::settings::{AllTenants, HostArgs, LISTEN, ListenAddress, PUBLIC_ADDRESS, ServiceSettings, variable};
 
 /// Check the settings of the service without starting it
 #[derive(Args)]
@@ -18,8 +21,10 @@ pub(crate) struct CheckConfig {
 
 const AFTER_HELP: &str = "\
 The command reads the settings as serve does, opens the database and the host keys, and loads the
-component. It listens nowhere, sends nothing to TikTok Shop and changes nothing. The error names the
-first setting that is wrong, and says what to do.
+component. It does not know the options --listen and --public-address of serve, so put these
+addresses into the configuration file or into their variables. It listens nowhere, sends nothing to
+TikTok Shop and changes nothing. The error names the first setting that is wrong, and says what to
+do.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, after migrate and keys init:
 
@@ -39,6 +44,7 @@ impl CheckConfig {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let mut opened = self.settings.open_for_service(report).await?.opened;
         let service = opened.take_service();
+        check_addresses(&service)?;
         let keys = api_keys(&service, report)?;
         let line = Line { tenants: service.tenants.len(), api_keys: keys.entries().count() };
         if report.is_json() {
@@ -49,6 +55,20 @@ impl CheckConfig {
         report.line(&format!("tenants with an app: {}; API keys: {}", line.tenants, line.api_keys));
         Ok(())
     }
+}
+
+/// Checks the addresses of the variables and of the configuration file as `serve` does.
+fn check_addresses(service: &ServiceSettings) -> Result<(), Failure> {
+    let listen = from_variable::<ListenAddress>(LISTEN)?.map(|ListenAddress(address)| address);
+    let public = from_variable::<PublicAddress>(PUBLIC_ADDRESS)?.or_else(|| service.table.public_address.clone());
+    checked_listen(listen.or(service.table.listen), public.as_ref())?;
+    Ok(())
+}
+
+fn from_variable<T: FromStr<Err: ToString>>(name: &'static str) -> Result<Option<T>, Failure> {
+    let value = variable(name)?;
+    let parsed = value.map(|value| value.parse::<T>()).transpose();
+    parsed.map_err(|error| Failure::Malformed(format!("{name}: {}", error.to_string())))
 }
 
 /// Checks the API keys of the configuration file. A note names each key that can do little.

@@ -81,8 +81,9 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   error: consent-not-finished: state-mismatch: …
 
 Exit status: 0 if the customer is connected, or if an install waits for --confirm; 1 if the answer
-to the question was no; 2 if the input is not a callback; 4 if the state or the ID is not valid; 11
-if the seller refused or the code is not valid; for others see tiktok-shop-harness --help.";
+to the question was no; 2 if the input is not a callback; 4 if the state or the ID is not valid; 5
+if no install with the ID of --cancel waits; 11 if the seller refused or the code is not valid; for
+others see tiktok-shop-harness --help.";
 
 /// The connection, as JSON.
 #[derive(Serialize)]
@@ -123,7 +124,7 @@ impl Connect {
                     (Some(query), ..) => visit.begin(app.as_ref(), query, report).await?,
                     (None, Some(id), _) => Some(id),
                     (None, None, Some(id)) => {
-                        host.cancel_install(tenant, &visit.browser, &id).await?;
+                        visit.cancel(&id).await?;
                         report.note(CANCELLED);
                         None
                     }
@@ -157,6 +158,13 @@ impl Connect {
 /// The note after an install was cancelled.
 const CANCELLED: &str =
     "the install is deleted, and nothing is connected; the seller can remove the app in Seller Center";
+
+/// The error for an install that does not wait, or no longer.
+fn no_install() -> Failure {
+    let text = "no App Store install with this ID waits, so nothing was changed; it was cancelled, or is older than 30 \
+                minutes, or belongs to another tenant or database";
+    Failure::Absent(text.to_owned())
+}
 
 /// Reads the callback from standard input, and returns its query.
 async fn read_callback(report: &Report) -> Result<Secret, Failure> {
@@ -206,13 +214,19 @@ impl Visit<'_> {
         match confirm(&format!("Connect these shops to {customer}? [y/N]"), &report.stop).await {
             Answer::Yes => Ok(Some(install.id)),
             Answer::No => {
-                host.cancel_install(tenant, browser, &install.id).await?;
+                let _was_waiting = host.cancel_install(tenant, customer, browser, &install.id).await?;
                 Err(Failure::Refused("nothing is connected, because the answer was not yes".to_owned()))
             }
             Answer::Stopped => Err(Failure::Stopped(
                 "nothing is connected; run the same command again with the same address within 30 minutes".to_owned(),
             )),
         }
+    }
+
+    /// Cancels the install. Fails if no install with this id waits.
+    async fn cancel(&self, id: &InstallId) -> Result<(), Failure> {
+        let Self { host, tenant, customer, browser, .. } = self;
+        if host.cancel_install(tenant, customer, browser, id).await? { Ok(()) } else { Err(no_install()) }
     }
 
     async fn confirm(&self, id: &InstallId) -> Result<Connection, Failure> {

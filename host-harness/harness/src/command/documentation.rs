@@ -120,8 +120,7 @@ instead, because the variable would do nothing. `keys init`, `migrate` and `cont
 ### Files that the program refuses
 
 Every file in these two folders is private (mode 600). The program refuses a key file, a configuration file, a browser session, an
-SQLite database, and the file and the journal of an import if one of these is true. Then the exit status is 2 for a configuration file,
-and 3 for every other file.
+SQLite database, and the file and the journal of an import if one of these is true. Then the exit status is 3.
 
 - Other users can read or write the file.
 - The file, or a folder or symbolic link on the way to it, belongs to a user other than you and root.

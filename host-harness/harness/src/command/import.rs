@@ -17,7 +17,7 @@ use tiktok_shop_connector_core::error::{Cause, code};
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
 use tiktok_shop_host::error::Action;
 use tiktok_shop_host::existing_grant::ExistingGrant;
-use tiktok_shop_host::{AppKey, CallError, ConnectorHost, CustomerId, TenantId};
+use tiktok_shop_host::{AccountId, AppKey, CallError, ConnectorHost, CustomerId, TenantId};
 use tiktok_shop_private_file as private_file;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
@@ -73,7 +73,7 @@ objects, are these, and no others:
 
   customer            your id of the customer; required
   refresh_token       the newest refresh token; required
-  account             the seller's open_id; with it, no crash can lose the tokens
+  account             the seller's open_id; with it, a crash costs only the requests under way
   app                 the key of the app to which the seller consented
   access_token        the newest access token
   access_token_ends   in Unix seconds, or as 2026-01-31T12:00:00Z
@@ -97,11 +97,13 @@ The command prints a line for each line of the file:
 
 With --dry-run, the command also checks the apps of the lines and the journal. It opens no database.
 
-To continue after a kill, run the same command again. It sends no token of a customer who is
-connected already. If TikTok Shop refuses the app, or the database fails, the import stops. If no
-setting names a database, and the default database does not exist, the command creates it. Create a
-database that a setting names with migrate. After Ctrl-C, SIGTERM or SIGHUP, the imports that have
-begun are finished.
+To continue after a kill, run the same command again, two minutes later. It sends no token of a
+customer who is connected already. If TikTok Shop had a request when the command was killed, it may
+have replaced the token: such a line may end as refresh-outcome-unknown, and the seller must consent
+again. Ctrl-C, SIGTERM and SIGHUP lose nothing: the imports that have begun are finished. If TikTok
+Shop refuses the app, or the database fails, the import stops. If no setting names a database, and
+the default database does not exist, the command creates it. Create a database that a setting names
+with migrate.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -125,6 +127,10 @@ const MAX_RUNNING: usize = 16;
 const READ_AHEAD: usize = 64;
 /// The longest time that the import waits after TikTok Shop has limited the rate.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// How long a token stays claimed if the outcome of its request is unknown. Until then, no run sends it again.
+const CLAIM: Duration = Duration::from_secs(120);
+/// What the user does next if the token of a line may be claimed.
+const AFTER_THE_CLAIM: &str = "run the same command again, two minutes later";
 /// Why a line is in doubt if its last request has no known outcome.
 const OUTCOME_UNKNOWN: &str = "an earlier run sent the token, or was about to, and nobody knows whether TikTok Shop has \
                                replaced it. Next: see list-connections, or run import with --retry-in-doubt";
@@ -235,8 +241,8 @@ struct Ended {
     customer: CustomerId,
     /// The digest by which the journal names the line.
     mark: Digest,
-    /// Whether the line has an account.
-    has_account: bool,
+    /// The account that the line names.
+    account: Option<AccountId>,
     outcome: Result<Connection, CallError>,
 }
 
@@ -418,9 +424,10 @@ impl Run<'_> {
         }
         let (host, tenant) = (self.host.clone(), self.opened.tenant.clone());
         let shops = shops.unwrap_or(self.defaults.shops);
+        let account = grant.account.clone();
         self.running.spawn(async move {
             let outcome = host.import_grant(&tenant, &customer, app.as_ref(), grant, shops).await;
-            Ended { line: number, customer, mark, has_account, outcome }
+            Ended { line: number, customer, mark, account, outcome }
         });
         Ok(())
     }
@@ -467,7 +474,7 @@ impl Run<'_> {
     /// Prints the outcome of an import, and records it in the journal. Returns an error if the import must stop.
     fn settle(&mut self, ended: Result<Ended, JoinError>) -> Result<(), Failure> {
         let ended = ended.map_err(|_| Failure::Unavailable("an import ended without a result".to_owned()))?;
-        let Ended { line, customer, mark, has_account, outcome } = ended;
+        let Ended { line, customer, mark, account, outcome } = ended;
         let customer = customer.as_str();
         let recorded = match &outcome {
             Ok(_) => Some(Outcome::Connected),
@@ -484,7 +491,8 @@ impl Run<'_> {
             Err(_) => None,
         };
         // Without a journal, the next run learns only that the token of a line with an account is spent.
-        let is_recorded = !has_account || (recorded == Some(Outcome::NotASeller) && self.defaults.journal.is_some());
+        let is_recorded =
+            account.is_none() || (recorded == Some(Outcome::NotASeller) && self.defaults.journal.is_some());
         if let Some(recorded) = recorded.filter(|_| is_recorded) {
             self.journal()?.end(&mark, recorded)?;
         }
@@ -528,10 +536,16 @@ impl Run<'_> {
             Verdict::Later | Verdict::Stop => Word::Later,
         };
         let failure = Failure::from(error.clone());
-        let why = (verdict != Verdict::AlreadyConnected)
-            .then(|| self.report.error_report(&failure, &self.opened.tenant).line());
+        let why = (verdict != Verdict::AlreadyConnected).then(|| {
+            let report = self.report.error_report(&failure, &self.opened.tenant);
+            if !may_be_claimed(&error) {
+                return report.line();
+            }
+            report.with_next(&format!("{AFTER_THE_CLAIM}; docs/errors.md explains {}", error.code())).line()
+        });
         let result = LineResult {
             customer: Some(customer),
+            account: account.as_ref().map(AccountId::as_str),
             code: Some(error.code()),
             why: why.as_deref(),
             ..LineResult::new(line, word)
@@ -569,6 +583,14 @@ impl<'a> LineResult<'a> {
         let customer = malformed.customer.as_ref().map(CustomerId::as_str);
         Self { customer, why: Some(&malformed.why), ..Self::new(line, Word::Malformed) }
     }
+}
+
+/// Returns whether the token of a line may be claimed for longer than the pause of the error. The pause is that of one
+/// try.
+fn may_be_claimed(error: &CallError) -> bool {
+    let CallError::Connector(error) = error else { return false };
+    let is_short = matches!(error.action(), Action::RetryAfter(pause) if pause < CLAIM);
+    is_short && !keeps_token(&error.failure().code)
 }
 
 /// Returns the digest by which the journal names a line.

@@ -76,7 +76,10 @@ const DIGEST_FOR_FAKE: &str = "c217475bdae8de055edbfb7b5a11ca43c7095772ccdf61ec7
 
 #[derive(Serialize)]
 struct Line<'a> {
+    /// The address that browsers use.
     address: &'a str,
+    /// The address on which the service listens.
+    listen: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     fake: Option<String>,
 }
@@ -108,12 +111,13 @@ impl Serve {
         let OpenedHost { host, mut opened, fake } = settings.open_for_service(report).await?;
         let mut service = opened.take_service();
         let keys = if own_fake.is_some() { keys_for_fake()? } else { api_keys(&service, report)? };
+        let public = public_address.or_else(|| service.table.public_address.clone());
         let listener = match bound {
             Some(listener) => listener,
-            None => bind(listen.or(service.table.listen).unwrap_or(DEFAULT_LISTEN)).await?,
+            None => bind(checked_listen(listen.or(service.table.listen), public.as_ref())?).await?,
         };
         let address = listener.local_addr().map_err(|error| Failure::Unavailable(error.to_string()))?;
-        let public = match public_address.or_else(|| service.table.public_address.clone()) {
+        let public = match public {
             Some(public) => public,
             None => public_address_of(address)?,
         };
@@ -129,7 +133,7 @@ impl Serve {
             keys,
             consent_page: fake.map(consent_page_of),
         };
-        announce(&public, own_fake.as_ref(), report);
+        announce(address, &public, own_fake.as_ref(), report);
         let server = Server::new(parts, service.table.settings(public));
         server.serve(listener, report.stop.clone().cancelled_owned()).await;
         Ok(())
@@ -155,6 +159,19 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
             _ => format!("cannot listen on {address}: {error}"),
         })
     })
+}
+
+/// Returns the address on which the service listens. Fails if browsers could not reach the service there, and no public
+/// address is set.
+pub(super) fn checked_listen(
+    listen: Option<SocketAddr>,
+    public: Option<&PublicAddress>,
+) -> Result<SocketAddr, Failure> {
+    let listen = listen.unwrap_or(DEFAULT_LISTEN);
+    if public.is_none() {
+        let _on_loopback = public_address_of(listen)?;
+    }
+    Ok(listen)
 }
 
 /// Returns the public address of a service that only this machine reaches.
@@ -226,12 +243,15 @@ fn allow_own_pages(service: &mut ServiceSettings, public: &PublicAddress) -> Res
 }
 
 /// Says where the service listens. With a fake, also prints each step as a line for the shell.
-fn announce(public: &PublicAddress, own_fake: Option<&OwnFake>, report: &mut Report) {
+fn announce(listen: SocketAddr, public: &PublicAddress, own_fake: Option<&OwnFake>, report: &mut Report) {
     let base = public.to_string();
     if report.is_json() {
-        report.json(&Line { address: &base, fake: own_fake.map(|own| format!("http://{}", own.address)) });
+        report.json(&Line { address: &base, listen, fake: own_fake.map(|own| format!("http://{}", own.address)) });
     } else {
         report.line(&format!("The service answers at {base}; {base}/openapi.json describes it. Stop it with Ctrl-C."));
+        if base != format!("http://{listen}") {
+            report.line(&format!("It listens on http://{listen}."));
+        }
         if let Some(own) = own_fake {
             report
                 .line("All data and the API key are invented. Copy these lines into another shell, one after another:");

@@ -224,8 +224,8 @@ fn a_new_key_file_beside_an_existing_database_comes_with_a_note() {
     fs::remove_file(stage.data("fake-host-keys")).unwrap();
     let Run { status, stderr, .. } = stage.run(stage.command("keys init"), "");
     let expected = format!(
-        "note: {} exists already; if it contains connections, the new host key can't open them, so put their key file \
-         back instead\n",
+        "note: {} exists already; this is right after migrate; but if it contains connections, the new host key can't \
+         open them, so put their key file back instead\n",
         stage.data("fake-connections.sqlite").display()
     );
     assert_eq!((status, stderr), (Some(0), expected));

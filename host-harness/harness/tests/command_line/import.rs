@@ -348,6 +348,8 @@ fn a_killed_import_is_continued_without_refreshing_anybody_twice() {
     printed.sort();
     assert_eq!((status, printed.len()), (Some(1), 2), "{printed:?}");
     assert!(printed[0].starts_with("line 2: customer-1: later: retry-after: refresh-in-progress: "), "{printed:?}");
+    let next = ". Next: run the same command again, two minutes later; docs/errors.md explains refresh-in-progress";
+    assert!(printed[0].ends_with(next), "{printed:?}");
     assert!(
         printed[1].starts_with("line 3: customer-2: in-doubt: an earlier run sent the token, or was about to"),
         "{printed:?}"

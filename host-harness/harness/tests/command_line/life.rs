@@ -215,6 +215,7 @@ fn the_user_confirms_an_install_from_the_app_store_in_a_second_command() {
     let (status, line) = stage.error(stage.command("connect --app-store customer-9"), begun);
     assert_eq!(status, Some(13), "a callback with a state is not an install");
     assert!(line.starts_with("invalid-request: state-mismatch: "), "{line}");
+    assert!(line.contains("if the callback has a state, run connect without --app-store; "), "{line}");
 }
 
 #[test]
@@ -227,11 +228,16 @@ fn a_cancelled_install_connects_nothing() {
         (Some("customer-9"), Some(1))
     );
     let id = pending["pending_install"].as_str().unwrap();
-    for _ in 0..2 {
-        let cancelled = stage.run(stage.command(&format!("connect --app-store customer-9 --cancel {id}")), "");
-        assert_eq!((cancelled.status, cancelled.stdout.as_str()), (Some(0), ""));
-        assert!(cancelled.stderr.contains("the install is deleted, and nothing is connected"), "{}", cancelled.stderr);
-    }
+    let cancel = |customer: &str| stage.command(&format!("connect --app-store {customer} --cancel {id}"));
+    let (status, line) = stage.error(cancel("customer-8"), "");
+    assert_eq!(status, Some(4));
+    assert!(line.starts_with("install-not-finished: other-customer: "), "{line}");
+    let cancelled = stage.run(cancel("customer-9"), "");
+    assert_eq!((cancelled.status, cancelled.stdout.as_str()), (Some(0), ""));
+    assert!(cancelled.stderr.contains("the install is deleted, and nothing is connected"), "{}", cancelled.stderr);
+    let (status, line) = stage.error(cancel("customer-9"), "");
+    assert_eq!(status, Some(5));
+    assert!(line.starts_with("no App Store install with this ID waits, so nothing was changed; "), "{line}");
     let confirm = stage.command(&format!("connect --app-store customer-9 --confirm {id}"));
     let (status, line) = stage.error(confirm, "");
     assert_eq!(status, Some(4));

@@ -147,6 +147,12 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
             format!("configuration {place}: serve.listen: not an address with a port, such as 127.0.0.1:4020"),
         ),
         (
+            "[serve]\nlisten = \"0.0.0.0:4020\"\n".to_owned(),
+            "the service listens on 0.0.0.0:4020, which is not loopback, and nothing says by which address browsers \
+             reach it; set --public-address or serve.public-address to its https address"
+                .to_owned(),
+        ),
+        (
             key("one").replace("read", "CANARY"),
             format!("configuration {place}: api-keys[0].scopes[0]: not one of: connect, read, call, token, admin"),
         ),

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use tiktok_shop_host::CustomerId;
+use tiktok_shop_host::{AppKey, CallError, CustomerId, TenantId};
 
 use super::OfCustomer;
 use crate::caller::{Allowed, Connect};
@@ -54,11 +54,30 @@ pub(crate) async fn begin(
             "return_to is not in the list serve.return-addresses of the configuration, or has more than 1024 bytes",
         ));
     }
+    check_app(&state, &allowed.tenant, app.as_ref()).await?;
     let wanted = Wanted { customer, app, shops: shop_policy.into(), return_to };
     let (id, secret) = session::begin(&*state.storage, &allowed.tenant, &allowed.actor, wanted).await?;
     let address = format!("{}/connect/{}", state.settings.public_address, secret.expose());
     let expires_at = state.now().0.saturating_add(ADDRESS_LIFE.as_secs());
     Ok((StatusCode::CREATED, Json(BegunSession { id, address, expires_at })))
+}
+
+/// The code of the error for an app that the tenant does not have.
+const APP_UNKNOWN: &str = "app-unknown";
+
+/// Refuses a session whose consent could not begin: the tenant has no such app, or has several apps and the request
+/// names none, or the app has no consent link. Otherwise only the seller's browser would notice.
+async fn check_app(state: &Shared, tenant: &TenantId, app: Option<&AppKey>) -> Result<(), Problem> {
+    // Nobody uses this link. The call sends no request and stores nothing.
+    let unused = session::random_digits::<16>()?;
+    let Err(error) = state.host.authorization_url(tenant, app, unused.into()).await else { return Ok(()) };
+    // Elsewhere, this error is about a stored connection, and an operator must act. Here it is about the request.
+    if let CallError::Connector(error) = &error
+        && error.failure().code == APP_UNKNOWN
+    {
+        return Err(Problem::refused(APP_UNKNOWN, error.failure().detail.clone()));
+    }
+    Err(error.into())
 }
 
 /// Shows whether the seller has connected. The answer is known for an hour after the session began.

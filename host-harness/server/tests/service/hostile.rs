@@ -86,6 +86,17 @@ async fn a_return_address_must_be_in_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_with_an_unknown_app_is_refused_before_it_begins() {
+    let stage = Stage::new().await;
+    let answer = stage.post("/v1/customers/c/connect-sessions", &json!({ "app": "6fakeapp00009" })).await;
+    assert_eq!(answer.problem(), (422, "app-unknown".to_owned()));
+    let own = stage.fake.apps().remove(0).app_key;
+    assert!(answer.text().contains(&own), "{}", answer.text());
+    let answer = stage.post("/v1/customers/c/connect-sessions", &json!({ "app": own })).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_trick_with_the_path_leaves_tiktok_shops_api() {
     let stage = Stage::new().await;
     let account = stage.connect("customer-7", "one-shop").await;

@@ -58,8 +58,8 @@ impl Init {
         for database in ["connections.sqlite", "fake-connections.sqlite"].map(|name| file.path().with_file_name(name)) {
             if database.exists() {
                 report.note(&format!(
-                    "{} exists already; if it contains connections, the new host key can't open them, so put their key \
-                     file back instead",
+                    "{} exists already; this is right after migrate; but if it contains connections, the new host key \
+                     can't open them, so put their key file back instead",
                     database.display()
                 ));
             }
