@@ -182,7 +182,8 @@ async fn a_cancelled_install_is_gone() {
     let query = installed(&stage);
     let pending = begin(&stage.host, "alice", &query).await.unwrap();
     for was_waiting in [true, false] {
-        let cancelled = stage.host.cancel_install(&tenant(0), &customer_id("alice"), &browser("alice"), &pending.id);
+        let (tenant, alice, session) = (tenant(0), customer_id("alice"), browser("alice"));
+        let cancelled = stage.host.cancel_install(&tenant, &alice, &session, &pending.id);
         assert_eq!(cancelled.await, Ok(was_waiting));
     }
     assert_eq!(confirm(&stage.host, "alice", &pending.id).await, Err(InstallError::Unknown));
