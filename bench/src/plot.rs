@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use crate::figure::number;
 
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 740.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 80.0;
-const RIGHT: f64 = 24.0;
+const RIGHT: f64 = 44.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 76.0;
 const STYLE: &str = r#"font-size="12" fill="none""#;
