@@ -7,7 +7,7 @@ use wasmtime::{Engine, Store};
 
 use crate::own_engine::shown;
 
-/// What the core module of an empty component has.
+/// The memory of an empty component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Memory {
     /// No memory: the least that an instance can be.

@@ -36,7 +36,7 @@ impl Bar {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Meaning {
     pub(crate) key: &'static str,
-    /// What is measured, for people.
+    /// The description of the figure, as the table and the page show it.
     pub(crate) what: &'static str,
     pub(crate) bar: Bar,
 }

@@ -33,7 +33,7 @@ use crate::round_trips::{Counts, Operation, Wire, count};
 use crate::rounds::whole_machine;
 use crate::server::Server;
 
-/// What all figures share.
+/// The values that all figures share.
 pub(crate) struct Context {
     pub(crate) component: PathBuf,
     /// The number of times that each thing is measured.

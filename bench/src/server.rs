@@ -58,7 +58,7 @@ pub(crate) struct Serve {
     tls: bool,
 }
 
-/// What a server prints when it is ready.
+/// The line that a server prints when it is ready.
 #[derive(Serialize, Deserialize)]
 struct Announcement {
     address: SocketAddr,

@@ -29,7 +29,7 @@ pub(crate) struct SoakFake {
     sellers: usize,
 }
 
-/// What the fake prints first.
+/// The first line that the fake prints.
 #[derive(Serialize, Deserialize)]
 struct Announcement {
     address: SocketAddr,

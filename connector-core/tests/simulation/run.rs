@@ -136,7 +136,7 @@ fn receiving_notice(host: Rc<Host>, at: u64) -> Call {
     Box::pin(async move { outcome(receive_webhook(&*host, None, signature.as_bytes(), &body).await) })
 }
 
-/// What a call does, if the simulation counts or judges it apart from the others.
+/// The kind of a call. The simulation counts and judges imports apart from all other calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// An import of a named account.

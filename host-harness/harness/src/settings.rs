@@ -192,7 +192,7 @@ pub(crate) struct OpenedStorage {
     proxy: Option<Proxy>,
     /// Whether the configuration file allows exports.
     export: ExportRule,
-    /// What the configuration file says about rows without a seal.
+    /// Whether the configuration file accepts rows without a seal.
     unsealed_rows: UnsealedRows,
     /// Who runs the command: the actor of the option or the variable, or else the user of this machine.
     actor: Option<Actor>,
@@ -208,7 +208,7 @@ pub(crate) struct OpenedStorage {
     api_keys: Vec<ApiKeyEntry>,
 }
 
-/// What the configuration says about the service.
+/// The settings of the service in the configuration.
 pub(crate) struct ServiceSettings {
     /// The path of the configuration file, for error texts.
     pub(crate) file: PathBuf,

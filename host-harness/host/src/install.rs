@@ -81,9 +81,8 @@ pub struct PendingInstall {
     pub seller_base_region: String,
     /// The scopes that the seller has granted to the app.
     pub granted_scopes: Vec<String>,
-    /// The shops. An error means that TikTok's list could not be read now. The install can be confirmed nevertheless.
-    /// To read the list again, call [`begin_install`](ConnectorHost::begin_install) again with the same query.
-    pub shops: Result<Vec<InstallShop>, CallError>,
+    /// The shops that TikTok lists for the seller.
+    pub shops: Vec<InstallShop>,
 }
 
 /// A shop of a pending install.
@@ -233,6 +232,9 @@ impl ConnectorHost {
     /// again with the same query, for example because the customer reloads the page, it sends no code and returns the
     /// same install.
     ///
+    /// If the shops cannot be read, the function fails and returns no id, so nobody can confirm shops that were not shown.
+    /// The tokens stay stored: call the function again with the same query.
+    ///
     /// If the caller drops the future, the exchange and the write continue.
     ///
     /// # Errors
@@ -258,7 +260,7 @@ impl ConnectorHost {
             Err(InstallError::Unknown) => self.exchange_and_store(visit, &id, app.cloned(), query).await?,
             Err(error) => return Err(error),
         };
-        let shops = self.install_shops(tenant, &install.tokens).await;
+        let shops = self.install_shops(tenant, &install.tokens).await?;
         let ExchangedInstall { app, account, seller_name, seller_base_region, granted_scopes, tokens: _ } = install;
         Ok(PendingInstall { id, app, account, seller_name, seller_base_region, granted_scopes, shops })
     }

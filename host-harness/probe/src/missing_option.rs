@@ -3,7 +3,7 @@
 use crate::settings::{Risk, Settings, Webhooks};
 use crate::switch::Switch;
 
-/// What a run must do to answer a question.
+/// The settings that a run needs to answer a question.
 struct Need {
     risk: Risk,
     webhooks: Webhooks,

@@ -18,7 +18,7 @@ const RANDOM_DIGITS: usize = 64;
 /// The number of hexadecimal digits of the checksum, which is the beginning of the SHA-256 of the random part.
 const CHECKSUM_DIGITS: usize = 8;
 
-/// What an API key allows.
+/// A group of requests that an API key may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Begin consents, link shops, refresh, and disconnect.
@@ -154,7 +154,7 @@ pub struct ApiKeyEntry {
     pub name: Actor,
     /// The tenant whose connections the key reaches.
     pub tenant: TenantId,
-    /// What the key allows.
+    /// The scopes of the key.
     pub scopes: Vec<Scope>,
     /// The digest of the key.
     pub digest: ApiKeyDigest,

@@ -262,7 +262,7 @@ impl From<&Refreshed> for RefreshResult {
     }
 }
 
-/// What an access token is needed for.
+/// A request for an access token.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenRequest {
@@ -302,7 +302,7 @@ impl From<TikTokAccess> for RemoteGrant {
     }
 }
 
-/// What to disconnect.
+/// The connections to end, and what becomes of the app's access at TikTok Shop.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Disconnect {

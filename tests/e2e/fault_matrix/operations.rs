@@ -345,7 +345,7 @@ async fn exchange_install(faulty: &Faulty) -> Ended {
     let query = faulty.stage.callback_of(0, "one-shop", None, Decision::Allow);
     let (outcome, requests) = faulty.call(faulty.begin_install(&faulty.host, &query)).await;
     assert_eq!(faulty.row().await, None, "nothing is attached before the confirmation");
-    let has_shop = |install: &PendingInstall| install.shops.as_ref().is_ok_and(|shops| shops.len() == 1);
+    let has_shop = |install: &PendingInstall| install.shops.len() == 1;
     let then = match &outcome {
         Ok(install) if has_shop(install) => "done".to_owned(),
         Ok(install) => format!("{install:?}"),

@@ -239,12 +239,9 @@ impl Visit<'_> {
 fn described(install: &PendingInstall) -> Vec<String> {
     let PendingInstall { app, seller_name, seller_base_region, shops, .. } = install;
     let seller = format!("{seller_name} ({seller_base_region}) has installed the app {app}");
-    let shops = match shops {
-        Ok(shops) if shops.is_empty() => vec!["TikTok Shop lists no shop of this seller".to_owned()],
-        Ok(shops) => shops.iter().map(|shop| format!("shop {}  {} ({})", shop.id, shop.name, shop.region)).collect(),
-        Err(error) => vec![format!("the shops cannot be read now: {error}")],
-    };
-    std::iter::once(seller).chain(shops).collect()
+    let lines = shops.iter().map(|shop| format!("shop {}  {} ({})", shop.id, shop.name, shop.region));
+    let none = shops.is_empty().then(|| "TikTok Shop lists no shop of this seller".to_owned());
+    std::iter::once(seller).chain(lines).chain(none).collect()
 }
 
 /// Returns whether TikTok Shop's list of shops was read, and contains no shop. Every call for a shop would then fail,

@@ -129,7 +129,7 @@ const READ_AHEAD: usize = 64;
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// How long a token stays claimed if the outcome of its request is unknown. Until then, no run sends it again.
 const CLAIM: Duration = Duration::from_secs(120);
-/// What the user does next if the token of a line may be claimed.
+/// The advice for a line whose token may be claimed.
 const AFTER_THE_CLAIM: &str = "run the same command again, two minutes later";
 /// Why a line is in doubt if its last request has no known outcome.
 const OUTCOME_UNKNOWN: &str = "an earlier run sent the token, or was about to, and nobody knows whether TikTok Shop has \

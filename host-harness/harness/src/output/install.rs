@@ -6,7 +6,6 @@ use tiktok_shop_host::CustomerId;
 use tiktok_shop_host::install::{InstallShop, PendingInstall};
 
 use super::report::Report;
-use super::terminal::BAD;
 
 /// A pending install as JSON.
 #[derive(Serialize)]
@@ -18,11 +17,7 @@ struct InstallLine<'a> {
     seller_name: &'a str,
     seller_base_region: &'a str,
     granted_scopes: &'a [String],
-    /// `null` if the shops could not be read.
-    shops: Option<Vec<InstallShopLine<'a>>>,
-    /// The code of the error, if the shops could not be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shops_error: Option<&'a str>,
+    shops: Vec<InstallShopLine<'a>>,
 }
 
 /// A shop of a pending install as JSON.
@@ -53,21 +48,18 @@ pub(crate) fn print_install(install: &PendingInstall, customer: &CustomerId, rep
             seller_name,
             seller_base_region,
             granted_scopes,
-            shops: shops.as_ref().ok().map(|shops| shops.iter().map(InstallShopLine::from).collect()),
-            shops_error: shops.as_ref().err().map(|error| error.code()),
+            shops: shops.iter().map(InstallShopLine::from).collect(),
         });
     }
     let plain = Style::new();
     report.line(&format!("{customer}: {seller_name} ({seller_base_region}), not connected yet"));
     report.detail("account", plain, account.as_str());
     report.detail("app", plain, app.as_str());
-    match shops {
-        Ok(shops) => {
-            for shop in shops {
-                report.detail("shop", plain, &format!("{}  {} ({})", shop.id, shop.name, shop.region));
-            }
-        }
-        Err(error) => report.detail("shops", BAD, &format!("cannot be read now: {error}")),
+    for shop in shops {
+        report.detail("shop", plain, &format!("{}  {} ({})", shop.id, shop.name, shop.region));
+    }
+    if shops.is_empty() {
+        report.detail("shops", plain, "TikTok Shop lists none of this seller");
     }
     report.detail("confirm", plain, &format!("--confirm {}", id.expose()));
 }

@@ -35,7 +35,7 @@ pub(crate) enum ExportRule {
     Allowed,
 }
 
-/// What happens to a row without a seal, which only a host of release 0.1 writes.
+/// Whether the host accepts a row without a seal. Only a host of release 0.1 writes such a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum UnsealedRows {
     #[default]

@@ -111,7 +111,7 @@ impl InstallDigest {
     }
 }
 
-/// What is stored about an install when it begins. `Debug` shows the number of sealed bytes.
+/// The record that is stored when an install begins. `Debug` shows the number of sealed bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InstallRecord {
     /// The digest that identifies the browser session in which the install began.
