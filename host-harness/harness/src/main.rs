@@ -12,6 +12,7 @@ mod output;
 mod runtime;
 mod settings;
 mod signals;
+mod telemetry;
 mod usage_error;
 mod version;
 
@@ -26,13 +27,20 @@ fn main() -> ExitCode {
     match command_line::parse() {
         Ok(Invocation { command, format, verbose }) => {
             let is_service = command.as_ref().is_some_and(command::Command::is_service);
+            let mut report = Report::new(format);
+            let traces = match if is_service { telemetry::begin() } else { Ok(None) } {
+                Ok(traces) => traces,
+                Err(failure) => return finish(report, Err(failure)),
+            };
             match (verbose, is_service) {
-                (true, _) => runtime::log_to_stderr(LevelFilter::DEBUG),
-                (false, true) => runtime::log_to_stderr(LevelFilter::INFO),
+                (true, _) => runtime::log_to_stderr(LevelFilter::DEBUG, traces.as_ref()),
+                (false, true) => runtime::log_to_stderr(LevelFilter::INFO, traces.as_ref()),
                 (false, false) => {}
             }
-            let mut report = Report::new(format);
             let outcome = command::run(command, command_line::definition, &mut report);
+            if let Some(traces) = traces {
+                traces.end();
+            }
             finish(report, outcome)
         }
         Err(NoInvocation::Printed) => ExitCode::SUCCESS,

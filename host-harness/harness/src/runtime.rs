@@ -15,15 +15,17 @@ use tracing_subscriber::prelude::*;
 use crate::failure::Failure;
 use crate::output::note;
 use crate::signals::EndSignals;
+use crate::telemetry::Traces;
 
 /// How long the program waits for the command after the first signal. If the command still runs after this time, the
 /// program prints a note.
 const TIME_TO_END: Duration = Duration::from_millis(300);
 
-/// Writes the log of the host library and of the service to standard error, up to this level.
-pub(crate) fn log_to_stderr(level: LevelFilter) {
+/// Writes the log of the host library and of the service to standard error, up to this level, and makes spans for
+/// `traces`.
+pub(crate) fn log_to_stderr(level: LevelFilter, traces: Option<&Traces>) {
     let log = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr);
-    tracing_subscriber::registry().with(log.with_filter(level.and(LogFilter))).init();
+    tracing_subscriber::registry().with(traces.map(Traces::layer)).with(log.with_filter(level.and(LogFilter))).init();
 }
 
 /// Runs a command to its end. `stop` is cancelled when a signal asks the program to end.

@@ -16,6 +16,7 @@ mod key_service;
 mod keys;
 mod lone_app;
 mod proxy;
+mod secret_file;
 mod serve;
 mod tenant;
 mod toml_value;
@@ -33,12 +34,13 @@ use tiktok_shop_host::credentials::CredentialsProvider;
 use tiktok_shop_host::egress::{EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::limits::Limits;
+use tiktok_shop_host::metrics::SharedRecorder;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyFile, KeyFileError, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage};
 use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
 use tiktok_shop_private_file::Access;
-use tiktok_shop_server::ApiKeyEntry;
+use tiktok_shop_server::{ApiKeyEntry, Metrics};
 
 pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
@@ -148,6 +150,10 @@ pub(crate) struct HostArgs<T: TenantArgs = OneTenant> {
     #[arg(long, value_name = "HEX", env = environment::COMPONENT_SHA256, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<ComponentDigest>)]
     component_sha256: Option<ComponentDigest>,
+
+    /// The recorder of the host's metrics, for the service.
+    #[arg(skip)]
+    recorder: Option<SharedRecorder>,
 }
 
 /// What a command needs from its settings.
@@ -450,7 +456,8 @@ impl<T: TenantArgs> HostArgs<T> {
 
     /// Opens the storage and builds a host with the component, for the service. Never creates a database. The tenants
     /// of the service share the instances.
-    pub(crate) async fn open_for_service(self, report: &Report) -> Result<OpenedHost, Failure> {
+    pub(crate) async fn open_for_service(mut self, metrics: &Metrics, report: &Report) -> Result<OpenedHost, Failure> {
+        self.recorder = Some(metrics.recorder());
         self.open_or_create_for(Needs::EVERYTHING, Creation::Nothing, Limits::default(), report).await
     }
 
@@ -467,7 +474,7 @@ impl<T: TenantArgs> HostArgs<T> {
         limits: Limits,
         report: &Report,
     ) -> Result<OpenedHost, Failure> {
-        let Self { storage, component, component_sha256 } = self;
+        let Self { storage, component, component_sha256, recorder } = self;
         let file = component_file(component.as_deref())?;
         let fake = storage.keys.config.fake;
         // Every request needs a token or seals one, so a command that needs no host keys sends no request.
@@ -485,6 +492,9 @@ impl<T: TenantArgs> HostArgs<T> {
         }
         if let Some(folder) = folders::compiled_cache()? {
             builder = builder.compiled_cache(CompiledCache::in_folder(folder));
+        }
+        if let Some(recorder) = recorder {
+            builder = builder.metrics(recorder);
         }
         if opened.export == ExportRule::Allowed {
             builder = builder.allow_export();

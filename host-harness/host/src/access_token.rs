@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::CallError;
 use crate::events::{Cause, EventKind, NewEvent};
-use crate::guest::{CallLog, Operation, Scope, Secrets};
+use crate::guest::{Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 use crate::secret::Secret;
@@ -44,7 +44,7 @@ impl ConnectorHost {
     ) -> Result<ValidToken, CallError> {
         let origin = self.origin(Cause::AccessToken);
         let scope = Scope::with_credentials(tenant, customer, origin.clone());
-        let log = CallLog::begin(Operation::AccessToken, &scope, account);
+        let log = self.log(Operation::AccessToken, &scope, account);
         let once = match self.draw_event_name() {
             Ok(once) => once,
             Err(error) => return log.end(Err(error)),

@@ -18,6 +18,7 @@ use crate::export_grant::GrantExport;
 use crate::guest::{GuestMemories, OnBoundary, Program, Sandbox};
 use crate::host::ConnectorHost;
 use crate::limits::Limits;
+use crate::metrics::{HostMetrics, LaneName, SharedRecorder};
 use crate::randomness::{Randomness, SystemRandomness};
 use crate::seal::{KeyProvider, Keyring, SealedStorage, UnsealedRows};
 use crate::storage::HostStorage;
@@ -54,6 +55,7 @@ pub struct ConnectorHostBuilder {
     on_boundary: Option<OnBoundary>,
     memories: Option<GuestMemories>,
     unsealed_rows: UnsealedRows,
+    metrics: Option<SharedRecorder>,
 }
 
 impl ConnectorHostBuilder {
@@ -158,6 +160,14 @@ impl ConnectorHostBuilder {
         self
     }
 
+    /// Sets the recorder of the host's [`metrics`](crate::metrics). Default: the global recorder of the process. Hosts in
+    /// one process can have a recorder each.
+    #[must_use]
+    pub fn metrics(mut self, recorder: SharedRecorder) -> Self {
+        self.metrics = Some(recorder);
+        self
+    }
+
     /// Lets crash tests end a call at a chosen step. The host calls `ask` at every step over the boundary between guest
     /// and host. If `ask` returns `Break`, the call ends at this step with
     /// [`CallError::Aborted`](crate::CallError::Aborted), like a call whose process dies. If the step is `ToHost`, the
@@ -212,9 +222,13 @@ impl ConnectorHostBuilder {
             Component::Bytes(bytes) => (compile(bytes)?, *limits),
         };
 
+        let metrics = HostMetrics::new(self.metrics);
+        metrics.lane(LaneName::Calls, limits.concurrent_calls);
+        metrics.lane(LaneName::Webhooks, limits.concurrent_webhooks);
+        let storage = metrics.measured(storage);
         let environment = self.egress.environment();
         let guard = EnvironmentGuard::new(credentials, Arc::clone(&storage), environment);
-        let client = Client::new(self.egress, self.deadlines, limits.response_bytes)
+        let client = Client::new(self.egress, self.deadlines, limits.response_bytes, metrics.clone())
             .map_err(|error| BuildError::Engine(error.to_string()))?;
         let randomness = self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness));
         let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::clone(&randomness)));
@@ -232,6 +246,7 @@ impl ConnectorHostBuilder {
                 deadlines: self.deadlines,
                 limits,
                 on_boundary: self.on_boundary,
+                metrics,
             }),
         })
     }

@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 
 use crate::error::CallError;
 use crate::events::Cause;
-use crate::guest::{CallLog, Operation, Scope, Secrets};
+use crate::guest::{Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
@@ -186,7 +186,7 @@ impl ConnectorHost {
         request: CallRequest,
     ) -> Result<CallResponse, CallError> {
         let scope = Scope::with_credentials(tenant, customer, self.origin(Cause::Call));
-        let log = CallLog::begin(Operation::Call, &scope, request.account());
+        let log = self.log(Operation::Call, &scope, request.account());
         let customer = String::from(customer.clone());
         self.sandbox
             .call(

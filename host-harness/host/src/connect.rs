@@ -76,7 +76,7 @@ impl ConnectorHost {
 
     fn link_call(&self, tenant: &TenantId) -> (Scope, CallLog) {
         let scope = Scope::without_customer(tenant, self.origin(Cause::Read));
-        let log = CallLog::begin(Operation::AuthorizationUrl, &scope, None);
+        let log = self.log(Operation::AuthorizationUrl, &scope, None);
         (scope, log)
     }
 
@@ -133,7 +133,7 @@ impl ConnectorHost {
             Grant::Existing(_) => Scope::for_connect(tenant, customer, self.origin(Cause::Import)),
             Grant::Pending(_) => Scope::for_confirmation(tenant, customer, self.origin(Cause::Connect)),
         };
-        let log = CallLog::begin(Operation::Connect, &scope, None);
+        let log = self.log(Operation::Connect, &scope, None);
         let (customer, secrets) = (String::from(customer.clone()), Secrets::of_grant(&grant));
         let app = app.cloned().map(String::from);
         self.sandbox

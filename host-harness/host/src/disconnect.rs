@@ -9,7 +9,7 @@ use tiktok_shop_connector_core::operation::disconnect::TargetText;
 use crate::connection::{Connection, ConnectionKey};
 use crate::error::{CallError, Failure};
 use crate::events::Cause;
-use crate::guest::{CallLog, Found, FoundConnection, Operation, Scope, Secrets};
+use crate::guest::{Found, FoundConnection, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 use crate::refresh::{RefreshEffect, RefreshMode, Refreshed};
@@ -238,7 +238,7 @@ impl ConnectorHost {
         let found = Found::default();
         let scope = scope.recording(found.clone());
         let account = if let DisconnectTarget::All(Some(account)) = &target { Some(account) } else { None };
-        let log = CallLog::begin(Operation::Disconnect, &scope, account);
+        let log = self.log(Operation::Disconnect, &scope, account);
         let customer = String::from(customer.clone());
         let meant = target.clone();
         let disconnecting =

@@ -7,7 +7,7 @@ use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::CallError;
 use crate::events::{Cause, EventKind, NewEvent};
 use crate::existing_grant::ExistingGrant;
-use crate::guest::{CallLog, Operation, Scope, Secrets};
+use crate::guest::{Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 
@@ -72,7 +72,7 @@ impl ConnectorHost {
         }
         let origin = self.origin(Cause::Export);
         let scope = Scope::of_customer(tenant, customer, origin.clone());
-        let log = CallLog::begin(Operation::ExportGrant, &scope, account);
+        let log = self.log(Operation::ExportGrant, &scope, account);
         let once = match self.draw_event_name() {
             Ok(once) => once,
             Err(error) => return log.end(Err(error)).map_err(ExportError::Call),

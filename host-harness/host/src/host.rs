@@ -9,7 +9,8 @@ use crate::builder::ConnectorHostBuilder;
 use crate::error::Plugin;
 use crate::events::{Actor, Cause, Origin, StatedReason};
 use crate::export_grant::GrantExport;
-use crate::guest::Sandbox;
+use crate::guest::{CallLog, Operation, Sandbox, Scope};
+use crate::id::AccountId;
 use crate::storage::HostStorage;
 
 /// Runs the connector in a sandbox. A host is cheap to clone. Calls run concurrently.
@@ -51,6 +52,11 @@ impl ConnectorHost {
     /// Returns the origin of the events that a call causes.
     pub(crate) fn origin(&self, cause: Cause) -> Origin {
         self.origin.during(cause)
+    }
+
+    /// Begins the log of a call.
+    pub(crate) fn log(&self, operation: Operation, scope: &Scope, account: Option<&AccountId>) -> CallLog {
+        CallLog::begin(operation, scope, account, &self.sandbox.metrics)
     }
 
     /// Returns the name and version of the component that this host runs.

@@ -23,7 +23,7 @@ use crate::connection::{Connection, ShopPolicy};
 use crate::consent::BrowserSession;
 use crate::error::{CallError, ConnectorError};
 use crate::events::Cause;
-use crate::guest::{CallLog, Operation, Scope, Secrets, read_all};
+use crate::guest::{Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, AppKey, CustomerId, ShopId, TenantId};
 pub use crate::install_tokens::InstallTokens;
@@ -382,7 +382,7 @@ impl ConnectorHost {
         query: Secret,
     ) -> Result<ExchangedInstall, CallError> {
         let scope = Scope::without_customer(tenant, self.origin(Cause::Connect));
-        let log = CallLog::begin(Operation::ExchangeInstall, &scope, None);
+        let log = self.log(Operation::ExchangeInstall, &scope, None);
         let secrets = Secrets::of_install_callback(&query);
         let app = app.map(String::from);
         self.sandbox
@@ -395,7 +395,7 @@ impl ConnectorHost {
     /// Calls the export `install-shops`.
     async fn install_shops(&self, tenant: &TenantId, tokens: &InstallTokens) -> Result<Vec<InstallShop>, CallError> {
         let scope = Scope::without_customer(tenant, self.origin(Cause::Read));
-        let log = CallLog::begin(Operation::InstallShops, &scope, None);
+        let log = self.log(Operation::InstallShops, &scope, None);
         let secrets = Secrets::of_install(tokens);
         let pending = Zeroizing::new(tokens.expose().to_vec());
         self.sandbox

@@ -120,6 +120,7 @@ pub mod limits;
 mod link_shops;
 mod list;
 pub mod log_filter;
+pub mod metrics;
 pub mod randomness;
 pub mod refresh;
 pub mod retry;

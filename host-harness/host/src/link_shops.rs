@@ -5,7 +5,7 @@ use futures::FutureExt as _;
 use crate::connection::Connection;
 use crate::error::CallError;
 use crate::events::Cause;
-use crate::guest::{CallLog, Operation, Scope, Secrets};
+use crate::guest::{Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
@@ -24,7 +24,7 @@ impl ConnectorHost {
         shops: &[ShopId],
     ) -> Result<Connection, CallError> {
         let scope = Scope::of_customer(tenant, customer, self.origin(Cause::LinkShops));
-        let log = CallLog::begin(Operation::LinkShops, &scope, account);
+        let log = self.log(Operation::LinkShops, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         let shops: Vec<_> = shops.iter().cloned().map(String::from).collect();
         self.sandbox

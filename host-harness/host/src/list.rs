@@ -5,7 +5,7 @@ use futures::FutureExt as _;
 use crate::connection::{Connection, ConnectionKey, Shop};
 use crate::error::CallError;
 use crate::events::Cause;
-use crate::guest::{CallLog, Operation, Scope, Secrets, read_all};
+use crate::guest::{Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
 use crate::seal::CheckedRow;
@@ -20,7 +20,7 @@ impl ConnectorHost {
     /// See [`CallError`].
     pub async fn list_shops(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<Shop>, CallError> {
         let scope = Scope::of_customer(tenant, customer, self.origin(Cause::Read));
-        let log = CallLog::begin(Operation::ListShops, &scope, None);
+        let log = self.log(Operation::ListShops, &scope, None);
         let customer = String::from(customer.clone());
         self.sandbox
             .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| {
@@ -80,7 +80,7 @@ impl ConnectorHost {
         customer: &CustomerId,
     ) -> Result<Vec<Connection>, CallError> {
         let scope = Scope::for_listing(tenant, customer, self.origin(Cause::Read));
-        let log = CallLog::begin(Operation::ListConnections, &scope, None);
+        let log = self.log(Operation::ListConnections, &scope, None);
         let customer = String::from(customer.clone());
         self.sandbox
             .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| {

@@ -1,11 +1,12 @@
 //! Renews the tokens of a connection and reads its shops again.
 
 use futures::FutureExt as _;
+use tiktok_shop_connector_core::error::code;
 
 use crate::connection::Connection;
 use crate::error::{CallError, ConnectorError};
 use crate::events::{Cause, Origin};
-use crate::guest::{CallLog, Operation, Scope, Secrets, refreshed};
+use crate::guest::{Operation, Scope, Secrets, refreshed};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 
@@ -72,12 +73,16 @@ impl ConnectorHost {
         mode: RefreshMode,
     ) -> Result<Refreshed, CallError> {
         let scope = Scope::for_refresh(tenant, customer, mode, origin);
-        let log = CallLog::begin(Operation::Refresh, &scope, account);
+        let log = self.log(Operation::Refresh, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         let refreshing = self.sandbox.call(log, scope, Secrets::default(), refreshed, move |guest, wasm_store| {
             async move { guest.call_refresh(wasm_store, &customer, account.as_ref(), mode.into()).await }.boxed()
         });
         let (connection, effect) = refreshing.await?;
-        Ok(Refreshed { connection, effect: effect.of(self.plugin()) })
+        let effect = effect.of(self.plugin());
+        if matches!(&effect, RefreshEffect::NothingSent(error) if error.failure().code == code::REFRESH_IN_PROGRESS) {
+            self.sandbox.metrics.claim_held(Operation::Refresh.as_str());
+        }
+        Ok(Refreshed { connection, effect })
     }
 }

@@ -30,7 +30,8 @@ mod tokens;
 mod webhooks;
 
 pub use self::connections::{
-    ConnectionStorage, Ending, IndexedShop, OnceDigest, OpenRow, Row, RowEntry, RowFilter, RowIndex, RowOrigin,
+    ConnectionStorage, Ending, IndexedShop, OnceDigest, OpenRow, Row, RowCount, RowEntry, RowFilter, RowIndex,
+    RowOrigin,
 };
 pub use self::consents::{
     BrowserDigest, ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StoredConsent,

@@ -18,6 +18,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -134,6 +135,22 @@ impl<E> WebhookReply<E> {
             Self::NotReceived(_) | Self::NotRead(_) | Self::Late => 503,
         }
     }
+
+    /// Returns a short name of the reply, for counting.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Repeated => "repeated",
+            Self::Forged => "forged",
+            Self::Malformed(_) => "malformed",
+            Self::TooLarge => "too-large",
+            Self::NotHandled(_) => "not-handled",
+            Self::NotReceived(_) => "not-received",
+            Self::NotRead(_) => "not-read",
+            Self::Late => "late",
+        }
+    }
 }
 
 impl ConnectorHost {
@@ -163,7 +180,7 @@ impl ConnectorHost {
         body: Vec<u8>,
     ) -> Result<Received, CallError> {
         let scope = Scope::for_webhook(tenant, self.origin(EventCause::Webhook));
-        let log = CallLog::begin(Operation::ReceiveWebhook, &scope, None);
+        let log = self.log(Operation::ReceiveWebhook, &scope, None);
         let (signed_by, body, prepared) = match self.check(&log, &scope, app, authorization, body).await {
             Ok(checked) => checked,
             Err(error) => return log.end(Err(error)),
@@ -250,6 +267,25 @@ impl ConnectorHost {
     where
         F: Future<Output = Result<(), E>>,
     {
+        let event_type = Arc::new(OnceLock::new());
+        let reply = self.reply_to_webhook(tenant, app, authorization, body, Arc::clone(&event_type), handle).await;
+        self.sandbox.metrics.webhook(event_type.get().copied(), reply.as_str());
+        reply
+    }
+
+    /// Does what [`accept_webhook`](Self::accept_webhook) promises, and tells the type of the event if it learns it.
+    async fn reply_to_webhook<E, F>(
+        &self,
+        tenant: &TenantId,
+        app: Option<&AppKey>,
+        authorization: &str,
+        body: Vec<u8>,
+        event_type: Arc<OnceLock<u32>>,
+        handle: impl FnOnce(Webhook) -> F,
+    ) -> WebhookReply<E>
+    where
+        F: Future<Output = Result<(), E>>,
+    {
         if body.len() > self.sandbox.limits.max_webhook_bytes() {
             return WebhookReply::TooLarge;
         }
@@ -257,7 +293,7 @@ impl ConnectorHost {
         let app = app.cloned();
         // The work runs on its own task, so that it continues after the time limit. A slow provider of credentials can
         // then still answer and cache its answer for the next delivery.
-        let new = async move { host.new_webhook(&named, app.as_ref(), &authorization, body).await };
+        let new = async move { host.new_webhook(&named, app.as_ref(), &authorization, body, &event_type).await };
         let new = tokio::spawn(new.in_current_span());
         let new = tokio::time::timeout(TIME_BEFORE_HANDLING, new);
         let (digest, webhook) = match new.await {
@@ -284,6 +320,7 @@ impl ConnectorHost {
         app: Option<&AppKey>,
         authorization: &str,
         body: Vec<u8>,
+        event_type: &OnceLock<u32>,
     ) -> Result<(WebhookDigest, Webhook), WebhookReply<Infallible>> {
         let bytes = body.len();
         let Received { webhook, digest } = self.receive(tenant, app, authorization, body).await.map_err(|error| {
@@ -293,6 +330,7 @@ impl ConnectorHost {
             }
             reply
         })?;
+        event_type.get_or_init(|| webhook.event_type);
         let now = self.sandbox.clock.wall().as_secs();
         let occurred = webhook.occurred_at.map(|at| at.0);
         if counts_as_handled(occurred.map(CoreSeconds::new), CoreSeconds::new(now)) {

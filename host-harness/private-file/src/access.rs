@@ -24,8 +24,10 @@ pub enum Access {
     /// has an `fsGroup` and the volume has `defaultMode: 0440`.
     Group,
     /// As [`Group`](Self::Group). In addition, every user may read the file (mode 444) if the file is on a read-only
-    /// mount. Docker and Kubernetes mount secrets like this by default. Only the processes of the container see the
-    /// mount, so choose `Mounted` only in a container that runs nothing else.
+    /// mount. Docker and Kubernetes mount secrets like this by default. There, a file may also be readable for a group
+    /// to which this process does not belong: systemd gives a service access to its credentials by an ACL, and the
+    /// mode of such a file is 440. Only the processes of the container or of the service see the mount, so choose
+    /// `Mounted` only in a container that runs nothing else, or for the credentials of a service.
     Mounted,
 }
 
@@ -78,16 +80,18 @@ impl Access {
         if mode & 0o022 != 0 {
             return shared(WRITABLE);
         }
-        if mode & 0o044 == 0o040 && !is_own_group(path, found.gid())? {
+        let is_for_everybody = mode & 0o004 != 0;
+        let is_for_strangers = !is_for_everybody && mode & 0o040 != 0 && !is_own_group(path, found.gid())?;
+        if self == Self::Group && is_for_everybody {
+            return shared(READABLE);
+        }
+        if self == Self::Group && is_for_strangers {
             return shared(FOREIGN_GROUP);
         }
-        if mode & 0o004 != 0 {
-            if self == Self::Group {
-                return shared(READABLE);
-            }
+        if is_for_everybody || is_for_strangers {
             let mount = fstatvfs(file).map_err(|error| failed(path)(error.into()))?;
             if !mount.f_flag.contains(StatVfsMountFlags::RDONLY) {
-                return shared(NOT_READ_ONLY);
+                return shared(if is_for_everybody { NOT_READ_ONLY } else { FOREIGN_GROUP });
             }
         }
         judge_names(path, found)
@@ -160,7 +164,10 @@ mod tests {
         let path = file_with_mode(folder.path(), 0o440);
         assert!(!is_own_group(&path, NO_GROUP).unwrap());
         if std::os::unix::fs::chown(&path, None, Some(NO_GROUP)).is_ok() {
-            assert_eq!(refusal(&path, Access::Group), Some(format!("{FOREIGN_GROUP} (mode 440)")));
+            // A temporary folder is not a read-only mount.
+            for access in [Access::Group, Access::Mounted] {
+                assert_eq!(refusal(&path, access), Some(format!("{FOREIGN_GROUP} (mode 440)")));
+            }
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) mod shops;
 pub(crate) mod tiktok;
 
 use serde::Deserialize;
-use tiktok_shop_host::{AccountId, CallError, CustomerId};
+use tiktok_shop_host::{AccountId, CustomerId};
 
 /// The maximum number of entries of a page.
 const MAX_PAGE: usize = 200;
@@ -38,9 +38,4 @@ pub(crate) struct OfConnection {
     /// TikTok Shop's id of the seller account, percent-encoded.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     account: AccountId,
-}
-
-/// Returns `ok` or the code of the error, for metrics.
-fn outcome<T>(result: &Result<T, CallError>) -> &str {
-    result.as_ref().map_or_else(CallError::code, |_| "ok")
 }

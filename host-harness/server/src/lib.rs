@@ -35,6 +35,7 @@ mod address;
 mod api;
 mod api_key;
 mod caller;
+mod census;
 mod connect_page;
 mod cookie;
 mod input;
@@ -57,6 +58,7 @@ pub use address::{InvalidPublicAddress, InvalidReturnAddress, PublicAddress, Ret
 pub use api_key::{
     ApiKey, ApiKeyDigest, ApiKeyEntry, ApiKeys, DuplicateApiKey, InvalidApiKeyDigest, Scope, UnknownScope,
 };
+pub use metrics::Metrics;
 pub use openapi::openapi_json;
 pub use server::{ConsentPage, Parts, Server};
 pub use settings::Settings;

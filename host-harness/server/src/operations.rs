@@ -49,19 +49,36 @@ pub(crate) async fn health() -> Json<Health> {
     )
 )]
 pub(crate) async fn ready(State(state): State<Shared>) -> Response {
+    let Parts { storage, keys } = check_readiness(&state).await;
+    let is_ready = storage == OK && keys == OK;
+    let (status, word) =
+        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not-ready") };
+    (status, Json(Readiness { status: word, storage, keys })).into_response()
+}
+
+/// What a part is if it can be used.
+const OK: &str = "ok";
+
+/// The parts without which no request can be served. Each is [`OK`], or a short text without secrets.
+pub(crate) struct Parts {
+    storage: String,
+    keys: String,
+}
+
+/// Checks the storage and the host keys. The metrics show the result.
+pub(crate) async fn check_readiness(state: &Shared) -> Parts {
     // This read needs the tables of this release, and finds nothing: no token was due in 1970.
     let storage = in_time(state.storage.due(UnixSeconds(0), None, 1)).await;
     let keys = in_time(state.keyring.check_host_keys_of_all(&state.tenants)).await;
     let keys = match keys {
         Ok(check) if check.fits_nothing() => "the host keys open no stored data key".to_owned(),
-        Ok(check) => check.nothing_available().map_or_else(|| "ok".to_owned(), ToString::to_string),
+        Ok(check) => check.nothing_available().map_or_else(|| OK.to_owned(), ToString::to_string),
         Err(error) => error.to_string(),
     };
-    let storage = storage.map_or_else(|error| error.to_string(), |_| "ok".to_owned());
-    let is_ready = storage == "ok" && keys == "ok";
-    let (status, word) =
-        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not-ready") };
-    (status, Json(Readiness { status: word, storage, keys })).into_response()
+    let storage = storage.map_or_else(|error| error.to_string(), |_| OK.to_owned());
+    state.metrics.ready("storage", storage == OK);
+    state.metrics.ready("keys", keys == OK);
+    Parts { storage, keys }
 }
 
 /// The metrics of this process, for Prometheus.

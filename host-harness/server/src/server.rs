@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api_key::ApiKeys;
+use crate::census;
 use crate::limits::KeyLimits;
 use crate::metrics::Metrics;
 use crate::router::router;
@@ -55,21 +56,37 @@ pub struct Parts {
 
 /// The service.
 pub struct Server {
-    state: Shared,
+    parts: Parts,
+    settings: Settings,
+    metrics: Metrics,
 }
 
 impl Server {
     /// Puts the service together.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
+        Self { parts, settings, metrics: Metrics::new() }
+    }
+
+    /// Shows these metrics at `/metrics`. Give their recorder to the host, too: otherwise the metrics of the host are
+    /// missing there.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    fn into_state(self) -> Shared {
+        let Self { parts, settings, metrics } = self;
         let Parts { host, storage, keyring, clock, tenants, keys, consent_page } = parts;
         let limits =
             || KeyLimits::new(settings.requests_per_second, settings.requests_in_flight, DefaultClock::default());
         let limits = keys.entries().map(|_| limits()).collect();
-        let (metrics, calls) = (Metrics::new(), TaskTracker::new());
+        let (storage, calls) = (metrics.measured(storage), TaskTracker::new());
+        metrics.build(&host.plugin().to_string());
         let state =
             State { host, storage, keyring, clock, tenants, keys, limits, consent_page, settings, metrics, calls };
-        Self { state: Shared::new(state) }
+        Shared::new(state)
     }
 
     /// Serves requests and sweeps, until `stop` completes. Then accepts no further connection, lets running requests,
@@ -77,12 +94,13 @@ impl Server {
     /// anyway. What is still running then is cut off as by a crash: the refresh protocol loses no connection by it, but
     /// a new consent may have to be repeated.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let Self { state } = self;
+        let state = self.into_state();
         let stopping = CancellationToken::new();
         if let Some(every) = state.settings.sweep_every {
             state.calls.spawn(sweeper::sweep(state.clone(), every, stopping.clone()));
         }
         state.calls.spawn(sweeper::tidy(state.clone(), stopping.clone()));
+        state.calls.spawn(census::count(state.clone(), stopping.clone()));
         let connections = GracefulShutdown::new();
         tokio::select! {
             biased;

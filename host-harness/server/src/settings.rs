@@ -14,6 +14,8 @@ pub struct Settings {
     pub return_addresses: Vec<ReturnAddress>,
     /// The time between two sweeps. `None`: the service does not sweep. Default: 5 minutes.
     pub sweep_every: Option<Duration>,
+    /// The time between two counts of all connections, for the metrics. Default: one minute.
+    pub count_every: Duration,
     /// How long the service waits for running calls after it was asked to stop. Default: 60 s.
     pub shutdown_deadline: Duration,
     /// The number of requests per second of one API key. Default: 100.
@@ -37,6 +39,7 @@ impl Settings {
             public_address,
             return_addresses: Vec::new(),
             sweep_every: Some(Duration::from_secs(300)),
+            count_every: Duration::from_secs(60),
             shutdown_deadline: Duration::from_secs(60),
             requests_per_second: NonZeroU32::MIN.saturating_add(99),
             requests_in_flight: NonZeroU32::MIN.saturating_add(63),

@@ -10,7 +10,6 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tiktok_shop_host::TenantId;
-use tiktok_shop_host::webhook::WebhookReply;
 
 use crate::input::{PathOf, whole_body};
 use crate::problem::Problem;
@@ -34,7 +33,7 @@ pub(crate) async fn receive(
     let signature = signatures.next().filter(|_| signatures.next().is_none());
     // Without a signature, the body is not read.
     let Some(signature) = signature.and_then(|value| value.to_str().ok()).map(str::to_owned) else {
-        state.metrics.webhook("forged");
+        state.metrics.webhook_without_signature();
         return Ok(StatusCode::UNAUTHORIZED);
     };
     let body = whole_body(body, MAX_BYTES).await?.to_vec();
@@ -45,16 +44,5 @@ pub(crate) async fn receive(
             host.accept_webhook(&tenant, None, &signature, body, |_| ready(Ok::<(), Infallible>(()))).await
         })
         .await?;
-    state.metrics.webhook(match &reply {
-        WebhookReply::Handled => "handled",
-        WebhookReply::Repeated => "repeated",
-        WebhookReply::Forged => "forged",
-        WebhookReply::Malformed(_) => "malformed",
-        WebhookReply::TooLarge => "too-large",
-        WebhookReply::NotHandled(never) => match *never {},
-        WebhookReply::NotReceived(_) => "not-received",
-        WebhookReply::NotRead(_) => "not-read",
-        WebhookReply::Late => "late",
-    });
     Ok(StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
 }

@@ -14,7 +14,8 @@ use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::storage::{
-    ConnectionStorage, Due, Ending, Next, OnceDigest, OpenRow, Row, RowEntry, RowFilter, Sealed, StorageError, Swapped,
+    ConnectionStorage, Due, Ending, Next, OnceDigest, OpenRow, Row, RowCount, RowEntry, RowFilter, Sealed,
+    StorageError, Swapped,
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
@@ -145,6 +146,22 @@ impl ConnectionStorage for SqlStorage {
                 Ok(Ending { at: row.seconds("ends_at")?, tenant: row.id("tenant")?, key: row.key()?, grant })
             };
             fetch_all(&self.readers, query).await?.iter().map(ending).collect()
+        })
+        .await
+    }
+
+    async fn count_rows(&self) -> Result<Vec<RowCount>, StorageError> {
+        self.run_to_deadline(async {
+            // Only the index tiktok_shop_connections_counts is read.
+            let sql =
+                "SELECT status, app_key, COUNT(*) AS number FROM tiktok_shop_connections GROUP BY status, app_key";
+            let rows = fetch_all(&self.readers, statement(sql)).await?;
+            let count = |row: &AnyRow| -> Result<RowCount, StorageError> {
+                let (status, app) = (row.word("status")?, row.optional_id("app_key")?);
+                Ok(RowCount { status, app, rows: row.number("number")? })
+            };
+            // A row with words that this storage never writes is not counted, so that it does not hide the others.
+            Ok(rows.iter().filter_map(|row| count(row).ok()).collect())
         })
         .await
     }

@@ -97,6 +97,15 @@ impl TokenStorage for SqlStorage {
         })
         .await
     }
+
+    async fn count_due(&self, now: UnixSeconds) -> Result<u64, StorageError> {
+        self.run_to_deadline(async {
+            let sql = "SELECT COUNT(*) AS number FROM tiktok_shop_tokens WHERE refresh_due_at <= $1";
+            let row = fetch_optional(&self.readers, statement(sql).bind_bound(now.0)).await?;
+            row.map_or(Ok(0), |row| row.number("number"))
+        })
+        .await
+    }
 }
 
 impl SqlStorage {

@@ -4,12 +4,13 @@ use std::str::FromStr;
 
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_server::{ApiKeys, PublicAddress};
+use tiktok_shop_server::{ApiKeys, Metrics, PublicAddress};
 
 use super::serve::checked_listen;
 use crate::failure::Failure;
 use crate::output::{GOOD, Report};
 use crate::settings::{AllTenants, HostArgs, LISTEN, ListenAddress, PUBLIC_ADDRESS, ServiceSettings, variable};
+use crate::telemetry;
 
 /// Check the settings of the service without starting it
 #[derive(Args)]
@@ -42,7 +43,8 @@ struct Line {
 
 impl CheckConfig {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let mut opened = self.settings.open_for_service(report).await?.opened;
+        telemetry::check()?;
+        let mut opened = self.settings.open_for_service(&Metrics::new(), report).await?.opened;
         let service = opened.take_service();
         check_addresses(&service)?;
         let keys = api_keys(&service, report)?;

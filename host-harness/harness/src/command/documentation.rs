@@ -68,6 +68,8 @@ A mistake is an error, never a quiet loss:
 | Partner Center's authorization link | | `TIKTOK_SHOP_AUTHORIZATION_LINK` | `tenants.NAME.authorization-link` |
 | forward proxy to TikTok Shop: `http://USER:PASSWORD@HOST:PORT` or `https://…`; without it, none, and `HTTPS_PROXY` is not read | | `TIKTOK_SHOP_PROXY` | `egress.proxy` |
 | file of certificate authorities, in PEM, for an `https://` proxy; default Mozilla's authorities | | `TIKTOK_SHOP_PROXY_CERTIFICATES` | `egress.proxy-certificates` |
+| the same secrets in files, one in each: the variable contains the path, and the file only the value. The files need the access in `TIKTOK_SHOP_FILE_ACCESS` | | `TIKTOK_SHOP_STORAGE_FILE`, `TIKTOK_SHOP_APP_SECRET_FILE`, `TIKTOK_SHOP_PREVIOUS_APP_SECRET_FILE`, `TIKTOK_SHOP_PROXY_FILE`, `TIKTOK_SHOP_KEY_SERVICE_TOKEN_FILE`, `TIKTOK_SHOP_KEY_SERVICE_SECRET_ID_FILE` | |
+| collector for traces of `serve` ([operations.md](operations.md#traces)) | | `OTEL_EXPORTER_OTLP_ENDPOINT` and others | |
 | database that `contract` checks | its argument, without a password | `TIKTOK_SHOP_CONTRACT_STORAGE` | |
 
 The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), the configuration folder
@@ -134,7 +136,7 @@ A container may mount the key file and the configuration file with other permiss
 | --- | --- | --- |
 | `owner` | its owner only: mode 600 or 400 | a file on a machine |
 | `group` | also a group to which the process belongs: mode 440 or 640 | Kubernetes with `fsGroup` and `defaultMode: 0440` |
-| `mounted` | as `group`; and every user, mode 444, if the file is on a read-only mount | secrets of Docker, and of Kubernetes by default; only in a container that runs nothing else |
+| `mounted` | as `group`; and every user or another group, mode 444 or 440, if the file is on a read-only mount | secrets of Docker, and of Kubernetes by default; only in a container that runs nothing else. Credentials of systemd |
 
 In each case only the owner may write to the file, and the other rules hold. The configuration file can make the choice for the key file. For
 the configuration file itself, use the option or the variable.

@@ -11,7 +11,9 @@ use serde::Serialize;
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::events::Actor;
-use tiktok_shop_server::{ApiKeyDigest, ApiKeyEntry, ApiKeys, Parts, PublicAddress, ReturnAddress, Scope, Server};
+use tiktok_shop_server::{
+    ApiKeyDigest, ApiKeyEntry, ApiKeys, Metrics, Parts, PublicAddress, ReturnAddress, Scope, Server,
+};
 use tokio::net::TcpListener;
 
 use super::check_config::api_keys;
@@ -108,7 +110,8 @@ impl Serve {
         } else {
             (None, None)
         };
-        let OpenedHost { host, mut opened, fake } = settings.open_for_service(report).await?;
+        let metrics = Metrics::new();
+        let OpenedHost { host, mut opened, fake } = settings.open_for_service(&metrics, report).await?;
         let mut service = opened.take_service();
         let keys = if own_fake.is_some() { keys_for_fake()? } else { api_keys(&service, report)? };
         let public = public_address.or_else(|| service.table.public_address.clone());
@@ -134,7 +137,7 @@ impl Serve {
             consent_page: fake.map(consent_page_of),
         };
         announce(address, &public, own_fake.as_ref(), report);
-        let server = Server::new(parts, service.table.settings(public));
+        let server = Server::new(parts, service.table.settings(public)).metrics(metrics);
         server.serve(listener, report.stop.clone().cancelled_owned()).await;
         Ok(())
     }

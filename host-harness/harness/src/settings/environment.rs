@@ -22,6 +22,7 @@ use tiktok_shop_server::PublicAddress;
 use super::address::Address;
 use super::configured_text::{InvalidText, Rule, cleaned, path};
 use super::fake::FakeAddress;
+use super::secret_file::{self, FILES};
 use super::serve::ListenAddress;
 pub(crate) use super::variable_names::*;
 use crate::failure::Failure;
@@ -39,17 +40,23 @@ struct Variable {
 }
 
 /// Every variable of the program. The program knows no other variable that begins with [`PREFIX`].
-const VARIABLES: [Variable; 21] = [
+const VARIABLES: [Variable; 27] = [
     checked(STORAGE, Rule::OneLine, is_address),
+    checked(STORAGE_FILE, Rule::OneLine, is_path),
     checked(CONTRACT_STORAGE, Rule::OneLine, is_address),
     checked(HOST_KEYS, Rule::VisibleAsciiWords, are_host_keys),
     any(KEY_SERVICE_TOKEN, Rule::VisibleAscii),
+    checked(KEY_SERVICE_TOKEN_FILE, Rule::OneLine, is_path),
     any(KEY_SERVICE_SECRET_ID, Rule::VisibleAscii),
+    checked(KEY_SERVICE_SECRET_ID_FILE, Rule::OneLine, is_path),
     checked(PROXY, Rule::VisibleAscii, is_a::<Proxy>),
+    checked(PROXY_FILE, Rule::OneLine, is_path),
     checked(PROXY_CERTIFICATES, Rule::OneLine, is_path),
     any(APP_KEY, Rule::VisibleAscii),
     any(APP_SECRET, Rule::VisibleAscii),
+    checked(APP_SECRET_FILE, Rule::OneLine, is_path),
     any(PREVIOUS_APP_SECRET, Rule::VisibleAscii),
+    checked(PREVIOUS_APP_SECRET_FILE, Rule::OneLine, is_path),
     any(AUTHORIZATION_LINK, Rule::VisibleAscii),
     checked(TENANT, Rule::OneLine, is_a::<TenantId>),
     checked(KEY_FILE, Rule::OneLine, is_path),
@@ -198,6 +205,10 @@ pub(crate) enum VariableError {
     NotUtf8(&'static str),
     #[error("{0}: {1}")]
     Invalid(&'static str, InvalidText),
+    #[error("{0}: {1}")]
+    File(&'static str, String),
+    #[error("{0} and {1} are both given; use only one")]
+    Both(&'static str, &'static str),
 }
 
 impl From<VariableError> for Failure {
@@ -206,18 +217,49 @@ impl From<VariableError> for Failure {
     }
 }
 
-/// Returns the value of a variable, without white space and line breaks at its ends. `None` if the variable is not set.
+/// Returns the value of a variable, without white space and line breaks at its ends. The value of a secret may also be
+/// in the file that its variable `…_FILE` names. `None` if the variable is not set.
 ///
 /// # Errors
 /// See [`VariableError`].
 pub(crate) fn variable(name: &'static str) -> Result<Option<String>, VariableError> {
-    let rule = VARIABLES.iter().find(|known| known.name == name).map_or(Rule::OneLine, |known| known.rule);
-    let Some(value) = read(name).map_err(|()| VariableError::NotUtf8(name))? else { return Ok(None) };
-    match cleaned(&value, rule) {
-        Ok(value) => Ok(Some(value.to_owned())),
+    let value = read(name).map_err(|()| VariableError::NotUtf8(name))?;
+    let file = FILES.iter().find(|(secret, _)| *secret == name).map(|(_, file)| *file);
+    let path = file.map(|file| own_value(file).map(|path| path.map(|path| (file, path)))).transpose()?.flatten();
+    match (value, path) {
+        (Some(_), Some((file, _))) => Err(VariableError::Both(name, file)),
+        (None, Some((file, path))) => {
+            let text = secret_file::read(Path::new(&path), access()?);
+            let text = text.map_err(|what| VariableError::File(file, what))?;
+            match cleaned_value(name, &text) {
+                Ok(value) => Ok(Some(value)),
+                Err(error) => Err(VariableError::File(file, format!("the file {path}: {error}"))),
+            }
+        }
+        (Some(_), None) => own_value(name),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Returns the value that the variable itself has.
+fn own_value(name: &'static str) -> Result<Option<String>, VariableError> {
+    let value = read(name).map_err(|()| VariableError::NotUtf8(name))?;
+    match value.map(|value| cleaned_value(name, &value)).transpose() {
+        Ok(value) => Ok(value),
         Err(InvalidText::Empty) => Err(VariableError::Empty(name)),
         Err(error) => Err(VariableError::Invalid(name, error)),
     }
+}
+
+/// Returns a value by the rule of its variable.
+fn cleaned_value(name: &str, value: &str) -> Result<String, InvalidText> {
+    let rule = VARIABLES.iter().find(|known| known.name == name).map_or(Rule::OneLine, |known| known.rule);
+    cleaned(value, rule).map(str::to_owned)
+}
+
+/// Returns who may read files of secrets, as the variable says. [`check`] has checked the word.
+fn access() -> Result<Access, VariableError> {
+    Ok(own_value(FILE_ACCESS)?.and_then(|word| word.parse().ok()).unwrap_or_default())
 }
 
 /// Reads a variable. `None` if the variable is not set. Fails if the value is not UTF-8.

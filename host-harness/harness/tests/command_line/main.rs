@@ -32,6 +32,7 @@ mod pooler;
 mod probe;
 mod proxy;
 mod schema;
+mod secret_files;
 mod service;
 mod settings;
 mod shells;
@@ -41,6 +42,7 @@ mod stage;
 mod statuses;
 mod sweep;
 mod targets;
+mod telemetry;
 mod unusable;
 mod verify_webhook;
 

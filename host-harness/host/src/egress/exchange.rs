@@ -25,6 +25,7 @@ use super::dial::ConnectFailure;
 use super::policy::EgressPolicy;
 use super::proxy_error::ProxyError;
 use crate::deadlines::Deadlines;
+use crate::metrics::{HostMetrics, endpoint_of};
 
 /// The host closes an idle connection after 20 seconds, probably before the server closes it. A request on a connection
 /// that the server is closing would have an unknown outcome.
@@ -43,6 +44,7 @@ pub(crate) struct Client {
     response_bytes: u64,
     /// The address of the proxy, without credentials.
     proxy: Option<Arc<str>>,
+    metrics: HostMetrics,
 }
 
 /// Why a request got no response.
@@ -63,8 +65,14 @@ impl From<Error> for SendError {
 impl Client {
     /// # Errors
     /// The cryptography that is compiled in offers no TLS version.
-    pub(crate) fn new(policy: EgressPolicy, deadlines: Deadlines, response_bytes: u64) -> Result<Self, rustls::Error> {
-        Ok(Self::with_connector(Connector::new(policy, deadlines)?, deadlines, response_bytes))
+    pub(crate) fn new(
+        policy: EgressPolicy,
+        deadlines: Deadlines,
+        response_bytes: u64,
+        metrics: HostMetrics,
+    ) -> Result<Self, rustls::Error> {
+        let client = Self::with_connector(Connector::new(policy, deadlines)?, deadlines, response_bytes);
+        Ok(Self { metrics, ..client })
     }
 
     pub(super) fn with_connector(connector: Connector, deadlines: Deadlines, response_bytes: u64) -> Self {
@@ -77,7 +85,7 @@ impl Client {
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
             .build(connector);
-        Self { connections, deadlines, response_bytes, proxy }
+        Self { connections, deadlines, response_bytes, proxy, metrics: HostMetrics::default() }
     }
 
     /// Sends a request. The caller must first check its scheme, method and server with `admit`; `authority` is the
@@ -93,6 +101,7 @@ impl Client {
         let shorter = |host: Duration, guest: Option<Duration>| guest.map_or(host, |guest| guest.min(host));
 
         let method = request.method().clone();
+        let endpoint = endpoint_of(authority, request.uri().path());
         let connected_by = started + shorter(self.deadlines.request, options.connect_timeout);
         let first_byte = shorter(self.deadlines.first_byte, options.first_byte_timeout);
         let between_bytes = shorter(self.deadlines.between_bytes, options.between_bytes_timeout);
@@ -105,7 +114,10 @@ impl Client {
             self.send_and_read_head(request, connected_by, first_byte, end).await
         };
         let result: Result<_, SendError> = exchange.await;
-        let elapsed = started.elapsed().as_millis();
+        let took = started.elapsed();
+        let status = result.as_ref().ok().map(|response| response.status().as_u16());
+        self.metrics.upstream(endpoint, status, took);
+        let elapsed = took.as_millis();
         match &result {
             Ok(response) => {
                 let status = response.status().as_u16();

@@ -28,6 +28,7 @@ use super::{Authority, Client, EgressPolicy, LastProxyError, NotLoopback, Resolv
 use crate::deadlines::Deadlines;
 use crate::guest::Secrets;
 use crate::guest::http::GuestHttp;
+use crate::metrics::HostMetrics;
 
 mod environment;
 mod real_proxy;
@@ -115,7 +116,7 @@ impl Resolver for Scripted {
 }
 
 fn client(policy: EgressPolicy) -> Client {
-    Client::new(policy, Deadlines::default(), RESPONSE_BYTES).unwrap()
+    Client::new(policy, Deadlines::default(), RESPONSE_BYTES, HostMetrics::default()).unwrap()
 }
 
 fn client_to(server: &Server) -> Client {

@@ -11,6 +11,7 @@ use tracing::{Level, Span, field};
 use super::scope::Scope;
 use crate::error::{Action, CallError, ConnectorError};
 use crate::id::{AccountId, Actor, CustomerId};
+use crate::metrics::HostMetrics;
 
 /// An operation of the connector. Each operation is one export of the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::AuthorizationUrl => "authorization-url",
             Self::ExchangeInstall => "exchange-install",
@@ -72,6 +73,7 @@ pub(crate) struct CallLog {
     operation: Operation,
     span: Span,
     started: Instant,
+    metrics: HostMetrics,
 }
 
 /// Logs at a level that is known at run time. `tracing` itself needs the level at compile time.
@@ -87,7 +89,12 @@ macro_rules! event {
 }
 
 impl CallLog {
-    pub(crate) fn begin(operation: Operation, scope: &Scope, account: Option<&AccountId>) -> Self {
+    pub(crate) fn begin(
+        operation: Operation,
+        scope: &Scope,
+        account: Option<&AccountId>,
+        metrics: &HostMetrics,
+    ) -> Self {
         // The span has the level `ERROR`. So a subscriber that shows only errors also shows the tenant and the customer
         // of each error.
         let span = tracing::error_span!(
@@ -98,7 +105,7 @@ impl CallLog {
             account = account.map(AccountId::as_str),
             actor = scope.origin.actor.as_ref().map(Actor::as_str),
         );
-        Self { operation, span, started: Instant::now() }
+        Self { operation, span, started: Instant::now(), metrics: metrics.clone() }
     }
 
     /// Returns the span, in which everything that happens during the call is logged.
@@ -106,10 +113,12 @@ impl CallLog {
         self.span.clone()
     }
 
-    /// Logs the outcome and returns it.
+    /// Logs and counts the outcome, and returns it.
     pub(crate) fn end<T: Debug>(self, outcome: Result<T, CallError>) -> Result<T, CallError> {
         let _entered = self.span.enter();
-        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = self.started.elapsed();
+        self.metrics.call(self.operation.as_str(), outcome.as_ref().map(drop), took);
+        let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match &outcome {
             Ok(_) => event!(self.operation.level_of_success(), outcome = "done", elapsed_ms, "call ended"),
             Err(error) => failed(error, elapsed_ms),

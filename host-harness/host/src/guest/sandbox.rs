@@ -38,6 +38,7 @@ use crate::egress::{Client, LastProxyError};
 use crate::error::{CallError, ConnectorError, Resource};
 use crate::id::{InvalidId, Revisions, TenantId};
 use crate::limits::Limits;
+use crate::metrics::{HostMetrics, LaneName};
 use crate::randomness::Randomness;
 use crate::seal::SealedStorage;
 use crate::storage::Environment;
@@ -56,6 +57,7 @@ pub(crate) struct Sandbox {
     pub(crate) deadlines: Deadlines,
     pub(crate) limits: Limits,
     pub(crate) on_boundary: Option<OnBoundary>,
+    pub(crate) metrics: HostMetrics,
 }
 
 /// The answer of an export: a value, the connector's own error, or wasmtime's error, for example a trap.
@@ -158,10 +160,13 @@ impl Sandbox {
         U: ClearTexts + fmt::Debug + Send + 'static,
         F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
     {
+        let lane = if scope.is_webhook() { LaneName::Webhooks } else { LaneName::Calls };
+        let waiting = self.metrics.waiting(lane);
         let place = match self.turn(&self.lane(&scope).instances, &scope.tenant, &mut prepared.wait).await {
-            Ok(place) => place,
+            Ok(place) => (place, self.metrics.in_use(lane)),
             Err(error) => return log.end(Err(error)),
         };
+        drop(waiting);
         let sandbox = Arc::clone(self);
         let span = log.span();
         let running = async move {

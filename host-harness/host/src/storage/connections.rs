@@ -89,6 +89,17 @@ pub trait ConnectionStorage: Send + Sync {
     async fn endings(&self, by: UnixSeconds, after: Option<&Ending>, limit: usize)
     -> Result<Vec<Ending>, StorageError>;
 
+    /// Returns how many rows of all tenants have each stored status and app, in any order. Pairs without a row are left
+    /// out. Metrics use these numbers, at most once a minute, so a storage on a database should have an index for them.
+    ///
+    /// The default implementation returns no number.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn count_rows(&self) -> Result<Vec<RowCount>, StorageError> {
+        Ok(Vec::new())
+    }
+
     /// Returns how many rows of all tenants have the origin [`RowOrigin::Columns`]. When there are none, an operator can
     /// let the host refuse such rows: see
     /// [`refuse_unsealed_rows`](crate::ConnectorHostBuilder::refuse_unsealed_rows).
@@ -274,6 +285,17 @@ impl OpenRow {
     pub const fn new(connection: Connection) -> Self {
         Self { connection, token_lineage: String::new(), token_generation: 0 }
     }
+}
+
+/// The number of rows of all tenants that have this stored status and this app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowCount {
+    /// The kind of the status, see [`RowFilter::status`].
+    pub status: StatusKind,
+    /// The app of the connections. `None`: an earlier release wrote the rows.
+    pub app: Option<AppKey>,
+    /// The number of rows.
+    pub rows: u64,
 }
 
 /// Selects rows of a tenant. A row matches the filter if it matches every field that is not `None`.

@@ -4,10 +4,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
-use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
+use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowCount, RowEntry, RowFilter};
 use super::consents::{
     ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StoredConsent, StoredInstall,
 };
@@ -138,19 +140,38 @@ impl Answer {
 pub trait Interceptor: Send + Sync {
     /// Decides what happens to this access. `storage` is the storage that gets a forwarded access.
     async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage;
+
+    /// Watches the end of each access that was not answered by [`Passage::Answer`]. `is_ok` says whether the caller gets
+    /// no error. `took` is the time that the storage took. Does nothing by default.
+    fn answered(&self, method: &'static str, is_ok: bool, took: Duration) {
+        let _ = (method, is_ok, took);
+    }
 }
 
 /// A storage that asks an [`Interceptor`] before each access to another storage, except before `belongs_to`.
 pub struct Intercepted {
     storage: Arc<dyn HostStorage>,
     interceptor: Arc<dyn Interceptor>,
+    /// Whether other tasks run between a load and the swap after it, so that concurrent calls really race.
+    lets_others_run: bool,
 }
 
 impl Intercepted {
     /// Creates a storage that asks this interceptor before an access to `storage`.
     #[must_use]
     pub fn new(storage: Arc<dyn HostStorage>, interceptor: Arc<dyn Interceptor>) -> Self {
-        Self { storage, interceptor }
+        Self { storage, interceptor, lets_others_run: true }
+    }
+
+    /// Creates a storage for production, in which the interceptor only watches.
+    pub(crate) fn watched(storage: Arc<dyn HostStorage>, interceptor: Arc<dyn Interceptor>) -> Self {
+        Self { storage, interceptor, lets_others_run: false }
+    }
+
+    async fn let_others_run(&self) {
+        if self.lets_others_run {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn passage(&self, access: Access<'_>) -> Passage {
@@ -170,6 +191,21 @@ impl Intercepted {
     }
 
     async fn perform<T, F>(
+        &self,
+        method: &'static str,
+        passage: Passage,
+        perform: impl Fn(Arc<dyn HostStorage>) -> F,
+    ) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, StorageError>>,
+    {
+        let began = Instant::now();
+        let answer = self.pass(method, passage, perform).await;
+        self.interceptor.answered(method, answer.is_ok(), began.elapsed());
+        answer
+    }
+
+    async fn pass<T, F>(
         &self,
         method: &str,
         passage: Passage,
@@ -197,11 +233,6 @@ impl Intercepted {
             ))),
         }
     }
-}
-
-/// Lets other tasks run between a load and the swap after it, so that concurrent calls really race.
-async fn let_others_run() {
-    tokio::task::yield_now().await;
 }
 
 impl std::fmt::Debug for Intercepted {
@@ -248,6 +279,10 @@ impl TokenStorage for Intercepted {
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
         self.access(Access::Read("due"), |storage| async move { storage.due(now, after, limit).await }).await
     }
+
+    async fn count_due(&self, now: UnixSeconds) -> Result<u64, StorageError> {
+        self.access(Access::Read("count_due"), |storage| async move { storage.count_due(now).await }).await
+    }
 }
 
 #[async_trait]
@@ -269,7 +304,7 @@ impl ConnectionStorage for Intercepted {
         }
         let load = |storage: Arc<dyn HostStorage>| async move { storage.load_row(tenant, key).await };
         let row = self.perform("load_row", passage, load).await;
-        let_others_run().await;
+        self.let_others_run().await;
         row
     }
 
@@ -313,6 +348,10 @@ impl ConnectionStorage for Intercepted {
         limit: usize,
     ) -> Result<Vec<Ending>, StorageError> {
         self.access(Access::Read("endings"), |storage| async move { storage.endings(by, after, limit).await }).await
+    }
+
+    async fn count_rows(&self) -> Result<Vec<RowCount>, StorageError> {
+        self.access(Access::Read("count_rows"), |storage| async move { storage.count_rows().await }).await
     }
 
     async fn unsealed_rows(&self) -> Result<u64, StorageError> {
@@ -359,7 +398,7 @@ impl ConsentStorage for Intercepted {
     async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
         let access = Access::Read("load_state");
         let consent = self.access(access, |storage| async move { storage.load_state(tenant, state).await }).await;
-        let_others_run().await;
+        self.let_others_run().await;
         consent
     }
 
@@ -389,7 +428,7 @@ impl ConsentStorage for Intercepted {
     ) -> Result<Option<StoredInstall>, StorageError> {
         let access = Access::Read("load_install");
         let found = self.access(access, |storage| async move { storage.load_install(tenant, install).await }).await;
-        let_others_run().await;
+        self.let_others_run().await;
         found
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
+use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowCount, RowEntry, RowFilter, RowIndex};
 use super::consents::{
     BrowserDigest, ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StoredConsent,
     StoredInstall,
@@ -314,6 +314,19 @@ impl ConnectionStorage for MemoryStorage {
         endings.sort();
         endings.truncate(limit);
         Ok(endings)
+    }
+
+    async fn count_rows(&self) -> Result<Vec<RowCount>, StorageError> {
+        let records = self.lock();
+        let rows = records.values().flat_map(|records| records.rows.values()).flat_map(BTreeMap::values);
+        let mut counts: Vec<RowCount> = Vec::new();
+        for RowIndex { status, app, .. } in rows.map(|entry| &entry.row.index) {
+            match counts.iter_mut().find(|count| count.status == *status && count.app == *app) {
+                Some(count) => count.rows += 1,
+                None => counts.push(RowCount { status: *status, app: app.clone(), rows: 1 }),
+            }
+        }
+        Ok(counts)
     }
 
     async fn events(

@@ -55,6 +55,26 @@ pub trait TokenStorage: Send + Sync {
     /// # Errors
     /// See [`StorageError`].
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError>;
+
+    /// Returns the number of connections that [`due`](Self::due) lists at `now`, without a limit. Metrics use this
+    /// number.
+    ///
+    /// The default implementation reads the whole list. A storage on a database should count instead.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn count_due(&self, now: UnixSeconds) -> Result<u64, StorageError> {
+        const PAGE: usize = 500;
+        let (mut number, mut last) = (0, None);
+        loop {
+            let page = self.due(now, last.as_ref(), PAGE).await?;
+            number += page.len() as u64;
+            if page.len() < PAGE {
+                return Ok(number);
+            }
+            last = page.into_iter().next_back();
+        }
+    }
 }
 
 /// The content that a swap writes into a token record.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 
-use super::{OfConnection, outcome};
+use super::OfConnection;
 use crate::caller::{Allowed, Token};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{AccessToken, TokenRequest};
@@ -34,7 +34,6 @@ pub(crate) async fn get(
     let min_validity = Duration::from_secs(min_validity_seconds.into());
     let shown =
         state.run(async move { host.access_token(&tenant, &customer, Some(&account), min_validity).await }).await?;
-    state.metrics.call("access-token", outcome(&shown));
     let shown = shown?;
     Ok(Json(AccessToken {
         account: shown.account.to_string(),

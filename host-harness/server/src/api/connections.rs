@@ -9,7 +9,7 @@ use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ShopId};
 
-use super::{DEFAULT_PAGE, MAX_PAGE, OfConnection, OfCustomer, outcome};
+use super::{DEFAULT_PAGE, MAX_PAGE, OfConnection, OfCustomer};
 use crate::caller::{Allowed, Read};
 use crate::input::{PathOf, QueryOf};
 use crate::model::{Connection, ConnectionList, ConnectionPage};
@@ -57,7 +57,6 @@ pub(crate) async fn of_customer(
 ) -> Result<Json<ConnectionList>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let listed = state.run(async move { host.list_connections(&tenant, &customer).await }).await?;
-    state.metrics.call("list-connections", outcome(&listed));
     Ok(Json(ConnectionList { connections: listed?.iter().map(Connection::from).collect() }))
 }
 
@@ -79,7 +78,6 @@ pub(crate) async fn one(
 ) -> Result<Json<Connection>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let listed = state.run(async move { host.list_connections(&tenant, &customer).await }).await?;
-    state.metrics.call("list-connections", outcome(&listed));
     let found = listed?;
     let found = found.iter().find(|connection| connection.key.account == account);
     let unknown = || Problem::not_found("not-connected", "the customer has no connection to this account");

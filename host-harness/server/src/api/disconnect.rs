@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{OfCustomer, outcome};
+use super::OfCustomer;
 use crate::caller::{Allowed, Connect};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Disconnect, DisconnectResult, RevocationTarget, SharedConnectionList};
@@ -31,7 +31,6 @@ pub(crate) async fn disconnect(
     let (target, remote) = (wanted.target()?, wanted.tiktok_access.into());
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let ended = state.run(async move { host.disconnect(&tenant, &customer, target, remote).await }).await?;
-    state.metrics.call("disconnect", outcome(&ended));
     Ok(Json((&ended?).into()))
 }
 

@@ -7,7 +7,7 @@ use tiktok_shop_host::Secret;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::existing_grant::ExistingGrant;
 
-use super::{OfCustomer, outcome};
+use super::OfCustomer;
 use crate::caller::{Admin, Allowed};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Connection, Import};
@@ -46,6 +46,5 @@ pub(crate) async fn import(
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let imported =
         state.run(async move { host.import_grant(&tenant, &customer, app.as_ref(), grant, shops).await }).await?;
-    state.metrics.call("import", outcome(&imported));
     Ok((StatusCode::CREATED, Json((&imported?).into())))
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{OfConnection, outcome};
+use super::OfConnection;
 use crate::caller::{Allowed, Connect};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Refresh, RefreshResult, effect_word};
@@ -31,7 +31,6 @@ pub(crate) async fn refresh(
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let refreshed =
         state.run(async move { host.refresh(&tenant, &customer, Some(&account), mode.into()).await }).await?;
-    state.metrics.call("refresh", outcome(&refreshed));
     let word = match &refreshed {
         Ok(refreshed) => effect_word(&refreshed.effect),
         Err(error) => error.code(),

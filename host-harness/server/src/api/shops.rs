@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{OfConnection, OfCustomer, outcome};
+use super::{OfConnection, OfCustomer};
 use crate::caller::{Allowed, Connect, Read};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Connection, LinkShops, Shop, ShopList};
@@ -28,7 +28,6 @@ pub(crate) async fn list(
 ) -> Result<Json<ShopList>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let listed = state.run(async move { host.list_shops(&tenant, &customer).await }).await?;
-    state.metrics.call("list-shops", outcome(&listed));
     // The list contains only shops that the customer may use.
     Ok(Json(ShopList { shops: listed?.iter().map(|shop| Shop::new(shop, true)).collect() }))
 }
@@ -52,6 +51,5 @@ pub(crate) async fn link(
 ) -> Result<Json<Connection>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let linked = state.run(async move { host.link_shops(&tenant, &customer, Some(&account), &shops).await }).await?;
-    state.metrics.call("link-shops", outcome(&linked));
     Ok(Json((&linked?).into()))
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
 use tiktok_shop_host::{CustomerId, ShopId};
 
-use super::{OfConnection, outcome};
+use super::OfConnection;
 use crate::caller::{Allowed, Call};
 use crate::input::{PathOf, whole_body};
 use crate::problem::{Problem, ProblemDetails};
@@ -115,7 +115,6 @@ async fn call(
     let request = CallRequest { scope, method, path, query, content_type, body, max_response_bytes };
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let answer = state.run(async move { host.call(&tenant, &customer, request).await }).await?;
-    state.metrics.call("call", outcome(&answer));
     Ok(answered(answer?))
 }
 

@@ -171,9 +171,9 @@ async fn a_signed_webhook_is_accepted_once_and_a_forged_one_costs_nothing() {
     assert_eq!(send("acme", Some(&signature), body).await, 200);
     let metrics = stage.get("/metrics").await.text();
     for line in [
-        "tiktok_shop_webhooks_total{result=\"handled\"} 1",
-        "tiktok_shop_webhooks_total{result=\"repeated\"} 1",
-        "tiktok_shop_webhooks_total{result=\"forged\"} 3",
+        "tiktok_shop_webhooks_total{type=\"1\",result=\"handled\"} 1",
+        "tiktok_shop_webhooks_total{type=\"1\",result=\"repeated\"} 1",
+        "tiktok_shop_webhooks_total{type=\"none\",result=\"forged\"} 3",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }

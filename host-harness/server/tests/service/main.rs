@@ -12,6 +12,7 @@ mod http;
 mod keys;
 mod life;
 mod log;
+mod metrics;
 mod operations;
 mod shutdown;
 mod stage;

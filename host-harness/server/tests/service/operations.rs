@@ -51,7 +51,7 @@ async fn metrics_count_routes_and_calls_and_name_no_customer_and_no_shop() {
         "tiktok_shop_http_requests_total{route=\"/v1/customers/{customer}/connect-sessions\",method=\"POST\",status=\"201\"} 1",
         "tiktok_shop_http_requests_total{route=\"unknown\",method=\"GET\",status=\"404\"} 1",
         "tiktok_shop_http_requests_total{route=\"/v1/events\",method=\"other\",status=\"405\"} 1",
-        "tiktok_shop_calls_total{operation=\"finish-consent\",outcome=\"ok\"} 1",
+        "tiktok_shop_consents_total{step=\"finish\",outcome=\"ok\"} 1",
         "tiktok_shop_calls_total{operation=\"call\",outcome=\"ok\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");

@@ -15,7 +15,7 @@ use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{HostKeys, Keyring};
 use tiktok_shop_host::storage::{HostStorage, Intercepted, Interceptor, MemoryStorage};
 use tiktok_shop_host::{Component, ConnectorHost, TenantId};
-use tiktok_shop_server::{ApiKey, ApiKeyEntry, ApiKeys, Parts, Scope, Server, Settings};
+use tiktok_shop_server::{ApiKey, ApiKeyEntry, ApiKeys, Metrics, Parts, Scope, Server, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -92,13 +92,15 @@ impl Stage {
         let tenants: [TenantId; 2] = ["acme", "other"].map(|tenant| tenant.parse().unwrap());
         let credentials = StaticCredentials::new().with(tenants[0].clone(), acme).with(tenants[1].clone(), other);
         let host_keys = Arc::new(HostKeys::draw().unwrap());
+        let metrics = Metrics::new();
         let host = compiled(
             ConnectorHost::builder()
                 .storage(storage.clone())
                 .keys(host_keys.clone())
                 .credentials(Arc::new(credentials))
                 .clock(clock.clone())
-                .egress(egress),
+                .egress(egress)
+                .metrics(metrics.recorder()),
         );
         let [key, other_key] = [(); 2].map(|()| ApiKey::draw(&SystemRandomness).unwrap());
         let scoped = Scope::ALL.map(|scope| (scope, ApiKey::draw(&SystemRandomness).unwrap()));
@@ -124,7 +126,8 @@ impl Stage {
             consent_page: None,
         };
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(Server::new(parts, settings).serve(listener, stop.clone().cancelled_owned()));
+        let serving =
+            tokio::spawn(Server::new(parts, settings).metrics(metrics).serve(listener, stop.clone().cancelled_owned()));
         Self {
             fake,
             host,

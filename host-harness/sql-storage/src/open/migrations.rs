@@ -46,17 +46,18 @@ macro_rules! versions {
             4 "tenant lists" since "0.1.0" in "0004_tenant_lists.sql",
             5 "apps" since "0.2.0" in "0005_apps.sql",
             6 "documents" since "0.2.0" in "0006_documents.sql",
-            7 "installs" since "0.2.0" in "0007_installs.sql"
+            7 "installs" since "0.2.0" in "0007_installs.sql",
+            9 "counts" since "0.3.0" in "0009_counts.sql"
         )
     };
 }
 
-const SQLITE: [Version; 7] = versions!("sqlite");
-const POSTGRES: [Version; 7] = versions!("postgres");
+const SQLITE: [Version; 8] = versions!("sqlite");
+const POSTGRES: [Version; 8] = versions!("postgres");
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 7;
+    pub const SCHEMA_VERSION: i64 = 9;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {

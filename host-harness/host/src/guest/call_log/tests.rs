@@ -34,7 +34,7 @@ fn log_every_event_once() {
     LOGGED.call_once(|| {
         tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap();
         let scope = Scope::of_customer(&"acme".parse().unwrap(), &"customer".parse().unwrap(), Origin::default());
-        let log = |operation| CallLog::begin(operation, &scope, None);
+        let log = |operation| CallLog::begin(operation, &scope, None, &HostMetrics::default());
         log(Operation::Refresh).end(Ok(())).unwrap();
         log(Operation::ListShops).end(Ok(())).unwrap();
         for action in [Action::Internal, Action::Upstream] {
@@ -62,7 +62,7 @@ async fn lines<T: Debug>(level: LevelFilter, outcome: Result<T, CallError>) -> V
     let _subscribed = tracing::subscriber::set_default(subscriber);
     let origin = Origin { actor: Some("ana \"a\"".parse().unwrap()), ..Origin::default() };
     let scope = Scope::of_customer(&"acme".parse().unwrap(), &"customer\n7".parse().unwrap(), origin);
-    let log = CallLog::begin(Operation::Refresh, &scope, Some(&"o_1".parse().unwrap()));
+    let log = CallLog::begin(Operation::Refresh, &scope, Some(&"o_1".parse().unwrap()), &HostMetrics::default());
     tokio::time::advance(Duration::from_millis(250)).await;
     assert_eq!(log.end(outcome).is_err(), String::from_utf8_lossy(&lines.0.lock().unwrap()).contains("error="));
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
