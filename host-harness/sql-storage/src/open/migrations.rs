@@ -47,7 +47,7 @@ macro_rules! versions {
             5 "apps" since "0.2.0" in "0005_apps.sql",
             6 "documents" since "0.2.0" in "0006_documents.sql",
             7 "installs" since "0.2.0" in "0007_installs.sql",
-            9 "counts" since "0.3.0" in "0009_counts.sql"
+            9 "counts" since "0.2.0" in "0009_counts.sql"
         )
     };
 }
