@@ -23,9 +23,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use self::bindings::exports::tiktok_shop::connector::connector as export;
-use self::bindings::tiktok_shop::connector::{
-    app_credentials, connection_storage, storage_types, token_storage, types,
-};
+use self::bindings::tiktok_shop::connector::storage::{self, Entry, Listed, Loaded, SwapOutcome, Swapped, Table};
+use self::bindings::tiktok_shop::connector::{app_credentials, types};
 pub(crate) use self::transport::Transport;
 use crate::platform::APP;
 
@@ -64,8 +63,8 @@ pub(crate) struct OwnEngine {
 #[derive(Default)]
 struct Stored {
     writes: u64,
-    tokens: BTreeMap<(String, String), token_storage::TokenEntry>,
-    rows: BTreeMap<(String, String), connection_storage::RowEntry>,
+    tokens: BTreeMap<Place, Entry>,
+    rows: BTreeMap<Place, Entry>,
 }
 
 impl OwnEngine {
@@ -222,10 +221,8 @@ fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     random::random::add_to_linker::<_, WasiRandom>(linker, |state| state.random())?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    storage_types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     app_credentials::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    token_storage::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    connection_storage::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    storage::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
 
 impl State {
@@ -234,22 +231,32 @@ impl State {
     }
 }
 
-impl Stored {
-    fn next_revision(&mut self) -> String {
-        self.writes += 1;
-        self.writes.to_string()
-    }
-}
+/// The customer and the account of an entry.
+type Place = (String, String);
 
-fn place(key: types::ConnectionKey) -> (String, String) {
+fn place(key: types::ConnectionKey) -> Place {
     (key.customer, key.account)
 }
 
+impl Stored {
+    fn table(&mut self, table: Table) -> &mut BTreeMap<Place, Entry> {
+        match table {
+            Table::Tokens => &mut self.tokens,
+            Table::Rows => &mut self.rows,
+        }
+    }
+}
+
+/// Returns the entries of a customer with their accounts.
+fn of_customer<'a>(table: &'a BTreeMap<Place, Entry>, customer: &'a str) -> impl Iterator<Item = (String, &'a Entry)> {
+    let entries = table.range((customer.to_owned(), String::new())..);
+    entries.take_while(move |(key, _)| key.0 == customer).map(|((_, account), entry)| (account.clone(), entry))
+}
+
 /// The result of an import. The outer error would end the guest with a trap.
-type Reply<T> = wasmtime::Result<Result<T, storage_types::StorageError>>;
+type Reply<T> = wasmtime::Result<Result<T, storage::StorageError>>;
 
 impl types::Host for State {}
-impl storage_types::Host for State {}
 
 impl app_credentials::Host for State {
     fn apps(&mut self) -> Reply<Vec<String>> {
@@ -268,81 +275,46 @@ impl app_credentials::Host for State {
     }
 }
 
-impl token_storage::Host for State {
+impl storage::Host for State {
     fn accounts(&mut self, customer: String) -> Reply<Vec<String>> {
-        let accounts = |stored: &mut Stored| {
-            let keys = stored.tokens.range((customer.clone(), String::new())..).map(|(key, _)| key);
-            keys.take_while(|key| key.0 == customer).map(|key| key.1.clone()).collect()
-        };
+        let accounts =
+            |stored: &mut Stored| of_customer(&stored.tokens, &customer).map(|(account, _)| account).collect();
         Ok(Ok(self.stored(accounts)))
     }
 
-    fn load(&mut self, key: types::ConnectionKey) -> Reply<token_storage::LoadedToken> {
-        Ok(Ok(self.stored(|stored| token_storage::LoadedToken { entry: stored.tokens.get(&place(key)).cloned() })))
+    fn list(&mut self, customer: String) -> Reply<Vec<Listed>> {
+        let listed = |(account, entry): (String, &Entry)| Listed { account, entry: Some(entry.clone()) };
+        Ok(Ok(self.stored(|stored| of_customer(&stored.rows, &customer).map(listed).collect())))
+    }
+
+    fn load(&mut self, table: Table, key: types::ConnectionKey) -> Reply<Loaded> {
+        Ok(Ok(self.stored(|stored| Loaded { entry: stored.table(table).get(&place(key)).cloned() })))
     }
 
     fn swap(
         &mut self,
+        table: Table,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<token_storage::TokenWrite>,
-    ) -> Reply<token_storage::SwappedToken> {
+        next: Option<storage::Write>,
+    ) -> Reply<Swapped> {
         let outcome = self.stored(|stored| {
-            let (key, revision) = (place(key), stored.next_revision());
-            let found = stored.tokens.get(&key).cloned();
+            stored.writes += 1;
+            let (key, revision) = (place(key), stored.writes.to_string());
+            let entries = stored.table(table);
+            let found = entries.get(&key).cloned();
             if found.as_ref().map(|entry| &entry.revision) != expected.as_ref() {
-                return token_storage::TokenSwapOutcome::Stale(found);
+                return SwapOutcome::Stale(found);
             }
-            let Some(next) = next else {
-                stored.tokens.remove(&key);
-                return token_storage::TokenSwapOutcome::Deleted;
+            let Some(storage::Write { document, secrets, index: _ }) = next else {
+                entries.remove(&key);
+                return SwapOutcome::Deleted;
             };
             // No call loads a claimed record, so the age does not matter.
-            let entry = token_storage::TokenEntry { revision: revision.clone(), value: next.value, age_ms: 0 };
-            stored.tokens.insert(key, entry);
-            token_storage::TokenSwapOutcome::Stored(revision)
+            entries.insert(key, Entry { revision: revision.clone(), document, secrets, age_ms: 0 });
+            SwapOutcome::Stored(revision)
         });
-        Ok(Ok(token_storage::SwappedToken { outcome }))
-    }
-}
-
-impl connection_storage::Host for State {
-    fn list(&mut self, customer: String) -> Reply<Vec<connection_storage::ListedRow>> {
-        let rows = |stored: &mut Stored| {
-            let rows = stored.rows.range((customer.clone(), String::new())..);
-            let listed = |((_, account), entry): (&(String, String), &connection_storage::RowEntry)| {
-                connection_storage::ListedRow { account: account.clone(), entry: Some(entry.clone()) }
-            };
-            rows.take_while(|(key, _)| key.0 == customer).map(listed).collect()
-        };
-        Ok(Ok(self.stored(rows)))
-    }
-
-    fn load(&mut self, key: types::ConnectionKey) -> Reply<connection_storage::LoadedRow> {
-        Ok(Ok(self.stored(|stored| connection_storage::LoadedRow { entry: stored.rows.get(&place(key)).cloned() })))
-    }
-
-    fn swap(
-        &mut self,
-        key: types::ConnectionKey,
-        expected: Option<String>,
-        next: Option<connection_storage::RowWrite>,
-    ) -> Reply<connection_storage::SwappedRow> {
-        let outcome = self.stored(|stored| {
-            let (key, revision) = (place(key), stored.next_revision());
-            let found = stored.rows.get(&key).cloned();
-            if found.as_ref().map(|entry| &entry.revision) != expected.as_ref() {
-                return connection_storage::RowSwapOutcome::Stale(found);
-            }
-            let Some(next) = next else {
-                stored.rows.remove(&key);
-                return connection_storage::RowSwapOutcome::Deleted;
-            };
-            let connection_storage::RowWrite { document, secrets, .. } = next;
-            stored.rows.insert(key, connection_storage::RowEntry { revision: revision.clone(), document, secrets });
-            connection_storage::RowSwapOutcome::Stored(revision)
-        });
-        Ok(Ok(connection_storage::SwappedRow { outcome }))
+        Ok(Ok(Swapped { outcome }))
     }
 
     /// No measured operation asks for owners.

@@ -2,7 +2,7 @@
 //! are used only here, in `effects.rs` and in `lib.rs`, because their `Debug` prints the secrets that they hold.
 
 use crate::bindings::exports::tiktok_shop::connector::connector as export;
-use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, types};
+use crate::bindings::tiktok_shop::connector::{app_credentials, storage, types};
 use core::time::Duration;
 use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::callback::Grant as Consent;
@@ -20,7 +20,7 @@ use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Discon
 use tiktok_shop_connector_core::operation::exchange_install::Exchange;
 use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEffect};
 use tiktok_shop_connector_core::operation::refresh::{RefreshEffect, RefreshMode, Refreshed};
-use tiktok_shop_connector_core::ports::{Entry, Revision, StorageError};
+use tiktok_shop_connector_core::ports::{Entry, Revision, StorageError, TokenWrite};
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
 use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, AuthorizationCode, RefreshToken, SecretBytes, State};
 use tiktok_shop_connector_core::time::UnixSeconds;
@@ -263,36 +263,51 @@ pub(crate) fn key_from_wit(key: types::ConnectionKey) -> Result<ConnectionKey, S
     Ok(ConnectionKey { customer, account: stored_account(key.account)? })
 }
 
+/// Converts a token record. The whole record is secret.
+pub(crate) fn token_to_wit(token: &TokenWrite) -> storage::Write {
+    storage::Write {
+        document: String::new(),
+        secrets: token.bytes.expose().to_vec(),
+        index: storage::Index {
+            refresh_due_at: token.refresh_due_at.map(UnixSeconds::seconds),
+            status: None,
+            ends_at: None,
+            app: None,
+            shops: Vec::new(),
+            lineage: String::new(),
+            generation: 0,
+        },
+    }
+}
+
 /// Encodes a row. Fails only if the encoder fails.
-pub(crate) fn row_to_wit(row: &Row) -> Result<connection_storage::RowWrite, StorageError> {
+pub(crate) fn row_to_wit(row: &Row) -> Result<storage::Write, StorageError> {
     let not_encoded = || StorageError::Refused("the row cannot be encoded".to_owned());
     let index = RowIndex::of(&row.connection);
     let shops = index.shops.into_iter();
-    Ok(connection_storage::RowWrite {
+    Ok(storage::Write {
         document: document::encode(row).ok_or_else(not_encoded)?,
         secrets: document::encode_secrets(row).ok_or_else(not_encoded)?.expose().to_vec(),
-        index: connection_storage::RowIndex {
-            status: match index.status {
-                StatusKind::Active => connection_storage::RowStatus::Active,
-                StatusKind::AuthorizationEnding => connection_storage::RowStatus::AuthorizationEnding,
-                StatusKind::ReauthorizationRequired => connection_storage::RowStatus::ReauthorizationRequired,
-            },
+        index: storage::Index {
+            refresh_due_at: None,
+            status: Some(match index.status {
+                StatusKind::Active => storage::RowStatus::Active,
+                StatusKind::AuthorizationEnding => storage::RowStatus::AuthorizationEnding,
+                StatusKind::ReauthorizationRequired => storage::RowStatus::ReauthorizationRequired,
+            }),
             ends_at: index.ends_at.map(UnixSeconds::seconds),
             app: index.app,
             shops: shops
-                .map(|shop| connection_storage::IndexedShop { id: shop.id, linked: shop.linked, usable: shop.usable })
+                .map(|shop| storage::IndexedShop { id: shop.id, linked: shop.linked, usable: shop.usable })
                 .collect(),
+            lineage: row.lineage.clone(),
+            generation: row.generation,
         },
-        token_lineage: row.lineage.clone(),
-        token_generation: row.generation,
     })
 }
 
 /// Decodes a stored row.
-pub(crate) fn row_from_wit(
-    key: ConnectionKey,
-    entry: connection_storage::RowEntry,
-) -> Result<Entry<Row>, StorageError> {
+pub(crate) fn row_from_wit(key: ConnectionKey, entry: storage::Entry) -> Result<Entry<Row>, StorageError> {
     let (revision, secrets) = (Revision(entry.revision), SecretBytes::new(entry.secrets));
     match document::decode(key, &entry.document, secrets.expose()) {
         Ok(value) => Ok(Entry { revision, value }),

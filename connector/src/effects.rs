@@ -1,7 +1,8 @@
 //! Implements the core's effects with this component's imports. Every import blocks, so every future in this file is
 //! ready at its first poll.
 
-use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, storage_types, token_storage};
+use crate::bindings::tiktok_shop::connector::app_credentials;
+use crate::bindings::tiktok_shop::connector::storage::{self, SwapOutcome, Table};
 use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use crate::bindings::wasi::random::random;
 use crate::{convert, http};
@@ -48,13 +49,12 @@ impl Effects for Imports {
     }
 
     async fn accounts(&self, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
-        let accounts = token_storage::accounts(customer.as_str()).map_err(storage_error)?;
+        let accounts = storage::accounts(customer.as_str()).map_err(storage_error)?;
         accounts.into_iter().map(convert::stored_account).collect()
     }
 
     async fn load_token(&self, key: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError> {
-        let loaded = token_storage::load(&convert::key_to_wit(key)).map_err(storage_error)?;
-        Ok(loaded.entry.map(token_entry))
+        Ok(load(Table::Tokens, key)?.map(token_entry))
     }
 
     async fn swap_token(
@@ -63,22 +63,17 @@ impl Effects for Imports {
         expected: Option<&Revision>,
         next: Option<TokenWrite>,
     ) -> Result<Swapped<TokenValue>, StorageError> {
-        let write = next.map(|next| token_storage::TokenWrite {
-            value: next.bytes.expose().to_vec(),
-            refresh_due_at: next.refresh_due_at.map(UnixSeconds::seconds),
-        });
-        let expected = expected.map(|revision| revision.0.as_str());
-        let outcome = token_storage::swap(&convert::key_to_wit(key), expected, write.as_ref());
-        Ok(match outcome.map_err(storage_error)?.outcome {
-            token_storage::TokenSwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
-            token_storage::TokenSwapOutcome::Deleted => Swapped::Deleted,
-            token_storage::TokenSwapOutcome::Stale(entry) => Swapped::Stale(entry.map(token_entry)),
+        let write = next.as_ref().map(convert::token_to_wit);
+        Ok(match swap(Table::Tokens, key, expected, write)? {
+            SwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
+            SwapOutcome::Deleted => Swapped::Deleted,
+            SwapOutcome::Stale(entry) => Swapped::Stale(entry.map(token_entry)),
         })
     }
 
     async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<ListedRow>, StorageError> {
-        let rows = connection_storage::list(customer.as_str()).map_err(storage_error)?;
-        let listed = |row: connection_storage::ListedRow| {
+        let rows = storage::list(customer.as_str()).map_err(storage_error)?;
+        let listed = |row: storage::Listed| {
             let account = convert::stored_account(row.account)?;
             let key = ConnectionKey { customer: customer.clone(), account: account.clone() };
             let row = match row.entry {
@@ -92,8 +87,7 @@ impl Effects for Imports {
     }
 
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {
-        let loaded = connection_storage::load(&convert::key_to_wit(key)).map_err(storage_error)?;
-        loaded.entry.map(|entry| convert::row_from_wit(key.clone(), entry)).transpose()
+        load(Table::Rows, key)?.map(|entry| convert::row_from_wit(key.clone(), entry)).transpose()
     }
 
     async fn swap_row(
@@ -103,32 +97,45 @@ impl Effects for Imports {
         next: Option<&Row>,
     ) -> Result<Swapped<Row>, StorageError> {
         let write = next.map(convert::row_to_wit).transpose()?;
-        let expected = expected.map(|revision| revision.0.as_str());
-        let outcome = connection_storage::swap(&convert::key_to_wit(key), expected, write.as_ref());
-        Ok(match outcome.map_err(storage_error)?.outcome {
-            connection_storage::RowSwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
-            connection_storage::RowSwapOutcome::Deleted => Swapped::Deleted,
-            connection_storage::RowSwapOutcome::Stale(entry) => {
+        Ok(match swap(Table::Rows, key, expected, write)? {
+            SwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
+            SwapOutcome::Deleted => Swapped::Deleted,
+            SwapOutcome::Stale(entry) => {
                 Swapped::Stale(entry.map(|entry| convert::row_from_wit(key.clone(), entry)).transpose()?)
             }
         })
     }
 
     async fn owners(&self, shop: &str) -> Result<Vec<ConnectionKey>, StorageError> {
-        let keys = connection_storage::owners(shop).map_err(storage_error)?;
+        let keys = storage::owners(shop).map_err(storage_error)?;
         keys.into_iter().map(convert::key_from_wit).collect()
     }
 }
 
-fn token_entry(entry: token_storage::TokenEntry) -> Entry<TokenValue> {
-    let value = TokenValue { bytes: SecretBytes::new(entry.value), age_ms: entry.age_ms };
-    Entry { revision: Revision(entry.revision), value }
+fn load(table: Table, key: &ConnectionKey) -> Result<Option<storage::Entry>, StorageError> {
+    Ok(storage::load(table, &convert::key_to_wit(key)).map_err(storage_error)?.entry)
 }
 
-fn storage_error(error: storage_types::StorageError) -> StorageError {
+fn swap(
+    table: Table,
+    key: &ConnectionKey,
+    expected: Option<&Revision>,
+    next: Option<storage::Write>,
+) -> Result<SwapOutcome, StorageError> {
+    let expected = expected.map(|revision| revision.0.as_str());
+    let swapped = storage::swap(table, &convert::key_to_wit(key), expected, next.as_ref());
+    Ok(swapped.map_err(storage_error)?.outcome)
+}
+
+fn token_entry(entry: storage::Entry) -> Entry<TokenValue> {
+    let age_ms = u32::try_from(entry.age_ms.max(0)).unwrap_or(u32::MAX);
+    Entry { revision: Revision(entry.revision), value: TokenValue { bytes: SecretBytes::new(entry.secrets), age_ms } }
+}
+
+fn storage_error(error: storage::StorageError) -> StorageError {
     match error {
-        storage_types::StorageError::Unavailable(text) => StorageError::Unavailable(text),
-        storage_types::StorageError::Refused(text) => StorageError::Refused(text),
-        storage_types::StorageError::Changed(revision) => StorageError::RowChanged(Revision(revision)),
+        storage::StorageError::Unavailable(text) => StorageError::Unavailable(text),
+        storage::StorageError::Refused(text) => StorageError::Refused(text),
+        storage::StorageError::Changed(revision) => StorageError::RowChanged(Revision(revision)),
     }
 }

@@ -93,13 +93,13 @@ impl Journal {
 impl Interceptor for Journal {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
         match access.method() {
-            "accounts" => self.import("token-storage.accounts"),
-            "load_token" => self.import("token-storage.load"),
-            "swap_token" => self.import("token-storage.swap"),
-            "list_rows" => self.import("connection-storage.list"),
-            "load_row" => self.import("connection-storage.load"),
-            "swap_row" => self.import("connection-storage.swap"),
-            "owners" => self.import("connection-storage.owners"),
+            "accounts" => self.import("storage.accounts"),
+            "load_token" => self.import("storage.load(tokens)"),
+            "swap_token" => self.import("storage.swap(tokens)"),
+            "list_rows" => self.import("storage.list"),
+            "load_row" => self.import("storage.load(rows)"),
+            "swap_row" => self.import("storage.swap(rows)"),
+            "owners" => self.import("storage.owners"),
             other => self.host(other),
         }
         Passage::Forward

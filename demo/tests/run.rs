@@ -48,7 +48,7 @@ fn every_check_holds_and_no_secret_is_shown() {
 fn explain_shows_a_claim_before_the_refresh_and_a_save_directly_after() {
     let page = page(&["--explain"], 32);
     let text = page.split_whitespace().collect::<Vec<_>>().join(" ");
-    let refresh = "token-storage.load, token-storage.swap, GET /api/v2/token/refresh, token-storage.swap,";
+    let refresh = "storage.load(tokens), storage.swap(tokens), GET /api/v2/token/refresh, storage.swap(tokens),";
     assert!(text.contains(refresh), "{page}");
     assert!(text.contains("imports app-credentials.apps, (put_state) requests none"), "{page}");
 }

@@ -28,14 +28,14 @@ class Refused(Exception):
         self.code = Variant(tag, payload)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    method: str
-    scheme: str
-    authority: str
-    path_with_query: str
     headers: list
-    body: bytes
+    method: str = "get"
+    scheme: str = "HTTPS"
+    authority: str = ""
+    path_with_query: str = "/"
+    body: bytes = b""
 
 
 @dataclass(frozen=True)

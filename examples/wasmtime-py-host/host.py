@@ -8,6 +8,7 @@ from values import Variant, record
 
 PACKAGE = "tiktok-shop:connector"
 VERSION = "0.2.0"
+STORAGE = ("accounts", "list", "load", "swap", "owners")
 MEMORY_BYTES = 64 * 1024 * 1024
 INSTRUCTIONS = 5_000_000_000
 
@@ -23,18 +24,18 @@ class ConnectorError(Exception):
 
 
 class Host:
-    """`apps` are the credentials of one tenant, by app key. `before` is called with the name of each function of the
-    storage before it runs. Tests use it to let the storage fail."""
+    """`apps` are the credentials of one tenant, by app key."""
 
-    def __init__(self, component, storage, apps, egress, clock=None, before=lambda function: None):
+    def __init__(self, component, storage, apps, egress, clock=None):
         config = Config()
         # The component may compute for a limited number of instructions. A limit of time would also count the time
         # that the component waits for an import, and end a call between two steps.
         config.consume_fuel = True
         self._engine = Engine(config)
         self._component = Component.from_file(self._engine, component)
-        self._imports = {**storage.imports(), "app-credentials": credentials(apps)}
-        self._egress, self._clock, self._before = egress, clock or wasi.Clock(), before
+        functions = {name: getattr(storage, name) for name in STORAGE}
+        self._imports = {"app-credentials": credentials(apps), "storage": functions}
+        self._egress, self._clock = egress, clock or wasi.Clock()
 
     def call(self, export, *arguments):
         """Calls an export of the component. Arguments and results have the form that wasmtime-py gives them.
@@ -59,21 +60,21 @@ class Host:
             for name, functions in self._imports.items():
                 with root.add_instance(f"{PACKAGE}/{name}@{VERSION}") as instance:
                     for function, run in functions.items():
-                        instance.add_func(function, self._guarded(f"{name}.{function}", run))
+                        instance.add_func(function, guarded(run))
         return linker
 
-    def _guarded(self, name, run):
-        """An exception in an import would end the call between two steps. So it becomes an error of the storage. Its
-        text may contain what was stored, so only the class of the exception is passed on."""
 
-        def guarded(_store, *arguments):
-            try:
-                self._before(name)
-                return run(*arguments)
-            except Exception as error:
-                return Variant("unavailable", type(error).__name__)
+def guarded(run):
+    """An exception in an import would end the call between two steps. So it becomes an error of the storage. Its text
+    may contain what was stored, so only the class of the exception is passed on."""
 
-        return guarded
+    def guard(_store, *arguments):
+        try:
+            return run(*arguments)
+        except Exception as error:
+            return Variant("unavailable", type(error).__name__)
+
+    return guard
 
 
 def credentials(apps):

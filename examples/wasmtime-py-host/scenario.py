@@ -42,18 +42,37 @@ class Fake:
         self._process.wait()
 
 
+class TroubledStorage:
+    """A storage with the races and failures of a scenario."""
+
+    def __init__(self, storage, stage):
+        self._storage, self._stage = storage, stage
+
+    def __getattr__(self, function):
+        def run(*arguments):
+            self._stage.before(f"{function}({arguments[0]})" if function in ("load", "swap") else function)
+            result = getattr(self._storage, function)(*arguments)
+            if function == "list" and not self._stage.ciphers_readable:
+                for row in result:
+                    row.entry.secrets = b""
+            return result
+
+        return run
+
+
 class Stage:
     """One scenario: a fresh fake, an empty storage and a host."""
 
     def __init__(self, fake, component, settings):
         host, port = fake.address.split(":")
         self.fake, self.clock = fake, Clock()
-        self.storage = Storage(":memory:", self.clock.now)
+        self.ciphers_readable = True
         self.address = (host, int(port))
         self.egress = Egress(self.address, request_seconds=settings.get("request-deadline-ms", 25_000) / 1000)
         app = {name: fake.app[name] for name in ("app_key", "app_secret", "authorization_link")}
         apps = {app["app_key"]: {**app, "previous_app_secret": None, "allow_http_link": False}}
-        self.host = Host(component, self.storage, apps, self.egress, self.clock, self.before)
+        storage = TroubledStorage(Storage(":memory:", self.clock.now), self)
+        self.host = Host(component, storage, apps, self.egress, self.clock)
         self.callback, self.throws, self.race, self.mismatch = "", None, {}, None
 
     def before(self, function):
@@ -102,7 +121,7 @@ class Stage:
             case {"upstream": state}:
                 self.egress.stand_in = self.address if state == "up" else NOWHERE
             case {"ciphers": state}:
-                self.storage.secrets_readable = state == "readable"
+                self.ciphers_readable = state == "readable"
             case _:
                 raise AssertionError(f"unknown step {step}")
 

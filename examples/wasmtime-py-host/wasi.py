@@ -5,6 +5,7 @@ and no hook, so it cannot be used here: see `docs/hosts.md`. A request is sent a
 its answer, so nothing in this file runs in the background.
 """
 
+import io
 import secrets
 import time
 
@@ -50,37 +51,6 @@ class Resources:
         return self._objects[resource.to_host(store).rep]
 
 
-class Body:
-    """The body of a request: `outgoing-body` and its `output-stream`."""
-
-    def __init__(self):
-        self.data = bytearray()
-
-
-class Outgoing:
-    """`outgoing-request`"""
-
-    def __init__(self, headers):
-        self.headers, self.body = headers, Body()
-        self.method, self.scheme, self.authority, self.path_with_query = "get", "HTTPS", "", "/"
-
-    def finished(self):
-        target = (self.scheme, self.authority, self.path_with_query)
-        return Request(self.method, *target, self.headers, bytes(self.body.data))
-
-
-class Stream:
-    """`input-stream`"""
-
-    def __init__(self, data):
-        self.data = memoryview(data)
-
-    def read(self, length):
-        length = min(length, CHUNK)
-        part, self.data = bytes(self.data[:length]), self.data[length:]
-        return part
-
-
 def define(linker, clock, egress):
     """Adds all WASI imports of the component to a linker. The linker is for one instance."""
     resources = Resources()
@@ -96,18 +66,18 @@ def define(linker, clock, egress):
         return store_value
 
     def write(store, stream, data):
-        look(store, stream).data += data
+        look(store, stream).body += data
         return OK
 
     def answer(store, future):
         request = look(store, future)
         try:
-            return Variant("some", own("incoming-response", egress.send(request.finished())))
+            return Variant("some", own("incoming-response", egress.send(request)))
         except Refused as refused:
             return Variant("some", refused.code)
 
     def blocking_read(store, stream, length):
-        return look(store, stream).read(length) or None  # None is `closed`
+        return look(store, stream).read(min(length, CHUNK)) or None  # None is `closed`
 
     interfaces = {
         "wasi:clocks/wall-clock@0.2.2": {
@@ -134,12 +104,12 @@ def define(linker, clock, egress):
             "[constructor]request-options": lambda _: own("request-options", True),
             "[method]request-options.set-connect-timeout": lambda store, it, _: look(store, it) and OK,
             "outgoing-request": None,
-            "[constructor]outgoing-request": lambda store, it: own("outgoing-request", Outgoing(look(store, it))),
+            "[constructor]outgoing-request": lambda store, it: own("outgoing-request", Request(look(store, it))),
             "[method]outgoing-request.set-method": method("method"),
             "[method]outgoing-request.set-scheme": method("scheme"),
             "[method]outgoing-request.set-authority": method("authority"),
             "[method]outgoing-request.set-path-with-query": method("path_with_query"),
-            "[method]outgoing-request.body": lambda store, it: own("outgoing-body", look(store, it).body),
+            "[method]outgoing-request.body": lambda store, it: own("outgoing-body", look(store, it)),
             "outgoing-body": None,
             "[method]outgoing-body.write": lambda store, it: own("output-stream", look(store, it)),
             "[static]outgoing-body.finish": lambda store, it, _trailers: look(store, it) and None,
@@ -151,7 +121,7 @@ def define(linker, clock, egress):
             "[method]incoming-response.headers": lambda store, it: own("fields", look(store, it).headers),
             "[method]incoming-response.consume": lambda store, it: own("incoming-body", look(store, it)),
             "incoming-body": None,
-            "[method]incoming-body.stream": lambda store, it: own("input-stream", Stream(look(store, it).body)),
+            "[method]incoming-body.stream": lambda store, it: own("input-stream", io.BytesIO(look(store, it).body)),
         },
         "wasi:http/outgoing-handler@0.2.2": {
             "handle": lambda store, request, _options: own("future-incoming-response", look(store, request)),

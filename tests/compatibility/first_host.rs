@@ -22,9 +22,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 
 use self::generated::Contract;
 use self::generated::exports::tiktok_shop::connector::connector as export;
-use self::generated::tiktok_shop::connector::{
-    app_credentials, connection_storage, storage_types, token_storage, types,
-};
+use self::generated::tiktok_shop::connector::storage::{self, Entry, Listed, Loaded, SwapOutcome, Swapped, Table};
+use self::generated::tiktok_shop::connector::{app_credentials, types};
 
 mod generated {
     #![allow(unused_qualifications, missing_docs, clippy::allow_attributes_without_reason, reason = "generated")]
@@ -46,12 +45,15 @@ pub(crate) struct FirstHost {
     storage: Arc<Mutex<Storage>>,
 }
 
-/// What the host stores. Each entry has the revision of the write that made it.
+/// The entries of a table with their revisions, by customer and account.
+type Entries = BTreeMap<(String, String), (String, storage::Write)>;
+
+/// What the host stores.
 #[derive(Default)]
 struct Storage {
     writes: u64,
-    tokens: BTreeMap<(String, String), (String, token_storage::TokenWrite)>,
-    rows: BTreeMap<(String, String), (String, connection_storage::RowWrite)>,
+    tokens: Entries,
+    rows: Entries,
 }
 
 /// The state of one call.
@@ -80,10 +82,8 @@ impl FirstHost {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).unwrap();
         types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
-        storage_types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
         app_credentials::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
-        token_storage::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
-        connection_storage::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
+        storage::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).unwrap();
         let app = fake.apps().remove(0);
         Self { engine, component, linker, app, fake: fake.clone(), storage: Arc::default() }
     }
@@ -169,40 +169,16 @@ impl State {
     }
 }
 
-/// Swaps an entry. Returns the new revision if `next` was written, and the stored entry if the revision is another one.
-fn swap<W: Clone>(
-    entries: &mut BTreeMap<(String, String), (String, W)>,
-    writes: &mut u64,
-    key: types::ConnectionKey,
-    expected: Option<String>,
-    next: Option<W>,
-) -> Result<Option<String>, Option<(String, W)>> {
-    let key = (key.customer, key.account);
-    let found = entries.get(&key);
-    if found.map(|(revision, _)| revision) != expected.as_ref() {
-        return Err(found.cloned());
-    }
-    let Some(next) = next else {
-        entries.remove(&key);
-        return Ok(None);
-    };
-    *writes += 1;
-    let revision = format!("revision-{writes}");
-    entries.insert(key, (revision.clone(), next));
-    Ok(Some(revision))
-}
-
 impl types::Host for State {}
-impl storage_types::Host for State {}
 
 impl app_credentials::Host for State {
-    fn apps(&mut self) -> Result<Vec<String>, storage_types::StorageError> {
+    fn apps(&mut self) -> Result<Vec<String>, storage::StorageError> {
         Ok(vec![self.app.app_key.clone()])
     }
 
-    fn of_app(&mut self, app: String) -> Result<app_credentials::Credentials, storage_types::StorageError> {
+    fn of_app(&mut self, app: String) -> Result<app_credentials::Credentials, storage::StorageError> {
         if app != self.app.app_key {
-            return Err(storage_types::StorageError::Refused("there is no such app".to_owned()));
+            return Err(storage::StorageError::Refused("there is no such app".to_owned()));
         }
         Ok(app_credentials::Credentials {
             app_key: app,
@@ -214,79 +190,63 @@ impl app_credentials::Host for State {
     }
 }
 
-/// The age of every record is zero, because the clock of the fake stands still.
-fn token_entry((revision, write): (String, token_storage::TokenWrite)) -> token_storage::TokenEntry {
-    token_storage::TokenEntry { revision, value: write.value, age_ms: 0 }
+impl Storage {
+    fn table(&mut self, table: Table) -> &mut Entries {
+        match table {
+            Table::Tokens => &mut self.tokens,
+            Table::Rows => &mut self.rows,
+        }
+    }
 }
 
-impl token_storage::Host for State {
-    fn accounts(&mut self, customer: String) -> Result<Vec<String>, storage_types::StorageError> {
+/// The age of every entry is zero, because the clock of the fake stands still.
+fn entry((revision, write): &(String, storage::Write)) -> Entry {
+    Entry { revision: revision.clone(), document: write.document.clone(), secrets: write.secrets.clone(), age_ms: 0 }
+}
+
+impl storage::Host for State {
+    fn accounts(&mut self, customer: String) -> Result<Vec<String>, storage::StorageError> {
         let storage = self.storage();
         Ok(storage.tokens.keys().filter(|key| key.0 == customer).map(|key| key.1.clone()).collect())
     }
 
-    fn load(&mut self, key: types::ConnectionKey) -> Result<token_storage::LoadedToken, storage_types::StorageError> {
-        let entry = self.storage().tokens.get(&(key.customer, key.account)).cloned();
-        Ok(token_storage::LoadedToken { entry: entry.map(token_entry) })
-    }
-
-    fn swap(
-        &mut self,
-        key: types::ConnectionKey,
-        expected: Option<String>,
-        next: Option<token_storage::TokenWrite>,
-    ) -> Result<token_storage::SwappedToken, storage_types::StorageError> {
-        let Storage { writes, tokens, .. } = &mut *self.storage();
-        let outcome = match swap(tokens, writes, key, expected, next) {
-            Ok(Some(revision)) => token_storage::TokenSwapOutcome::Stored(revision),
-            Ok(None) => token_storage::TokenSwapOutcome::Deleted,
-            Err(found) => token_storage::TokenSwapOutcome::Stale(found.map(token_entry)),
-        };
-        Ok(token_storage::SwappedToken { outcome })
-    }
-}
-
-fn row_entry((revision, row): (String, connection_storage::RowWrite)) -> connection_storage::RowEntry {
-    connection_storage::RowEntry { revision, document: row.document, secrets: row.secrets }
-}
-
-impl connection_storage::Host for State {
-    fn list(&mut self, customer: String) -> Result<Vec<connection_storage::ListedRow>, storage_types::StorageError> {
+    fn list(&mut self, customer: String) -> Result<Vec<Listed>, storage::StorageError> {
         let storage = self.storage();
         let rows = storage.rows.iter().filter(|(key, _)| key.0 == customer);
-        let listed = rows.map(|((_, account), row)| connection_storage::ListedRow {
-            account: account.clone(),
-            entry: Some(row_entry(row.clone())),
-        });
-        Ok(listed.collect())
+        Ok(rows.map(|((_, account), row)| Listed { account: account.clone(), entry: Some(entry(row)) }).collect())
     }
 
-    fn load(
-        &mut self,
-        key: types::ConnectionKey,
-    ) -> Result<connection_storage::LoadedRow, storage_types::StorageError> {
-        let entry = self.storage().rows.get(&(key.customer, key.account)).cloned();
-        Ok(connection_storage::LoadedRow { entry: entry.map(row_entry) })
+    fn load(&mut self, table: Table, key: types::ConnectionKey) -> Result<Loaded, storage::StorageError> {
+        Ok(Loaded { entry: self.storage().table(table).get(&(key.customer, key.account)).map(entry) })
     }
 
     fn swap(
         &mut self,
+        table: Table,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<connection_storage::RowWrite>,
-    ) -> Result<connection_storage::SwappedRow, storage_types::StorageError> {
-        let Storage { writes, rows, .. } = &mut *self.storage();
-        let outcome = match swap(rows, writes, key, expected, next) {
-            Ok(Some(revision)) => connection_storage::RowSwapOutcome::Stored(revision),
-            Ok(None) => connection_storage::RowSwapOutcome::Deleted,
-            Err(found) => connection_storage::RowSwapOutcome::Stale(found.map(row_entry)),
+        next: Option<storage::Write>,
+    ) -> Result<Swapped, storage::StorageError> {
+        let mut storage = self.storage();
+        storage.writes += 1;
+        let revision = format!("revision-{}", storage.writes);
+        let (entries, key) = (storage.table(table), (key.customer, key.account));
+        let found = entries.get(&key);
+        let outcome = if found.map(|(revision, _)| revision) != expected.as_ref() {
+            SwapOutcome::Stale(found.map(entry))
+        } else if let Some(next) = next {
+            entries.insert(key, (revision.clone(), next));
+            SwapOutcome::Stored(revision)
+        } else {
+            entries.remove(&key);
+            SwapOutcome::Deleted
         };
-        Ok(connection_storage::SwappedRow { outcome })
+        Ok(Swapped { outcome })
     }
 
-    fn owners(&mut self, shop: String) -> Result<Vec<types::ConnectionKey>, storage_types::StorageError> {
+    fn owners(&mut self, shop: String) -> Result<Vec<types::ConnectionKey>, storage::StorageError> {
         let storage = self.storage();
-        let contains = |row: &connection_storage::RowWrite| row.index.shops.iter().any(|found| found.id == shop);
+        let contains = |row: &storage::Write| row.index.shops.iter().any(|found| found.id == shop);
         let rows = storage.rows.iter().filter(|(_, (_, row))| contains(row));
         let key = |(customer, account): &(String, String)| types::ConnectionKey {
             customer: customer.clone(),

@@ -152,11 +152,7 @@ async fn hosts_link_a_component_of_a_later_patch_version_unless_it_imports_more(
         ("interface connector {", "interface connector {", None),
         ("interface connector {", "interface connector { added: func(customer: string) -> bool;", None),
         ("interface types {", "interface types { record added { value: string }", None),
-        (
-            "interface token-storage {",
-            "interface token-storage { added: func(customer: string) -> bool;",
-            Some("`added`"),
-        ),
+        ("interface storage {", "interface storage { added: func(customer: string) -> bool;", Some("`added`")),
     ] {
         assert_linked(&stage, &changed_component(&later, replace, by), missing);
     }

@@ -319,12 +319,12 @@ impl Throws {
 impl Interceptor for Script {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
         let function = match access.method() {
-            "accounts" => "token-storage.accounts",
-            "load_token" => "token-storage.load",
-            "swap_token" => "token-storage.swap",
-            "list_rows" => "connection-storage.list",
-            "load_row" => "connection-storage.load",
-            "swap_row" => "connection-storage.swap",
+            "accounts" => "accounts",
+            "load_token" => "load(tokens)",
+            "swap_token" => "swap(tokens)",
+            "list_rows" => "list",
+            "load_row" => "load(rows)",
+            "swap_row" => "swap(rows)",
             _ => return Passage::Forward,
         };
         let race = lock(&self.race).take_if(|(race, _)| race["before"] == function);

@@ -194,11 +194,9 @@ mod tests {
 
     /// The imports that the world allows. Every item is a capability of the component. Do not add an item only to make
     /// this test pass.
-    const ALLOWED: [&str; 13] = [
+    const ALLOWED: [&str; 11] = [
         "tiktok-shop:connector/app-credentials@0.2.0",
-        "tiktok-shop:connector/connection-storage@0.2.0",
-        "tiktok-shop:connector/storage-types@0.2.0",
-        "tiktok-shop:connector/token-storage@0.2.0",
+        "tiktok-shop:connector/storage@0.2.0",
         "tiktok-shop:connector/types@0.2.0",
         "wasi:clocks/monotonic-clock@0.2.2",
         "wasi:clocks/wall-clock@0.2.2",

@@ -1,9 +1,7 @@
 // Sends the component's HTTP requests with the shim of jco: only to TikTok Shop's two servers, and under deadlines. The
 // shim follows no redirect.
 
-import { monotonicClock } from '@bytecodealliance/preview2-shim/clocks';
-import { outgoingHandler, types } from '@bytecodealliance/preview2-shim/http';
-import { error, poll } from '@bytecodealliance/preview2-shim/io';
+import { clocks, http, io } from '@bytecodealliance/preview2-shim';
 
 const SERVERS = ['auth.tiktok-shops.com', 'open-api.tiktokglobalshop.com'];
 const METHODS = ['get', 'post', 'put', 'delete'];
@@ -31,12 +29,12 @@ export class Egress {
     }
     // Without options, the shim waits without end. Each of its time-outs is a time without any byte. The time-out for
     // connecting goes on counting until the head of the answer has arrived: see `docs/hosts.md`.
-    const options = new types.RequestOptions();
+    const options = new http.types.RequestOptions();
     const nanoseconds = BigInt(this.silenceMs) * 1_000_000n;
     options.setConnectTimeout(nanoseconds);
     options.setFirstByteTimeout(nanoseconds);
     options.setBetweenBytesTimeout(nanoseconds);
-    return limited(outgoingHandler.handle(request, options), new Deadline(this.requestMs));
+    return limited(http.outgoingHandler.handle(request, options), new Deadline(this.requestMs));
   }
 }
 
@@ -49,8 +47,8 @@ class Deadline {
   /** Waits for `pollable` or the deadline. Returns whether `pollable` became ready. */
   wait(pollable) {
     const left = Math.max(Math.round(this.ends - performance.now()), 0);
-    const timer = monotonicClock.subscribeDuration(BigInt(left) * 1_000_000n);
-    const ready = poll.poll([pollable, timer]);
+    const timer = clocks.monotonicClock.subscribeDuration(BigInt(left) * 1_000_000n);
+    const ready = io.poll.poll([pollable, timer]);
     timer[Symbol.dispose]();
     pollable[Symbol.dispose]();
     return ready.includes(0);
@@ -59,32 +57,29 @@ class Deadline {
 
 /** Puts the deadline into the objects of the shim: the future answer, and the stream of its body. */
 function limited(future, deadline) {
-  const get = future.get.bind(future);
-  future.get = () => {
+  return replaced(future, 'get', (get) => {
     if (!deadline.wait(future.subscribe())) {
       return { tag: 'ok', val: { tag: 'err', val: { tag: 'connection-read-timeout' } } };
     }
     const result = get();
-    if (result.val.tag === 'ok') limitBody(result.val.val, deadline);
+    if (result.val.tag === 'ok') {
+      const limitedBody = (body) => replaced(body, 'stream', (stream) => limitedStream(stream(), deadline));
+      replaced(result.val.val, 'consume', (consume) => limitedBody(consume()));
+    }
     return result;
-  };
-  return future;
+  });
 }
 
-function limitBody(response, deadline) {
-  const consume = response.consume.bind(response);
-  response.consume = () => {
-    const body = consume();
-    const stream = body.stream.bind(body);
-    body.stream = () => {
-      const input = stream();
-      const blockingRead = input.blockingRead.bind(input);
-      input.blockingRead = (length) => {
-        if (deadline.wait(input.subscribe())) return blockingRead(length);
-        throw { tag: 'last-operation-failed', val: new error.Error('the deadline of the request has passed') };
-      };
-      return input;
-    };
-    return body;
-  };
+function limitedStream(input, deadline) {
+  return replaced(input, 'blockingRead', (blockingRead, length) => {
+    if (deadline.wait(input.subscribe())) return blockingRead(length);
+    throw { tag: 'last-operation-failed', val: new io.error.Error('the deadline of the request has passed') };
+  });
+}
+
+/** Replaces a method of an object. `method` gets the original method before its arguments. */
+function replaced(object, name, method) {
+  const original = object[name].bind(object);
+  object[name] = (...values) => method(original, ...values);
+  return object;
 }

@@ -1,13 +1,8 @@
 // A host of the TikTok Shop connector on Node.js: runs each call of the component in a fresh instance.
 
 import { readFileSync } from 'node:fs';
-import { monotonicClock } from '@bytecodealliance/preview2-shim/clocks';
-import { types } from '@bytecodealliance/preview2-shim/http';
-import { error, poll, streams } from '@bytecodealliance/preview2-shim/io';
-import { random } from '@bytecodealliance/preview2-shim/random';
+import { clocks, http, io, random } from '@bytecodealliance/preview2-shim';
 import { instantiate } from '../generated/connector.js';
-
-const PACKAGE = 'tiktok-shop:connector';
 
 const modules = new Map();
 
@@ -34,32 +29,21 @@ export class ConnectorError extends Error {
 export class Host {
   #imports;
 
-  /**
-   * `apps` are the credentials of one tenant, by app key. `now` returns the time of day in milliseconds. `before` is
-   * called with the name of each function of the storage before it runs. Tests use it to let the storage fail.
-   */
-  constructor({ storage, apps, egress, now = Date.now, before = () => {} }) {
-    const guarded = (name, functions) => ({
-      [`${PACKAGE}/${name}`]: Object.fromEntries(
-        Object.entries(functions).map(([key, run]) => [key, guard(() => before(`${name}.${key}`), run)]),
-      ),
-    });
-    const wallClock = {
-      now: () => ({ seconds: BigInt(Math.floor(now() / 1000)), nanoseconds: Math.floor(now() % 1000) * 1e6 }),
-    };
+  /** `apps` are the credentials of one tenant, by app key. `now` returns the time of day in milliseconds. */
+  constructor({ storage, apps, egress, now = Date.now }) {
+    const time = () => ({ seconds: BigInt(Math.floor(now() / 1000)), nanoseconds: Math.floor(now() % 1000) * 1e6 });
     // The code that jco generates expects these names without a version.
     this.#imports = {
-      ...guarded('app-credentials', credentials(apps)),
-      ...guarded('token-storage', storage.tokenStorage),
-      ...guarded('connection-storage', storage.connectionStorage),
-      'wasi:clocks/monotonic-clock': monotonicClock,
-      'wasi:clocks/wall-clock': wallClock,
+      'tiktok-shop:connector/app-credentials': guarded(credentials(apps)),
+      'tiktok-shop:connector/storage': guarded(storage),
+      'wasi:clocks/monotonic-clock': clocks.monotonicClock,
+      'wasi:clocks/wall-clock': { now: time },
       'wasi:http/outgoing-handler': { handle: (request) => egress.handle(request) },
-      'wasi:http/types': types,
-      'wasi:io/error': error,
-      'wasi:io/poll': poll,
-      'wasi:io/streams': streams,
-      'wasi:random/random': random,
+      'wasi:http/types': http.types,
+      'wasi:io/error': io.error,
+      'wasi:io/poll': io.poll,
+      'wasi:io/streams': io.streams,
+      'wasi:random/random': random.random,
     };
   }
 
@@ -83,16 +67,15 @@ export class Host {
  * an error of the function. So an `Error` becomes an error of the storage. Its text may contain what was stored, so
  * only its name is passed on.
  */
-function guard(before, run) {
-  return (...values) => {
+function guarded(functions) {
+  const guard = (run) => (...values) => {
     try {
-      before();
       return run(...values);
     } catch (thrown) {
-      if (thrown instanceof Error) throw { tag: 'unavailable', val: thrown.name };
-      throw thrown;
+      throw thrown instanceof Error ? { tag: 'unavailable', val: thrown.name } : thrown;
     }
   };
+  return Object.fromEntries(Object.entries(functions).map(([name, run]) => [name, guard(run)]));
 }
 
 /** `app-credentials`: the apps of the tenant. */

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Egress } from './egress.js';
 import { ConnectorError, Host } from './host.js';
-import { Storage } from './storage.js';
+import { createStorage } from './storage.js';
 
 const ROOT = new URL('../../../', import.meta.url);
 const STATE = 'st-8kQ2vXw0Zr5LmN7pTfBh3A';
@@ -47,16 +47,32 @@ export class Stage {
   aheadMs = 0;
   throws = null;
   races = new Map();
+  ciphersReadable = true;
 
   constructor(fake, settings = {}, egress = {}) {
     const now = () => Date.now() + this.aheadMs;
     const { app_key: appKey, app_secret: appSecret, authorization_link: authorizationLink } = fake.app;
     this.fake = fake;
-    this.storage = new Storage(now);
     this.egress = new Egress({ standIn: fake.address, requestMs: settings['request-deadline-ms'], ...egress });
     const apps = { [appKey]: { appKey, appSecret, authorizationLink, allowHttpLink: false } };
-    const before = (name) => this.before(name);
-    this.host = new Host({ storage: this.storage, apps, egress: this.egress, now, before });
+    this.host = new Host({ storage: this.troubled(createStorage(now)), apps, egress: this.egress, now });
+  }
+
+  /** Returns the storage with the races and failures of the scenario. */
+  troubled({ accounts, list, load, swap, owners }) {
+    const before = (name, run) => {
+      this.before(name);
+      return run();
+    };
+    const readable = ({ account, entry }) =>
+      this.ciphersReadable ? { account, entry } : { account, entry: { ...entry, secrets: new Uint8Array() } };
+    return {
+      accounts: (...values) => before('accounts', () => accounts(...values)),
+      list: (...values) => before('list', () => list(...values).map(readable)),
+      load: (table, ...values) => before(`load(${table})`, () => load(table, ...values)),
+      swap: (table, ...values) => before(`swap(${table})`, () => swap(table, ...values)),
+      owners: (...values) => before('owners', () => owners(...values)),
+    };
   }
 
   /** Runs before each function of the storage. */
@@ -119,7 +135,7 @@ export class Stage {
         this.egress.standIn = value === 'up' ? this.fake.address : NOWHERE;
         return;
       case 'ciphers':
-        this.storage.secretsReadable = value === 'readable';
+        this.ciphersReadable = value === 'readable';
         return;
       default:
         throw new Error(`unknown step ${kind}`);

@@ -5,9 +5,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use crate::bindings::tiktok_shop::connector::{
-    app_credentials, connection_storage, storage_types, token_storage, types,
-};
+use crate::bindings::tiktok_shop::connector::storage::{self, Table};
+use crate::bindings::tiktok_shop::connector::{app_credentials, types};
 use crate::{failure, request};
 
 /// Carries out an order. If the place is in storage, returns an error whose text is the storage's answer.
@@ -26,22 +25,22 @@ pub(crate) fn obey(customer: &str, order: &str) -> Result<types::Connection, typ
 /// The stored data of the only connection of a customer.
 struct Stored {
     key: types::ConnectionKey,
-    token: token_storage::TokenEntry,
-    row: connection_storage::RowEntry,
+    token: storage::Entry,
+    row: storage::Entry,
 }
 
 impl Stored {
     fn of(customer: &str) -> Option<Self> {
-        let account = token_storage::accounts(customer).ok()?.pop()?;
+        let account = storage::accounts(customer).ok()?.pop()?;
         let key = types::ConnectionKey { customer: customer.to_owned(), account };
-        let token = token_storage::load(&key).ok()?.entry?;
-        let row = connection_storage::load(&key).ok()?.entry?;
+        let token = storage::load(Table::Tokens, &key).ok()?.entry?;
+        let row = storage::load(Table::Rows, &key).ok()?.entry?;
         Some(Self { key, token, row })
     }
 
     /// Returns the text of a member of the token record.
     fn token(&self, member: &str) -> Option<String> {
-        member_of(&String::from_utf8_lossy(&self.token.value), member)
+        member_of(&String::from_utf8_lossy(&self.token.secrets), member)
     }
 }
 
@@ -92,7 +91,7 @@ fn put(stored: Stored, place: &str, text: String) -> Result<types::Connection, t
     let words =
         types::Failure { code: "hostile".to_owned(), detail: String::new(), http_status: None, request_id: None };
     let elsewhere = types::ConnectionKey { account: text.clone(), ..key.clone() };
-    let record = token_storage::TokenWrite { value: vec![1], refresh_due_at: None };
+    let record = write(String::new(), vec![1]);
     let document = row.document.as_str();
     let failure_with = |member: &str| {
         let members = ["code", "detail", "request_id"].map(|name| {
@@ -125,11 +124,11 @@ fn put(stored: Stored, place: &str, text: String) -> Result<types::Connection, t
             };
             return Ok(types::Connection { shops: vec![shop], ..connection(key) });
         }
-        "record: account" => return said(token_storage::swap(&elsewhere, None, Some(&record))),
-        "record: revision" => return said(token_storage::swap(&key, Some(&text), Some(&record))),
+        "record: account" => return said(storage::swap(Table::Tokens, &elsewhere, None, Some(&record))),
+        "record: revision" => return said(storage::swap(Table::Tokens, &key, Some(&text), Some(&record))),
         "row: account" => {
             let write = write(document.to_owned(), row.secrets);
-            return said(connection_storage::swap(&elsewhere, None, Some(&write)));
+            return said(storage::swap(Table::Rows, &elsewhere, None, Some(&write)));
         }
         "row: failure code" => failure_with("code"),
         "row: failure detail" => failure_with("detail"),
@@ -147,7 +146,7 @@ fn put(stored: Stored, place: &str, text: String) -> Result<types::Connection, t
         "row: unknown member" => with_first(document, &format!("\"new\":{{\"list\":[\"{text}\"]}}")),
         _ => return Err(types::ConnectorError::Internal(failure("there is no such place".to_owned()))),
     };
-    said(connection_storage::swap(&key, Some(&row.revision), Some(&write(document, row.secrets))))
+    said(storage::swap(Table::Rows, &key, Some(&row.revision), Some(&write(document, row.secrets))))
 }
 
 /// Returns the document with another text in the first member of this name. The old text may contain `\"`.
@@ -179,20 +178,18 @@ fn without_failure(document: &str) -> String {
     }
 }
 
-/// Returns a row with this document. The host must take the values beside the document from the document.
-fn write(document: String, secrets: Vec<u8>) -> connection_storage::RowWrite {
-    connection_storage::RowWrite {
-        document,
-        secrets,
-        index: connection_storage::RowIndex {
-            status: connection_storage::RowStatus::Active,
-            ends_at: None,
-            app: None,
-            shops: Vec::new(),
-        },
-        token_lineage: String::new(),
-        token_generation: 0,
-    }
+/// Returns an entry with this document. The host must take the values beside the document from the document.
+fn write(document: String, secrets: Vec<u8>) -> storage::Write {
+    let index = storage::Index {
+        refresh_due_at: None,
+        status: None,
+        ends_at: None,
+        app: None,
+        shops: Vec::new(),
+        lineage: String::new(),
+        generation: 0,
+    };
+    storage::Write { document, secrets, index }
 }
 
 fn connection(key: types::ConnectionKey) -> types::Connection {
@@ -217,7 +214,7 @@ fn connection(key: types::ConnectionKey) -> types::Connection {
 }
 
 /// Returns the storage's answer as the text of an error.
-fn said<T>(outcome: Result<T, storage_types::StorageError>) -> Result<types::Connection, types::ConnectorError> {
+fn said<T>(outcome: Result<T, storage::StorageError>) -> Result<types::Connection, types::ConnectorError> {
     let text = outcome.map_or_else(|error| format!("{error:?}"), |_| "written".to_owned());
     Err(types::ConnectorError::Internal(failure(text)))
 }

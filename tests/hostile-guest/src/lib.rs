@@ -12,7 +12,7 @@ mod request;
 mod take;
 
 use bindings::exports::tiktok_shop::connector::connector as export;
-use bindings::tiktok_shop::connector::{app_credentials, token_storage, types};
+use bindings::tiktok_shop::connector::{app_credentials, storage, types};
 
 struct Hostile;
 
@@ -152,7 +152,7 @@ impl export::Guest for Hostile {
     /// text is the result of the load.
     fn list_connections(_: String) -> Result<Vec<types::Connection>, types::ConnectorError> {
         let alice = types::ConnectionKey { customer: "alice".to_owned(), account: "one-shop".to_owned() };
-        Err(types::ConnectorError::Internal(failure(format!("{:?}", token_storage::load(&alice)))))
+        Err(types::ConnectorError::Internal(failure(format!("{:?}", storage::load(storage::Table::Tokens, &alice)))))
     }
 }
 

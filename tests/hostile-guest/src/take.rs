@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use crate::bindings::tiktok_shop::connector::token_storage;
+use crate::bindings::tiktok_shop::connector::storage;
 use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use crate::bindings::wasi::http::types::Fields;
 use crate::bindings::wasi::random::random;
@@ -51,7 +51,7 @@ pub(crate) fn host_calls() -> ! {
 pub(crate) fn large_host_calls(bytes: usize) -> ! {
     let customer = "x".repeat(bytes);
     loop {
-        let _refused = black_box(token_storage::accounts(&customer));
+        let _refused = black_box(storage::accounts(&customer));
     }
 }
 

@@ -13,6 +13,4 @@ mod generated {
 
 pub(super) use generated::ContractPre;
 pub(crate) use generated::exports::tiktok_shop::connector::connector as export;
-pub(super) use generated::tiktok_shop::connector::{
-    app_credentials, connection_storage, storage_types, token_storage, types,
-};
+pub(super) use generated::tiktok_shop::connector::{app_credentials, storage as guest_storage, types};

@@ -6,7 +6,7 @@ use wasmtime_wasi::p2::bindings::{clocks, io, random};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
+use super::bindings::{app_credentials, guest_storage, types};
 use super::http::GuestHttp;
 use super::imports::Imports;
 use super::random::GuestRandomness;
@@ -57,8 +57,6 @@ pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
 
     types::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
-    storage_types::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
     app_credentials::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
-    token_storage::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
-    connection_storage::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)
+    guest_storage::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)
 }

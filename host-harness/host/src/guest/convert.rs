@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::bindings::{app_credentials, connection_storage, export, storage_types, token_storage, types};
+use super::bindings::{app_credentials, export, guest_storage, types};
 use crate::access_token::ValidToken;
 use crate::call::{CallRequest, CallResponse, CallScope, HttpMethod};
 use crate::connect::Grant;
@@ -18,7 +18,7 @@ use crate::existing_grant::ExistingGrant;
 use crate::id::{AccountId, AppKey, InvalidId, ShopId};
 use crate::install::{ExchangedInstall, InstallShop, InstallTokens};
 use crate::refresh::{RefreshEffect, RefreshMode};
-use crate::seal::{CheckedRow, OpenToken, OpenWrite};
+use crate::seal::{CheckedRow, OpenToken};
 use crate::secret::Secret;
 use crate::storage::{Environment, RowEntry, StorageError};
 use crate::webhook::{Webhook, WebhookEffect, WebhookOwner};
@@ -343,7 +343,7 @@ pub(super) fn credentials_to_wit(
     }
 }
 
-impl From<StorageError> for storage_types::StorageError {
+impl From<StorageError> for guest_storage::StorageError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Unavailable(why) => Self::Unavailable(why),
@@ -354,26 +354,22 @@ impl From<StorageError> for storage_types::StorageError {
     }
 }
 
-impl From<token_storage::TokenWrite> for OpenWrite {
-    fn from(write: token_storage::TokenWrite) -> Self {
-        Self { value: write.value.into(), refresh_due_at: write.refresh_due_at.map(UnixSeconds) }
-    }
-}
-
-impl From<OpenToken> for token_storage::TokenEntry {
+impl From<OpenToken> for guest_storage::Entry {
     fn from(mut token: OpenToken) -> Self {
         Self {
             revision: token.revision.into(),
-            value: std::mem::take(&mut *token.value),
-            age_ms: u32::try_from(token.age.as_millis()).unwrap_or(u32::MAX),
+            document: String::new(),
+            secrets: std::mem::take(&mut *token.value),
+            age_ms: i64::try_from(token.age.as_millis()).unwrap_or(i64::MAX),
         }
     }
 }
 
-impl From<CheckedRow> for connection_storage::RowEntry {
+/// The connector does not read the age of a row, so the age is 0.
+impl From<CheckedRow> for guest_storage::Entry {
     fn from(CheckedRow { entry, mut secrets }: CheckedRow) -> Self {
         let RowEntry { revision, row } = entry;
-        Self { revision: revision.into(), document: row.document, secrets: std::mem::take(&mut *secrets) }
+        Self { revision: revision.into(), document: row.document, secrets: std::mem::take(&mut *secrets), age_ms: 0 }
     }
 }
 

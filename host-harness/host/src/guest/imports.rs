@@ -1,5 +1,5 @@
-//! Implements the three interfaces through which the guest gets the app's credentials, the token records and the rows
-//! of one tenant.
+//! Implements the two interfaces through which the guest gets the credentials of the apps, the token records and the
+//! rows of one tenant.
 //!
 //! An error, a panic or a late answer of the host's database reaches the guest as a `storage-error`, never as a trap. A
 //! trap would end the call between two steps, and newly issued tokens could be lost.
@@ -12,7 +12,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use self::save::{SaveBudget, save};
-use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
+use super::bindings::guest_storage::{self, Entry, Listed, Loaded, SwapOutcome, Table, Write};
+use super::bindings::{app_credentials, types};
 use super::convert::credentials_to_wit;
 use super::fetched_credentials::GuestCredentials;
 use super::row_events::{caused_by, caused_by_deletion};
@@ -171,11 +172,11 @@ impl Imports {
         &mut self,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<token_storage::TokenWrite>,
-    ) -> Result<token_storage::TokenSwapOutcome, StorageError> {
+        next: Option<Write>,
+    ) -> Result<SwapOutcome, StorageError> {
         let key = self.key(key)?;
         let expected = self.revision(expected)?;
-        let next = next.map(|write| self.next(OpenWrite::from(write)));
+        let next = next.map(token_to_write).transpose()?.map(|write| self.next(write));
         if let Some(next) = &next {
             self.secrets.learn_record(&next.value.value);
         }
@@ -188,20 +189,20 @@ impl Imports {
         Ok(match (swapped, next) {
             (Swapped::Done, Some(next)) => {
                 self.has_written_tokens = true;
-                token_storage::TokenSwapOutcome::Stored(next.revision.into())
+                SwapOutcome::Stored(next.revision.into())
             }
-            (Swapped::Done, None) => token_storage::TokenSwapOutcome::Deleted,
+            (Swapped::Done, None) => SwapOutcome::Deleted,
             (Swapped::Stale(entry), _) => {
                 self.secrets.learn_records(&entry);
                 if let (Some(found), Some(_)) = (&self.scope.found, &entry) {
                     found.record(key);
                 }
-                token_storage::TokenSwapOutcome::Stale(entry.map(Into::into))
+                SwapOutcome::Stale(entry.map(Into::into))
             }
         })
     }
 
-    async fn list_rows(&self, customer: String) -> Result<Vec<connection_storage::ListedRow>, StorageError> {
+    async fn list_rows(&self, customer: String) -> Result<Vec<Listed>, StorageError> {
         let customer = self.customer(customer)?;
         let tenant = &self.scope.tenant;
         let rows = run_within(self.timeout, self.storage.list_rows(tenant, &customer)).await?;
@@ -217,7 +218,7 @@ impl Imports {
                 }
                 Err(key) => (key, None),
             };
-            listed.push(connection_storage::ListedRow { account: key.account.into(), entry });
+            listed.push(Listed { account: key.account.into(), entry });
         }
         Ok(listed)
     }
@@ -267,12 +268,8 @@ impl Imports {
 
     /// Decodes the row that the guest wants to write. The values beside the document are taken from the document, so
     /// that they always agree.
-    fn row_to_write(
-        &self,
-        key: &ConnectionKey,
-        write: connection_storage::RowWrite,
-    ) -> Result<(OpenRow, RowWrite), StorageError> {
-        let connection_storage::RowWrite { document, secrets, index: _, token_lineage: _, token_generation: _ } = write;
+    fn row_to_write(&self, key: &ConnectionKey, write: Write) -> Result<(OpenRow, RowWrite), StorageError> {
+        let Write { document, secrets, index: _ } = write;
         let secrets = Zeroizing::new(secrets);
         let open = OpenRow::decode(key, &document, &secrets)?;
         self.secrets.learn_ciphers(&open);
@@ -300,8 +297,8 @@ impl Imports {
         &mut self,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<connection_storage::RowWrite>,
-    ) -> Result<connection_storage::RowSwapOutcome, StorageError> {
+        next: Option<Write>,
+    ) -> Result<SwapOutcome, StorageError> {
         let key = self.key(key)?;
         let expected = self.revision(expected)?;
         let next = next.map(|write| self.row_to_write(&key, write)).transpose()?;
@@ -322,7 +319,7 @@ impl Imports {
                     (false, Before::Unusable(revision)) if stored.is_none() => {
                         return Err(StorageError::RowChanged(revision.clone()));
                     }
-                    (false, _) => return Ok(connection_storage::RowSwapOutcome::Stale(stored.map(Into::into))),
+                    (false, _) => return Ok(SwapOutcome::Stale(stored.map(Into::into))),
                 }
             }
         };
@@ -354,18 +351,17 @@ impl Imports {
                     self.scope.act = Act::Other;
                 }
                 self.last_row = written.map(|row| KnownRow { revision: revision.clone(), row });
-                connection_storage::RowSwapOutcome::Stored(revision.into())
+                SwapOutcome::Stored(revision.into())
             }
-            (Swapped::Done, None) => connection_storage::RowSwapOutcome::Deleted,
+            (Swapped::Done, None) => SwapOutcome::Deleted,
             (Swapped::Stale(row), _) => {
                 self.last_row = row.as_ref().and_then(|row| self.decoded(row));
-                connection_storage::RowSwapOutcome::Stale(row.map(Into::into))
+                SwapOutcome::Stale(row.map(Into::into))
             }
         })
     }
 }
 
-impl storage_types::Host for Imports {}
 impl types::Host for Imports {}
 
 impl app_credentials::Host for Imports {
@@ -382,45 +378,35 @@ impl app_credentials::Host for Imports {
     }
 }
 
-impl token_storage::Host for Imports {
+impl guest_storage::Host for Imports {
     async fn accounts(&mut self, customer: String) -> Reply<Vec<String>> {
         Ok(reply(self.list_accounts(customer).await.map(into_all)))
     }
 
-    async fn load(&mut self, key: types::ConnectionKey) -> Reply<token_storage::LoadedToken> {
-        let entry = self.load_token(key).await;
-        Ok(reply(entry.map(|entry| token_storage::LoadedToken { entry: entry.map(Into::into) })))
-    }
-
-    async fn swap(
-        &mut self,
-        key: types::ConnectionKey,
-        expected: Option<String>,
-        next: Option<token_storage::TokenWrite>,
-    ) -> Reply<token_storage::SwappedToken> {
-        let outcome = self.swap_token(key, expected, next).await;
-        Ok(reply(outcome.map(|outcome| token_storage::SwappedToken { outcome })))
-    }
-}
-
-impl connection_storage::Host for Imports {
-    async fn list(&mut self, customer: String) -> Reply<Vec<connection_storage::ListedRow>> {
+    async fn list(&mut self, customer: String) -> Reply<Vec<Listed>> {
         Ok(reply(self.list_rows(customer).await))
     }
 
-    async fn load(&mut self, key: types::ConnectionKey) -> Reply<connection_storage::LoadedRow> {
-        let entry = self.load_row(key).await;
-        Ok(reply(entry.map(|entry| connection_storage::LoadedRow { entry: entry.map(Into::into) })))
+    async fn load(&mut self, table: Table, key: types::ConnectionKey) -> Reply<Loaded> {
+        let entry = match table {
+            Table::Tokens => self.load_token(key).await.map(|token| token.map(Entry::from)),
+            Table::Rows => self.load_row(key).await.map(|row| row.map(Entry::from)),
+        };
+        Ok(reply(entry.map(|entry| Loaded { entry })))
     }
 
     async fn swap(
         &mut self,
+        table: Table,
         key: types::ConnectionKey,
         expected: Option<String>,
-        next: Option<connection_storage::RowWrite>,
-    ) -> Reply<connection_storage::SwappedRow> {
-        let outcome = self.swap_row(key, expected, next).await;
-        Ok(reply(outcome.map(|outcome| connection_storage::SwappedRow { outcome })))
+        next: Option<Write>,
+    ) -> Reply<guest_storage::Swapped> {
+        let outcome = match table {
+            Table::Tokens => self.swap_token(key, expected, next).await,
+            Table::Rows => self.swap_row(key, expected, next).await,
+        };
+        Ok(reply(outcome.map(|outcome| guest_storage::Swapped { outcome })))
     }
 
     async fn owners(&mut self, shop: String) -> Reply<Vec<types::ConnectionKey>> {
@@ -428,8 +414,19 @@ impl connection_storage::Host for Imports {
     }
 }
 
+/// Takes the token record out of a write. The host stores no document with it, so it refuses one.
+fn token_to_write(write: Write) -> Result<OpenWrite, StorageError> {
+    let Write { document, secrets, index } = write;
+    let value = secrets.into();
+    if document.is_empty() {
+        Ok(OpenWrite { value, refresh_due_at: index.refresh_due_at.map(UnixSeconds) })
+    } else {
+        Err(StorageError::Refused("a token record has no document".to_owned()))
+    }
+}
+
 /// The result of an import. The outer error would end the guest with a trap. No import returns an outer error.
-type Reply<T> = wasmtime::Result<Result<T, storage_types::StorageError>>;
+type Reply<T> = wasmtime::Result<Result<T, guest_storage::StorageError>>;
 
 fn secret_in_clear() -> StorageError {
     StorageError::Refused("a value that is stored in clear contains a secret of this call".to_owned())
@@ -439,7 +436,7 @@ fn refused(error: InvalidId) -> StorageError {
     StorageError::Refused(error.to_string())
 }
 
-fn reply<T>(result: Result<T, StorageError>) -> Result<T, storage_types::StorageError> {
+fn reply<T>(result: Result<T, StorageError>) -> Result<T, guest_storage::StorageError> {
     result.map_err(Into::into)
 }
 

@@ -69,8 +69,18 @@ fn key(customer: &str) -> types::ConnectionKey {
     types::ConnectionKey { customer: customer.to_owned(), account: "a".to_owned() }
 }
 
-fn write(value: u8) -> token_storage::TokenWrite {
-    token_storage::TokenWrite { value: vec![value], refresh_due_at: Some(7) }
+/// Returns what a guest writes for a token record with this value.
+fn write(value: u8) -> Write {
+    let index = guest_storage::Index {
+        refresh_due_at: Some(7),
+        status: None,
+        ends_at: None,
+        app: None,
+        shops: Vec::new(),
+        lineage: String::new(),
+        generation: 0,
+    };
+    Write { document: String::new(), secrets: vec![value], index }
 }
 
 /// Delays every swap of a token record by 50 ms. Until the time `up`, the storage performs every swap of a token record
@@ -108,7 +118,7 @@ async fn saving_new_tokens_has_its_full_budget_after_the_claim_has_used_its_own(
 
     tokio::time::advance(started + SAVE - Instant::now()).await;
     let saved = imports.swap_token(key("mine"), Some(claim.revision.into()), Some(write(2))).await;
-    assert!(matches!(saved, Ok(token_storage::TokenSwapOutcome::Stored(_))), "{saved:?}");
+    assert!(matches!(saved, Ok(SwapOutcome::Stored(_))), "{saved:?}");
 }
 
 #[tokio::test]
@@ -116,7 +126,7 @@ async fn a_tenant_is_known_once_a_call_has_read_one_of_its_records() {
     let memory = Arc::new(memory());
     let mut earlier = imports_over(Arc::clone(&memory) as _, Some("mine"));
     let stored = earlier.swap_token(key("mine"), None, Some(write(1))).await;
-    assert!(matches!(stored, Ok(token_storage::TokenSwapOutcome::Stored(_))), "{stored:?}");
+    assert!(matches!(stored, Ok(SwapOutcome::Stored(_))), "{stored:?}");
 
     let after_restart = imports_over(memory, Some("mine"));
     let (tenant, known) = (&after_restart.scope.tenant, after_restart.storage.known_tenants());
@@ -202,12 +212,12 @@ async fn a_disconnect_of_several_accounts_waits_once_for_a_key_service_that_neve
     for account in accounts {
         let key = || types::ConnectionKey { customer: "mine".to_owned(), account: account.to_owned() };
         let seen = imports.swap_token(key(), None, None).await.unwrap();
-        let token_storage::TokenSwapOutcome::Stale(Some(entry)) = seen else { panic!("{account}") };
+        let SwapOutcome::Stale(Some(entry)) = seen else { panic!("{account}") };
         let deleted = imports.swap_token(key(), Some(entry.revision), None).await.unwrap();
-        assert!(matches!(deleted, token_storage::TokenSwapOutcome::Deleted), "{account}: {deleted:?}");
+        assert!(matches!(deleted, SwapOutcome::Deleted), "{account}: {deleted:?}");
         let row = imports.load_row(key()).await.unwrap().unwrap();
         let deleted = imports.swap_row(key(), Some(row.entry.revision.into()), None).await.unwrap();
-        assert!(matches!(deleted, connection_storage::RowSwapOutcome::Deleted), "{account}: {deleted:?}");
+        assert!(matches!(deleted, SwapOutcome::Deleted), "{account}: {deleted:?}");
     }
     assert_eq!(storage.accounts(&tenant, &customer).await, Ok(vec![]));
     assert_eq!(storage.list_rows(&tenant, &customer).await, Ok(vec![]));
@@ -285,8 +295,8 @@ impl CredentialsProvider for Fixed {
 
 #[tokio::test]
 async fn a_call_for_one_customer_cannot_look_up_the_owners_of_a_shop() {
-    let refused = storage_types::StorageError::Refused("this call may not look across customers".to_owned());
-    let answer = connection_storage::Host::owners(&mut imports(Some("mine")), "1".to_owned()).await.unwrap();
+    let refused = guest_storage::StorageError::Refused("this call may not look across customers".to_owned());
+    let answer = guest_storage::Host::owners(&mut imports(Some("mine")), "1".to_owned()).await.unwrap();
     assert_eq!(format!("{answer:?}"), format!("{:?}", Err::<(), _>(refused)));
 }
 
@@ -295,7 +305,7 @@ async fn a_guest_reads_and_writes_only_for_the_customer_of_its_call() {
     let mut imports = imports(Some("mine"));
 
     let stored = imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
-    let token_storage::TokenSwapOutcome::Stored(revision) = stored else { panic!("not stored") };
+    let SwapOutcome::Stored(revision) = stored else { panic!("not stored") };
     let loaded = imports.load_token(key("mine")).await.unwrap().unwrap();
     assert_eq!((loaded.revision.as_str(), loaded.value.as_slice()), (revision.as_str(), [1].as_slice()));
 
@@ -318,7 +328,7 @@ async fn put(storage: &Arc<MemoryStorage>, tenant: &str, customer: &str, shop: &
     let scope = Scope::of_customer(&tenant.parse().unwrap(), &customer.parse().unwrap(), origin());
     let mut imports = imports_in(scope, Arc::clone(storage) as _);
     let token = imports.swap_token(key(customer), None, Some(write(1))).await;
-    assert!(matches!(token, Ok(token_storage::TokenSwapOutcome::Stored(_))), "{token:?}");
+    assert!(matches!(token, Ok(SwapOutcome::Stored(_))), "{token:?}");
     let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
     let mut row = OpenRow::new(Connection::new(key));
     row.connection.shops = vec![Shop::new(shop.parse().unwrap(), "a".parse().unwrap())];
@@ -372,6 +382,15 @@ async fn the_guest_of_a_webhook_reaches_only_the_owners_that_it_has_looked_up() 
 }
 
 #[tokio::test]
+async fn a_token_record_with_a_document_is_refused() {
+    let mut imports = imports(Some("mine"));
+    let refused = StorageError::Refused("a token record has no document".to_owned());
+    let swapped = imports.swap_token(key("mine"), None, Some(Write { document: "{}".to_owned(), ..write(1) })).await;
+    assert!(matches!(swapped, Err(error) if error == refused));
+    assert!(imports.load_token(key("mine")).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn malformed_ids_from_a_guest_are_refused() {
     let mut imports = imports(Some("mine"));
     let key = |account: &str| types::ConnectionKey { customer: "mine".to_owned(), account: account.to_owned() };
@@ -381,7 +400,7 @@ async fn malformed_ids_from_a_guest_are_refused() {
     assert!(matches!(swapped, Err(error) if error == refused("revision: 1 to 64 bytes")));
 }
 
-fn row(generation: u64, status: ConnectionStatus) -> connection_storage::RowWrite {
+fn row(generation: u64, status: ConnectionStatus) -> Write {
     let key = ConnectionKey { customer: "mine".parse().unwrap(), account: "a".parse().unwrap() };
     let mut row = OpenRow::new(Connection::new(key));
     row.token_generation = generation;
@@ -391,18 +410,19 @@ fn row(generation: u64, status: ConnectionStatus) -> connection_storage::RowWrit
 
 /// Returns what a guest writes for this row. The values beside the document are wrong, because the host must take them
 /// from the document.
-fn written(row: &OpenRow) -> connection_storage::RowWrite {
-    connection_storage::RowWrite {
+fn written(row: &OpenRow) -> Write {
+    Write {
         document: row.encode().unwrap().document,
         secrets: row.secrets().unwrap().expose().to_vec(),
-        index: connection_storage::RowIndex {
-            status: connection_storage::RowStatus::Active,
+        index: guest_storage::Index {
+            refresh_due_at: None,
+            status: Some(guest_storage::RowStatus::Active),
             ends_at: None,
             app: Some("of the guest".to_owned()),
             shops: Vec::new(),
+            lineage: "of the guest".to_owned(),
+            generation: 77,
         },
-        token_lineage: "of the guest".to_owned(),
-        token_generation: 77,
     }
 }
 
@@ -412,8 +432,8 @@ async fn kinds(storage: &MemoryStorage) -> Vec<EventKind> {
     events.into_iter().map(|event| event.event.kind).collect()
 }
 
-fn stored(outcome: connection_storage::RowSwapOutcome) -> String {
-    let connection_storage::RowSwapOutcome::Stored(revision) = outcome else { panic!("{outcome:?}") };
+fn stored(outcome: SwapOutcome) -> String {
+    let SwapOutcome::Stored(revision) = outcome else { panic!("{outcome:?}") };
     revision
 }
 
@@ -444,10 +464,10 @@ async fn a_row_is_not_written_when_it_expects_an_unknown_revision() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(1, ENDING))).await.unwrap();
-    assert!(matches!(lost, connection_storage::RowSwapOutcome::Stale(None)), "{lost:?}");
+    assert!(matches!(lost, SwapOutcome::Stale(None)), "{lost:?}");
     let first = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap();
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
-    let connection_storage::RowSwapOutcome::Stale(Some(found)) = lost else { panic!("{lost:?}") };
+    let SwapOutcome::Stale(Some(found)) = lost else { panic!("{lost:?}") };
     assert_eq!(found.revision, stored(first));
     assert_eq!(kinds(&storage).await, [EventKind::Connected]);
 }
@@ -461,7 +481,7 @@ async fn a_write_whose_answer_is_lost_writes_its_events_once() {
     assert!(Instant::now() >= up);
     imports.storage = sealed(slow(&memory, Instant::now() + Duration::from_secs(1)));
     let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
-    assert!(matches!(ended, connection_storage::RowSwapOutcome::Deleted), "{ended:?}");
+    assert!(matches!(ended, SwapOutcome::Deleted), "{ended:?}");
 
     // For 20 s the storage performs every swap but loses its answer. The host repeats a swap for at most 10 s (`SAVE`),
     // so this call fails although the row was written. Then the guest writes the row again, and gets the row that the
@@ -471,7 +491,7 @@ async fn a_write_whose_answer_is_lost_writes_its_events_once() {
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
     imports.storage = sealed(Arc::clone(&memory) as _);
     let again = imports.swap_row(key("mine"), None, Some(row(1, ConnectionStatus::Active))).await.unwrap();
-    assert!(matches!(again, connection_storage::RowSwapOutcome::Stale(Some(_))), "{again:?}");
+    assert!(matches!(again, SwapOutcome::Stale(Some(_))), "{again:?}");
 
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
     let expected = [EventKind::Connected, ending, EventKind::Disconnected, EventKind::Connected];
@@ -491,7 +511,7 @@ async fn a_forced_refresh_writes_its_event_with_its_first_row() {
     let mut imports = forced_refresh(Arc::clone(&storage) as _);
     imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
-    assert!(matches!(lost, connection_storage::RowSwapOutcome::Stale(Some(_))), "{lost:?}");
+    assert!(matches!(lost, SwapOutcome::Stale(Some(_))), "{lost:?}");
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     imports.swap_row(key("mine"), Some(stored(second)), Some(row(3, ENDING))).await.unwrap();
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
@@ -548,7 +568,7 @@ async fn a_document_that_the_host_cannot_decode_is_not_written() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     for document in ["", "{}", "[]", r#"{"version":2}"#] {
-        let write = connection_storage::RowWrite { document: document.to_owned(), ..row(1, ENDING) };
+        let write = Write { document: document.to_owned(), ..row(1, ENDING) };
         let refused = imports.swap_row(key("mine"), None, Some(write)).await;
         assert!(matches!(refused, Err(StorageError::Refused(_))), "{document}: {refused:?}");
     }
@@ -579,6 +599,6 @@ async fn a_changed_row_is_refused_and_can_be_deleted() {
     let replaced = imports.swap_row(key("mine"), Some("changed".to_owned()), Some(row(2, ENDING))).await;
     assert_eq!(replaced.unwrap_err(), error);
     let deleted = imports.swap_row(key("mine"), Some("changed".to_owned()), None).await.unwrap();
-    assert!(matches!(deleted, connection_storage::RowSwapOutcome::Deleted), "{deleted:?}");
+    assert!(matches!(deleted, SwapOutcome::Deleted), "{deleted:?}");
     assert_eq!(kinds(&storage).await.last(), Some(&EventKind::Disconnected));
 }
