@@ -46,7 +46,7 @@ const fn figure(key: &'static str, bar: Bar, what: &'static str) -> Meaning {
 }
 
 /// All figures, in the order of the table.
-pub(crate) const FIGURES: [Meaning; 30] = [
+pub(crate) const FIGURES: [Meaning; 34] = [
     figure(
         "connect_vs_native",
         Bar::AtMost(1.10),
@@ -98,6 +98,26 @@ pub(crate) const FIGURES: [Meaning; 30] = [
         "fairness_beside_busy",
         Bar::Note,
         "p99 of one tenant's reads beside a tenant with 10 000 waiting calls and slow credentials ÷ alone",
+    ),
+    figure(
+        "service_call_vs_node",
+        Bar::AtMost(1.0),
+        "one signed call through the service, p50, ÷ Node.js that makes the call itself",
+    ),
+    figure(
+        "service_calls_per_second_vs_node",
+        Bar::AtLeast(2.0),
+        "signed calls a second of 64 clients through one service ÷ through one HTTP server in Node.js",
+    ),
+    figure(
+        "service_idle_memory_vs_node",
+        Bar::AtMost(1.5),
+        "resident memory of the idle service ÷ of an empty HTTP server in Node.js",
+    ),
+    figure(
+        "service_webhooks_per_second",
+        Bar::AtLeast(500.0),
+        "signed webhooks a second that the service accepts within 3 s, beside ten times as many forged ones",
     ),
     figure("artifact_bytes", Bar::AtMost(300_000.0), "the component, in bytes"),
     figure("artifact_gzip_bytes", Bar::Note, "the component, compressed with gzip, in bytes"),

@@ -7,6 +7,7 @@ mod sandbox;
 mod scale;
 mod scaling;
 mod sealed;
+mod service;
 mod start;
 mod sweep;
 mod transport;
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) scale: u64,
     /// The address of a PostgreSQL server.
     pub(crate) postgres: Option<String>,
+    /// The program `tiktok-shop-harness`.
+    pub(crate) program: Option<PathBuf>,
     /// A folder for databases and the compiled component. It is deleted at the end.
     pub(crate) folder: TempDir,
 }
@@ -87,7 +90,7 @@ struct Job {
     run: fn(&Context) -> Result<Outcome>,
 }
 
-const JOBS: [Job; 16] = [
+const JOBS: [Job; 19] = [
     Job { keys: &artifact::KEYS, seconds: |_| 1, run: artifact::measure },
     Job { keys: &sandbox::NATIVE, seconds: |context| 6 * u64::from(context.rounds), run: sandbox::measure_native },
     Job { keys: &sandbox::EMPTY, seconds: |context| 4 * u64::from(context.rounds), run: sandbox::measure_empty },
@@ -104,6 +107,13 @@ const JOBS: [Job; 16] = [
     Job { keys: &sweep::POSTGRES, seconds: |context| 15 * u64::from(context.rounds), run: sweep::measure_postgres },
     Job { keys: &webhooks::KEYS, seconds: |context| 11 * u64::from(context.rounds), run: webhooks::measure },
     Job { keys: &fairness::KEYS, seconds: |context| 22 * u64::from(context.rounds), run: fairness::measure },
+    Job { keys: &service::CALLS, seconds: |context| 15 * u64::from(context.rounds) + 15, run: service::measure_calls },
+    Job { keys: &service::MEMORY, seconds: |context| u64::from(context.rounds) + 3, run: service::measure_memory },
+    Job {
+        keys: &service::WEBHOOKS,
+        seconds: |context| 5 * u64::from(context.rounds) + 5,
+        run: service::measure_webhooks,
+    },
 ];
 
 /// The results of all chosen figures.

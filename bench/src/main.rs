@@ -5,6 +5,7 @@ mod database;
 mod empty;
 mod figure;
 mod figures;
+mod load;
 mod machine;
 mod native;
 mod own_engine;
@@ -15,6 +16,7 @@ mod process;
 mod round_trips;
 mod rounds;
 mod server;
+mod service;
 mod soak;
 
 use std::io::{self, Write as _};
@@ -56,6 +58,10 @@ struct Figures {
     /// figures of PostgreSQL are not measured.
     #[arg(long, value_name = "ADDRESS", env = "TIKTOK_SHOP_TEST_POSTGRES", hide_env_values = true)]
     postgres: Option<String>,
+    /// File of the program tiktok-shop-harness, which runs the service. Without it, the memory of the idle service is
+    /// not measured.
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Print one JSON object in place of the table.
     #[arg(long)]
     json: bool,
@@ -78,6 +84,10 @@ enum Command {
     Soak(soak::Soak),
     #[command(hide = true)]
     Serve(server::Serve),
+    #[command(hide = true)]
+    RunService(service::RunService),
+    #[command(hide = true)]
+    Load(load::Load),
     #[command(hide = true)]
     InFlight(figures::InFlight),
     #[command(hide = true)]
@@ -103,7 +113,7 @@ fn run(Arguments { component, command, figures }: Arguments) -> Result<ExitCode>
         None => figures.run(component()?)?,
         Some(Command::RoundTrips(RoundTrips { postgres })) => {
             let (component, folder) = (component()?, tempfile::tempdir()?);
-            let context = figures::Context { component, rounds: 1, scale: 100, postgres, folder };
+            let context = figures::Context { component, rounds: 1, scale: 100, postgres, program: None, folder };
             (round_trips::table(&figures::count_round_trips(&context)?), true)
         }
         Some(Command::Soak(soak)) => {
@@ -111,6 +121,8 @@ fn run(Arguments { component, command, figures }: Arguments) -> Result<ExitCode>
             (text, passed)
         }
         Some(Command::Serve(serve)) => (serve.run().map(|()| String::new())?, true),
+        Some(Command::RunService(service)) => (service.run().map(|()| String::new())?, true),
+        Some(Command::Load(load)) => (load.run()?, true),
         Some(Command::InFlight(in_flight)) => (in_flight.run()?, true),
         Some(Command::FirstCall(first_call)) => (first_call.run()?, true),
         Some(Command::SoakFake(fake)) => (fake.run().map(|()| String::new())?, true),
@@ -125,7 +137,8 @@ impl Figures {
         let keys = figure::chosen(&self.only).map_err(anyhow::Error::msg)?;
         let machine = machine::Machine::read();
         let (rounds, scale, folder) = (self.rounds, self.scale, tempfile::tempdir()?);
-        let context = figures::Context { component, rounds, scale, postgres: self.postgres, folder };
+        let (postgres, program) = (self.postgres, self.program);
+        let context = figures::Context { component, rounds, scale, postgres, program, folder };
         process::allow_many_files()?;
         let mut results = figures::run(&context, &keys)?;
         if self.write_page {

@@ -27,7 +27,7 @@ use tiktok_shop_sql_storage::NewConnection;
 use crate::server::{ORDERS, SHOP};
 
 /// The tenant whose calls are measured.
-const TENANT: &str = "acme";
+pub(crate) const TENANT: &str = "acme";
 /// The key and the secret of the tenant's app.
 pub(crate) const APP: (&str, &str) = ("6benchapp0001", "1f0e8a5b7c2d4396a1b2c3d4e5f60718293a4b5c");
 /// The body of the measured search for orders.
@@ -228,6 +228,11 @@ pub(crate) fn now() -> UnixSeconds {
 /// Returns the time since an arbitrary point as a text that no earlier run of the bench has used.
 pub(crate) fn unique() -> String {
     format!("{}-{}", std::process::id(), SystemClock::new().wall().as_nanos())
+}
+
+/// Returns the time since an arbitrary point as a number that no earlier call has returned.
+pub(crate) fn unique_number() -> u64 {
+    u64::try_from(SystemClock::new().wall().as_nanos()).unwrap_or_default()
 }
 
 /// The time by which the clock of a host is behind that stores connections which are due now: ten days.

@@ -1,10 +1,13 @@
 //! Starts other processes, and reads from the system how much memory and how many files a process uses.
 
 use std::ffi::OsStr;
-use std::process::Command;
+use std::io::{self, BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
 
 /// Returns a command that starts this program with a hidden subcommand.
 pub(crate) fn own(subcommand: &str) -> Result<Command> {
@@ -23,11 +26,57 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
 pub(crate) fn output(mut command: Command) -> Result<Vec<u8>> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output =
-        command.stderr(std::process::Stdio::inherit()).output().with_context(|| format!("can't start {name}"))?;
+        command.stderr(Stdio::inherit()).output().with_context(|| format!("can't start {name}"))?;
     if !output.status.success() {
         bail!("{name} ended with {}", output.status);
     }
     Ok(output.stdout)
+}
+
+/// A process that runs beside this one. It ends when this value is dropped.
+pub(crate) struct Background {
+    child: Child,
+    /// Standard output stays open, because a process may fail when it can't write.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Background {
+    /// Starts a process, and reads the line of JSON that it prints when it is ready. Its standard input stays open, so
+    /// that the process can end itself if this one is killed.
+    pub(crate) fn start<T: DeserializeOwned>(mut command: Command) -> Result<(Self, T)> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = started.with_context(|| format!("can't start {name}"))?;
+        let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        // From here on, the process ends also after an error.
+        let background = Self { child, _stdout: stdout };
+        let ready = serde_json::from_str(&line).with_context(|| format!("{name} did not start"))?;
+        Ok((background, ready))
+    }
+
+    /// Returns the resident memory of the process, in KiB.
+    pub(crate) fn memory_kib(&self) -> Result<u64> {
+        status(&self.child.id().to_string(), "VmRSS:")
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// Completes when the standard input of this process ends. The process that has started this one keeps it open.
+pub(crate) fn end_of_input() -> impl Future<Output = ()> {
+    let (open, closed) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _end = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(open);
+    });
+    async { drop(closed.await) }
 }
 
 /// Raises the limit of open files of this process as far as the system allows.
@@ -43,12 +92,12 @@ pub(crate) fn open_files() -> Result<usize> {
 
 /// Returns the resident memory of this process, in KiB.
 pub(crate) fn memory_kib() -> Result<u64> {
-    status("VmRSS:")
+    status("self", "VmRSS:")
 }
 
 /// Returns the largest resident memory of this process since [`forget_peak`], in KiB.
 pub(crate) fn peak_kib() -> Result<u64> {
-    status("VmHWM:")
+    status("self", "VmHWM:")
 }
 
 /// Lets the peak of the memory begin again at the memory of now. So the peak does not contain the memory of compiling.
@@ -56,8 +105,9 @@ pub(crate) fn forget_peak() -> Result<()> {
     std::fs::write("/proc/self/clear_refs", "5").context("this system can't reset the peak of the memory")
 }
 
-fn status(name: &str) -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("this system does not tell the memory")?;
+fn status(process: &str, name: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.context("this system does not tell the memory")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

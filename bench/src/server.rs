@@ -2,14 +2,13 @@
 //! process of its own. It keeps no state and checks nothing, because it must be much faster than its clients.
 
 use std::convert::Infallible;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use clap::Args;
 use http::{Request, Response};
@@ -25,10 +24,9 @@ use serde_json::json;
 use tiktok_shop_host::clock::{Clock as _, SystemClock};
 use tiktok_shop_host::egress::Authority;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-use crate::process;
+use crate::process::{self, Background};
 
 /// The account id (`open_id`) in every token answer.
 pub(crate) const ACCOUNT: &str = "bench-account-0123456789";
@@ -68,7 +66,7 @@ struct Announcement {
 
 /// A running server. It ends when this value is dropped.
 pub(crate) struct Server {
-    child: Child,
+    _process: Background,
     announced: Announcement,
 }
 
@@ -81,11 +79,9 @@ impl Server {
     /// Starts a server with these options of [`Serve`].
     pub(crate) fn with(options: &[&str]) -> Result<Self> {
         let mut command = process::own("serve")?;
-        let mut child = command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut line)?;
-        let announced = serde_json::from_str(&line).context("the server did not start")?;
-        Ok(Self { child, announced })
+        command.args(options);
+        let (process, announced) = Background::start(command)?;
+        Ok(Self { _process: process, announced })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -100,28 +96,16 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The server ends when its standard input ends.
-        drop(self.child.stdin.take());
-        let _ended = self.child.wait();
-    }
-}
-
 impl Serve {
     pub(crate) fn run(self) -> Result<()> {
         // One thread is enough, and leaves the other processors to what is measured.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        std::thread::spawn(move || {
-            let _end = io::copy(&mut io::stdin().lock(), &mut io::sink());
-            drop(stop);
-        });
+        let end = process::end_of_input();
         process::allow_many_files()?;
         runtime.block_on(async move {
             tokio::select! {
                 served = self.serve() => served,
-                _ = stopped => Ok(()),
+                () = end => Ok(()),
             }
         })
     }

@@ -38,7 +38,11 @@ pub(crate) struct Soak {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        run(Optimisation::Everything, None, self.arguments)
+        let (package, optimisation) = ("tiktok-shop-harness", Optimisation::Everything);
+        // The figures about the service measure this program.
+        let (_, program) = executable::build("Building the program", package, package, optimisation)?;
+        let arguments = [OsString::from("--program"), program.into()].into_iter().chain(self.arguments);
+        run(optimisation, None, arguments.collect())
     }
 }
 

@@ -25,7 +25,7 @@ const CALLS: u64 = 2_000;
 /// The version of `requests` that is installed for Python.
 const REQUESTS: &str = "requests==2.32.5";
 /// An access token as long as the server's.
-const TOKEN: &str = "ROW_bench-access-token-of-the-usual-length-0000000000000000";
+pub(super) const TOKEN: &str = "ROW_bench-access-token-of-the-usual-length-0000000000000000";
 /// The numbers of calls in flight of the plot.
 const IN_FLIGHT: [u64; 6] = [1, 4, 16, 64, 256, 1_024];
 /// The pause of the server before each answer in the plot, in milliseconds.
@@ -69,14 +69,14 @@ pub(super) fn measure(context: &Context) -> Result<Outcome> {
 }
 
 /// A yardstick that can be run.
-struct Script {
+pub(super) struct Script {
     program: PathBuf,
     file: PathBuf,
-    version: String,
+    pub(super) version: String,
 }
 
 impl Script {
-    fn node(folder: &Path) -> Result<Self> {
+    pub(super) fn node(folder: &Path) -> Result<Self> {
         let file = folder.join("call.mjs");
         std::fs::write(&file, include_str!("../../yardsticks/call.mjs"))?;
         let version = version("node".as_ref(), "--version").context("no Node.js on this machine")?;
@@ -109,7 +109,7 @@ impl Script {
     }
 
     /// Returns the median time of a call, in microseconds.
-    fn run(&self, server: &Server) -> Result<f64> {
+    pub(super) fn run(&self, server: &Server) -> Result<f64> {
         let (app_key, app_secret) = APP;
         let base = format!("http://{}", server.address());
         let mut command = program(&self.program);
