@@ -103,7 +103,7 @@ async fn place(effects: &impl Effects, key: &ConnectionKey, import: &Import<'_>)
             None => (None, Box::new(TokenRecord::imported(import)), Found::NoPair),
             // An earlier try of this call has written the record.
             Some(stored) if stored.record.lineage() == import.lineage => return Ok(Found::NoPair),
-            Some(VersionedRecord { revision, mut record, age }) => {
+            Some(VersionedRecord { revision, mut record, age, .. }) => {
                 check_usable(&record, import)?;
                 let (now, random) = (effects.now().wall, effects.random_number());
                 if let Plan::Wait(cause, delay) = rotation::plan(&record, age, now, Trigger::Forced, random) {

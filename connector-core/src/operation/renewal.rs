@@ -2,7 +2,7 @@
 //! [`crate::rotation`].
 
 use super::apps::Apps;
-use super::tokens::{self, SwapOutcome, VersionedRecord};
+use super::tokens::{self, DueTime, SwapOutcome, VersionedRecord};
 use crate::contract::SAVE_BUDGET;
 use crate::credentials::Credentials;
 use crate::endpoint::token;
@@ -262,7 +262,10 @@ async fn save(
     let saved = loop {
         let due_at = if revived { Some(*now) } else { record.next_due(*now) };
         match tokens::swap_due_at(effects, key, Some(&expected), &record, due_at).await {
-            SwapOutcome::Stored(revision) => break VersionedRecord::written(revision, record),
+            SwapOutcome::Stored(revision) => {
+                let due = DueTime::Stored(due_at);
+                break VersionedRecord { due, ..VersionedRecord::written(revision, record) };
+            }
             // The connection was deleted during the request, so the pair is discarded on purpose.
             SwapOutcome::Stale(None) => return Ok(Step::Restart(None)),
             SwapOutcome::Stale(Some(mut found)) => {

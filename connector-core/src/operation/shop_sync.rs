@@ -1,6 +1,6 @@
 //! Reads the shops of a grant and records the result in the row and in the token record.
 
-use super::tokens::{self, VersionedRecord};
+use super::tokens::{self, DueTime, VersionedRecord};
 use super::{rows, signed};
 pub(super) use crate::connection::Occasion;
 use crate::connection::{Connection, Outcome, PastFailure, RowUpdate, ShopUpdate};
@@ -50,7 +50,8 @@ pub(super) struct Recorded {
     pub(super) refused: Option<Error>,
 }
 
-/// Writes the result of reading the shops: first the row, then the record with its new due time.
+/// Writes the result of reading the shops: first the row, then the record with its new due time, if either of them
+/// changes.
 #[maybe_async]
 pub(super) async fn record_shops(
     effects: &impl Effects,
@@ -80,13 +81,21 @@ pub(super) async fn record_shops(
         (Ok(_), Some(error), ShopUpdate::Listed(list)) if list.unreadable > 0 && unverified => Some(error),
         (Ok(_), _, _) => None,
     };
-    match unfinished {
-        Some(error) => stored.record.hold_back(error, at, effects.random_number()),
+    let changes = match unfinished {
+        Some(error) => {
+            stored.record.hold_back(error, at, effects.random_number());
+            true
+        }
         None => stored.record.settle(),
+    };
+    // A renewal has usually just stored this record with this due time. Then there is nothing to write.
+    let due_at = stored.record.next_due(at);
+    if changes || stored.due != DueTime::Stored(due_at) {
+        // This swap may lose a race. Then the other writer has already set a due time. If the swap fails, the earlier
+        // due time stays. Both cases are safe.
+        let expected = Some(&stored.revision);
+        let _stale_or_failed = tokens::swap_due_at(effects, key, expected, &stored.record, due_at).await;
     }
-    // This swap may lose a race. Then the other writer has already set a due time. If the swap fails, the earlier due
-    // time stays. Both cases are safe.
-    let _stale_or_failed = tokens::swap(effects, key, Some(&stored.revision), &stored.record, at).await;
     Recorded { connection, refused }
 }
 

@@ -18,12 +18,22 @@ pub(super) struct VersionedRecord {
     pub(super) record: Box<TokenRecord>,
     /// The time since this revision was written, by the clock of the storage.
     pub(super) age: Duration,
+    /// The due time that is stored with this revision. [`DueTime::Unknown`] if this call did not write it.
+    pub(super) due: DueTime,
+}
+
+/// The due time that is stored beside a record. A load does not return it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum DueTime {
+    Unknown,
+    /// `None` means that no refresh is due.
+    Stored(Option<UnixSeconds>),
 }
 
 impl VersionedRecord {
     /// Combines a record with the revision that storage gave it a moment ago.
     pub(super) const fn written(revision: Revision, record: Box<TokenRecord>) -> Self {
-        Self { revision, record, age: Duration::ZERO }
+        Self { revision, record, age: Duration::ZERO, due: DueTime::Unknown }
     }
 
     /// Decodes a stored record.
@@ -36,6 +46,7 @@ impl VersionedRecord {
             revision: entry.revision,
             record: Box::new(record),
             age: Duration::from_millis(entry.value.age_ms.into()),
+            due: DueTime::Unknown,
         })
     }
 }

@@ -320,11 +320,13 @@ impl TokenRecord {
     }
 
     /// Records that TikTok's answer about the shops has confirmed the grant. The grant needs no verification any more,
-    /// and unforced attempts are allowed again.
-    pub fn settle(&mut self) {
+    /// and unforced attempts are allowed again. Returns whether this changes the record.
+    pub fn settle(&mut self) -> bool {
+        let changes = self.verify || self.failures > 0 || self.not_before.is_some();
         self.verify = false;
         self.failures = 0;
         self.not_before = None;
+        changes
     }
 
     /// Returns when `refresh` should next be called. Returns `None` if the grant is dead. Storage keeps this time

@@ -214,8 +214,9 @@ fn a_successful_reading_of_the_shops_ends_the_pause_and_the_verification() {
     let mut record = with(fresh(), |record| record.verify = true);
     record.hold_back(&Error::new(Cause::TikTokUnavailable), NOW, 0);
     assert_eq!((record.failures(), record.not_before()), (1, Some(NOW.plus(30))));
-    record.settle();
+    assert!(record.settle());
     assert_eq!((record.failures(), record.not_before(), record.awaits_verification()), (0, None, false));
+    assert!(!record.settle());
 }
 
 #[test]
