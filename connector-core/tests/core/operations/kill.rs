@@ -292,7 +292,7 @@ fn a_killed_import_loses_the_grant_only_if_tiktok_spent_the_token_unanswered() {
 fn the_kill_points_above_cover_every_effect_of_an_undisturbed_call() {
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
-    assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::Send, Step::SwapToken));
+    assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (9, Step::Send, Step::SwapToken));
 
     let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0));
     assert_eq!(outcome(&connect_all(&host)), "ok");

@@ -54,7 +54,6 @@ fn the_claim_is_stored_before_the_request_and_the_pair_before_the_next() {
         Step::LoadRow,
         Step::LoadToken,
         Step::SwapRow,
-        Step::SwapToken,
     ];
     assert_eq!(host.effects(), order);
 }
