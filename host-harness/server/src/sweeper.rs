@@ -29,12 +29,14 @@ pub(crate) async fn sweep(state: Shared, every: Duration, stop: CancellationToke
             () = stop.cancelled() => return,
             _ = turns.tick() => {}
         }
-        once(&state, &stop).await;
+        once(&state, every, &stop).await;
     }
 }
 
-async fn once(state: &Shared, stop: &CancellationToken) {
-    let sweep = Sweep::new(state.now(), CONCURRENCY);
+async fn once(state: &Shared, every: Duration, stop: &CancellationToken) {
+    let mut sweep = Sweep::new(state.now(), CONCURRENCY);
+    // A sweep that waits longer than its turn would be late for the next one.
+    sweep.jitter = sweep.jitter.min(every);
     let count = |_: &tiktok_shop_host::storage::Due, outcome: &SweepOutcome| {
         state.metrics.refresh("sweep", word(outcome));
     };
