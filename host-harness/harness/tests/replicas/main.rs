@@ -17,6 +17,7 @@ mod replica;
 mod stage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fake_tiktok_shop::ReplacedRefreshToken;
 use fastrand::Rng;
@@ -141,8 +142,12 @@ async fn evening(stage: &Stage, customers: &mut [Customer]) {
 
 /// Waits until every replica has swept. No replica is killed any more, so nothing may be due afterwards.
 async fn settle(stage: &Stage) {
+    // A service does not tell when it has swept, so its metrics are read again and again.
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
     for replica in stage.replicas.addresses() {
-        while stage.complete_sweeps(replica).await < SWEEPS {}
+        while stage.complete_sweeps(replica).await < SWEEPS {
+            pause.tick().await;
+        }
     }
     let due = stage.storage.due(UnixSeconds(stage.fake.now()), None, CUSTOMERS).await.unwrap();
     assert_eq!(due, [], "still due after {SWEEPS} sweeps of every replica");
