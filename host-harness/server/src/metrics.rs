@@ -14,6 +14,9 @@ const REQUEST_SECONDS: &str = "tiktok_shop_http_request_duration_seconds";
 const CALLS: &str = "tiktok_shop_calls_total";
 const REFRESHES: &str = "tiktok_shop_refreshes_total";
 const WEBHOOKS: &str = "tiktok_shop_webhooks_total";
+const DELIVERIES: &str = "tiktok_shop_webhook_deliveries_total";
+const OLDEST_WAITING: &str = "tiktok_shop_webhook_oldest_waiting_seconds";
+const DEAD_LETTERS: &str = "tiktok_shop_webhook_dead_letters";
 const SWEEPS: &str = "tiktok_shop_sweeps_total";
 const SWEPT: &str = "tiktok_shop_swept_connections_total";
 const UNUSABLE: &str = "tiktok_shop_sweep_unusable_connections";
@@ -78,6 +81,19 @@ impl Metrics {
         with_local_recorder(&*self.recorder, || counter!(WEBHOOKS, "result" => result).increment(1));
     }
 
+    /// Counts an attempt to deliver a webhook to a platform.
+    pub(crate) fn delivery(&self, outcome: &'static str) {
+        with_local_recorder(&*self.recorder, || counter!(DELIVERIES, "outcome" => outcome).increment(1));
+    }
+
+    /// Notes for how long the oldest waiting delivery of all tenants waits, in seconds, and the number of dead letters.
+    pub(crate) fn backlog(&self, oldest_waiting: u64, dead: u64) {
+        with_local_recorder(&*self.recorder, || {
+            gauge!(OLDEST_WAITING).set(as_float(oldest_waiting));
+            gauge!(DEAD_LETTERS).set(as_float(dead));
+        });
+    }
+
     /// Counts a sweep that ended at `now`, a time in seconds since 1970.
     pub(crate) fn swept(&self, swept: &Swept, result: &'static str, now: u64) {
         let Swept { refreshed, ended, no_longer_due, held, backing_off, unusable, failed, notices, .. } = *swept;
@@ -114,6 +130,9 @@ fn describe() {
     describe_counter!(CALLS, "Calls of the host library by operation and outcome: ok or the code of the error");
     describe_counter!(REFRESHES, "Refreshes by caller (api or sweep) and outcome");
     describe_counter!(WEBHOOKS, "Webhooks of TikTok Shop by result");
+    describe_counter!(DELIVERIES, "Attempts to deliver webhooks to platforms: delivered, failed or dead");
+    describe_gauge!(OLDEST_WAITING, Unit::Seconds, "For how long the oldest webhook to a platform waits");
+    describe_gauge!(DEAD_LETTERS, "Webhooks to platforms that are attempted no more");
     describe_counter!(SWEEPS, "Sweeps by result: complete, stopped or failed");
     describe_counter!(SWEPT, "Connections that sweeps worked on, by outcome");
     describe_gauge!(UNUSABLE, "Connections that the latest sweep passed over and that do not work now");
@@ -131,6 +150,8 @@ mod tests {
         metrics.call("call", "ok");
         metrics.refresh("api", "renewed");
         metrics.webhook("handled");
+        metrics.delivery("delivered");
+        metrics.backlog(90, 2);
         metrics.swept(&Swept { refreshed: 3, unusable: 1, ..Swept::default() }, "complete", 1_767_225_600);
         let text = metrics.render();
         for line in [
@@ -139,6 +160,9 @@ mod tests {
             "tiktok_shop_calls_total{operation=\"call\",outcome=\"ok\"} 1",
             "tiktok_shop_refreshes_total{by=\"api\",outcome=\"renewed\"} 1",
             "tiktok_shop_webhooks_total{result=\"handled\"} 1",
+            "tiktok_shop_webhook_deliveries_total{outcome=\"delivered\"} 1",
+            "tiktok_shop_webhook_oldest_waiting_seconds 90",
+            "tiktok_shop_webhook_dead_letters 2",
             "tiktok_shop_sweeps_total{result=\"complete\"} 1",
             "tiktok_shop_swept_connections_total{outcome=\"refreshed\"} 3",
             "tiktok_shop_sweep_unusable_connections 1",

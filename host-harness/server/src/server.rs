@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api_key::ApiKeys;
+use crate::delivery::dispatch::Outgoing;
+use crate::delivery::{DeliveryStorage, Endpoints, backlog, dispatch};
 use crate::limits::KeyLimits;
 use crate::metrics::Metrics;
 use crate::router::router;
@@ -51,6 +53,10 @@ pub struct Parts {
     /// Only for a fake TikTok Shop: returns the address of the fake's consent page for a consent link. `None`: sellers
     /// are sent to TikTok Shop.
     pub consent_page: Option<ConsentPage>,
+    /// The storage of deliveries. All replicas share it.
+    pub deliveries: Arc<dyn DeliveryStorage>,
+    /// The endpoints to which webhooks are sent.
+    pub endpoints: Endpoints,
 }
 
 /// The service.
@@ -62,18 +68,31 @@ impl Server {
     /// Puts the service together.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let Parts { host, storage, keyring, clock, tenants, keys, consent_page } = parts;
+        let Parts { host, storage, keyring, clock, tenants, keys, consent_page, deliveries, endpoints } = parts;
         let limits =
             || KeyLimits::new(settings.requests_per_second, settings.requests_in_flight, DefaultClock::default());
         let limits = keys.entries().map(|_| limits()).collect();
         let (metrics, calls) = (Metrics::new(), TaskTracker::new());
-        let state =
-            State { host, storage, keyring, clock, tenants, keys, limits, consent_page, settings, metrics, calls };
+        let outgoing = Outgoing::new(deliveries, &endpoints, &settings);
+        let state = State {
+            host,
+            storage,
+            keyring,
+            clock,
+            tenants,
+            keys,
+            limits,
+            consent_page,
+            settings,
+            metrics,
+            outgoing,
+            calls,
+        };
         Self { state: Shared::new(state) }
     }
 
-    /// Serves requests and sweeps, until `stop` completes. Then accepts no further connection, lets running requests,
-    /// calls and refreshes finish, and returns. If they take longer than [`Settings::shutdown_deadline`], returns
+    /// Serves requests, sweeps and sends webhooks, until `stop` completes. Then accepts no further connection, lets
+    /// running requests, calls, refreshes and deliveries finish, and returns. If they take longer than [`Settings::shutdown_deadline`], returns
     /// anyway. What is still running then is cut off as by a crash: the refresh protocol loses no connection by it, but
     /// a new consent may have to be repeated.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
@@ -83,6 +102,8 @@ impl Server {
             state.calls.spawn(sweeper::sweep(state.clone(), every, stopping.clone()));
         }
         state.calls.spawn(sweeper::tidy(state.clone(), stopping.clone()));
+        dispatch::start(&state, &stopping);
+        state.calls.spawn(backlog::watch(state.clone(), stopping.clone()));
         let connections = GracefulShutdown::new();
         tokio::select! {
             biased;

@@ -7,11 +7,16 @@
     reason = "a test may panic"
 )]
 
+mod delivery_storage;
 mod hostile;
 mod http;
 mod keys;
 mod life;
 mod log;
 mod operations;
+mod outgoing;
+mod outgoing_api;
+mod outgoing_replicas;
+mod receiver;
 mod shutdown;
 mod stage;

@@ -46,17 +46,18 @@ macro_rules! versions {
             4 "tenant lists" since "0.1.0" in "0004_tenant_lists.sql",
             5 "apps" since "0.2.0" in "0005_apps.sql",
             6 "documents" since "0.2.0" in "0006_documents.sql",
-            7 "installs" since "0.2.0" in "0007_installs.sql"
+            7 "installs" since "0.2.0" in "0007_installs.sql",
+            8 "deliveries" since "0.2.0" in "0008_deliveries.sql"
         )
     };
 }
 
-const SQLITE: [Version; 7] = versions!("sqlite");
-const POSTGRES: [Version; 7] = versions!("postgres");
+const SQLITE: [Version; 8] = versions!("sqlite");
+const POSTGRES: [Version; 8] = versions!("postgres");
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 7;
+    pub const SCHEMA_VERSION: i64 = 8;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {
@@ -507,7 +508,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 7]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 8]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
@@ -518,6 +519,7 @@ mod tests {
                 (5, "d39071f49f9f0ed485c951142edf7aadd28c247ac00458a87257de89ac09dfca8f849ae5b37bf69d85ccb9173e35155c"),
                 (6, "5295a1db86aac4fd4a28a26b0b40ad35f0dac44f5c4b2ff7a0f0347f81369eb789a04091693917ed4bada0fa68cbde60"),
                 (7, "83f9a385ab95fe8f2983c8fba4d392a7dffc19c31f4fd528c48b0ece4f066a7f6864dcf96411f1d70d13d3c340f03c17"),
+                (8, "51e34dfa4d01896cc31f34f9a5d381272e4039daa8e570e73a30e515323475eab08d74cc611e8d53b454f310b4edc5a1"),
             ])
         );
         assert_eq!(
@@ -530,6 +532,7 @@ mod tests {
                 (5, "ddf23837a71e5d2e6eb48a8e469794d4d1837a0b1ae40fc153b1a7d55098002743dffa49594c57e702b14484aec06531"),
                 (6, "b3d194a7b7d82048b1e11004437057ed15a37fb702511fd77ddea3a92133216d8a8e153e0cfeedc2906b5607e8d2a821"),
                 (7, "80da7ea82f4ca96d584540bec76442ffa63d6b715c4972bb07e133a9d87ca100e65e7b808acca999e009ff191329d523"),
+                (8, "0da2374aafafd35eb17fdff1f1d0d62c07348e600e583c547d8339428c6573f374b60fec246fa49f82e08889d9422363"),
             ])
         );
     }
