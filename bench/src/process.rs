@@ -25,8 +25,7 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
 /// Runs a command and returns its standard output. Its standard error is shown.
 pub(crate) fn output(mut command: Command) -> Result<Vec<u8>> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.stderr(Stdio::inherit()).output().with_context(|| format!("can't start {name}"))?;
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("can't start {name}"))?;
     if !output.status.success() {
         bail!("{name} ended with {}", output.status);
     }

@@ -30,6 +30,7 @@ mod sign;
 mod sweep;
 mod verify_webhook;
 mod webhook;
+mod webhook_secret;
 
 use std::io;
 
@@ -61,6 +62,7 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
     ApiKeys(api_keys::ApiKeys),
+    WebhookSecret(webhook_secret::WebhookSecret),
     Fake(fake::Fake),
     Probe(probe::Probe),
     Contract(contract::Contract),
@@ -87,6 +89,7 @@ pub(crate) fn run(
         Some(Command::Completions(completions)) => completions.run(definition(), report),
         Some(Command::Man(man)) => man.run(definition(), report)?,
         Some(Command::ApiKeys(keys)) => keys.run(report)?,
+        Some(Command::WebhookSecret(secret)) => secret.run(report)?,
         Some(Command::Sign(sign)) => sign.run(&input::read(io::stdin().lock())?, report)?,
         Some(Command::VerifyWebhook(verify)) => verify.run(&input::read(io::stdin().lock())?, report)?,
         Some(command) => {
@@ -134,7 +137,8 @@ impl Command {
             | Self::Documentation
             | Self::Man(_)
             | Self::Sign(_)
-            | Self::VerifyWebhook(_) => Ok(()),
+            | Self::VerifyWebhook(_)
+            | Self::WebhookSecret(_) => Ok(()),
         }
     }
 }

@@ -21,6 +21,7 @@ mod serve;
 mod tenant;
 mod toml_value;
 mod variable_names;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use tiktok_shop_host::seal::{KeyFile, KeyFileError, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage};
 use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
 use tiktok_shop_private_file::Access;
+use tiktok_shop_server::delivery::DeliveryStorage;
 use tiktok_shop_server::{ApiKeyEntry, Metrics};
 
 pub(crate) use self::address::Address;
@@ -51,8 +53,8 @@ use self::configured_text::trimmed;
 pub(crate) use self::configured_text::visible_ascii;
 pub(crate) use self::configured_text::{one_line, path};
 use self::credentials::Credentials;
-use self::database::Database;
 pub(crate) use self::database::{Creation, DatabaseArgs};
+use self::database::{Database, OpenedDatabase};
 pub(crate) use self::environment::{
     COMPONENT, CONTRACT_STORAGE, HOST_KEYS, LISTEN, PUBLIC_ADDRESS, check as check_variables, variable,
 };
@@ -212,6 +214,10 @@ pub(crate) struct OpenedStorage {
     serve: ServeTable,
     /// The API keys of the service.
     api_keys: Vec<ApiKeyEntry>,
+    /// Who may read the files that the configuration names.
+    file_access: Access,
+    /// The storage of the webhooks that the service sends.
+    deliveries: Arc<dyn DeliveryStorage>,
 }
 
 /// The settings of the service in the configuration.
@@ -222,6 +228,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) api_keys: Vec<ApiKeyEntry>,
     /// The tenants that have an app.
     pub(crate) tenants: Vec<TenantId>,
+    /// Who may read the files that the configuration names.
+    pub(crate) file_access: Access,
 }
 
 /// The clock of a fake that runs in this process.
@@ -345,13 +353,14 @@ impl<T: TenantArgs> StorageArgs<T> {
             }
             None => (Arc::new(SystemClock::new()), credentials),
         };
-        let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
+        let file_access = file_access.or(config.file_access).unwrap_or_default();
+        let found = place.open(file_access)?;
         let prepared = prepare(found, database_origin, needs.keys, report)?;
         if database.is_created_by(creation) {
             tenants.check_without_a_database(&credentials, &config.file)?;
         }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
-        let storage = database.open(creation, Arc::clone(&clock)).await?;
+        let OpenedDatabase { host: storage, deliveries } = database.open(creation, Arc::clone(&clock)).await?;
         if matches!(database.address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
@@ -390,6 +399,8 @@ impl<T: TenantArgs> StorageArgs<T> {
             tenants: with_apps,
             serve: config.serve,
             api_keys: config.api_keys,
+            file_access,
+            deliveries,
         })
     }
 }
@@ -550,7 +561,13 @@ impl OpenedStorage {
             table: std::mem::take(&mut self.serve),
             api_keys: std::mem::take(&mut self.api_keys),
             tenants: std::mem::take(&mut self.tenants),
+            file_access: self.file_access,
         }
+    }
+
+    /// Returns the storage of the webhooks that the service sends.
+    pub(crate) fn deliveries(&self) -> Arc<dyn DeliveryStorage> {
+        Arc::clone(&self.deliveries)
     }
 
     /// Returns whether the configuration file allows exports.

@@ -77,6 +77,12 @@ pub(crate) fn with_parameters(address: &str, parameters: &[(&str, &str)]) -> Str
     address
 }
 
+/// Returns whether this is an absolute address that every program reads in the same way: with the scheme `https`, or
+/// `http` on loopback, and without a user and a fragment.
+pub(crate) fn is_safe_address(text: &str) -> bool {
+    Address::parse(text).is_some()
+}
+
 /// The parts of an address that a comparison needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Address {

@@ -4,6 +4,7 @@
 pub(crate) mod access_token;
 pub(crate) mod connect_sessions;
 pub(crate) mod connections;
+pub(crate) mod deliveries;
 pub(crate) mod disconnect;
 pub(crate) mod events;
 pub(crate) mod imports;

@@ -23,13 +23,13 @@ const CHECKSUM_DIGITS: usize = 8;
 pub enum Scope {
     /// Begin consents, link shops, refresh, and disconnect.
     Connect,
-    /// Read connections, shops and events.
+    /// Read connections, shops, events and deliveries of webhooks.
     Read,
     /// Send signed calls to TikTok Shop's API.
     Call,
     /// Get access tokens.
     Token,
-    /// Import tokens that another system holds.
+    /// Import tokens that another system holds, send dead letters again, and test endpoints of webhooks.
     Admin,
 }
 

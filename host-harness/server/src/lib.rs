@@ -1,8 +1,8 @@
 //! The service of the TikTok Shop connector: one process with an HTTP API, for platforms in any language.
 //!
 //! [`Server`] puts a [`ConnectorHost`](tiktok_shop_host::ConnectorHost) behind `/v1`. It starts consents for sellers,
-//! receives their callbacks and TikTok Shop's webhooks, refreshes due connections in the background, and reports its
-//! health and its metrics. The embedder opens the storage and the keys, builds the host, and binds the listener. Any
+//! receives their callbacks and TikTok Shop's webhooks, sends [webhooks](delivery) to platforms, refreshes due
+//! connections in the background, and reports its health and its metrics. The embedder opens the storage and the keys, builds the host, and binds the listener. Any
 //! number of processes may serve one storage: a request may reach any of them.
 //!
 //! The service never decides about tokens, never returns a token without the scope `token`, and logs no secret.
@@ -14,16 +14,19 @@
 //! use tiktok_shop_host::clock::SystemClock;
 //! use tiktok_shop_host::seal::Keyring;
 //! use tiktok_shop_host::storage::HostStorage;
+//! use tiktok_shop_server::delivery::{DeliveryStorage, Endpoints};
 //! use tiktok_shop_server::{ApiKeys, Parts, Server, Settings};
 //! use tokio::net::TcpListener;
 //!
 //! # async fn example(
 //! #     host: ConnectorHost, storage: Arc<dyn HostStorage>, keyring: Keyring, keys: ApiKeys,
+//! #     deliveries: Arc<dyn DeliveryStorage>, endpoints: Endpoints,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:4020").await?;
 //! let settings = Settings::new("http://127.0.0.1:4020".parse()?);
 //! let clock = Arc::new(SystemClock::new());
-//! let parts = Parts { host, storage, keyring, clock, tenants: Vec::new(), keys, consent_page: None };
+//! let (tenants, consent_page) = (Vec::new(), None);
+//! let parts = Parts { host, storage, keyring, clock, tenants, keys, consent_page, deliveries, endpoints };
 //! Server::new(parts, settings).serve(listener, std::future::pending()).await;
 //! # Ok(())
 //! # }
@@ -38,6 +41,7 @@ mod caller;
 mod census;
 mod connect_page;
 mod cookie;
+pub mod delivery;
 mod input;
 mod limits;
 mod metrics;

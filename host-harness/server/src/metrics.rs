@@ -17,6 +17,9 @@ const REQUESTS: &str = "tiktok_shop_http_requests_total";
 const REQUEST_SECONDS: &str = "tiktok_shop_http_request_duration_seconds";
 const CONSENTS: &str = "tiktok_shop_consents_total";
 const REFRESHES: &str = "tiktok_shop_refreshes_total";
+const DELIVERIES: &str = "tiktok_shop_webhook_deliveries_total";
+const OLDEST_WAITING: &str = "tiktok_shop_webhook_oldest_waiting_seconds";
+const DEAD_LETTERS: &str = "tiktok_shop_webhook_dead_letters";
 const SWEEPS: &str = "tiktok_shop_sweeps_total";
 const SWEPT: &str = "tiktok_shop_swept_connections_total";
 const UNUSABLE: &str = "tiktok_shop_sweep_unusable_connections";
@@ -113,6 +116,19 @@ impl Metrics {
         self.record(|| counter!(host::WEBHOOKS, "type" => "none", "result" => "forged").increment(1));
     }
 
+    /// Counts an attempt to deliver a webhook to a platform.
+    pub(crate) fn delivery(&self, outcome: &'static str) {
+        self.record(|| counter!(DELIVERIES, "outcome" => outcome).increment(1));
+    }
+
+    /// Notes for how long the oldest waiting delivery of all tenants waits, in seconds, and the number of dead letters.
+    pub(crate) fn backlog(&self, oldest_waiting: u64, dead: u64) {
+        self.record(|| {
+            gauge!(OLDEST_WAITING).set(as_float(oldest_waiting));
+            gauge!(DEAD_LETTERS).set(as_float(dead));
+        });
+    }
+
     /// Counts a sweep that ended at `now`, a time in seconds since 1970.
     pub(crate) fn swept(&self, swept: &Swept, result: &'static str, now: u64) {
         let Swept { refreshed, ended, no_longer_due, held, backing_off, unusable, failed, notices, .. } = *swept;
@@ -179,6 +195,9 @@ fn describe() {
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Duration of HTTP requests by route and method");
     describe_counter!(CONSENTS, "Steps of consents, begin or finish, by outcome: ok or the code of the error");
     describe_counter!(REFRESHES, "Refreshes by caller (api or sweep) and outcome");
+    describe_counter!(DELIVERIES, "Attempts to deliver webhooks to platforms: delivered, failed or dead");
+    describe_gauge!(OLDEST_WAITING, Unit::Seconds, "For how long the oldest webhook to a platform waits");
+    describe_gauge!(DEAD_LETTERS, "Webhooks to platforms that are attempted no more");
     describe_counter!(SWEEPS, "Sweeps by result: complete, stopped or failed");
     describe_counter!(SWEPT, "Connections that sweeps worked on, by outcome");
     describe_gauge!(UNUSABLE, "Connections that the latest sweep passed over and that do not work now");

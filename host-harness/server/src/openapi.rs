@@ -5,7 +5,9 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::api::{access_token, connect_sessions, connections, disconnect, events, imports, refresh, shops, tiktok};
+use crate::api::{
+    access_token, connect_sessions, connections, deliveries, disconnect, events, imports, refresh, shops, tiktok,
+};
 use crate::operations;
 
 #[derive(OpenApi)]
@@ -29,6 +31,12 @@ use crate::operations;
         disconnect::shared,
         imports::import,
         events::list,
+        deliveries::list,
+        deliveries::show,
+        deliveries::redeliver,
+        deliveries::redeliver_all,
+        deliveries::endpoints,
+        deliveries::test,
         tiktok::for_shop,
         tiktok::for_account,
         operations::health,

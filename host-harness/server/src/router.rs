@@ -10,7 +10,9 @@ use axum::routing::{MethodRouter, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyDeadlineLayer;
 
-use crate::api::{access_token, connect_sessions, connections, disconnect, events, imports, refresh, shops, tiktok};
+use crate::api::{
+    access_token, connect_sessions, connections, deliveries, disconnect, events, imports, refresh, shops, tiktok,
+};
 use crate::observe::observe;
 use crate::problem::{Problem, method_not_allowed, only};
 use crate::server::MAX_HEAD_BYTES;
@@ -33,6 +35,12 @@ macro_rules! routes {
 routes! {
     "/v1/connections" => get(connections::of_tenant),
     "/v1/events" => get(events::list),
+    "/v1/deliveries" => get(deliveries::list),
+    "/v1/deliveries/redeliver" => post(deliveries::redeliver_all),
+    "/v1/deliveries/{delivery}" => get(deliveries::show),
+    "/v1/deliveries/{delivery}/redeliver" => post(deliveries::redeliver),
+    "/v1/webhook-endpoints" => get(deliveries::endpoints),
+    "/v1/webhook-endpoints/{endpoint}/test" => post(deliveries::test),
     "/v1/customers/{customer}/connect-sessions" => post(connect_sessions::begin),
     "/v1/customers/{customer}/connect-sessions/{session}" => get(connect_sessions::show),
     "/v1/customers/{customer}/connections" => get(connections::of_customer),

@@ -20,6 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::api_key::ApiKeys;
 use crate::census;
+use crate::delivery::dispatch::Outgoing;
+use crate::delivery::{DeliveryStorage, Endpoints, backlog, dispatch};
 use crate::limits::KeyLimits;
 use crate::metrics::Metrics;
 use crate::router::router;
@@ -52,6 +54,10 @@ pub struct Parts {
     /// Only for a fake TikTok Shop: returns the address of the fake's consent page for a consent link. `None`: sellers
     /// are sent to TikTok Shop.
     pub consent_page: Option<ConsentPage>,
+    /// The storage of deliveries. All replicas share it.
+    pub deliveries: Arc<dyn DeliveryStorage>,
+    /// The endpoints to which webhooks are sent.
+    pub endpoints: Endpoints,
 }
 
 /// The service.
@@ -78,19 +84,33 @@ impl Server {
 
     fn into_state(self) -> Shared {
         let Self { parts, settings, metrics } = self;
-        let Parts { host, storage, keyring, clock, tenants, keys, consent_page } = parts;
+        let Parts { host, storage, keyring, clock, tenants, keys, consent_page, deliveries, endpoints } = parts;
         let limits =
             || KeyLimits::new(settings.requests_per_second, settings.requests_in_flight, DefaultClock::default());
         let limits = keys.entries().map(|_| limits()).collect();
         let (storage, calls) = (metrics.measured(storage), TaskTracker::new());
         metrics.build(&host.plugin().to_string());
-        let state =
-            State { host, storage, keyring, clock, tenants, keys, limits, consent_page, settings, metrics, calls };
+        let outgoing = Outgoing::new(deliveries, &endpoints, &settings);
+        let state = State {
+            host,
+            storage,
+            keyring,
+            clock,
+            tenants,
+            keys,
+            limits,
+            consent_page,
+            settings,
+            metrics,
+            outgoing,
+            calls,
+        };
         Shared::new(state)
     }
 
-    /// Serves requests and sweeps, until `stop` completes. Then accepts no further connection, lets running requests,
-    /// calls and refreshes finish, and returns. If they take longer than [`Settings::shutdown_deadline`], returns
+    /// Serves requests, sweeps and sends webhooks, until `stop` completes. Then accepts no further connection, lets
+    /// running requests, calls, refreshes and deliveries finish, and returns. If they take longer than
+    /// [`Settings::shutdown_deadline`], returns
     /// anyway. What is still running then is cut off as by a crash: the refresh protocol loses no connection by it, but
     /// a new consent may have to be repeated.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
@@ -101,6 +121,8 @@ impl Server {
         }
         state.calls.spawn(sweeper::tidy(state.clone(), stopping.clone()));
         state.calls.spawn(census::count(state.clone(), stopping.clone()));
+        dispatch::start(&state, &stopping);
+        state.calls.spawn(backlog::watch(state.clone(), stopping.clone()));
         let connections = GracefulShutdown::new();
         tokio::select! {
             biased;

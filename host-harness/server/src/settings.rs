@@ -29,6 +29,13 @@ pub struct Settings {
     pub head_deadline: Duration,
     /// How long a client may take to send the body of a request. Default: 60 s.
     pub body_deadline: Duration,
+    /// How long an attempt to deliver a webhook may take, up to half of [`LEASE`](crate::delivery::LEASE). Default: 15
+    /// s.
+    pub delivery_deadline: Duration,
+    /// How often an endpoint looks for events and due deliveries, if nothing else wakes it. Default: 1 s.
+    pub delivery_poll: Duration,
+    /// The number of webhooks that each process sends to an endpoint at the same time. Default: 8.
+    pub deliveries_in_flight: NonZeroU32,
 }
 
 impl Settings {
@@ -46,6 +53,9 @@ impl Settings {
             max_connections: NonZeroU32::MIN.saturating_add(4095),
             head_deadline: Duration::from_secs(15),
             body_deadline: Duration::from_secs(60),
+            delivery_deadline: Duration::from_secs(15),
+            delivery_poll: Duration::from_secs(1),
+            deliveries_in_flight: NonZeroU32::MIN.saturating_add(7),
         }
     }
 }

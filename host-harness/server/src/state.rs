@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::api_key::ApiKeys;
+use crate::delivery::dispatch::Outgoing;
 use crate::limits::KeyLimits;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(crate) consent_page: Option<ConsentPage>,
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
+    /// The webhooks to platforms.
+    pub(crate) outgoing: Outgoing,
     /// The calls that are running. The service waits for them before it ends.
     pub(crate) calls: TaskTracker,
 }

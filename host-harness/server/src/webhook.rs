@@ -1,8 +1,6 @@
-//! `POST /webhooks/{tenant}`: receives TikTok Shop's webhooks. Their effect on connections is recorded. Everything is
-//! decided by the host library, which refuses a forged webhook before it works for it.
-
-use std::convert::Infallible;
-use std::future::ready;
+//! `POST /webhooks/{tenant}`: receives TikTok Shop's webhooks. Their effect on connections is recorded, and they are
+//! stored for delivery to the platform before TikTok Shop gets the answer 200. Everything else is decided by the host
+//! library, which refuses a forged webhook before it works for it.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -10,6 +8,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tiktok_shop_host::TenantId;
+use tiktok_shop_host::webhook::{Webhook, WebhookReply};
 
 use crate::input::{PathOf, whole_body};
 use crate::problem::Problem;
@@ -37,12 +36,16 @@ pub(crate) async fn receive(
         return Ok(StatusCode::UNAUTHORIZED);
     };
     let body = whole_body(body, MAX_BYTES).await?.to_vec();
-    let host = state.host.clone();
+    let shared = state.clone();
     let reply = state
         .run(async move {
-            // The effect on the connections is already recorded. This release passes no event on.
-            host.accept_webhook(&tenant, None, &signature, body, |_| ready(Ok::<(), Infallible>(()))).await
+            let (stored_in, owner) = (&shared, &tenant);
+            let store = |webhook: Webhook| async move { stored_in.deliver_webhook(owner, &webhook).await };
+            shared.host.accept_webhook(&tenant, None, &signature, body, store).await
         })
         .await?;
+    if let WebhookReply::NotHandled(error) = &reply {
+        tracing::error!(%error, "an event of TikTok Shop could not be stored; TikTok Shop sends it again");
+    }
     Ok(StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
 }

@@ -19,11 +19,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! With the feature `service`, the storage also stores what the service (`tiktok-shop-server`) needs.
 
 mod clock;
 mod connections;
 mod consents;
 mod deletion;
+#[cfg(feature = "service")]
+mod deliveries;
 mod insert_all;
 mod keys;
 mod open;

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use serde::Serialize;
+use tiktok_shop_server::delivery::Endpoints;
 use tiktok_shop_server::{ApiKeys, Metrics, PublicAddress};
 
 use super::serve::checked_listen;
@@ -39,6 +40,7 @@ database, the host keys or the component can't be used; for others see tiktok-sh
 struct Line {
     tenants: usize,
     api_keys: usize,
+    webhook_endpoints: usize,
 }
 
 impl CheckConfig {
@@ -48,13 +50,17 @@ impl CheckConfig {
         let service = opened.take_service();
         check_addresses(&service)?;
         let keys = api_keys(&service, report)?;
-        let line = Line { tenants: service.tenants.len(), api_keys: keys.entries().count() };
+        let webhook_endpoints = endpoints(&service)?.iter().count();
+        let line = Line { tenants: service.tenants.len(), api_keys: keys.entries().count(), webhook_endpoints };
         if report.is_json() {
             report.json(&line);
             return Ok(());
         }
         report.styled(GOOD, "the settings can be used");
-        report.line(&format!("tenants with an app: {}; API keys: {}", line.tenants, line.api_keys));
+        report.line(&format!(
+            "tenants with an app: {}; API keys: {}; webhook endpoints: {}",
+            line.tenants, line.api_keys, line.webhook_endpoints
+        ));
         Ok(())
     }
 }
@@ -71,6 +77,13 @@ fn from_variable<T: FromStr<Err: ToString>>(name: &'static str) -> Result<Option
     let value = variable(name)?;
     let parsed = value.map(|value| value.parse::<T>()).transpose();
     parsed.map_err(|error| Failure::Malformed(format!("{name}: {}", error.to_string())))
+}
+
+/// Reads the endpoints of the configuration file, with their secrets.
+pub(super) fn endpoints(service: &ServiceSettings) -> Result<Endpoints, Failure> {
+    let malformed = |what: String| Failure::Malformed(format!("configuration {}: {what}", service.file.display()));
+    let endpoints = service.table.endpoints(service.file_access).map_err(malformed)?;
+    Endpoints::new(endpoints).map_err(|error| malformed(format!("serve.webhooks: {error}")))
 }
 
 /// Checks the API keys of the configuration file. A note names each key that can do little.

@@ -1,5 +1,7 @@
 //! `serve`: runs the connector as a service with an HTTP API.
 
+mod receiver;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use tiktok_shop_server::{
 };
 use tokio::net::TcpListener;
 
-use super::check_config::api_keys;
+use self::receiver::Receiver;
+use super::check_config::{api_keys, endpoints};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{
@@ -84,12 +87,17 @@ struct Line<'a> {
     listen: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     fake: Option<String>,
+    /// The address of the receiver of webhooks that plays the platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receiver: Option<String>,
 }
 
 /// A fake that runs in this process.
 struct OwnFake {
     fake: FakeTikTokShop,
     address: FakeAddress,
+    /// Plays the platform that gets the webhooks.
+    receiver: Receiver,
 }
 
 impl Serve {
@@ -104,7 +112,7 @@ impl Serve {
         // With a fake, the port must be known before the fake starts, because the fake leads browsers back to it.
         let (bound, own_fake) = if with_fake {
             let listener = bind(listen.unwrap_or(DEFAULT_LISTEN)).await?;
-            let fake = start_fake(&listener)?;
+            let fake = start_fake(&listener).await?;
             settings.use_fake(fake.address, Arc::new(ClockOf { fake: fake.fake.control(), since: SystemClock::new() }));
             (Some(listener), Some(fake))
         } else {
@@ -124,8 +132,10 @@ impl Serve {
             Some(public) => public,
             None => public_address_of(address)?,
         };
-        if own_fake.is_some() {
+        let mut endpoints = endpoints(&service)?;
+        if let Some(own) = &own_fake {
             allow_own_pages(&mut service, &public)?;
+            endpoints = own.receiver.added_to(endpoints)?;
         }
         let parts = Parts {
             host,
@@ -135,6 +145,8 @@ impl Serve {
             tenants: service.tenants.clone(),
             keys,
             consent_page: fake.map(consent_page_of),
+            deliveries: opened.deliveries(),
+            endpoints,
         };
         announce(address, &public, own_fake.as_ref(), report);
         let server = Server::new(parts, service.table.settings(public)).metrics(metrics);
@@ -188,7 +200,7 @@ fn public_address_of(address: SocketAddr) -> Result<PublicAddress, Failure> {
 }
 
 /// Starts a fake that leads browsers back to the service.
-fn start_fake(listener: &TcpListener) -> Result<OwnFake, Failure> {
+async fn start_fake(listener: &TcpListener) -> Result<OwnFake, Failure> {
     let own = listener.local_addr().map_err(|error| Failure::Unavailable(error.to_string()))?;
     if !own.ip().is_loopback() {
         return Err(Failure::Malformed(
@@ -207,7 +219,7 @@ fn start_fake(listener: &TcpListener) -> Result<OwnFake, Failure> {
     let fake = launch.start().map_err(Failure::Unavailable)?;
     let address = FakeAddress::of_this_process(fake.address_on_this_machine());
     let address = address.ok_or_else(|| Failure::Unavailable("the fake does not listen on loopback".to_owned()))?;
-    Ok(OwnFake { fake, address })
+    Ok(OwnFake { fake, address, receiver: Receiver::start().await? })
 }
 
 /// Shows the time of a fake that runs in this process, also after somebody has moved it.
@@ -249,7 +261,9 @@ fn allow_own_pages(service: &mut ServiceSettings, public: &PublicAddress) -> Res
 fn announce(listen: SocketAddr, public: &PublicAddress, own_fake: Option<&OwnFake>, report: &mut Report) {
     let base = public.to_string();
     if report.is_json() {
-        report.json(&Line { address: &base, listen, fake: own_fake.map(|own| format!("http://{}", own.address)) });
+        let fake = own_fake.map(|own| format!("http://{}", own.address));
+        let receiver = own_fake.map(|own| format!("http://{}", own.receiver.address()));
+        report.json(&Line { address: &base, listen, fake, receiver });
     } else {
         report.line(&format!("The service answers at {base}; {base}/openapi.json describes it. Stop it with Ctrl-C."));
         if base != format!("http://{listen}") {
@@ -266,9 +280,10 @@ fn announce(listen: SocketAddr, public: &PublicAddress, own_fake: Option<&OwnFak
 }
 
 /// Returns the life of a connection as lines for the shell. README.md and docs/service.md show the lines after the
-/// first three.
+/// first four.
 fn steps(base: &str, own: &OwnFake) -> String {
-    format!("SERVICE={base}\nFAKE=http://{}\nKEY={KEY_FOR_FAKE}\n{STEPS}", own.address)
+    let (fake, receiver) = (own.address, own.receiver.address());
+    format!("SERVICE={base}\nFAKE=http://{fake}\nRECEIVER=http://{receiver}\nKEY={KEY_FOR_FAKE}\n{STEPS}")
 }
 
 /// The steps behind the addresses and the key. A test runs them, and compares them with README.md.

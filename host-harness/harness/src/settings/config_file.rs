@@ -136,7 +136,7 @@ impl ConfigFile {
                         _ => return Err(format!("{name}: neither accepted nor refused; write one of the two")),
                     }
                 }
-                "serve" => config.serve = ServeTable::parse(table_of(value, name)?)?,
+                "serve" => config.serve = ServeTable::parse(table_of(value, name)?, folder)?,
                 "api-keys" => config.api_keys = api_keys(value)?,
                 "tenants" => {
                     for (tenant, members) in table_of(value, name)? {

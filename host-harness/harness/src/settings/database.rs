@@ -10,8 +10,9 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::Clock;
-use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_private_file::{self as private_file, Access};
+use tiktok_shop_server::delivery::{DeliveryStorage, MemoryDeliveries};
 use tiktok_shop_sql_storage::OpenMode;
 
 use super::configured_text::{path, visible_ascii};
@@ -33,6 +34,14 @@ pub(super) struct Database {
     pub(super) address: Address,
     /// Whether this is the default database, because no setting names a database.
     is_default: bool,
+}
+
+/// What an opened database stores.
+pub(super) struct OpenedDatabase {
+    /// The connections.
+    pub(super) host: Arc<dyn HostStorage>,
+    /// The webhooks that the service sends.
+    pub(super) deliveries: Arc<dyn DeliveryStorage>,
 }
 
 impl Database {
@@ -73,17 +82,19 @@ impl Database {
         creation == Creation::Default && self.is_default && !exists
     }
 
-    pub(super) async fn open(
-        &self,
-        creation: Creation,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<dyn HostStorage>, Failure> {
+    pub(super) async fn open(&self, creation: Creation, clock: Arc<dyn Clock>) -> Result<OpenedDatabase, Failure> {
         let mode = match creation {
             Creation::Default if self.is_default => OpenMode::Create,
             Creation::Default | Creation::Nothing => OpenMode::Existing,
         };
         self.create_default_folder(mode)?;
-        self.address.open(mode, clock).await
+        Ok(match self.address.open_sql(mode).await? {
+            Some(sql) => OpenedDatabase { host: Arc::new(sql.clone()), deliveries: Arc::new(sql) },
+            None => OpenedDatabase {
+                host: Arc::new(MemoryStorage::new(Arc::clone(&clock))),
+                deliveries: Arc::new(MemoryDeliveries::new(clock)),
+            },
+        })
     }
 
     /// Creates the program's own folder for the default database. A folder that a setting names must exist.

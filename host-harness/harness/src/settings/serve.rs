@@ -2,20 +2,24 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::events::Actor;
+use tiktok_shop_private_file::Access;
+use tiktok_shop_server::delivery::Endpoint;
 use tiktok_shop_server::{ApiKeyDigest, ApiKeyEntry, PublicAddress, ReturnAddress, Scope, Settings};
 use toml::{Table, Value};
 
 use super::configured_text::Rule;
 use super::toml_value::{table_of, text_of, unknown};
+use super::webhooks::{ConfiguredEndpoint, endpoints};
 
 /// The members of `[serve]`.
 const MEMBERS: &str = "listen, public-address, return-addresses, sweep-seconds, shutdown-seconds, \
-                       requests-per-second, requests-in-flight, max-connections";
+                       requests-per-second, requests-in-flight, max-connections, webhooks";
 /// The members of each of `[[api-keys]]`.
 const KEY_MEMBERS: &str = "name, tenant, scopes, sha256";
 /// The largest number of seconds that a member may have: one day.
@@ -47,10 +51,12 @@ pub(crate) struct ServeTable {
     requests_per_second: Option<NonZeroU32>,
     requests_in_flight: Option<NonZeroU32>,
     max_connections: Option<NonZeroU32>,
+    webhooks: Vec<ConfiguredEndpoint>,
 }
 
 impl ServeTable {
-    pub(super) fn parse(members: &Table) -> Result<Self, String> {
+    /// Parses the table of a configuration file in `folder`.
+    pub(super) fn parse(members: &Table, folder: &Path) -> Result<Self, String> {
         let mut table = Self::default();
         for (name, value) in members {
             let place = format!("serve.{name}");
@@ -63,10 +69,20 @@ impl ServeTable {
                 "requests-per-second" => table.requests_per_second = Some(positive(value, &place)?),
                 "requests-in-flight" => table.requests_in_flight = Some(positive(value, &place)?),
                 "max-connections" => table.max_connections = Some(positive(value, &place)?),
+                "webhooks" => table.webhooks = endpoints(value, &place, folder)?,
                 _ => return Err(unknown(&place, MEMBERS)),
             }
         }
         Ok(table)
+    }
+
+    /// Returns the endpoints of webhooks. Reads the files of their secrets, which `access` says who may read.
+    ///
+    /// # Errors
+    /// A secret can't be read, or two endpoints of a tenant have the same name. The error names the place in the
+    /// configuration.
+    pub(crate) fn endpoints(&self, access: Access) -> Result<Vec<Endpoint>, String> {
+        self.webhooks.iter().map(|configured| configured.with_secrets(access)).collect()
     }
 
     /// Allows this return address, too.
@@ -91,7 +107,8 @@ impl ServeTable {
     }
 }
 
-fn parsed<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> Result<T, String> {
+/// Parses a text of visible ASCII. `place` names it in an error.
+pub(super) fn parsed<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> Result<T, String> {
     let text = text_of(value, place, Rule::VisibleAscii)?;
     text.parse().map_err(|error: T::Err| format!("{place}: {}", error.to_string()))
 }
@@ -154,7 +171,7 @@ mod tests {
     use super::*;
 
     fn serve(text: &str) -> Result<ServeTable, String> {
-        ServeTable::parse(&toml::from_str(text).unwrap())
+        ServeTable::parse(&toml::from_str(text).unwrap(), Path::new("/folder"))
     }
 
     fn keys(text: &str) -> Result<Vec<ApiKeyEntry>, String> {

@@ -110,6 +110,7 @@ fn the_examples_of_commands_without_a_fake_are_true() {
         ("man", 2),
         ("api-keys", 1),
         ("api-keys create", 1),
+        ("webhook-secret", 1),
     ] {
         let mut examples = examples_of(arguments);
         assert_eq!(examples.len(), count, "{arguments}");

@@ -3,7 +3,7 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 35] = [
+pub(crate) const COMMANDS: [&str; 36] = [
     "authorization-url",
     "connect",
     "import",
@@ -31,6 +31,7 @@ pub(crate) const COMMANDS: [&str; 35] = [
     "check-config",
     "api-keys",
     "api-keys create",
+    "webhook-secret",
     "fake",
     "probe",
     "contract",

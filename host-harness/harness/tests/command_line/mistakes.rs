@@ -53,7 +53,7 @@ use self::Reads::{Component, Configuration, Database, Nothing, Storage};
 
 /// Every command, with the settings that it reads and with right arguments and right input. Words of the form `{…}` are
 /// replaced, see [`Place::filled`].
-const COMMANDS: [(&str, Reads, &str); 36] = [
+const COMMANDS: [(&str, Reads, &str); 37] = [
     ("authorization-url", Component, "customer-7"),
     ("connect", Component, "<callback"),
     ("import", Component, "- <line"),
@@ -81,6 +81,7 @@ const COMMANDS: [(&str, Reads, &str); 36] = [
     ("check-config", Component, ""),
     ("api-keys", Nothing, ""),
     ("api-keys create", Nothing, "--name billing --scopes read"),
+    ("webhook-secret", Nothing, "--name main --address https://app.example/webhooks"),
     // The folder of the reports is refused first, because the probe would send requests.
     ("probe", Nothing, "--yes --report {files}/text"),
     // This address is refused, because the fake would run until a signal ends it.
@@ -383,6 +384,7 @@ const LINES: &[(&str, &str)] = &[
     ("missing argument", "serve --listen"),
     ("missing argument", "api-keys create"),
     ("missing argument", "api-keys create --name billing"),
+    ("missing argument", "webhook-secret --name main"),
     ("missing argument", "authorization-url customer-7 --consent-as seller !TIKTOK_SHOP_FAKE"),
     ("unexpected argument", "refresh customer-7 CANARY"),
     ("unexpected argument", "connect code=CANARY&state=CANARY"),
@@ -513,6 +515,7 @@ const LINES: &[(&str, &str)] = &[
     ("address of the service", "serve --public-address https://connect.example/path"),
     ("two fakes", "serve --with-fake"),
     ("unknown scope", "api-keys create --name billing --scopes read,CANARY"),
+    ("insecure address", "webhook-secret --name main --address http://CANARY.example"),
 ];
 
 /// Every variable, with a right value. The test tries each of them with the values in [`FORMS`].

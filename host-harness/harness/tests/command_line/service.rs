@@ -105,7 +105,12 @@ fn the_steps_of_readme_connect_use_refresh_and_end_a_connection() {
         assert!(stdout.contains(expected), "{expected}\n{stdout}");
     }
     assert_eq!(stdout.matches("<h1>Connected</h1>").count(), 2, "{stdout}");
-    let events: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let mut lines = stdout.lines().rev();
+    let received: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+    let types: Vec<_> = received.as_array().unwrap().iter().map(|body| body["type"].clone()).collect();
+    let (connected, linked) = ("connection.connected", "connection.shops_linked");
+    assert_eq!(types, [connected, linked, "connection.disconnected", connected, linked]);
+    let events: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
     let kinds: Vec<_> = events["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
     assert_eq!(kinds, ["connected", "shops-linked", "disconnected", "connected", "shops-linked"]);
     assert_eq!(service.end(), Some(0));
@@ -136,6 +141,12 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
     let key = |name: &str| {
         format!("[[api-keys]]\nname = \"{name}\"\ntenant = \"default\"\nscopes = [\"read\"]\nsha256 = \"{digest}\"\n")
     };
+    let endpoint = |name: &str| {
+        format!(
+            "[[serve.webhooks]]\ntenant = \"default\"\nname = \"{name}\"\naddress = \"https://app.example/hooks\"\n\
+             secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n"
+        )
+    };
     let write = |text: &str| {
         fs::write(&config, text).unwrap();
         fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
@@ -162,6 +173,20 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
                 "configuration {place}: api-keys: the API keys one and two have the same digest; remove one of them"
             ),
         ),
+        (
+            endpoint("main").replace("https", "http"),
+            format!(
+                "configuration {place}: serve.webhooks[0].address: not an address such as https://app.example/webhooks: it \
+                 has the scheme https, or http on loopback, no user, no fragment and no dot segment"
+            ),
+        ),
+        (
+            format!("{}{}", endpoint("main"), endpoint("main")),
+            format!(
+                "configuration {place}: serve.webhooks: the tenant default has two endpoints with the name main; rename \
+                 one of them"
+            ),
+        ),
     ] {
         write(&text);
         for name in ["check-config", "serve"] {
@@ -171,7 +196,8 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
     }
     write(&key("one"));
     let printed = stage.ok(&format!("check-config --config {place}"), "");
-    assert!(printed.starts_with("the settings can be used\n") && printed.ends_with("; API keys: 1\n"), "{printed}");
+    let end = "; API keys: 1; webhook endpoints: 0\n";
+    assert!(printed.starts_with("the settings can be used\n") && printed.ends_with(end), "{printed}");
     let listening = "serve --listen 0.0.0.0:0";
     let (status, line) = stage.error(stage.command(&format!("{listening} --config {place}")), "");
     assert_eq!(status, Some(2));
@@ -198,7 +224,28 @@ fn a_new_api_key_fits_into_the_configuration_file() {
     stage.ok("keys init", "");
     stage.ok("migrate", "");
     let printed = stage.ok(&format!("check-config --config {}", config.display()), "");
-    assert!(printed.ends_with("; API keys: 1\n"), "{printed}");
+    assert!(printed.ends_with("; API keys: 1; webhook endpoints: 0\n"), "{printed}");
     let again = run(stage.command(create), "").stdout;
     assert_ne!(again, stdout, "every key is new");
+}
+
+#[test]
+fn a_new_webhook_secret_fits_into_the_configuration_file() {
+    let stage = Stage::new();
+    let create = "webhook-secret --name main --address https://app.example/webhooks?a=b";
+    let Run { status, stdout, stderr } = run(stage.command(create), "");
+    assert_eq!((status, &*stderr), (Some(0), ""));
+    let (secret, lines) = stdout.split_once("\n\n").unwrap();
+    assert!(secret.starts_with("whsec_") && secret.len() == 50, "{secret}");
+    let expected =
+        "[[serve.webhooks]]\ntenant = \"default\"\nname = \"main\"\naddress = \"https://app.example/webhooks?a=b\"\n";
+    assert_eq!(lines, format!("{expected}secret = \"{secret}\"\n"));
+    let config = stage.home().join("service.toml");
+    fs::write(&config, lines).unwrap();
+    fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
+    stage.ok("keys init", "");
+    stage.ok("migrate", "");
+    let printed = stage.ok(&format!("check-config --config {}", config.display()), "");
+    assert!(printed.ends_with("; API keys: 0; webhook endpoints: 1\n"), "{printed}");
+    assert_ne!(run(stage.command(create), "").stdout, stdout, "every secret is new");
 }

@@ -51,6 +51,8 @@ pub(crate) struct Seen {
     pub(crate) removal_notices: usize,
     /// All acknowledged webhooks.
     pub(crate) webhooks: usize,
+    /// The ids of acknowledged webhooks about orders. The customer could use the shop.
+    pub(crate) notifications: Vec<String>,
     /// Connections that have ended without the seller's doing.
     pub(crate) lost: usize,
 }
@@ -218,8 +220,13 @@ impl Customer {
 
     /// TikTok Shop reports a changed order, sometimes twice.
     async fn hear_of_an_order(&mut self, stage: &Stage) {
-        self.queue(stage, 1, json!({ "order_id": "5760000000000010001", "order_status": "AWAITING_SHIPMENT" }));
+        let order = json!({ "order_id": "5760000000000010001", "order_status": "AWAITING_SHIPMENT" });
+        let id = self.queue(stage, 1, order);
         let number = self.deliver_all(stage).await;
+        // The event of a grant that has ended is not passed on.
+        if self.is_alive(stage).await {
+            self.seen.notifications.push(id);
+        }
         if self.rng.bool() {
             stage.fake.repeat_webhook(number).unwrap();
             self.deliver_all(stage).await;
@@ -234,7 +241,7 @@ impl Customer {
         self.queue(stage, 7, json!({ "message": "…", "expiration_time": ends.to_string() }));
         self.deliver_all(stage).await;
         // A grant that has ended is not announced.
-        if stage.record(&self.key(stage).await).await.is_some_and(|record| record.dead().is_none()) {
+        if self.is_alive(stage).await {
             let connection = self.connection(stage).await.expect("a connection");
             assert_eq!(connection["authorization_ends_at"], ends, "{connection}");
         }
@@ -269,9 +276,15 @@ impl Customer {
         }
     }
 
-    fn queue(&self, stage: &Stage, kind: u32, data: Value) {
+    /// Lets TikTok Shop send a webhook about the customer's shop. Returns its id.
+    fn queue(&self, stage: &Stage, kind: u32, data: Value) -> String {
         let shop = shop_id(self.number);
-        stage.fake.queue_webhook(&stage.app.service_id, kind, Some(&shop), data).unwrap();
+        stage.fake.queue_webhook(&stage.app.service_id, kind, Some(&shop), data).unwrap()
+    }
+
+    /// Returns whether the record of the connection says that the grant has not ended.
+    async fn is_alive(&self, stage: &Stage) -> bool {
+        stage.record(&self.key(stage).await).await.is_some_and(|record| record.dead().is_none())
     }
 
     /// Delivers the webhooks about the customer's shop. Returns the number of the last one.

@@ -66,6 +66,7 @@ impl Reader {
         for customer in customers {
             let story = stories.remove(&*customer.id()).unwrap_or_default();
             check_story(customer, &story, replaced);
+            stage.receiver.check(&customer.id(), &story, &customer.seen.notifications);
         }
         assert!(stories.is_empty(), "{stories:?}");
     }

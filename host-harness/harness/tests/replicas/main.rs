@@ -13,10 +13,12 @@ mod customer;
 mod events;
 mod http;
 mod proxy;
+mod receiver;
 mod replica;
 mod stage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fake_tiktok_shop::ReplacedRefreshToken;
 use fastrand::Rng;
@@ -42,6 +44,9 @@ const MIN_KILLS: usize = 24;
 
 /// The number of sweeps after which nothing may be due. A sweep passes over a connection that another one refreshes.
 const SWEEPS: u64 = 2;
+
+/// The number of sweeps in which all waiting webhooks must be sent. There is a sweep each second.
+const SWEEPS_UNTIL_SENT: u64 = 60;
 
 /// Each test locks this mutex while it runs, because the processes of two tests would disturb each other.
 static MACHINE: Mutex<()> = Mutex::const_new(());
@@ -79,6 +84,7 @@ async fn live_with(replaced: ReplacedRefreshToken, seed: u64) {
         check_at_the_end(&stage, customer).await;
     }
     reader.read_new(&stage).await;
+    wait_for_webhooks(&stage, reader.count()).await;
     reader.check(&stage, &customers, replaced).await;
     let lost: usize = customers.iter().map(|customer| customer.seen.lost).sum();
     match replaced {
@@ -141,11 +147,32 @@ async fn evening(stage: &Stage, customers: &mut [Customer]) {
 
 /// Waits until every replica has swept. No replica is killed any more, so nothing may be due afterwards.
 async fn settle(stage: &Stage) {
+    // A service does not tell when it has swept, so its metrics are read again and again.
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
     for replica in stage.replicas.addresses() {
-        while stage.complete_sweeps(replica).await < SWEEPS {}
+        while stage.complete_sweeps(replica).await < SWEEPS {
+            pause.tick().await;
+        }
     }
     let due = stage.storage.due(UnixSeconds(stage.fake.now()), None, CUSTOMERS).await.unwrap();
     assert_eq!(due, [], "still due after {SWEEPS} sweeps of every replica");
+}
+
+/// Waits until the platform has got all lifecycle events, and no webhook waits any more.
+async fn wait_for_webhooks(stage: &Stage, events: usize) {
+    let [replica, ..] = stage.replicas.addresses();
+    let mut pause = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        let waiting = stage.get("/v1/deliveries?state=waiting").await;
+        if stage.receiver.lifecycle_events() == events && waiting["deliveries"] == serde_json::json!([]) {
+            break;
+        }
+        let sweeps = stage.complete_sweeps(replica).await;
+        assert!(sweeps < SWEEPS_UNTIL_SENT, "{events} events; webhooks still wait: {waiting}");
+        pause.tick().await;
+    }
+    let dead = stage.get("/v1/deliveries?state=dead").await;
+    assert_eq!(dead["deliveries"], serde_json::json!([]), "the receiver has refused nothing");
 }
 
 /// Asserts that a customer is connected if the last thing that it saw was a connection, and that nothing is left of a

@@ -26,6 +26,7 @@ use crate::REPLICAS;
 use crate::activity::{Activity, Way};
 use crate::http::{Answer, request, send};
 use crate::proxy::{self, BROKEN, NOBODY, OWN};
+use crate::receiver::Receiver;
 use crate::replica::{Program, Replicas};
 
 /// The time at which the fake's clock starts: 2026-01-01T00:00:00Z.
@@ -35,6 +36,8 @@ const BEGIN: u64 = 1_767_225_600;
 const NIGHT: Duration = Duration::from_secs(6 * 86_400 + 3 * 3_600);
 /// The address to which sellers are led back.
 const RETURN: &str = "https://app.example/connected";
+/// The secret with which webhooks to the platform are signed.
+const SIGNING_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// A request that must succeed in the end is sent this often at most.
 const MAX_TRIES: usize = 500;
 
@@ -44,6 +47,7 @@ pub(crate) struct Stage {
     pub(crate) replicas: Replicas,
     pub(crate) activity: Activity,
     pub(crate) way: Way,
+    pub(crate) receiver: Receiver,
     pub(crate) storage: SqlStorage,
     pub(crate) tenant: TenantId,
     keyring: Keyring,
@@ -76,11 +80,12 @@ impl Stage {
 
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().to_owned();
+        let receiver = Receiver::start(activity.clone()).await;
         let way = Way::to(fake.address(), activity.clone()).await;
         let fake_address = format!("http://{}", way.address);
         let program = Program { config: folder.join("service.toml"), home: folder.clone(), fake: fake_address };
         let write_config = |api_keys: &str| {
-            fs::write(&program.config, config(&address, proxy, &app) + api_keys).unwrap();
+            fs::write(&program.config, config(&address, proxy, &app, &receiver) + api_keys).unwrap();
             fs::set_permissions(&program.config, fs::Permissions::from_mode(0o600)).unwrap();
         };
         write_config("");
@@ -107,6 +112,7 @@ impl Stage {
             replicas,
             activity,
             way,
+            receiver,
             storage,
             tenant: "default".parse().unwrap(),
             keyring,
@@ -220,6 +226,7 @@ impl Stage {
     pub(crate) fn assert_no_secret_was_logged(&self) {
         let mut canaries = Canaries::default();
         canaries.add("API key", &self.key);
+        canaries.add("signing secret", SIGNING_SECRET);
         canaries.add("app secret", &self.app.app_secret);
         self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));
         self.secrets.lock().unwrap().iter().for_each(|(kind, secret)| canaries.add(kind, secret));
@@ -239,9 +246,10 @@ impl Stage {
     }
 }
 
-fn config(storage: &str, proxy: SocketAddr, app: &App) -> String {
+fn config(storage: &str, proxy: SocketAddr, app: &App, receiver: &Receiver) -> String {
     let link = app.authorization_link();
     let App { app_key, app_secret, .. } = app;
+    let webhooks = receiver.address;
     // Sweeps come often, so that they are disturbed, too. The limits must not be reached: one API key has all requests.
     format!(
         "storage = \"{storage}\"\n\
@@ -252,6 +260,11 @@ fn config(storage: &str, proxy: SocketAddr, app: &App) -> String {
          sweep-seconds = 1\n\
          requests-per-second = 1000000\n\
          requests-in-flight = 1000000\n\
+         [[serve.webhooks]]\n\
+         tenant = \"default\"\n\
+         name = \"main\"\n\
+         address = \"http://{webhooks}/webhooks\"\n\
+         secret = \"{SIGNING_SECRET}\"\n\
          [tenants.default]\n\
          app-key = \"{app_key}\"\n\
          app-secret = \"{app_secret}\"\n\

@@ -566,7 +566,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_to_another_method_is_an_error() {
-        let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(std::time::Duration::ZERO))));
+        let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
         let storage = Intercepted::new(memory, Arc::new(WrongAnswer));
         let (tenant, customer) = ("t".parse().unwrap(), "c".parse().unwrap());
         let key = ConnectionKey { customer, account: "a".parse().unwrap() };

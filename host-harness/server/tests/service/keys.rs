@@ -7,9 +7,15 @@ use crate::http::Request;
 use crate::stage::{SHOP, Stage};
 
 /// Every request of the API, with the scope that it needs. The paths contain a customer who is not connected.
-const REQUESTS: [(&str, &str, Scope); 15] = [
+const REQUESTS: [(&str, &str, Scope); 21] = [
     ("GET", "/v1/connections", Scope::Read),
     ("GET", "/v1/events", Scope::Read),
+    ("GET", "/v1/deliveries", Scope::Read),
+    ("GET", "/v1/deliveries/msg_1", Scope::Read),
+    ("POST", "/v1/deliveries/redeliver", Scope::Admin),
+    ("POST", "/v1/deliveries/msg_1/redeliver", Scope::Admin),
+    ("GET", "/v1/webhook-endpoints", Scope::Read),
+    ("POST", "/v1/webhook-endpoints/main/test", Scope::Admin),
     ("POST", "/v1/customers/c/connect-sessions", Scope::Connect),
     ("GET", "/v1/customers/c/connect-sessions/cs_1", Scope::Connect),
     ("GET", "/v1/customers/c/connections", Scope::Read),

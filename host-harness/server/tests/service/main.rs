@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod delivery_storage;
 mod hostile;
 mod http;
 mod keys;
@@ -14,5 +15,9 @@ mod life;
 mod log;
 mod metrics;
 mod operations;
+mod outgoing;
+mod outgoing_api;
+mod outgoing_replicas;
+mod receiver;
 mod shutdown;
 mod stage;

@@ -15,6 +15,7 @@ use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{HostKeys, Keyring};
 use tiktok_shop_host::storage::{HostStorage, Intercepted, Interceptor, MemoryStorage};
 use tiktok_shop_host::{Component, ConnectorHost, TenantId};
+use tiktok_shop_server::delivery::{DeliveryStorage, Endpoint, Endpoints, MemoryDeliveries};
 use tiktok_shop_server::{ApiKey, ApiKeyEntry, ApiKeys, Metrics, Parts, Scope, Server, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -45,11 +46,48 @@ pub(crate) struct Stage {
     /// The key of the tenant `acme` with only this scope, in the order of [`Scope::ALL`].
     pub(crate) scoped: Vec<(Scope, String)>,
     clock: Arc<ManualClock>,
+    storage: Arc<dyn HostStorage>,
+    host_keys: Arc<HostKeys>,
+    keys: ApiKeys,
     /// The addresses, cookies and states that the service has issued.
     secrets: Mutex<Vec<(&'static str, String)>>,
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<()>,
     _running: FakeTikTokShop,
+}
+
+/// A service beside the one of the stage.
+pub(crate) struct Another {
+    pub(crate) address: SocketAddr,
+    key: String,
+    pub(crate) stop: CancellationToken,
+    pub(crate) serving: JoinHandle<()>,
+}
+
+impl Another {
+    pub(crate) fn request(&self, method: &str, target: &str) -> Request {
+        Request::new(self.address, method, target).key(&self.key)
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.request("GET", target).send().await
+    }
+
+    pub(crate) async fn post(&self, target: &str, body: &Value) -> Answer {
+        self.request("POST", target).json(body).send().await
+    }
+
+    /// Ends the service, and waits until it has ended.
+    pub(crate) async fn end(mut self) {
+        self.stop.cancel();
+        (&mut self.serving).await.unwrap();
+    }
+}
+
+impl Drop for Another {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 /// Returns a host whose component the hosts of all tests share, because compiling it takes a while.
@@ -115,15 +153,18 @@ impl Stage {
         settings.return_addresses = vec![RETURN.parse().unwrap()];
         settings.sweep_every = None;
         change(&mut settings);
-        let keyring = Keyring::new(storage.clone(), host_keys, Arc::new(SystemRandomness));
+        let keyring = Keyring::new(storage.clone(), host_keys.clone(), Arc::new(SystemRandomness));
+        let keys = ApiKeys::new(entries).unwrap();
         let parts = Parts {
             host: host.clone(),
-            storage,
+            storage: storage.clone(),
             keyring,
             clock: clock.clone(),
             tenants: tenants.to_vec(),
-            keys: ApiKeys::new(entries).unwrap(),
+            keys: keys.clone(),
             consent_page: None,
+            deliveries: Arc::new(MemoryDeliveries::new(clock.clone())),
+            endpoints: Endpoints::default(),
         };
         let stop = CancellationToken::new();
         let serving =
@@ -136,11 +177,48 @@ impl Stage {
             other_key: other_key.expose().to_owned(),
             scoped: scoped.into_iter().map(|(scope, key)| (scope, key.expose().to_owned())).collect(),
             clock,
+            storage,
+            host_keys,
+            keys,
             secrets: Mutex::default(),
             stop,
             serving,
             _running: running,
         }
+    }
+
+    /// Starts another service with the same host, storage and API keys, which sends webhooks.
+    pub(crate) async fn serve_another(
+        &self,
+        deliveries: Arc<dyn DeliveryStorage>,
+        endpoints: Vec<Endpoint>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Another {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut settings = Settings::new(format!("http://{address}").parse().unwrap());
+        settings.sweep_every = None;
+        settings.delivery_poll = Duration::from_millis(5);
+        change(&mut settings);
+        let parts = Parts {
+            host: self.host.clone(),
+            storage: self.storage.clone(),
+            keyring: Keyring::new(self.storage.clone(), self.host_keys.clone(), Arc::new(SystemRandomness)),
+            clock: self.clock.clone(),
+            tenants: Vec::new(),
+            keys: self.keys.clone(),
+            consent_page: None,
+            deliveries,
+            endpoints: Endpoints::new(endpoints).unwrap(),
+        };
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(Server::new(parts, settings).serve(listener, stop.clone().cancelled_owned()));
+        Another { address, key: self.key.clone(), stop, serving }
+    }
+
+    /// Returns the clock of the services.
+    pub(crate) fn clock(&self) -> Arc<ManualClock> {
+        self.clock.clone()
     }
 
     /// Begins a request to this path with the key of `acme`.

@@ -25,6 +25,9 @@ pub(crate) enum Moment {
     Written,
     /// When a consent or an install began.
     Begun,
+    /// When a lease of a queue of deliveries began.
+    #[cfg(feature = "service")]
+    Leased,
 }
 
 impl Moment {
@@ -32,6 +35,8 @@ impl Moment {
         match self {
             Self::Written => "written",
             Self::Begun => "begun",
+            #[cfg(feature = "service")]
+            Self::Leased => "leased",
         }
     }
 }

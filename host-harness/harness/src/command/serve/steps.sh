@@ -21,3 +21,5 @@ ADDRESS=$(curl -sS -H "$AUTH" -H "$JSON" -d '{}' "$API/connect-sessions" | sed '
 LINK=$(curl -sS -c "$COOKIES" -o /dev/null -w '%{redirect_url}' "$ADDRESS")
 curl -sS -L -b "$COOKIES" -d "${LINK#*\?}&seller=one-shop&decision=allow" "${LINK%%\?*}"; echo
 curl -sS -H "$AUTH" "$SERVICE/v1/events"; echo
+# 9. The platform got the same events as signed webhooks.
+curl -sS "$RECEIVER/received?at_least=5"; echo

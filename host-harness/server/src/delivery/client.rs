@@ -1,0 +1,133 @@
+//! Sends one delivery to its endpoint.
+//!
+//! The client follows no redirect, reads no more of an answer than it needs to use the connection again, and ends at
+//! the deadline. It connects to every address that the operator has configured, also to one in a private network. It
+//! uses no proxy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::timeout;
+
+use super::endpoint::Endpoint;
+use super::retry::{Outcome, retry_after};
+use super::storage::{AttemptFailure, Delivery};
+
+/// How much of an answer is read, so that its connection can be used again: 64 KiB.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+/// How long the rest of an answer is read.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
+/// How long an idle connection stays open.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const MAX_IDLE_PER_HOST: usize = 8;
+/// The maximum size of the head of an answer: 64 KiB.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+const AGENT: &str = concat!("tiktok-shop-connector/", env!("CARGO_PKG_VERSION"));
+
+type Http = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Sends deliveries. Shares its connections among all endpoints.
+pub(crate) struct Client {
+    /// `None` if the cryptography that is compiled in offers no TLS version, which never happens.
+    http: Option<Http>,
+    deadline: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) status: Option<u16>,
+    pub(crate) failure: Option<AttemptFailure>,
+    pub(crate) outcome: Outcome,
+}
+
+impl Sent {
+    const fn failed(failure: AttemptFailure) -> Self {
+        Self { status: None, failure: Some(failure), outcome: Outcome::Failed { retry_after: None } }
+    }
+
+    fn answered(answer: &Response<Incoming>) -> Self {
+        let status = answer.status();
+        let outcome = match status {
+            _ if status.is_success() => Outcome::Accepted,
+            StatusCode::GONE => Outcome::Gone,
+            _ => Outcome::Failed { retry_after: retry_after(answer.headers().get(RETRY_AFTER)) },
+        };
+        let failure = (outcome != Outcome::Accepted).then_some(AttemptFailure::Status);
+        Self { status: Some(status.as_u16()), failure, outcome }
+    }
+}
+
+impl Client {
+    /// Creates a client. An attempt ends after `deadline`.
+    pub(crate) fn new(deadline: Duration) -> Self {
+        Self { http: http(deadline).ok(), deadline }
+    }
+
+    /// Sends a delivery. `timestamp` is the time of this attempt, in seconds since 1970.
+    pub(crate) async fn send(&self, endpoint: &Endpoint, delivery: &Delivery, timestamp: u64) -> Sent {
+        let Some(request) = request(endpoint, delivery, timestamp) else {
+            return Sent::failed(AttemptFailure::Broken);
+        };
+        let Some(http) = &self.http else { return Sent::failed(AttemptFailure::NoConnection) };
+        match timeout(self.deadline, http.request(request)).await {
+            Err(_late) => Sent::failed(AttemptFailure::Timeout),
+            Ok(Err(error)) if error.is_connect() => Sent::failed(AttemptFailure::NoConnection),
+            Ok(Err(_)) => Sent::failed(AttemptFailure::Broken),
+            Ok(Ok(answer)) => {
+                let sent = Sent::answered(&answer);
+                // The status has decided. What the rest contains, and whether it comes, does not matter.
+                let rest = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect();
+                let _read = timeout(ANSWER_DEADLINE.min(self.deadline), rest).await;
+                sent
+            }
+        }
+    }
+}
+
+fn http(deadline: Duration) -> Result<Http, rustls::Error> {
+    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(deadline));
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
+    Ok(legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+        .http1_max_buf_size(MAX_HEAD_BYTES)
+        .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
+        .build(https.wrap_connector(tcp)))
+}
+
+/// Returns the request of an attempt. `None` if the delivery has no body, which never happens before it is delivered.
+fn request(endpoint: &Endpoint, delivery: &Delivery, timestamp: u64) -> Option<Request<Full<Bytes>>> {
+    let (id, body) = (delivery.id.as_str(), delivery.body.as_ref()?);
+    let secrets = [Some(&endpoint.secret), endpoint.previous_secret.as_ref()];
+    let signatures: Vec<_> = secrets.into_iter().flatten().map(|secret| secret.sign(id, timestamp, body)).collect();
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(endpoint.address.uri())
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, AGENT)
+        .header("webhook-id", id)
+        .header("webhook-timestamp", timestamp)
+        .header("webhook-signature", signatures.join(" "));
+    request.body(Full::new(Bytes::from(body.clone()))).ok()
+}

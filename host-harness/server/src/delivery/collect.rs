@@ -1,0 +1,87 @@
+//! Makes deliveries of the lifecycle events in the storage of the host, in their order and each once.
+
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::events::EventPosition;
+use tiktok_shop_host::storage::StorageError;
+
+use super::content;
+use super::endpoint::Endpoint;
+use crate::state::{Shared, in_time};
+
+/// The number of events that become deliveries in one transaction.
+const PAGE: usize = 200;
+/// A database keeps positions as signed numbers.
+const MAX_POSITION: u64 = i64::MAX.unsigned_abs();
+
+/// Makes deliveries of all events behind the stored position. `known` is the position, as far as this process knows it.
+/// All replicas may do this at the same time, because only one of them can move the position.
+pub(crate) async fn collect(
+    state: &Shared,
+    endpoint: &Endpoint,
+    known: &mut Option<EventPosition>,
+) -> Result<(), StorageError> {
+    loop {
+        let from = match *known {
+            Some(position) => position,
+            None => position(state, endpoint).await?,
+        };
+        let page = in_time(state.storage.events(&endpoint.tenant, Some(from), PAGE)).await?;
+        let Some(to) = page.last().map(|event| event.position) else {
+            *known = Some(from);
+            return Ok(());
+        };
+        let mut deliveries = Vec::new();
+        for event in &page {
+            match content::of_event(endpoint, event) {
+                Ok(delivery) => deliveries.extend(delivery),
+                Err(error) => tracing::error!(%error, "an event can't be delivered, and is left out"),
+            }
+        }
+        let (storage, now) = (&state.outgoing.storage, state.now());
+        let advance = storage.advance(&endpoint.tenant, &endpoint.name, Some(from), to, &deliveries, now);
+        // If another replica was faster, the position is read again.
+        *known = in_time(advance).await?.then_some(to);
+        if known.is_some() && page.len() < PAGE {
+            return Ok(());
+        }
+    }
+}
+
+/// Returns the stored position of an endpoint. An endpoint that has none begins behind the last event, so that a new
+/// endpoint does not get the events of years.
+async fn position(state: &Shared, endpoint: &Endpoint) -> Result<EventPosition, StorageError> {
+    let storage = &state.outgoing.storage;
+    if let Some(position) = in_time(storage.position(&endpoint.tenant, &endpoint.name)).await? {
+        return Ok(position);
+    }
+    let last = last_position(state, &endpoint.tenant).await?;
+    let advance = storage.advance(&endpoint.tenant, &endpoint.name, None, last, &[], state.now());
+    if in_time(advance).await? {
+        return Ok(last);
+    }
+    // Another replica was faster.
+    Ok(in_time(storage.position(&endpoint.tenant, &endpoint.name)).await?.unwrap_or(last))
+}
+
+/// Returns the position of the tenant's last event, or zero. The storage can only say whether there are events behind a
+/// position, so this halves an interval.
+async fn last_position(state: &Shared, tenant: &TenantId) -> Result<EventPosition, StorageError> {
+    let has_later = async |position: u64| {
+        let page = in_time(state.storage.events(tenant, Some(EventPosition(position)), 1)).await?;
+        Ok::<_, StorageError>(!page.is_empty())
+    };
+    let (mut low, mut high) = (0_u64, 1_u64);
+    while has_later(high).await? {
+        low = high;
+        high = high.saturating_mul(2).min(MAX_POSITION);
+    }
+    // There are events behind `low`, unless it is zero, and there are none behind `high`.
+    if low == 0 && !has_later(0).await? {
+        return Ok(EventPosition(0));
+    }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if has_later(middle).await? { low = middle } else { high = middle }
+    }
+    Ok(EventPosition(high))
+}

@@ -1,0 +1,386 @@
+//! The webhooks that the service sends, in `tiktok_shop_deliveries`.
+//!
+//! Each queue with waiting deliveries has one database row in `tiktok_shop_delivery_queues`. Every transaction that may
+//! add or remove a queue locks this database row before it decides. So a delivery that is appended while the last one
+//! is settled is not forgotten.
+
+mod row;
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::events::EventPosition;
+use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_host::{CustomerId, TenantId};
+use tiktok_shop_server::delivery::{
+    Backlog, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryStorage, EndpointName, LEASE, Lease,
+    NewDelivery, Settlement,
+};
+
+use self::row::{BODY, COLUMNS, DUE_AT, attempts_text, condition, read_delivery};
+use crate::pool::transaction::Transaction;
+use crate::sql::columns::Columns as _;
+use crate::sql::dialect::{Dialect, Moment};
+use crate::sql::run::{execute, execute_count, fetch_all, fetch_optional};
+use crate::sql::statement::{Statement, statement};
+use crate::storage::SqlStorage;
+
+/// A queue: an endpoint, and a customer. The empty text is the queue of the whole tenant.
+type Queue = (String, String);
+
+fn customer_text(customer: Option<&CustomerId>) -> &str {
+    customer.map_or("", CustomerId::as_str)
+}
+
+/// Creates a statement and binds tenant, endpoint and customer as `$1` to `$3`.
+fn queue_statement(sql: impl Into<String>, tenant: &TenantId, (endpoint, customer): (&str, &str)) -> Statement {
+    statement(sql).bind_text(tenant.as_str()).bind_text(endpoint).bind_text(customer)
+}
+
+/// Adds deliveries, and makes sure that their queues have a database row.
+async fn append(
+    transaction: &mut Transaction,
+    tenant: &TenantId,
+    deliveries: &[NewDelivery],
+    now: UnixSeconds,
+) -> Result<u64, StorageError> {
+    let (mut added, mut queues) = (0, BTreeSet::new());
+    for NewDelivery { id, endpoint, customer, event_type, body } in deliveries {
+        let customer = customer_text(customer.as_ref());
+        let sql = "INSERT INTO tiktok_shop_deliveries \
+                   (tenant, endpoint, customer, id, event_type, body, stored_at, waiting_since, state, tries, attempts) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 'waiting', 0, '[]') ON CONFLICT DO NOTHING";
+        let query = queue_statement(sql, tenant, (endpoint.as_str(), customer)).bind_text(id.as_str());
+        let query = query.bind_text(event_type).bind_text(body).bind_seconds(now)?;
+        if execute(&mut *transaction, query).await? {
+            added += 1;
+            queues.insert((endpoint.as_str().to_owned(), customer.to_owned()));
+        }
+    }
+    // The update changes nothing, but it locks a queue that exists already.
+    open_queues(transaction, tenant, &queues, now, "tiktok_shop_delivery_queues.due_at").await?;
+    Ok(added)
+}
+
+/// Makes sure that these queues have a database row, always in the same order, so that two transactions never wait for
+/// each other. `due_at` is the SQL text for the time at which an existing queue is due.
+async fn open_queues(
+    transaction: &mut Transaction,
+    tenant: &TenantId,
+    queues: &BTreeSet<Queue>,
+    now: UnixSeconds,
+    due_at: &str,
+) -> Result<(), StorageError> {
+    for (endpoint, customer) in queues {
+        let sql = format!(
+            "INSERT INTO tiktok_shop_delivery_queues (tenant, endpoint, customer, due_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (tenant, endpoint, customer) DO UPDATE SET due_at = {due_at}"
+        );
+        execute(&mut *transaction, queue_statement(sql, tenant, (endpoint, customer)).bind_seconds(now)?).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the database row of a queue without waiting deliveries.
+async fn close_queue(
+    transaction: &mut Transaction,
+    tenant: &TenantId,
+    queue: (&str, &str),
+) -> Result<(), StorageError> {
+    let sql = "DELETE FROM tiktok_shop_delivery_queues WHERE tenant = $1 AND endpoint = $2 AND customer = $3";
+    execute(transaction, queue_statement(sql, tenant, queue)).await.map(drop)
+}
+
+#[async_trait]
+impl DeliveryStorage for SqlStorage {
+    async fn append(
+        &self,
+        tenant: &TenantId,
+        deliveries: &[NewDelivery],
+        now: UnixSeconds,
+    ) -> Result<u64, StorageError> {
+        self.run_to_deadline(async {
+            let mut transaction = self.begin().await?;
+            let added = append(&mut transaction, tenant, deliveries, now).await?;
+            transaction.commit().await?;
+            Ok(added)
+        })
+        .await
+    }
+
+    async fn position(
+        &self,
+        tenant: &TenantId,
+        endpoint: &EndpointName,
+    ) -> Result<Option<EventPosition>, StorageError> {
+        self.run_to_deadline(async {
+            let sql = "SELECT position FROM tiktok_shop_delivery_positions WHERE tenant = $1 AND endpoint = $2";
+            let query = statement(sql).bind_text(tenant.as_str()).bind_text(endpoint.as_str());
+            let row = fetch_optional(&self.readers, query).await?;
+            row.map(|row| row.number("position").map(EventPosition)).transpose()
+        })
+        .await
+    }
+
+    async fn advance(
+        &self,
+        tenant: &TenantId,
+        endpoint: &EndpointName,
+        from: Option<EventPosition>,
+        to: EventPosition,
+        deliveries: &[NewDelivery],
+        now: UnixSeconds,
+    ) -> Result<bool, StorageError> {
+        self.run_to_deadline(async {
+            let mut transaction = self.begin().await?;
+            let sql = if from.is_some() {
+                "UPDATE tiktok_shop_delivery_positions SET position = $3 \
+                 WHERE tenant = $1 AND endpoint = $2 AND position = $4"
+            } else {
+                "INSERT INTO tiktok_shop_delivery_positions (tenant, endpoint, position) VALUES ($1, $2, $3) \
+                 ON CONFLICT DO NOTHING"
+            };
+            let query = statement(sql).bind_text(tenant.as_str()).bind_text(endpoint.as_str()).bind_number(to.0)?;
+            let query = match from {
+                Some(EventPosition(from)) => query.bind_number(from)?,
+                None => query,
+            };
+            if !execute(&mut transaction, query).await? {
+                // Nothing was written. A transaction that is dropped would cost a connection to PostgreSQL.
+                transaction.commit().await?;
+                return Ok(false);
+            }
+            append(&mut transaction, tenant, deliveries, now).await?;
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn claim(
+        &self,
+        tenant: &TenantId,
+        endpoint: &EndpointName,
+        lease: &Lease,
+        now: UnixSeconds,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StorageError> {
+        self.run_to_deadline(async {
+            let query = |sql: String| statement(sql).bind_text(tenant.as_str()).bind_text(endpoint.as_str());
+            // Most claims find nothing. A read finds that out without a lock.
+            let any = "SELECT customer FROM tiktok_shop_delivery_queues \
+                       WHERE tenant = $1 AND endpoint = $2 AND due_at <= $3 LIMIT 1";
+            if fetch_optional(&self.readers, query(any.to_owned()).bind_bound(now.0)).await?.is_none() {
+                return Ok(Vec::new());
+            }
+            let mut transaction = self.begin().await?;
+            let query = query(self.claim_sql()).bind_bound(now.0).bind_limit(limit).bind_text(lease.as_str());
+            let leased = fetch_all(&mut transaction, self.dialect.bind_now(query)?).await?;
+            let mut claimed = Vec::new();
+            for row in leased {
+                let customer = row.text("customer")?;
+                let queue = (endpoint.as_str(), customer.as_str());
+                let sql = format!(
+                    "SELECT {COLUMNS}, {BODY} FROM tiktok_shop_deliveries d WHERE tenant = $1 AND endpoint = $2 \
+                     AND customer = $3 AND state = 'waiting' ORDER BY number LIMIT 1"
+                );
+                match fetch_optional(&mut transaction, queue_statement(sql, tenant, queue)).await? {
+                    Some(first) => claimed.push(read_delivery(&first)?),
+                    None => close_queue(&mut transaction, tenant, queue).await?,
+                }
+            }
+            transaction.commit().await?;
+            Ok(claimed)
+        })
+        .await
+    }
+
+    async fn settle(
+        &self,
+        tenant: &TenantId,
+        lease: &Lease,
+        delivery: &Delivery,
+        settlement: Settlement,
+        now: UnixSeconds,
+    ) -> Result<bool, StorageError> {
+        self.run_to_deadline(async {
+            let mut transaction = self.begin().await?;
+            let queue = (delivery.endpoint.as_str(), customer_text(delivery.customer.as_ref()));
+            // This locks the queue. A delivery that is appended meanwhile is visible from here on, or waits for the end
+            // of this transaction.
+            let sql = "UPDATE tiktok_shop_delivery_queues SET lease = NULL \
+                       WHERE tenant = $1 AND endpoint = $2 AND customer = $3 AND lease = $4";
+            if !execute(&mut transaction, queue_statement(sql, tenant, queue).bind_text(lease.as_str())).await? {
+                // Nothing was written. A transaction that is dropped would cost a connection to PostgreSQL.
+                transaction.commit().await?;
+                return Ok(false);
+            }
+            settle_delivery(&mut transaction, tenant, delivery, settlement, now).await?;
+            let sql = "SELECT number FROM tiktok_shop_deliveries \
+                       WHERE tenant = $1 AND endpoint = $2 AND customer = $3 AND state = 'waiting' \
+                       ORDER BY number LIMIT 1";
+            let first = fetch_optional(&mut transaction, queue_statement(sql, tenant, queue)).await?;
+            let due_at = match (first.map(|row| row.number("number")).transpose()?, settlement) {
+                (None, _) => None,
+                (Some(first), Settlement::Retry(at)) if first == delivery.number => Some(at),
+                (Some(_), _) => Some(now),
+            };
+            match due_at {
+                Some(due_at) => {
+                    let sql = "UPDATE tiktok_shop_delivery_queues SET due_at = $4 \
+                               WHERE tenant = $1 AND endpoint = $2 AND customer = $3";
+                    execute(&mut transaction, queue_statement(sql, tenant, queue).bind_seconds(due_at)?).await?;
+                }
+                None => close_queue(&mut transaction, tenant, queue).await?,
+            }
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StorageError> {
+        self.run_to_deadline(async {
+            let (condition, values) = condition(filter, 4);
+            let sql = format!(
+                "SELECT {COLUMNS}, {DUE_AT}, CAST(NULL AS TEXT) AS body FROM tiktok_shop_deliveries d \
+                 WHERE tenant = $1 AND number > $2{condition} ORDER BY number LIMIT $3"
+            );
+            let query = statement(sql).bind_text(tenant.as_str()).bind_bound(after.unwrap_or_default());
+            let query = values.iter().fold(query.bind_limit(limit), |query, value| query.bind_text(value));
+            fetch_all(&self.readers, query).await?.iter().map(read_delivery).collect()
+        })
+        .await
+    }
+
+    async fn load(&self, tenant: &TenantId, id: &DeliveryId) -> Result<Option<Delivery>, StorageError> {
+        self.run_to_deadline(async {
+            let sql = format!(
+                "SELECT {COLUMNS}, {DUE_AT}, {BODY} FROM tiktok_shop_deliveries d WHERE tenant = $1 AND id = $2"
+            );
+            let query = statement(sql).bind_text(tenant.as_str()).bind_text(id.as_str());
+            fetch_optional(&self.readers, query).await?.as_ref().map(read_delivery).transpose()
+        })
+        .await
+    }
+
+    async fn redeliver(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        after: Option<u64>,
+        now: UnixSeconds,
+        limit: usize,
+    ) -> Result<Vec<u64>, StorageError> {
+        self.run_to_deadline(async {
+            let dead = DeliveryFilter { state: Some(DeliveryState::Dead), ..filter.clone() };
+            let (condition, values) = condition(&dead, 5);
+            let sql = format!(
+                "UPDATE tiktok_shop_deliveries SET state = 'waiting', waiting_since = $2, ended_at = NULL, tries = 0 \
+                 WHERE tenant = $1 AND state = 'dead' AND id IN (SELECT id FROM tiktok_shop_deliveries \
+                 WHERE tenant = $1 AND number > $4{condition} ORDER BY number LIMIT $3) \
+                 RETURNING number, endpoint, customer"
+            );
+            let query = statement(sql).bind_text(tenant.as_str()).bind_seconds(now)?.bind_limit(limit);
+            let query = query.bind_bound(after.unwrap_or_default());
+            let query = values.iter().fold(query, |query, value| query.bind_text(value));
+            let mut transaction = self.begin().await?;
+            let changed = fetch_all(&mut transaction, query).await?;
+            let queue = |row: &sqlx::any::AnyRow| Ok((row.text("endpoint")?, row.text("customer")?));
+            let queues = changed.iter().map(queue).collect::<Result<BTreeSet<_>, StorageError>>()?;
+            open_queues(&mut transaction, tenant, &queues, now, "$4").await?;
+            transaction.commit().await?;
+            let mut numbers = changed.iter().map(|row| row.number("number")).collect::<Result<Vec<_>, _>>()?;
+            numbers.sort_unstable();
+            Ok(numbers)
+        })
+        .await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StorageError> {
+        self.run_to_deadline(async {
+            let sql = "SELECT (SELECT MIN(waiting_since) FROM tiktok_shop_deliveries WHERE state = 'waiting') AS oldest, \
+                       (SELECT COUNT(*) FROM tiktok_shop_deliveries WHERE state = 'dead') AS dead";
+            let Some(row) = fetch_optional(&self.readers, statement(sql)).await? else { return Ok(Backlog::default()) };
+            Ok(Backlog { oldest_waiting: row.optional_seconds("oldest")?, dead: row.number("dead")? })
+        })
+        .await
+    }
+
+    async fn delete_old(&self, state: DeliveryState, before: UnixSeconds, limit: usize) -> Result<u64, StorageError> {
+        self.run_to_deadline(async {
+            // The state is a part of the text, because the index of the waiting deliveries contains only these.
+            let (since, state) = match state {
+                DeliveryState::Waiting => ("waiting_since", state.as_str()),
+                DeliveryState::Delivered | DeliveryState::Dead => ("ended_at", state.as_str()),
+            };
+            let sql = format!(
+                "DELETE FROM tiktok_shop_deliveries WHERE (tenant, id) IN (SELECT tenant, id \
+                 FROM tiktok_shop_deliveries WHERE state = '{state}' AND {since} < $1 LIMIT $2)"
+            );
+            let query = statement(sql).bind_bound(before.0).bind_limit(limit);
+            execute_count(&self.writers, query).await
+        })
+        .await
+    }
+}
+
+impl SqlStorage {
+    /// Returns the statement that leases queues. Its parameters are tenant, endpoint, time, limit and lease, and those
+    /// of the dialect's current time.
+    fn claim_sql(&self) -> String {
+        let (leased, now, age) =
+            (self.dialect.columns(Moment::Leased), self.dialect.now(6), self.dialect.age(Moment::Leased, 6));
+        // Other replicas skip the queues that this one is leasing, and do not wait.
+        let skip = match self.dialect {
+            Dialect::Sqlite(_) => "",
+            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+        };
+        let lapsed = LEASE.as_millis();
+        // The age of a lease from an earlier boot is null, and such a lease has lapsed.
+        format!(
+            "WITH due AS (SELECT customer FROM tiktok_shop_delivery_queues \
+             WHERE tenant = $1 AND endpoint = $2 AND due_at <= $3 \
+             AND (lease IS NULL OR COALESCE({age}, {lapsed}) >= {lapsed}) \
+             ORDER BY due_at, customer LIMIT $4{skip}) \
+             UPDATE tiktok_shop_delivery_queues SET (lease, {leased}) = ($5, {now}) \
+             WHERE tenant = $1 AND endpoint = $2 AND customer IN (SELECT customer FROM due) RETURNING customer"
+        )
+    }
+}
+
+/// Stores the attempts of a delivery, and its new state.
+async fn settle_delivery(
+    transaction: &mut Transaction,
+    tenant: &TenantId,
+    delivery: &Delivery,
+    settlement: Settlement,
+    now: UnixSeconds,
+) -> Result<(), StorageError> {
+    let (state, ended_at) = match settlement {
+        Settlement::Delivered => (DeliveryState::Delivered, Some(now)),
+        Settlement::Retry(_) => (DeliveryState::Waiting, None),
+        Settlement::Dead => (DeliveryState::Dead, Some(now)),
+    };
+    // The body may be personal data, so it is deleted as soon as nobody needs it.
+    let body = if state == DeliveryState::Delivered { ", body = NULL" } else { "" };
+    let sql = format!(
+        "UPDATE tiktok_shop_deliveries SET state = $3, ended_at = $4, tries = $5, attempts = $6{body} \
+         WHERE tenant = $1 AND id = $2"
+    );
+    let query = statement(sql)
+        .bind_text(tenant.as_str())
+        .bind_text(delivery.id.as_str())
+        .bind_text(state.as_str())
+        .bind_optional_seconds(ended_at)?
+        .bind_number(delivery.tries.into())?
+        .bind_text(&attempts_text(&delivery.attempts)?);
+    execute(transaction, query).await.map(drop)
+}
