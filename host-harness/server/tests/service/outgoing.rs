@@ -208,7 +208,7 @@ async fn a_delivery_dies_after_three_days_and_the_next_one_goes_on() {
     until(&*storage, "a_2", is_delivered).await;
 
     // A redelivered letter comes before all later ones that still wait, and again for three days.
-    append(&*storage, &[new("main", "a", 3)]).await;
+    storage.append(&acme(), &[new("main", "a", 3)], UnixSeconds(BEGIN + 3 * DAY)).await.unwrap();
     until(&*storage, "a_3", |it| it.attempts.len() == 1).await;
     works.store(true, Ordering::SeqCst);
     while receiver.already().is_some() {}

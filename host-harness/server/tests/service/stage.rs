@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::{Answer, Request};
 use crate::log::Log;
+use crate::receiver::SECRETS;
 
 /// The time at which every stage begins: 2026-01-01T00:00:00Z.
 pub(crate) const BEGIN: u64 = 1_767_225_600;
@@ -213,7 +214,9 @@ impl Stage {
         };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(Server::new(parts, settings).serve(listener, stop.clone().cancelled_owned()));
-        Another { address, key: self.key.clone(), stop, serving }
+        let another = Another { address, key: self.key.clone(), stop, serving };
+        assert_eq!(another.get("/healthz").await.status, 200);
+        another
     }
 
     /// Returns the clock of the services.
@@ -303,6 +306,7 @@ impl Drop for Stage {
         self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
         self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));
         self.secrets.lock().unwrap().iter().for_each(|(kind, secret)| canaries.add(kind, secret));
+        SECRETS.iter().for_each(|secret| canaries.add("webhook secret", secret));
         let log = Log::of_process().text();
         let text = String::from_utf8_lossy(&log);
         assert!(text.contains("answered"), "the service logs its requests");
