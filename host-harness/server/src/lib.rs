@@ -13,17 +13,17 @@
 //! use tiktok_shop_host::ConnectorHost;
 //! use tiktok_shop_host::clock::SystemClock;
 //! use tiktok_shop_host::seal::Keyring;
-//! use tiktok_shop_host::storage::HostStorage;
+//! use tiktok_shop_host::storage::{HostStorage, RequestStorage};
 //! use tiktok_shop_server::{ApiKeys, Parts, Server, Settings};
 //! use tokio::net::TcpListener;
 //!
 //! # async fn example(
-//! #     host: ConnectorHost, storage: Arc<dyn HostStorage>, keyring: Keyring, keys: ApiKeys,
+//! #     host: ConnectorHost, storage: Arc<dyn HostStorage>, requests: Arc<dyn RequestStorage>, keyring: Keyring, keys: ApiKeys,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:4020").await?;
 //! let settings = Settings::new("http://127.0.0.1:4020".parse()?);
 //! let clock = Arc::new(SystemClock::new());
-//! let parts = Parts { host, storage, keyring, clock, tenants: Vec::new(), keys, consent_page: None };
+//! let parts = Parts { host, storage, requests, keyring, clock, tenants: Vec::new(), keys, consent_page: None };
 //! Server::new(parts, settings).serve(listener, std::future::pending()).await;
 //! # Ok(())
 //! # }
@@ -37,8 +37,11 @@ mod api_key;
 mod caller;
 mod connect_page;
 mod cookie;
+mod idempotency;
 mod input;
+mod install_page;
 mod limits;
+mod malformed;
 mod metrics;
 mod model;
 mod observe;
@@ -52,8 +55,12 @@ mod settings;
 mod state;
 mod sweeper;
 mod webhook;
+mod whole_number;
+mod write_deadline;
 
-pub use address::{InvalidPublicAddress, InvalidReturnAddress, PublicAddress, ReturnAddress};
+pub use address::{
+    InstallAddress, InvalidInstallAddress, InvalidPublicAddress, InvalidReturnAddress, PublicAddress, ReturnAddress,
+};
 pub use api_key::{
     ApiKey, ApiKeyDigest, ApiKeyEntry, ApiKeys, DuplicateApiKey, InvalidApiKeyDigest, Scope, UnknownScope,
 };

@@ -1,12 +1,18 @@
 //! The OpenAPI 3.1 document. It is generated from the handlers and the bodies. `openapi.json` beside this package is a
 //! copy of it, so that a change of the API shows in a review.
 
-use utoipa::openapi::path::Operation;
+mod additions;
+
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::api::{access_token, connect_sessions, connections, disconnect, events, imports, refresh, shops, tiktok};
-use crate::operations;
+use self::additions::{IdempotencyKey, Problems, operations};
+use crate::api::{
+    access_token, apps, calls, connect_sessions, connections, disconnect, events, export, imports, installs, refresh,
+    shops, tiktok,
+};
+use crate::operations as for_operators;
+use crate::problem::ProblemDetails;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,6 +22,7 @@ use crate::operations;
                        whose member action says what to do next."
     ),
     paths(
+        apps::list,
         connect_sessions::begin,
         connect_sessions::show,
         connections::of_customer,
@@ -25,17 +32,23 @@ use crate::operations;
         shops::link,
         refresh::refresh,
         access_token::get,
+        export::export,
         disconnect::disconnect,
         disconnect::shared,
         imports::import,
+        installs::begin,
+        installs::confirm,
+        installs::cancel,
         events::list,
+        calls::call,
         tiktok::for_shop,
         tiktok::for_account,
-        operations::health,
-        operations::ready,
-        operations::metrics,
+        for_operators::health,
+        for_operators::ready,
+        for_operators::metrics,
     ),
-    modifiers(&ApiKeySecurity, &OneIdPerMethod)
+    components(schemas(ProblemDetails)),
+    modifiers(&ApiKeySecurity, &OneIdPerMethod, &Problems, &IdempotencyKey)
 )]
 struct Document;
 
@@ -58,14 +71,8 @@ impl Modify for OneIdPerMethod {
             if !path.contains("/tiktok/") {
                 continue;
             }
-            let methods = [
-                ("get", &mut item.get),
-                ("post", &mut item.post),
-                ("put", &mut item.put),
-                ("delete", &mut item.delete),
-            ];
-            for (method, operation) in methods {
-                if let Some(Operation { operation_id: Some(id), .. }) = operation {
+            for (method, operation) in operations(item) {
+                if let Some(id) = &mut operation.operation_id {
                     id.push('_');
                     id.push_str(method);
                 }
@@ -96,7 +103,7 @@ mod tests {
         let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
         let (kept, generated) = (std::fs::read_to_string(&written).unwrap_or_default(), openapi_json());
         if kept != generated {
-            let target = std::env::temp_dir().join("tiktok-shop-openapi.json");
+            let target = std::env::current_exe().unwrap().with_file_name("openapi.json");
             std::fs::write(&target, generated).unwrap();
             panic!("the API has changed: read {}, and copy it over {}", target.display(), written.display());
         }

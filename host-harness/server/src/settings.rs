@@ -1,9 +1,10 @@
 //! The settings of the service.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::address::{PublicAddress, ReturnAddress};
+use crate::address::{InstallAddress, PublicAddress, ReturnAddress};
 
 /// The settings of the service.
 #[derive(Debug, Clone)]
@@ -12,6 +13,10 @@ pub struct Settings {
     pub public_address: PublicAddress,
     /// The addresses to which a seller may be led back after a consent. Empty: a connect session has no return address.
     pub return_addresses: Vec<ReturnAddress>,
+    /// For each app key, the address of the platform to which the callback of an install from TikTok's App Store leads the
+    /// browser. Without an entry, installs of the app are refused. A callback without an app key is led on only if all
+    /// entries have the same address.
+    pub install_addresses: BTreeMap<String, InstallAddress>,
     /// The time between two sweeps. `None`: the service does not sweep. Default: 5 minutes.
     pub sweep_every: Option<Duration>,
     /// How long the service waits for running calls after it was asked to stop. Default: 60 s.
@@ -27,6 +32,8 @@ pub struct Settings {
     pub head_deadline: Duration,
     /// How long a client may take to send the body of a request. Default: 60 s.
     pub body_deadline: Duration,
+    /// How long a client may take no byte of an answer. Then its connection ends. Default: 30 s.
+    pub write_deadline: Duration,
 }
 
 impl Settings {
@@ -36,6 +43,7 @@ impl Settings {
         Self {
             public_address,
             return_addresses: Vec::new(),
+            install_addresses: BTreeMap::new(),
             sweep_every: Some(Duration::from_secs(300)),
             shutdown_deadline: Duration::from_secs(60),
             requests_per_second: NonZeroU32::MIN.saturating_add(99),
@@ -43,6 +51,7 @@ impl Settings {
             max_connections: NonZeroU32::MIN.saturating_add(4095),
             head_deadline: Duration::from_secs(15),
             body_deadline: Duration::from_secs(60),
+            write_deadline: Duration::from_secs(30),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use tiktok_shop_host::clock::Clock;
-use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
+use tiktok_shop_host::storage::{HostStorage, MemoryStorage, RequestStorage};
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 
 use super::configured_text::{MAX_PATH_BYTES, Rule, cleaned};
@@ -21,6 +21,20 @@ pub(crate) enum Address {
     Postgres(String),
     /// The memory of this process.
     Memory,
+}
+
+/// An opened database. The parts are the same database.
+pub(crate) struct OpenedDatabase {
+    pub(crate) storage: Arc<dyn HostStorage>,
+    /// The part that only the service needs.
+    pub(crate) requests: Arc<dyn RequestStorage>,
+}
+
+impl OpenedDatabase {
+    fn new<S: HostStorage + RequestStorage + 'static>(storage: S) -> Self {
+        let storage = Arc::new(storage);
+        Self { requests: storage.clone(), storage }
+    }
 }
 
 impl Address {
@@ -82,10 +96,10 @@ impl Address {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub(crate) async fn open(&self, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<Arc<dyn HostStorage>, Failure> {
+    pub(crate) async fn open(&self, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<OpenedDatabase, Failure> {
         Ok(match self.open_sql(mode).await? {
-            Some(storage) => Arc::new(storage),
-            None => Arc::new(MemoryStorage::new(clock)),
+            Some(storage) => OpenedDatabase::new(storage),
+            None => OpenedDatabase::new(MemoryStorage::new(clock)),
         })
     }
 

@@ -10,13 +10,12 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::Clock;
-use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_private_file::{self as private_file, Access};
 use tiktok_shop_sql_storage::OpenMode;
 
 use super::configured_text::{path, visible_ascii};
 use super::environment::{CONFIG, FAKE, FILE_ACCESS, STORAGE, variable};
-use super::{Address, FakeAddress, SHARED, database, fake_database, read_config};
+use super::{Address, FakeAddress, OpenedDatabase, SHARED, database, fake_database, read_config};
 use crate::failure::Failure;
 
 /// Which database a command creates if there is none.
@@ -77,7 +76,7 @@ impl Database {
         &self,
         creation: Creation,
         clock: Arc<dyn Clock>,
-    ) -> Result<Arc<dyn HostStorage>, Failure> {
+    ) -> Result<OpenedDatabase, Failure> {
         let mode = match creation {
             Creation::Default if self.is_default => OpenMode::Create,
             Creation::Default | Creation::Nothing => OpenMode::Existing,

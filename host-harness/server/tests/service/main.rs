@@ -9,9 +9,12 @@
 
 mod hostile;
 mod http;
+mod idempotency;
+mod installs;
 mod keys;
 mod life;
 mod log;
 mod operations;
 mod shutdown;
 mod stage;
+mod transport;
