@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tiktok_shop_host::log_filter::LogFilter;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::Keyring;
+use tiktok_shop_host::storage::MemoryStorage;
 use tiktok_shop_server::delivery::{Endpoints, MemoryDeliveries};
 use tiktok_shop_server::{ApiKey, ApiKeyEntry, ApiKeys, Parts as ServiceParts, Scope, Settings};
 use tokio::net::TcpListener;
@@ -85,6 +86,7 @@ impl RunService {
                 host: platform.host,
                 keyring: Keyring::new(Arc::clone(&platform.storage), host_keys, Arc::new(SystemRandomness)),
                 storage: platform.storage,
+                requests: Arc::new(MemoryStorage::new(clock.clone())),
                 deliveries: Arc::new(MemoryDeliveries::new(Arc::clone(&clock))),
                 endpoints: Endpoints::default(),
                 clock,

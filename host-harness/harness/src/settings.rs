@@ -38,13 +38,13 @@ use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::metrics::SharedRecorder;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyFile, KeyFileError, KeyProvider, Keyring};
-use tiktok_shop_host::storage::{Environment, HostStorage};
+use tiktok_shop_host::storage::{Environment, HostStorage, RequestStorage};
 use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
 use tiktok_shop_private_file::Access;
 use tiktok_shop_server::delivery::DeliveryStorage;
 use tiktok_shop_server::{ApiKeyEntry, Metrics};
 
-pub(crate) use self::address::Address;
+pub(crate) use self::address::{Address, OpenedDatabase};
 pub(crate) use self::browser_session::browser_session;
 use self::component::build_failure;
 pub(crate) use self::component::component_file;
@@ -53,8 +53,8 @@ use self::configured_text::trimmed;
 pub(crate) use self::configured_text::visible_ascii;
 pub(crate) use self::configured_text::{one_line, path};
 use self::credentials::Credentials;
+use self::database::Database;
 pub(crate) use self::database::{Creation, DatabaseArgs};
-use self::database::{Database, OpenedDatabase};
 pub(crate) use self::environment::{
     COMPONENT, CONTRACT_STORAGE, HOST_KEYS, LISTEN, PUBLIC_ADDRESS, check as check_variables, variable,
 };
@@ -189,6 +189,8 @@ enum Requests {
 /// An opened storage, with the host keys and the other settings of the command.
 pub(crate) struct OpenedStorage {
     pub(crate) storage: Arc<dyn HostStorage>,
+    /// Remembers requests to the service.
+    pub(crate) requests: Arc<dyn RequestStorage>,
     pub(crate) keys: HostKeySource,
     pub(crate) tenant: TenantId,
     key_provider: Arc<dyn KeyProvider>,
@@ -360,7 +362,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             tenants.check_without_a_database(&credentials, &config.file)?;
         }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
-        let OpenedDatabase { host: storage, deliveries } = database.open(creation, Arc::clone(&clock)).await?;
+        let OpenedDatabase { storage, requests, deliveries } = database.open(creation, Arc::clone(&clock)).await?;
         if matches!(database.address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
@@ -384,6 +386,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         report.check_stop()?;
         Ok(OpenedStorage {
             storage,
+            requests,
             keys,
             tenant,
             key_provider,

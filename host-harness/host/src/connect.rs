@@ -80,17 +80,42 @@ impl ConnectorHost {
         (scope, log)
     }
 
+    /// Returns the keys of the tenant's apps, in the order of the credentials provider. Sends no request.
+    ///
+    /// # Errors
+    /// See [`CallError`]. `Misconfigured` with the code `credentials-refused` means that the tenant has no app.
+    pub async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppKey>, CallError> {
+        let scope = Scope::without_customer(tenant, self.origin(Cause::Read));
+        let log = self.log(Operation::Apps, &scope, None);
+        let prepared = self.sandbox.prepare(&log, &scope).await;
+        let apps = prepared.and_then(|prepared| {
+            let keys = self.app_keys(&prepared)?;
+            keys.into_iter().map(|key| self.parse_app(key)).collect()
+        });
+        log.end(apps)
+    }
+
     /// Returns the tenant's only app, from the credentials that the host has fetched for a call.
     fn only_app(&self, prepared: &Prepared) -> Result<AppKey, CallError> {
-        let refused = |error: CoreError| CallError::Connector(ConnectorError::from_core(self.plugin().clone(), &error));
-        let apps = match &prepared.credentials {
-            Some(Ok(apps)) => apps.as_slice(),
-            Some(Err(error)) => return Err(refused(no_credentials(error.clone().into()))),
-            None => &[],
-        };
-        let keys: Vec<_> = apps.iter().map(|app| app.app_key.as_str()).collect();
-        let only = only_app(&keys).map_err(refused)?;
-        only.parse().map_err(|_| refused(CoreError::new(CoreCause::CredentialsRefused)))
+        let keys = self.app_keys(prepared)?;
+        self.parse_app(only_app(&keys).map_err(|error| self.refused(&error))?)
+    }
+
+    /// Returns the keys of the tenant's apps, from the credentials that the host has fetched for a call.
+    fn app_keys<'a>(&self, prepared: &'a Prepared) -> Result<Vec<&'a str>, CallError> {
+        match &prepared.credentials {
+            Some(Ok(apps)) => Ok(apps.iter().map(|app| app.app_key.as_str()).collect()),
+            Some(Err(error)) => Err(self.refused(&no_credentials(error.clone().into()))),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn parse_app(&self, key: &str) -> Result<AppKey, CallError> {
+        key.parse().map_err(|_| self.refused(&CoreError::new(CoreCause::CredentialsRefused)))
+    }
+
+    fn refused(&self, error: &CoreError) -> CallError {
+        CallError::Connector(ConnectorError::from_core(self.plugin().clone(), error))
     }
 
     async fn link(

@@ -1,4 +1,4 @@
-//! The address by which browsers reach the service, and the addresses to which a seller may be led back.
+//! The address by which browsers reach the service, and the addresses to which a seller may be led.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,6 +21,14 @@ pub struct InvalidPublicAddress;
      fragment and no dot segment"
 )]
 pub struct InvalidReturnAddress;
+
+/// The text is not an address to which a browser can be led after an install.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not an address such as https://app.example/tiktok-install: it has the scheme https, or http on loopback, no user, \
+     no query, no fragment and no dot segment"
+)]
+pub struct InvalidInstallAddress;
 
 /// The address by which sellers' browsers reach the service: a scheme and a host, for example
 /// `https://connect.example`. It must use `https`, because the cookie of a consent needs it, or `http` on loopback.
@@ -64,6 +72,26 @@ impl ReturnAddress {
         let Some(asked) = Address::parse(address) else { return false };
         let rest = asked.path.strip_prefix(allowed.path.trim_end_matches('/'));
         asked.origin == allowed.origin && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// The address of the platform at which an install from TikTok's App Store continues. The query of the callback is added
+/// to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallAddress(String);
+
+impl FromStr for InstallAddress {
+    type Err = InvalidInstallAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInstallAddress> {
+        let address = Address::parse(text).filter(|_| !text.contains('?')).ok_or(InvalidInstallAddress)?;
+        Ok(Self(format!("{}{}", address.origin, address.path)))
+    }
+}
+
+impl fmt::Display for InstallAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -186,6 +214,16 @@ mod tests {
         }
         let whole: ReturnAddress = "https://app.example".parse().unwrap();
         assert!(whole.allows("https://app.example") && whole.allows("https://app.example/any"));
+    }
+
+    #[test]
+    fn an_install_address_has_a_path_and_no_query() {
+        let parsed = |text: &str| text.parse::<InstallAddress>().map(|address| address.to_string());
+        assert_eq!(parsed("https://App.example/install"), Ok("https://app.example/install".to_owned()));
+        assert_eq!(parsed("http://127.0.0.1:8000"), Ok("http://127.0.0.1:8000/".to_owned()));
+        for refused in ["http://app.example/install", "https://app.example/a?b=c", "https://app.example/a/../b", ""] {
+            assert_eq!(parsed(refused), Err(InvalidInstallAddress), "{refused}");
+        }
     }
 
     #[test]

@@ -2,12 +2,16 @@
 //! [`Allowed`](crate::caller::Allowed).
 
 pub(crate) mod access_token;
+pub(crate) mod apps;
+pub(crate) mod calls;
 pub(crate) mod connect_sessions;
 pub(crate) mod connections;
 pub(crate) mod deliveries;
 pub(crate) mod disconnect;
 pub(crate) mod events;
+pub(crate) mod export;
 pub(crate) mod imports;
+pub(crate) mod installs;
 pub(crate) mod refresh;
 pub(crate) mod shops;
 pub(crate) mod tiktok;

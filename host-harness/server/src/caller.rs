@@ -2,6 +2,7 @@
 //! that the handler needs. So no handler can forget the check.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
@@ -10,7 +11,7 @@ use tiktok_shop_host::events::Actor;
 use tiktok_shop_host::{ConnectorHost, TenantId};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::api_key::{ApiKey, Scope};
+use crate::api_key::{ApiKey, ApiKeyEntry, Scope};
 use crate::problem::Problem;
 use crate::state::Shared;
 
@@ -34,6 +35,34 @@ macro_rules! needs {
 
 needs!(Connect, Read, Call, Token, Admin);
 
+/// A caller with a known API key, whose request its limits have admitted.
+pub(crate) struct Admitted {
+    key: ApiKey,
+    entry: ApiKeyEntry,
+    /// The request counts as running until this value is dropped.
+    _running: OwnedSemaphorePermit,
+}
+
+impl Admitted {
+    /// Authenticates the caller, and counts the request.
+    pub(crate) fn of(parts: &Parts, state: &Shared) -> Result<Self, Problem> {
+        let key = presented_key(parts).ok_or_else(Problem::unauthenticated)?;
+        let place = state.keys.find(&key).ok_or_else(Problem::unauthenticated)?;
+        let (entry, limits) =
+            state.keys.entries().nth(place).zip(state.limits.get(place)).ok_or_else(Problem::internal)?;
+        let running = limits.admit().map_err(Problem::limited)?;
+        Ok(Self { key, entry: entry.clone(), _running: running })
+    }
+
+    pub(crate) const fn key(&self) -> &ApiKey {
+        &self.key
+    }
+
+    pub(crate) const fn tenant(&self) -> &TenantId {
+        &self.entry.tenant
+    }
+}
+
 /// A caller whose API key has the scope `S`.
 pub(crate) struct Allowed<S: Needs> {
     /// The tenant of the key. A caller can't name another tenant.
@@ -42,8 +71,7 @@ pub(crate) struct Allowed<S: Needs> {
     pub(crate) actor: Actor,
     /// The host, which names the key in the events of its calls.
     pub(crate) host: ConnectorHost,
-    /// The request counts as running until this value is dropped.
-    _running: OwnedSemaphorePermit,
+    _admitted: Arc<Admitted>,
     needs: PhantomData<S>,
 }
 
@@ -51,11 +79,12 @@ impl<S: Needs> FromRequestParts<Shared> for Allowed<S> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
-        let key = presented_key(parts).ok_or_else(Problem::unauthenticated)?;
-        let place = state.keys.find(&key).ok_or_else(Problem::unauthenticated)?;
-        let (entry, limits) =
-            state.keys.entries().nth(place).zip(state.limits.get(place)).ok_or_else(Problem::internal)?;
-        let running = limits.admit().map_err(Problem::limited)?;
+        // A request with an idempotency key was admitted before.
+        let admitted = match parts.extensions.get::<Arc<Admitted>>() {
+            Some(admitted) => Arc::clone(admitted),
+            None => Arc::new(Admitted::of(parts, state)?),
+        };
+        let entry = &admitted.entry;
         if !entry.scopes.contains(&S::SCOPE) {
             return Err(Problem::scope_missing(S::SCOPE));
         }
@@ -64,7 +93,7 @@ impl<S: Needs> FromRequestParts<Shared> for Allowed<S> {
             tenant: entry.tenant.clone(),
             actor: entry.name.clone(),
             host: state.host.acting_as(entry.name.clone()),
-            _running: running,
+            _admitted: admitted,
             needs: PhantomData,
         })
     }

@@ -14,6 +14,7 @@ use tiktok_shop_host::{CallError, ConnectorHost};
 use crate::address::with_parameters;
 use crate::cookie::CookieName;
 use crate::input::PathOf;
+use crate::install_page;
 use crate::session::{self, NotOpened, Opened, Outcome, Ticket};
 use crate::state::Shared;
 
@@ -80,9 +81,13 @@ async fn redirect(
     Some(response)
 }
 
-/// `GET /callback`: finishes the consent, and leads the seller back to the platform.
+/// `GET /callback`: finishes the consent, and leads the seller back to the platform. Without a state, it is the callback
+/// of an install.
 pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let query = query.unwrap_or_default();
+    if let Some(response) = install_page::lead_on(&state, &query) {
+        return response;
+    }
     let found = state_of(&query).map(|state| CookieName::of_state(&state));
     let found = found.and_then(|name| name.value(&headers).map(|value| (name, value)));
     let ticket = found.and_then(|(name, value)| Ticket::parse(value.expose()).map(|ticket| (name, value, ticket)));

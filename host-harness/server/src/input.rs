@@ -9,11 +9,12 @@ use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use crate::malformed;
 use crate::problem::Problem;
 use crate::state::Shared;
 
 /// The maximum length of a JSON body: 64 KiB. The largest is a list of 1000 shop ids.
-const MAX_JSON_BYTES: usize = 64 << 10;
+pub(crate) const MAX_JSON_BYTES: usize = 64 << 10;
 
 /// The parameters in the path of the address.
 pub(crate) struct PathOf<T>(pub(crate) T);
@@ -46,24 +47,18 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for QueryOf<T> {
     }
 }
 
-/// A JSON body.
-pub(crate) struct JsonOf<T>(pub(crate) T);
+/// A JSON body of at most `MAX` bytes.
+pub(crate) struct JsonOf<T, const MAX: usize = MAX_JSON_BYTES>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Shared> for JsonOf<T> {
+impl<T: DeserializeOwned, const MAX: usize> FromRequest<Shared> for JsonOf<T, MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &Shared) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type());
         }
-        let bytes = whole_body(request.into_body(), MAX_JSON_BYTES).await?;
-        // The parser's own text can quote a value, so only its place is shown.
-        let read = serde_json::from_slice(&bytes).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            Problem::malformed_body(format!(
-                "line {line}, column {column}: not JSON, or not the documented object; unknown members are refused"
-            ))
-        })?;
+        let bytes = whole_body(request.into_body(), MAX).await?;
+        let read = malformed::read(&bytes).map_err(Problem::malformed_body)?;
         Ok(Self(read))
     }
 }

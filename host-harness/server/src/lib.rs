@@ -13,20 +13,21 @@
 //! use tiktok_shop_host::ConnectorHost;
 //! use tiktok_shop_host::clock::SystemClock;
 //! use tiktok_shop_host::seal::Keyring;
-//! use tiktok_shop_host::storage::HostStorage;
+//! use tiktok_shop_host::storage::{HostStorage, RequestStorage};
 //! use tiktok_shop_server::delivery::{DeliveryStorage, Endpoints};
 //! use tiktok_shop_server::{ApiKeys, Parts, Server, Settings};
 //! use tokio::net::TcpListener;
 //!
 //! # async fn example(
-//! #     host: ConnectorHost, storage: Arc<dyn HostStorage>, keyring: Keyring, keys: ApiKeys,
-//! #     deliveries: Arc<dyn DeliveryStorage>, endpoints: Endpoints,
+//! #     host: ConnectorHost, storage: Arc<dyn HostStorage>, requests: Arc<dyn RequestStorage>, keyring: Keyring,
+//! #     keys: ApiKeys, deliveries: Arc<dyn DeliveryStorage>, endpoints: Endpoints,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:4020").await?;
 //! let settings = Settings::new("http://127.0.0.1:4020".parse()?);
 //! let clock = Arc::new(SystemClock::new());
 //! let (tenants, consent_page) = (Vec::new(), None);
-//! let parts = Parts { host, storage, keyring, clock, tenants, keys, consent_page, deliveries, endpoints };
+//! let parts =
+//!     Parts { host, storage, requests, keyring, clock, tenants, keys, consent_page, deliveries, endpoints };
 //! Server::new(parts, settings).serve(listener, std::future::pending()).await;
 //! # Ok(())
 //! # }
@@ -42,8 +43,11 @@ mod census;
 mod connect_page;
 mod cookie;
 pub mod delivery;
+mod idempotency;
 mod input;
+mod install_page;
 mod limits;
+mod malformed;
 mod metrics;
 mod model;
 mod observe;
@@ -57,8 +61,12 @@ mod settings;
 mod state;
 mod sweeper;
 mod webhook;
+mod whole_number;
+mod write_deadline;
 
-pub use address::{InvalidPublicAddress, InvalidReturnAddress, PublicAddress, ReturnAddress};
+pub use address::{
+    InstallAddress, InvalidInstallAddress, InvalidPublicAddress, InvalidReturnAddress, PublicAddress, ReturnAddress,
+};
 pub use api_key::{
     ApiKey, ApiKeyDigest, ApiKeyEntry, ApiKeys, DuplicateApiKey, InvalidApiKeyDigest, Scope, UnknownScope,
 };

@@ -99,7 +99,7 @@ impl Metrics {
         });
     }
 
-    /// Counts a step of a consent, `begin` or `finish`. The outcome is `ok` or the code of the error.
+    /// Counts a step of a consent or of an install. The outcome is `ok` or the code of the error.
     pub(crate) fn consent(&self, step: &'static str, outcome: &str) {
         let outcome = outcome.to_owned();
         self.record(|| counter!(CONSENTS, "step" => step, "outcome" => outcome).increment(1));
@@ -193,7 +193,7 @@ fn as_float(number: u64) -> f64 {
 fn describe() {
     describe_counter!(REQUESTS, "HTTP requests by route, method and status");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Duration of HTTP requests by route and method");
-    describe_counter!(CONSENTS, "Steps of consents, begin or finish, by outcome: ok or the code of the error");
+    describe_counter!(CONSENTS, "Steps of consents and installs by outcome: ok or the code of the error");
     describe_counter!(REFRESHES, "Refreshes by caller (api or sweep) and outcome");
     describe_counter!(DELIVERIES, "Attempts to deliver webhooks to platforms: delivered, failed or dead");
     describe_gauge!(OLDEST_WAITING, Unit::Seconds, "For how long the oldest webhook to a platform waits");

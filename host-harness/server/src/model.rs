@@ -12,6 +12,7 @@ use tiktok_shop_host::{AccountId, AppKey, ShopId};
 use utoipa::ToSchema;
 
 use crate::problem::{Problem, ProblemDetails};
+use crate::whole_number;
 
 fn seconds(at: Option<UnixSeconds>) -> Option<u64> {
     at.map(|at| at.0)
@@ -189,13 +190,19 @@ pub(crate) struct ShopList {
     pub(crate) shops: Vec<Shop>,
 }
 
+/// TikTok Shop's id of a shop.
+#[derive(ToSchema)]
+#[schema(as = ShopId, pattern = "^[0-9]{1,19}$")]
+#[expect(dead_code, reason = "only describes the text in the OpenAPI document")]
+pub(crate) struct ShopIdText(String);
+
 /// The shops to link.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkShops {
     /// Exactly these shops of the account are linked afterwards. An empty list unlinks all shops and keeps the
     /// connection.
-    #[schema(value_type = Vec<String>, max_items = 1000)]
+    #[schema(value_type = Vec<ShopIdText>, max_items = 1000)]
     pub(crate) shops: Vec<ShopId>,
 }
 
@@ -267,7 +274,7 @@ impl From<&Refreshed> for RefreshResult {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenRequest {
     /// How long the token must stay valid at least, in seconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_number::u32")]
     #[schema(maximum = 3600)]
     pub(crate) min_validity_seconds: u32,
 }
@@ -307,10 +314,10 @@ impl From<TikTokAccess> for RemoteGrant {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Disconnect {
     /// The account to disconnect. Without account and shop, all accounts of the customer are disconnected.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     account: Option<AccountId>,
     /// The shop to disconnect, in every account that has it.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{1,19}$")]
     shop: Option<ShopId>,
     /// What happens at TikTok Shop.
     pub(crate) tiktok_access: TikTokAccess,
@@ -327,10 +334,10 @@ impl Disconnect {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevocationTarget {
     /// The account. Without account and shop, all accounts of the customer.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     account: Option<AccountId>,
     /// The shop, in every account that has it.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{1,19}$")]
     shop: Option<ShopId>,
 }
 
@@ -449,20 +456,22 @@ impl From<&SharedConnections> for SharedConnectionList {
 /// Tokens that another system holds. That system must have stopped its refreshes.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Import {
+pub(crate) struct ImportRequest {
     /// TikTok Shop's `open_id`, if the other system knows it. With it, the import is safe against a crash.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     pub(crate) account: Option<AccountId>,
     /// The newest refresh token.
     pub(crate) refresh_token: String,
     /// The newest access token.
     pub(crate) access_token: Option<String>,
     /// When the access token ends.
+    #[serde(default, deserialize_with = "whole_number::optional_seconds")]
     pub(crate) access_token_ends: Option<u64>,
     /// When the refresh token ends.
+    #[serde(default, deserialize_with = "whole_number::optional_seconds")]
     pub(crate) refresh_token_ends: Option<u64>,
     /// The app that the seller consented to. Needed if the tenant has several.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[!-~]{1,64}$")]
     pub(crate) app: Option<AppKey>,
     /// Which shops are linked.
     #[serde(default)]
@@ -550,9 +559,9 @@ impl From<&events::Event> for Event {
 /// A connect session to begin.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NewSession {
+pub(crate) struct SessionRequest {
     /// The app that the seller is asked to consent to. Needed if the tenant has several.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[!-~]{1,64}$")]
     pub(crate) app: Option<AppKey>,
     /// Which shops the consent links.
     #[serde(default)]

@@ -1,14 +1,18 @@
 //! The OpenAPI 3.1 document. It is generated from the handlers and the bodies. `openapi.json` beside this package is a
 //! copy of it, so that a change of the API shows in a review.
 
-use utoipa::openapi::path::Operation;
+mod additions;
+
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use self::additions::{IdempotencyKey, Problems, operations};
 use crate::api::{
-    access_token, connect_sessions, connections, deliveries, disconnect, events, imports, refresh, shops, tiktok,
+    access_token, apps, calls, connect_sessions, connections, deliveries, disconnect, events, export, imports,
+    installs, refresh, shops, tiktok,
 };
-use crate::operations;
+use crate::operations as for_operators;
+use crate::problem::ProblemDetails;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +22,7 @@ use crate::operations;
                        whose member action says what to do next."
     ),
     paths(
+        apps::list,
         connect_sessions::begin,
         connect_sessions::show,
         connections::of_customer,
@@ -27,9 +32,13 @@ use crate::operations;
         shops::link,
         refresh::refresh,
         access_token::get,
+        export::export,
         disconnect::disconnect,
         disconnect::shared,
         imports::import,
+        installs::begin,
+        installs::confirm,
+        installs::cancel,
         events::list,
         deliveries::list,
         deliveries::show,
@@ -37,13 +46,15 @@ use crate::operations;
         deliveries::redeliver_all,
         deliveries::endpoints,
         deliveries::test,
+        calls::call,
         tiktok::for_shop,
         tiktok::for_account,
-        operations::health,
-        operations::ready,
-        operations::metrics,
+        for_operators::health,
+        for_operators::ready,
+        for_operators::metrics,
     ),
-    modifiers(&ApiKeySecurity, &OneIdPerMethod)
+    components(schemas(ProblemDetails)),
+    modifiers(&ApiKeySecurity, &OneIdPerMethod, &Problems, &IdempotencyKey)
 )]
 struct Document;
 
@@ -66,14 +77,8 @@ impl Modify for OneIdPerMethod {
             if !path.contains("/tiktok/") {
                 continue;
             }
-            let methods = [
-                ("get", &mut item.get),
-                ("post", &mut item.post),
-                ("put", &mut item.put),
-                ("delete", &mut item.delete),
-            ];
-            for (method, operation) in methods {
-                if let Some(Operation { operation_id: Some(id), .. }) = operation {
+            for (method, operation) in operations(item) {
+                if let Some(id) = &mut operation.operation_id {
                     id.push('_');
                     id.push_str(method);
                 }
@@ -104,7 +109,7 @@ mod tests {
         let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
         let (kept, generated) = (std::fs::read_to_string(&written).unwrap_or_default(), openapi_json());
         if kept != generated {
-            let target = std::env::temp_dir().join("tiktok-shop-openapi.json");
+            let target = std::env::current_exe().unwrap().with_file_name("openapi.json");
             std::fs::write(&target, generated).unwrap();
             panic!("the API has changed: read {}, and copy it over {}", target.display(), written.display());
         }

@@ -1,5 +1,7 @@
 //! Errors of the API: problem details (RFC 9457). One table decides the HTTP status of every error.
 
+mod two_steps;
+
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -20,7 +22,7 @@ const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a request failed. It is in a box, because otherwise it would make every `Result` of a handler larger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem(Box<ProblemDetails>);
+pub(crate) struct Problem(Box<ProblemDetails>, Effect);
 
 /// Why a request failed. The body of every answer that is neither a result nor an answer of TikTok Shop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,7 +67,27 @@ enum Next {
     Internal,
 }
 
+/// Whether a request that ended in a problem may have changed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It changed nothing, or the same request may be repeated.
+    None,
+    Unknown,
+}
+
 impl Next {
+    const fn effect(self) -> Effect {
+        match self {
+            Self::Upstream | Self::Internal => Effect::Unknown,
+            Self::RetryAfter
+            | Self::Reauthorize
+            | Self::Misconfigured
+            | Self::InvalidRequest
+            | Self::StorageConflict
+            | Self::StorageFailed => Effect::None,
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::RetryAfter => "retry-after",
@@ -95,7 +117,7 @@ impl Next {
 
 impl Problem {
     fn new(status: StatusCode, next: Next, code: &str, detail: impl Into<String>) -> Self {
-        Self(Box::new(ProblemDetails {
+        let details = ProblemDetails {
             kind: format!("urn:tiktok-shop-connector:problem:{code}"),
             title: next.title(),
             status: status.as_u16(),
@@ -105,7 +127,8 @@ impl Problem {
             retry_after_ms: None,
             tiktok_http_status: None,
             tiktok_request_id: None,
-        }))
+        };
+        Self(Box::new(details), next.effect())
     }
 
     fn after(mut self, pause: Duration) -> Self {
@@ -189,6 +212,21 @@ impl Problem {
     /// The body is well formed, and what it asks for is not allowed.
     pub(crate) fn refused(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, Next::InvalidRequest, code, detail)
+    }
+
+    pub(crate) fn invalid_cursor() -> Self {
+        Self::refused("invalid-cursor", "cursor: not a next_cursor of this list")
+    }
+
+    /// The first request with the same idempotency key is running.
+    pub(crate) fn still_running() -> Self {
+        let detail = "the first request with this Idempotency-Key is still running";
+        Self::new(StatusCode::CONFLICT, Next::RetryAfter, "idempotency-in-progress", detail).after(SHORT_PAUSE)
+    }
+
+    /// The answer to the first request with the same idempotency key is not known.
+    pub(crate) fn outcome_unknown(detail: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, Next::Upstream, "idempotency-outcome-unknown", detail)
     }
 
     pub(crate) fn no_randomness() -> Self {
@@ -275,11 +313,12 @@ impl From<ConsentError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self(details) = self;
+        let Self(details, effect) = self;
         let status = StatusCode::from_u16(details.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // The type contains only texts and numbers, so it can always be serialized.
         let body = serde_json::to_vec(&*details).unwrap_or_default();
         let mut response = (status, body).into_response();
+        response.extensions_mut().insert(effect);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(millis) = details.retry_after_ms {
@@ -310,7 +349,7 @@ mod tests {
     use super::*;
 
     /// A problem as a row of the table: status, action, code and pause.
-    fn row(Problem(problem): &Problem) -> (u16, &'static str, &str, Option<u64>) {
+    fn row(Problem(problem, _): &Problem) -> (u16, &'static str, &str, Option<u64>) {
         (problem.status, problem.action, &problem.code, problem.retry_after_ms)
     }
 
@@ -332,6 +371,9 @@ mod tests {
             (Problem::limited(Exceeded::Rate(second)), (429, "retry-after", "rate-limited", Some(1500))),
             (Problem::not_found("unknown-session", ""), (404, "invalid-request", "unknown-session", None)),
             (Problem::refused("return-address", ""), (422, "invalid-request", "return-address", None)),
+            (Problem::invalid_cursor(), (422, "invalid-request", "invalid-cursor", None)),
+            (Problem::still_running(), (409, "retry-after", "idempotency-in-progress", Some(1000))),
+            (Problem::outcome_unknown(""), (409, "upstream", "idempotency-outcome-unknown", None)),
             (Problem::no_randomness(), (503, "retry-after", "no-randomness", Some(1000))),
             (Problem::internal(), (500, "internal", "internal", None)),
         ] {

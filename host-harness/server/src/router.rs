@@ -11,13 +11,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyDeadlineLayer;
 
 use crate::api::{
-    access_token, connect_sessions, connections, deliveries, disconnect, events, imports, refresh, shops, tiktok,
+    access_token, apps, calls, connect_sessions, connections, deliveries, disconnect, events, export, imports,
+    installs, refresh, shops, tiktok,
 };
 use crate::observe::observe;
 use crate::problem::{Problem, method_not_allowed, only};
 use crate::server::MAX_HEAD_BYTES;
 use crate::state::Shared;
-use crate::{connect_page, operations, webhook};
+use crate::{connect_page, idempotency, operations, webhook};
 
 /// Defines the routes of programs and the list of their addresses together, so that a test can compare the addresses
 /// with the OpenAPI document.
@@ -26,13 +27,16 @@ macro_rules! routes {
         #[cfg(test)]
         pub(crate) const ROUTES: &[&str] = &[$($path),*];
 
-        fn routes() -> Router<Shared> {
-            Router::new()$(.route($path, $methods))*
+        fn routes(state: &Shared) -> Router<Shared> {
+            // The layer must not answer for a method that the address does not have.
+            let once = || from_fn_with_state(state.clone(), idempotency::once);
+            Router::new()$(.route($path, $methods.route_layer(once())))*
         }
     };
 }
 
 routes! {
+    "/v1/apps" => get(apps::list),
     "/v1/connections" => get(connections::of_tenant),
     "/v1/events" => get(events::list),
     "/v1/deliveries" => get(deliveries::list),
@@ -48,10 +52,15 @@ routes! {
     "/v1/customers/{customer}/connections/{account}/linked-shops" => put(shops::link),
     "/v1/customers/{customer}/connections/{account}/refresh" => post(refresh::refresh),
     "/v1/customers/{customer}/connections/{account}/access-token" => post(access_token::get),
+    "/v1/customers/{customer}/connections/{account}/export" => post(export::export),
     "/v1/customers/{customer}/shops" => get(shops::list),
     "/v1/customers/{customer}/disconnect" => post(disconnect::disconnect),
     "/v1/customers/{customer}/shared-connections" => post(disconnect::shared),
     "/v1/customers/{customer}/imports" => post(imports::import),
+    "/v1/customers/{customer}/installs" => post(installs::begin),
+    "/v1/customers/{customer}/installs/{install}/confirm" => post(installs::confirm),
+    "/v1/customers/{customer}/installs/{install}/cancel" => post(installs::cancel),
+    "/v1/customers/{customer}/calls" => post(calls::call),
     "/v1/customers/{customer}/shops/{shop}/tiktok/{*path}" => calls_for_shop(),
     "/v1/customers/{customer}/accounts/{account}/tiktok/{*path}" => calls_for_account(),
     "/healthz" => get(operations::health),
@@ -83,7 +92,7 @@ async fn no_preview() -> Response {
 
 pub(crate) fn router(state: Shared) -> Router {
     let body_deadline = state.settings.body_deadline;
-    routes()
+    routes(&state)
         .route("/openapi.json", get(operations::openapi))
         .route("/connect/{secret}", get(connect_page::open).head(no_preview))
         .route("/callback", get(connect_page::callback).head(no_preview))

@@ -11,7 +11,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::seal::Keyring;
-use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::{HostStorage, RequestStorage};
 use tiktok_shop_host::{ConnectorHost, TenantId};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,6 +28,7 @@ use crate::router::router;
 use crate::settings::Settings;
 use crate::state::{Shared, State};
 use crate::sweeper;
+use crate::write_deadline::WriteDeadline;
 
 /// Returns the address of the consent page for a consent link of TikTok Shop.
 pub type ConsentPage = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub host: ConnectorHost,
     /// The storage of the host.
     pub storage: Arc<dyn HostStorage>,
+    /// Remembers requests with an idempotency key. All processes that serve the same storage must share it.
+    pub requests: Arc<dyn RequestStorage>,
     /// The keyring over the same storage, for the check of readiness.
     pub keyring: Keyring,
     /// The clock of the host.
@@ -84,7 +87,8 @@ impl Server {
 
     fn into_state(self) -> Shared {
         let Self { parts, settings, metrics } = self;
-        let Parts { host, storage, keyring, clock, tenants, keys, consent_page, deliveries, endpoints } = parts;
+        let Parts { host, storage, requests, keyring, clock, tenants, keys, consent_page, deliveries, endpoints } =
+            parts;
         let limits =
             || KeyLimits::new(settings.requests_per_second, settings.requests_in_flight, DefaultClock::default());
         let limits = keys.entries().map(|_| limits()).collect();
@@ -94,6 +98,7 @@ impl Server {
         let state = State {
             host,
             storage,
+            requests,
             keyring,
             clock,
             tenants,
@@ -165,6 +170,7 @@ fn serve_connection(
     // Without TCP_NODELAY a small answer may wait for the client's next acknowledgement. A failure here only costs
     // time.
     let _ = stream.set_nodelay(true);
+    let stream = WriteDeadline::new(stream, state.settings.write_deadline);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(state.settings.head_deadline)

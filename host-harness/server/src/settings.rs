@@ -1,9 +1,10 @@
 //! The settings of the service.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::address::{PublicAddress, ReturnAddress};
+use crate::address::{InstallAddress, PublicAddress, ReturnAddress};
 
 /// The settings of the service.
 #[derive(Debug, Clone)]
@@ -12,6 +13,10 @@ pub struct Settings {
     pub public_address: PublicAddress,
     /// The addresses to which a seller may be led back after a consent. Empty: a connect session has no return address.
     pub return_addresses: Vec<ReturnAddress>,
+    /// For each app key, the address of the platform to which the callback of an install from TikTok's App Store leads the
+    /// browser. Without an entry, installs of the app are refused. A callback without an app key is led on only if all
+    /// entries have the same address.
+    pub install_addresses: BTreeMap<String, InstallAddress>,
     /// The time between two sweeps. `None`: the service does not sweep. Default: 5 minutes.
     pub sweep_every: Option<Duration>,
     /// The time between two counts of all connections, for the metrics. Default: one minute.
@@ -36,6 +41,8 @@ pub struct Settings {
     pub delivery_poll: Duration,
     /// The number of webhooks that each process sends to an endpoint at the same time. Default: 8.
     pub deliveries_in_flight: NonZeroU32,
+    /// How long a client may take no byte of an answer. Then its connection ends. Default: 30 s.
+    pub write_deadline: Duration,
 }
 
 impl Settings {
@@ -45,6 +52,7 @@ impl Settings {
         Self {
             public_address,
             return_addresses: Vec::new(),
+            install_addresses: BTreeMap::new(),
             sweep_every: Some(Duration::from_secs(300)),
             count_every: Duration::from_secs(60),
             shutdown_deadline: Duration::from_secs(60),
@@ -56,6 +64,7 @@ impl Settings {
             delivery_deadline: Duration::from_secs(15),
             delivery_poll: Duration::from_secs(1),
             deliveries_in_flight: NonZeroU32::MIN.saturating_add(7),
+            write_deadline: Duration::from_secs(30),
         }
     }
 }

@@ -8,7 +8,7 @@ use governor::clock::DefaultClock;
 use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::seal::Keyring;
-use tiktok_shop_host::storage::{HostStorage, StorageError};
+use tiktok_shop_host::storage::{HostStorage, RequestStorage, StorageError};
 use tiktok_shop_host::{ConnectorHost, TenantId};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -31,6 +31,8 @@ pub(crate) struct Shared(Arc<State>);
 pub(crate) struct State {
     pub(crate) host: ConnectorHost,
     pub(crate) storage: Arc<dyn HostStorage>,
+    /// Remembers requests with an idempotency key.
+    pub(crate) requests: Arc<dyn RequestStorage>,
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
     /// Tenants whose data keys the check of readiness opens.

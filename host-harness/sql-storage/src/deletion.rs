@@ -15,9 +15,9 @@ use crate::sql::run::{execute_count, fetch_optional};
 use crate::sql::statement::statement;
 use crate::storage::SqlStorage;
 
-/// The tables of events, digests of `append_once`, consents, pending installs, webhooks and deliveries. Each table comes
-/// with the columns that identify an entry of a tenant.
-const OTHERS: [(&str, &str); 7] = [
+/// The tables of events, digests of `append_once`, consents, pending installs, webhooks, deliveries and requests. Each
+/// table comes with the columns that identify an entry of a tenant.
+const OTHERS: [(&str, &str); 8] = [
     ("tiktok_shop_events", "position"),
     ("tiktok_shop_told", "customer, account, digest"),
     ("tiktok_shop_states", "digest"),
@@ -25,6 +25,7 @@ const OTHERS: [(&str, &str); 7] = [
     ("tiktok_shop_webhooks", "digest"),
     ("tiktok_shop_deliveries", "id"),
     ("tiktok_shop_delivery_queues", "endpoint, customer"),
+    ("tiktok_shop_requests", "digest"),
 ];
 const CONNECTION: &str = "customer, account";
 const TOKENS: &str = "tiktok_shop_tokens";

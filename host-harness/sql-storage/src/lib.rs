@@ -33,6 +33,7 @@ mod keys;
 mod open;
 mod pool;
 mod postgres_options;
+mod requests;
 mod sql;
 mod storage;
 mod swap;

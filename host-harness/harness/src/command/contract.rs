@@ -64,7 +64,7 @@ impl Contract {
             }
         };
         let mode = if self.create { OpenMode::Create } else { OpenMode::Existing };
-        let storage = address.open(mode, Arc::new(SystemClock::new())).await?;
+        let storage = address.open(mode, Arc::new(SystemClock::new())).await?.storage;
         if storage.key_uses(None, MAX_KEYS).await?.iter().any(|key| key.records > 0) {
             return Err(Failure::Malformed("this database contains connections; use an empty one".to_owned()));
         }

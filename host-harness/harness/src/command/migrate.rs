@@ -26,7 +26,7 @@ the right to create tables in it.
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness migrate
-  …schema version 9…
+  …schema version 10…
 
 Exit status: 0 if the database has the tables of this release; 2 if the address is malformed; 3 if
 the database can't be opened or changed, or a newer release has changed it.";

@@ -14,7 +14,7 @@ use tiktok_shop_host::TenantId;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::events::Actor;
 use tiktok_shop_server::{
-    ApiKeyDigest, ApiKeyEntry, ApiKeys, Metrics, Parts, PublicAddress, ReturnAddress, Scope, Server,
+    ApiKeyDigest, ApiKeyEntry, ApiKeys, InstallAddress, Metrics, Parts, PublicAddress, ReturnAddress, Scope, Server,
 };
 use tokio::net::TcpListener;
 
@@ -134,12 +134,13 @@ impl Serve {
         };
         let mut endpoints = endpoints(&service)?;
         if let Some(own) = &own_fake {
-            allow_own_pages(&mut service, &public)?;
+            allow_own_pages(&mut service, &public, own)?;
             endpoints = own.receiver.added_to(endpoints)?;
         }
         let parts = Parts {
             host,
             storage: Arc::clone(&opened.storage),
+            requests: Arc::clone(&opened.requests),
             keyring: opened.keyring(),
             clock: opened.clock(),
             tenants: service.tenants.clone(),
@@ -250,10 +251,15 @@ fn keys_for_fake() -> Result<ApiKeys, Failure> {
     ApiKeys::new(vec![entry]).map_err(|error| malformed(&error))
 }
 
-/// Lets a connect session lead back to the service itself, as if it were the platform.
-fn allow_own_pages(service: &mut ServiceSettings, public: &PublicAddress) -> Result<(), Failure> {
-    let own = public.to_string().parse::<ReturnAddress>();
-    service.table.allow_return(own.map_err(|error| Failure::Malformed(format!("{public}: {error}")))?);
+/// Lets a connect session and an install lead to the service itself, as if it were the platform.
+fn allow_own_pages(service: &mut ServiceSettings, public: &PublicAddress, own: &OwnFake) -> Result<(), Failure> {
+    let malformed = |error: &dyn std::fmt::Display| Failure::Malformed(format!("{public}: {error}"));
+    let address = public.to_string().parse::<ReturnAddress>().map_err(|error| malformed(&error))?;
+    service.table.allow_return(address);
+    let install = format!("{public}/healthz").parse::<InstallAddress>().map_err(|error| malformed(&error))?;
+    for app in own.fake.control().apps() {
+        service.table.lead_installs(app.app_key, install.clone());
+    }
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use tiktok_shop_host::clock::Clock;
-use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
+use tiktok_shop_host::storage::{HostStorage, MemoryStorage, RequestStorage};
+use tiktok_shop_server::delivery::{DeliveryStorage, MemoryDeliveries};
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 
 use super::configured_text::{MAX_PATH_BYTES, Rule, cleaned};
@@ -21,6 +22,15 @@ pub(crate) enum Address {
     Postgres(String),
     /// The memory of this process.
     Memory,
+}
+
+/// An opened database. The parts are the same database.
+pub(crate) struct OpenedDatabase {
+    pub(crate) storage: Arc<dyn HostStorage>,
+    /// The requests to the service, which only the service needs.
+    pub(crate) requests: Arc<dyn RequestStorage>,
+    /// The webhooks that the service sends.
+    pub(crate) deliveries: Arc<dyn DeliveryStorage>,
 }
 
 impl Address {
@@ -82,10 +92,17 @@ impl Address {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub(crate) async fn open(&self, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<Arc<dyn HostStorage>, Failure> {
+    pub(crate) async fn open(&self, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<OpenedDatabase, Failure> {
         Ok(match self.open_sql(mode).await? {
-            Some(storage) => Arc::new(storage),
-            None => Arc::new(MemoryStorage::new(clock)),
+            Some(sql) => {
+                let sql = Arc::new(sql);
+                OpenedDatabase { storage: sql.clone(), requests: sql.clone(), deliveries: sql }
+            }
+            None => {
+                let memory = Arc::new(MemoryStorage::new(clock.clone()));
+                let deliveries = Arc::new(MemoryDeliveries::new(clock));
+                OpenedDatabase { storage: memory.clone(), requests: memory, deliveries }
+            }
         })
     }
 

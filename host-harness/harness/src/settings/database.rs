@@ -10,14 +10,12 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::Clock;
-use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_private_file::{self as private_file, Access};
-use tiktok_shop_server::delivery::{DeliveryStorage, MemoryDeliveries};
 use tiktok_shop_sql_storage::OpenMode;
 
 use super::configured_text::{path, visible_ascii};
 use super::environment::{CONFIG, FAKE, FILE_ACCESS, STORAGE, variable};
-use super::{Address, FakeAddress, SHARED, database, fake_database, read_config};
+use super::{Address, FakeAddress, OpenedDatabase, SHARED, database, fake_database, read_config};
 use crate::failure::Failure;
 
 /// Which database a command creates if there is none.
@@ -34,14 +32,6 @@ pub(super) struct Database {
     pub(super) address: Address,
     /// Whether this is the default database, because no setting names a database.
     is_default: bool,
-}
-
-/// What an opened database stores.
-pub(super) struct OpenedDatabase {
-    /// The connections.
-    pub(super) host: Arc<dyn HostStorage>,
-    /// The webhooks that the service sends.
-    pub(super) deliveries: Arc<dyn DeliveryStorage>,
 }
 
 impl Database {
@@ -88,13 +78,7 @@ impl Database {
             Creation::Default | Creation::Nothing => OpenMode::Existing,
         };
         self.create_default_folder(mode)?;
-        Ok(match self.address.open_sql(mode).await? {
-            Some(sql) => OpenedDatabase { host: Arc::new(sql.clone()), deliveries: Arc::new(sql) },
-            None => OpenedDatabase {
-                host: Arc::new(MemoryStorage::new(Arc::clone(&clock))),
-                deliveries: Arc::new(MemoryDeliveries::new(clock)),
-            },
-        })
+        self.address.open(mode, clock).await
     }
 
     /// Creates the program's own folder for the default database. A folder that a setting names must exist.

@@ -1,5 +1,6 @@
 //! The settings of the service: the table `[serve]` and the list `[[api-keys]]` of the configuration file.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -10,7 +11,7 @@ use tiktok_shop_host::TenantId;
 use tiktok_shop_host::events::Actor;
 use tiktok_shop_private_file::Access;
 use tiktok_shop_server::delivery::Endpoint;
-use tiktok_shop_server::{ApiKeyDigest, ApiKeyEntry, PublicAddress, ReturnAddress, Scope, Settings};
+use tiktok_shop_server::{ApiKeyDigest, ApiKeyEntry, InstallAddress, PublicAddress, ReturnAddress, Scope, Settings};
 use toml::{Table, Value};
 
 use super::configured_text::Rule;
@@ -18,8 +19,8 @@ use super::toml_value::{table_of, text_of, unknown};
 use super::webhooks::{ConfiguredEndpoint, endpoints};
 
 /// The members of `[serve]`.
-const MEMBERS: &str = "listen, public-address, return-addresses, sweep-seconds, shutdown-seconds, \
-                       requests-per-second, requests-in-flight, max-connections, webhooks";
+const MEMBERS: &str = "listen, public-address, return-addresses, install-addresses, sweep-seconds, \
+                       shutdown-seconds, requests-per-second, requests-in-flight, max-connections, webhooks";
 /// The members of each of `[[api-keys]]`.
 const KEY_MEMBERS: &str = "name, tenant, scopes, sha256";
 /// The largest number of seconds that a member may have: one day.
@@ -45,6 +46,8 @@ pub(crate) struct ServeTable {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) public_address: Option<PublicAddress>,
     return_addresses: Vec<ReturnAddress>,
+    /// The address of the platform for the installs of each app.
+    install_addresses: BTreeMap<String, InstallAddress>,
     /// Zero turns the sweeps off.
     sweep_seconds: Option<u32>,
     shutdown_seconds: Option<u32>,
@@ -64,6 +67,7 @@ impl ServeTable {
                 "listen" => table.listen = Some(parsed::<ListenAddress>(value, &place)?.0),
                 "public-address" => table.public_address = Some(parsed(value, &place)?),
                 "return-addresses" => table.return_addresses = list(value, &place)?,
+                "install-addresses" => table.install_addresses = install_addresses(value, &place)?,
                 "sweep-seconds" => table.sweep_seconds = Some(number(value, &place, 0, MAX_SECONDS)?),
                 "shutdown-seconds" => table.shutdown_seconds = Some(number(value, &place, 1, MAX_SECONDS)?),
                 "requests-per-second" => table.requests_per_second = Some(positive(value, &place)?),
@@ -90,10 +94,16 @@ impl ServeTable {
         self.return_addresses.push(address);
     }
 
+    /// Leads the installs of this app to this address.
+    pub(crate) fn lead_installs(&mut self, app_key: String, address: InstallAddress) {
+        self.install_addresses.insert(app_key, address);
+    }
+
     /// Returns the settings of the service at this public address.
     pub(crate) fn settings(&self, public_address: PublicAddress) -> Settings {
         let mut settings = Settings::new(public_address);
         settings.return_addresses.clone_from(&self.return_addresses);
+        settings.install_addresses.clone_from(&self.install_addresses);
         if let Some(seconds) = self.sweep_seconds {
             settings.sweep_every = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
         }
@@ -116,6 +126,16 @@ pub(super) fn parsed<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> R
 fn list<T: FromStr<Err: ToString>>(value: &Value, place: &str) -> Result<Vec<T>, String> {
     let values = value.as_array().ok_or_else(|| format!("{place}: not a list of texts; write [\"…\"]"))?;
     values.iter().enumerate().map(|(number, value)| parsed(value, &format!("{place}[{number}]"))).collect()
+}
+
+/// Parses the table of install addresses: an app key and its address.
+fn install_addresses(value: &Value, place: &str) -> Result<BTreeMap<String, InstallAddress>, String> {
+    let table = table_of(value, place)?;
+    let entries = table.iter().map(|(app_key, value)| {
+        let address = parsed(value, &format!("{place}.{app_key}"))?;
+        Ok((app_key.clone(), address))
+    });
+    entries.collect()
 }
 
 fn number(value: &Value, place: &str, min: u32, max: u32) -> Result<u32, String> {
@@ -183,7 +203,8 @@ mod tests {
     fn every_member_of_serve_is_read() {
         let table = serve(
             "listen = \"0.0.0.0:80\"\npublic-address = \"https://connect.example\"\n\
-             return-addresses = [\"https://app.example/connected\"]\nsweep-seconds = 0\nshutdown-seconds = 7\n\
+             return-addresses = [\"https://app.example/connected\"]\n\
+             install-addresses = { 6a = \"https://app.example/install\" }\nsweep-seconds = 0\nshutdown-seconds = 7\n\
              requests-per-second = 8\nrequests-in-flight = 9\nmax-connections = 10\n",
         )
         .unwrap();
@@ -191,6 +212,7 @@ mod tests {
         let settings = table.settings(table.public_address.clone().unwrap());
         assert_eq!(settings.public_address.to_string(), "https://connect.example");
         assert_eq!(settings.return_addresses.len(), 1);
+        assert_eq!(settings.install_addresses["6a"].to_string(), "https://app.example/install");
         assert_eq!((settings.sweep_every, settings.shutdown_deadline), (None, Duration::from_secs(7)));
         let numbers = [settings.requests_per_second, settings.requests_in_flight, settings.max_connections];
         assert_eq!(numbers.map(NonZeroU32::get), [8, 9, 10]);
@@ -206,6 +228,12 @@ mod tests {
             (
                 "return-addresses = \"https://a\"",
                 "serve.return-addresses: not a list of texts; write [\"…\"]".to_owned(),
+            ),
+            (
+                "install-addresses = { 6a = \"http://app.example\" }",
+                "serve.install-addresses.6a: not an address such as https://app.example/tiktok-install: it has the scheme \
+                 https, or http on loopback, no user, no query, no fragment and no dot segment"
+                    .to_owned(),
             ),
             ("sweep-seconds = -1", "serve.sweep-seconds: not a number from 0 to 86400".to_owned()),
             ("shutdown-seconds = 0", "serve.shutdown-seconds: not a number from 1 to 86400".to_owned()),

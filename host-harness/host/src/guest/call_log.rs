@@ -13,9 +13,10 @@ use crate::error::{Action, CallError, ConnectorError};
 use crate::id::{AccountId, Actor, CustomerId};
 use crate::metrics::HostMetrics;
 
-/// An operation of the connector. Each operation is one export of the component.
+/// An operation of the host. Each one except `Apps` is one export of the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
+    Apps,
     AuthorizationUrl,
     ExchangeInstall,
     InstallShops,
@@ -34,6 +35,7 @@ pub(crate) enum Operation {
 impl Operation {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Apps => "apps",
             Self::AuthorizationUrl => "authorization-url",
             Self::ExchangeInstall => "exchange-install",
             Self::InstallShops => "install-shops",
@@ -55,7 +57,8 @@ impl Operation {
     fn level_of_success(self) -> Level {
         match self {
             Self::Connect | Self::Refresh | Self::LinkShops | Self::Disconnect => Level::INFO,
-            Self::AuthorizationUrl
+            Self::Apps
+            | Self::AuthorizationUrl
             | Self::ExchangeInstall
             | Self::InstallShops
             | Self::ListShops

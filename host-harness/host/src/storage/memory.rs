@@ -15,6 +15,7 @@ use super::consents::{
 use super::environment::Environment;
 use super::error::StorageError;
 use super::keys::{Deleted, KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
+use super::requests::{BegunRequest, RequestDigest, RequestStorage, StoredRequest};
 use super::swap::{Next, Swapped};
 use super::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};
 use super::webhooks::{WebhookDigest, WebhookStorage};
@@ -29,6 +30,8 @@ const STATE_RETENTION: Duration = Duration::from_secs(3_600);
 const INSTALL_RETENTION: Duration = Duration::from_secs(1_800);
 /// How long a handled webhook is remembered: three days.
 const WEBHOOK_RETENTION: Duration = Duration::from_secs(3 * 86_400);
+/// How long a request with an idempotency key is remembered: 24 hours.
+const REQUEST_RETENTION: Duration = Duration::from_secs(86_400);
 
 /// Storage in memory. It measures ages with the monotonic time of its clock.
 pub struct MemoryStorage {
@@ -51,6 +54,7 @@ struct Records {
     states: BTreeMap<StateDigest, StoredState>,
     installs: BTreeMap<InstallDigest, PutInstall>,
     webhooks: Webhooks,
+    requests: BTreeMap<RequestDigest, RememberedRequest>,
     /// The tenant's keys, in the order in which they were added.
     keys: Vec<TenantKey>,
 }
@@ -99,6 +103,12 @@ struct PutInstall {
     browser: BrowserDigest,
     sealed: Option<Vec<u8>>,
     put_at: Duration,
+}
+
+struct RememberedRequest {
+    begun: BegunRequest,
+    answer: Option<Vec<u8>>,
+    begun_at: Duration,
 }
 
 #[derive(Default)]
@@ -510,6 +520,54 @@ impl WebhookStorage for MemoryStorage {
 }
 
 #[async_trait]
+impl RequestStorage for MemoryStorage {
+    async fn begin_request(
+        &self,
+        tenant: &TenantId,
+        key: &RequestDigest,
+        begun: &BegunRequest,
+    ) -> Result<Option<StoredRequest>, StorageError> {
+        let now = self.clock.monotonic();
+        let mut records = self.lock();
+        let requests = &mut records.entry(tenant.clone()).or_default().requests;
+        requests.retain(|_, stored| now.saturating_sub(stored.begun_at) <= REQUEST_RETENTION);
+        if let Some(RememberedRequest { begun, answer, begun_at }) = requests.get(key) {
+            let age = now.saturating_sub(*begun_at);
+            return Ok(Some(StoredRequest { begun: begun.clone(), answer: answer.clone(), age }));
+        }
+        requests.insert(*key, RememberedRequest { begun: begun.clone(), answer: None, begun_at: now });
+        Ok(None)
+    }
+
+    async fn finish_request(
+        &self,
+        tenant: &TenantId,
+        key: &RequestDigest,
+        attempt: &[u8; 16],
+        answer: &[u8],
+    ) -> Result<(), StorageError> {
+        let mut records = self.lock();
+        let stored = records.get_mut(tenant).and_then(|records| records.requests.get_mut(key));
+        if let Some(stored) = stored.filter(|stored| stored.begun.attempt == *attempt) {
+            stored.answer = Some(answer.to_vec());
+        }
+        Ok(())
+    }
+
+    async fn forget_request(
+        &self,
+        tenant: &TenantId,
+        key: &RequestDigest,
+        attempt: &[u8; 16],
+    ) -> Result<(), StorageError> {
+        if let Some(records) = self.lock().get_mut(tenant) {
+            records.requests.retain(|known, stored| known != key || stored.begun.attempt != *attempt);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl KeyStorage for MemoryStorage {
     async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
         Ok(self.lock().get(tenant).map(|records| records.keys.clone()).unwrap_or_default())
@@ -606,8 +664,19 @@ impl KeyStorage for MemoryStorage {
         let Some(records) = records.get_mut(tenant) else {
             return Ok(Deleted { is_complete: true, ..Deleted::default() });
         };
-        let Records { tokens, rows, owners, events, deleted_events, once, states, installs, webhooks, keys: _ } =
-            records;
+        let Records {
+            tokens,
+            rows,
+            owners,
+            events,
+            deleted_events,
+            once,
+            states,
+            installs,
+            webhooks,
+            requests,
+            keys: _,
+        } = records;
         let key = |(customer, account): (&CustomerId, &AccountId)| ConnectionKey {
             customer: customer.clone(),
             account: account.clone(),
@@ -623,10 +692,10 @@ impl KeyStorage for MemoryStorage {
         let old_events = events.drain(..limit.min(events.len())).count() as u64;
         *deleted_events += old_events;
         let mut others = old_events;
-        let most = once.len().max(states.len()).max(installs.len()).max(webhooks.since.len());
+        let most = once.len().max(states.len()).max(installs.len()).max(webhooks.since.len()).max(requests.len());
         for _ in 0..limit.min(most) {
             others += u64::from(once.pop_first().is_some()) + u64::from(states.pop_first().is_some());
-            others += u64::from(installs.pop_first().is_some());
+            others += u64::from(installs.pop_first().is_some()) + u64::from(requests.pop_first().is_some());
             if let Some((_, webhook)) = webhooks.since.pop_front() {
                 others += u64::from(webhooks.known.remove(&webhook));
             }
@@ -636,7 +705,8 @@ impl KeyStorage for MemoryStorage {
             && once.is_empty()
             && states.is_empty()
             && installs.is_empty()
-            && webhooks.since.is_empty();
+            && webhooks.since.is_empty()
+            && requests.is_empty();
         Ok(Deleted { connections: all.len().min(limit) as u64, others, is_complete })
     }
 }

@@ -9,7 +9,7 @@ use super::OfConnection;
 use crate::caller::{Allowed, Token};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{AccessToken, TokenRequest};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::Problem;
 use crate::state::Shared;
 
 /// Gets an access token, for calls that the platform signs and sends itself. Each token that is returned is recorded as
@@ -19,8 +19,6 @@ use crate::state::Shared;
     operation_id = "get_access_token", params(OfConnection), request_body = TokenRequest,
     responses(
         (status = 200, description = "A valid access token", body = AccessToken),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["token"]))
 )]

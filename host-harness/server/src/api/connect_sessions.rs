@@ -9,8 +9,8 @@ use tiktok_shop_host::{AppKey, CallError, CustomerId, TenantId};
 use super::OfCustomer;
 use crate::caller::{Allowed, Connect};
 use crate::input::{JsonOf, PathOf};
-use crate::model::{BegunSession, NewSession, SessionState};
-use crate::problem::{Problem, ProblemDetails};
+use crate::model::{BegunSession, SessionRequest, SessionState};
+use crate::problem::Problem;
 use crate::session::{self, ADDRESS_LIFE, MAX_RETURN_BYTES, Wanted};
 use crate::state::Shared;
 
@@ -30,11 +30,9 @@ pub(crate) struct OfSession {
 /// result, within 30 minutes. The seller then decides on TikTok Shop's page within ten minutes.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/connect-sessions", tag = "connecting",
-    operation_id = "begin_connect_session", params(OfCustomer), request_body = NewSession,
+    operation_id = "begin_connect_session", params(OfCustomer), request_body = SessionRequest,
     responses(
         (status = 201, description = "The session has begun", body = BegunSession),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]
@@ -42,7 +40,7 @@ pub(crate) async fn begin(
     State(state): State<Shared>,
     allowed: Allowed<Connect>,
     PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
-    JsonOf(NewSession { app, shop_policy, return_to }): JsonOf<NewSession>,
+    JsonOf(SessionRequest { app, shop_policy, return_to }): JsonOf<SessionRequest>,
 ) -> Result<(StatusCode, Json<BegunSession>), Problem> {
     let is_allowed = |address: &String| {
         address.len() <= MAX_RETURN_BYTES
@@ -86,8 +84,6 @@ async fn check_app(state: &Shared, tenant: &TenantId, app: Option<&AppKey>) -> R
     operation_id = "show_connect_session", params(OfSession),
     responses(
         (status = 200, description = "The session", body = SessionState),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

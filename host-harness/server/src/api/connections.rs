@@ -8,13 +8,24 @@ use serde::Deserialize;
 use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ShopId};
+use utoipa::ToSchema;
 
 use super::{DEFAULT_PAGE, MAX_PAGE, OfConnection, OfCustomer};
 use crate::caller::{Allowed, Read};
 use crate::input::{PathOf, QueryOf};
 use crate::model::{Connection, ConnectionList, ConnectionPage};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::Problem;
 use crate::state::Shared;
+
+/// A stored status.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "only describes the words in the OpenAPI document")]
+enum StatusWord {
+    Active,
+    AuthorizationEnding,
+    ReauthorizationRequired,
+}
 
 /// The filter and the page of a list of connections.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -22,13 +33,13 @@ use crate::state::Shared;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// Only connections in this stored status: `active`, `authorization-ending` or `reauthorization-required`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<StatusWord>, inline)]
     status: Option<String>,
     /// Only connections with this shop.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,19}$")]
     shop: Option<ShopId>,
     /// Only connections to this account.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 256)]
     account: Option<AccountId>,
     /// Only connections to sellers of exactly this name.
     seller_name: Option<String>,
@@ -45,8 +56,6 @@ pub(crate) struct Wanted {
     operation_id = "list_customer_connections", params(OfCustomer),
     responses(
         (status = 200, description = "The connections. Empty if the customer has none", body = ConnectionList),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -66,8 +75,6 @@ pub(crate) async fn of_customer(
     operation_id = "show_connection", params(OfConnection),
     responses(
         (status = 200, description = "The connection", body = Connection),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -90,8 +97,6 @@ pub(crate) async fn one(
     get, path = "/v1/connections", tag = "connections", operation_id = "list_connections", params(Wanted),
     responses(
         (status = 200, description = "A page of connections", body = ConnectionPage),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -128,7 +133,7 @@ fn write_cursor(key: &ConnectionKey) -> String {
 fn read_cursor(cursor: &str) -> Result<ConnectionKey, Problem> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let key = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    key.ok_or_else(|| Problem::invalid_parameter("cursor: not a next_cursor of this list"))
+    key.ok_or_else(Problem::invalid_cursor)
 }
 
 #[cfg(test)]
@@ -140,7 +145,7 @@ mod tests {
         let key = ConnectionKey { customer: "é/ 7".parse().unwrap(), account: "a".parse().unwrap() };
         assert_eq!(read_cursor(&write_cursor(&key)).unwrap(), key);
         for wrong in ["", "e30", "!", "7"] {
-            assert_eq!(read_cursor(wrong).unwrap_err().code(), "invalid-parameter", "{wrong}");
+            assert_eq!(read_cursor(wrong).unwrap_err().code(), "invalid-cursor", "{wrong}");
         }
     }
 

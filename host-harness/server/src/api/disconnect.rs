@@ -7,7 +7,7 @@ use super::OfCustomer;
 use crate::caller::{Allowed, Connect};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Disconnect, DisconnectResult, RevocationTarget, SharedConnectionList};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::Problem;
 use crate::state::Shared;
 
 /// Disconnects a shop, an account, or all accounts of the customer. Repeating the request is safe: `found` is then
@@ -17,8 +17,6 @@ use crate::state::Shared;
     params(OfCustomer), request_body = Disconnect,
     responses(
         (status = 200, description = "Disconnected, or there was nothing to disconnect", body = DisconnectResult),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]
@@ -42,8 +40,6 @@ pub(crate) async fn disconnect(
     operation_id = "list_shared_connections", params(OfCustomer), request_body = RevocationTarget,
     responses(
         (status = 200, description = "The connections of other customers", body = SharedConnectionList),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

@@ -9,7 +9,7 @@ use super::connections::page_size;
 use crate::caller::{Allowed, Read};
 use crate::input::QueryOf;
 use crate::model::{Event, EventPage};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::Problem;
 use crate::state::{Shared, in_time};
 
 /// The page of a list of events.
@@ -30,8 +30,6 @@ pub(crate) struct Wanted {
     get, path = "/v1/events", tag = "events", operation_id = "list_events", params(Wanted),
     responses(
         (status = 200, description = "A page of events", body = EventPage),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -41,7 +39,7 @@ pub(crate) async fn list(
     QueryOf(Wanted { cursor, limit }): QueryOf<Wanted>,
 ) -> Result<Json<EventPage>, Problem> {
     let after = cursor.map(|cursor| cursor.parse().map(EventPosition)).transpose();
-    let after = after.map_err(|_| Problem::invalid_parameter("cursor: not a next_cursor of this list"))?;
+    let after = after.map_err(|_| Problem::invalid_cursor())?;
     // A database keeps positions as signed numbers.
     let after = after.map(|EventPosition(position)| EventPosition(position.min(i64::MAX.unsigned_abs())));
     let limit = page_size(limit)?;

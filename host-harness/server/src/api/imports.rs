@@ -10,8 +10,8 @@ use tiktok_shop_host::existing_grant::ExistingGrant;
 use super::OfCustomer;
 use crate::caller::{Admin, Allowed};
 use crate::input::{JsonOf, PathOf};
-use crate::model::{Connection, Import};
-use crate::problem::{Problem, ProblemDetails};
+use crate::model::{Connection, ImportRequest};
+use crate::problem::Problem;
 use crate::state::Shared;
 
 /// Connects a customer with the tokens that another system holds. That system must have stopped its refreshes. The
@@ -20,11 +20,9 @@ use crate::state::Shared;
 /// (`already-connected`).
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/imports", tag = "connecting", operation_id = "import_grant",
-    params(OfCustomer), request_body = Import,
+    params(OfCustomer), request_body = ImportRequest,
     responses(
         (status = 201, description = "The connection", body = Connection),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["admin"]))
 )]
@@ -32,7 +30,7 @@ pub(crate) async fn import(
     State(state): State<Shared>,
     allowed: Allowed<Admin>,
     PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
-    JsonOf(import): JsonOf<Import>,
+    JsonOf(import): JsonOf<ImportRequest>,
 ) -> Result<(StatusCode, Json<Connection>), Problem> {
     let app = import.app;
     let shops = import.shop_policy.into();

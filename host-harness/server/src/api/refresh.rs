@@ -7,7 +7,7 @@ use super::OfConnection;
 use crate::caller::{Allowed, Connect};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Refresh, RefreshResult, effect_word};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::Problem;
 use crate::state::Shared;
 
 /// Renews the tokens of a connection, and reads its shops again. The service refreshes due connections by itself; this
@@ -17,8 +17,6 @@ use crate::state::Shared;
     operation_id = "refresh_connection", params(OfConnection), request_body = Refresh,
     responses(
         (status = 200, description = "The connection, and what the refresh did", body = RefreshResult),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

@@ -7,7 +7,7 @@ use super::{OfConnection, OfCustomer};
 use crate::caller::{Allowed, Connect, Read};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Connection, LinkShops, Shop, ShopList};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::Problem;
 use crate::state::Shared;
 
 /// Lists the shops that the customer may use now, over all accounts of the customer.
@@ -16,8 +16,6 @@ use crate::state::Shared;
     params(OfCustomer),
     responses(
         (status = 200, description = "The shops. Empty if there are none", body = ShopList),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -38,8 +36,6 @@ pub(crate) async fn list(
     operation_id = "link_shops", params(OfConnection), request_body = LinkShops,
     responses(
         (status = 200, description = "The connection", body = Connection),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["connect"]))
 )]

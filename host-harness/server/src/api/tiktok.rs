@@ -17,18 +17,18 @@ use crate::problem::{Problem, ProblemDetails};
 use crate::state::Shared;
 
 /// The maximum length of a body: 16 MiB, as the connector allows.
-const MAX_BODY_BYTES: usize = 16 << 20;
+pub(crate) const MAX_BODY_BYTES: usize = 16 << 20;
 /// The maximum length of an answer: 4 MiB, as the connector allows.
-const MAX_ANSWER_BYTES: u32 = 4 << 20;
+pub(super) const MAX_ANSWER_BYTES: u32 = 4 << 20;
 /// The number of slashes in front of TikTok Shop's path: `/v1/customers/{customer}/shops/{shop}/tiktok/`.
 const SLASHES_BEFORE_PATH: usize = 7;
 
 /// This header is in every answer of TikTok Shop, and in no other. An answer without it is one of the service.
-const ANSWERED_BY: HeaderName = HeaderName::from_static("x-answered-by");
+pub(crate) const ANSWERED_BY: HeaderName = HeaderName::from_static("x-answered-by");
 /// The code in the envelope of TikTok Shop's answer. `0` means success.
-const TIKTOK_CODE: HeaderName = HeaderName::from_static("x-tiktok-code");
+pub(crate) const TIKTOK_CODE: HeaderName = HeaderName::from_static("x-tiktok-code");
 /// TikTok Shop's id of the request.
-const TIKTOK_REQUEST_ID: HeaderName = HeaderName::from_static("x-tiktok-request-id");
+pub(crate) const TIKTOK_REQUEST_ID: HeaderName = HeaderName::from_static("x-tiktok-request-id");
 
 /// A shop and a path of TikTok Shop's API in the path.
 #[derive(Deserialize, utoipa::IntoParams)]

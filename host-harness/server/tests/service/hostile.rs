@@ -41,7 +41,7 @@ async fn only_the_browser_that_opened_the_address_can_finish_the_consent() {
     // The state of another consent does not fit this cookie either.
     let mixed = callback.replace(&state, &other_state);
     assert_eq!(stage.callback(&mixed, &cookie).await.status, 400);
-    for query in ["/callback", "/callback?code=c", "/callback?state=", "/callback?state=a&state=b"] {
+    for query in ["/callback", "/callback?code=c&code=d", "/callback?state=", "/callback?state=a&state=b"] {
         assert_eq!(stage.callback(query, &cookie).await.status, 400, "{query}");
     }
     assert_eq!(stage.fake.requests(), [], "no code was sent to TikTok Shop");
@@ -97,6 +97,26 @@ async fn a_session_with_an_unknown_app_is_refused_before_it_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_with_several_apps_must_name_one() {
+    let stage = Stage::new().await;
+    let [_, second, third] = <[_; 3]>::try_from(stage.fake.apps()).unwrap().map(|app| app.app_key);
+    let ask = async |method: &str, target: &str, body: serde_json::Value| {
+        Request::new(stage.address, method, target).key(&stage.several_key).json(&body).send().await
+    };
+    let listed = ask("GET", "/v1/apps", json!({})).await.json();
+    assert_eq!(listed, json!({ "apps": [{ "key": second }, { "key": third }] }));
+    let sessions = "/v1/customers/c/connect-sessions";
+    let answer = ask("POST", sessions, json!({})).await;
+    assert_eq!(answer.problem(), (422, "app-required".to_owned()));
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(&second) && detail.contains(&third), "{detail}");
+    assert_eq!(ask("POST", sessions, json!({ "app": third })).await.status, 201);
+    let install = json!({ "query": "code=c", "browser_session": "the session of this browser" });
+    let answer = ask("POST", "/v1/customers/c/installs", install).await;
+    assert_eq!(answer.problem(), (422, "app-required".to_owned()), "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_trick_with_the_path_leaves_tiktok_shops_api() {
     let stage = Stage::new().await;
     let account = stage.connect("customer-7", "one-shop").await;
@@ -140,6 +160,13 @@ async fn no_trick_with_the_path_leaves_tiktok_shops_api() {
     for method in ["PATCH", "OPTIONS", "HEAD", "TRACE", "BREW"] {
         assert_eq!(stage.request(method, &shop).send().await.status, 405, "{method}");
     }
+    for path in
+        ["", "order", "//evil.example/a", "/../a", "/%2e%2e/a", "https://evil.example/", "/a?b=c", "/a#b", "/a b"]
+    {
+        let call = json!({ "shop": SHOP, "method": "GET", "path": path });
+        let answer = stage.post("/v1/customers/customer-7/calls", &call).await;
+        assert_eq!(answer.problem(), (422, "call-malformed".to_owned()), "{path}");
+    }
     assert_eq!(
         stage.get("/v1/customers/customer-7/shops/abc/tiktok/order").await.problem(),
         (400, "invalid-parameter".to_owned())
@@ -167,6 +194,15 @@ async fn malformed_requests_are_problems() {
         assert_eq!(answer.problem(), (expected.0, expected.1.to_owned()), "{body}");
         assert!(!answer.text().contains("CANARY"), "a value is not repeated");
     }
+    for (body, detail) in [
+        (r#"{"shop_policy":"CANARY"}"#, "shop_policy: must be one of all, exactly-one"),
+        (r#"{"return_to":7}"#, "return_to: must be a text"),
+        (r#"{"app":""}"#, "app: app key: 1 to 64 bytes"),
+        (r#"{"CANARY":1}"#, "there is no such member; the members are app, shop_policy, return_to"),
+    ] {
+        let answer = stage.request("POST", sessions).body("application/json", body).send().await;
+        assert_eq!(answer.json()["detail"], detail, "{body}");
+    }
     let large = format!("{{\"return_to\":\"{}\"}}", "a".repeat(64 << 10));
     let answer = stage.request("POST", sessions).body("application/json", large).send().await;
     assert_eq!(answer.problem(), (413, "body-too-large".to_owned()));
@@ -187,13 +223,13 @@ async fn malformed_requests_are_problems() {
         ("GET", "/v1/events?limit=0", (400, "invalid-parameter")),
         ("GET", "/v1/events?limit=201", (400, "invalid-parameter")),
         ("GET", "/v1/events?limit=x", (400, "invalid-parameter")),
-        ("GET", "/v1/events?cursor=x", (400, "invalid-parameter")),
-        ("GET", "/v1/events?cursor=-1", (400, "invalid-parameter")),
+        ("GET", "/v1/events?cursor=x", (422, "invalid-cursor")),
+        ("GET", "/v1/events?cursor=-1", (422, "invalid-cursor")),
         ("GET", "/v1/events?unknown=1", (400, "invalid-parameter")),
         ("GET", "/v1/events?limit=1&limit=2", (400, "invalid-parameter")),
         ("GET", "/v1/connections?status=dead", (400, "invalid-parameter")),
         ("GET", "/v1/connections?shop=x", (400, "invalid-parameter")),
-        ("GET", "/v1/connections?cursor=e30", (400, "invalid-parameter")),
+        ("GET", "/v1/connections?cursor=e30", (422, "invalid-cursor")),
     ] {
         let answer = stage.request(method, target).send().await;
         assert_eq!(answer.problem(), (expected.0, expected.1.to_owned()), "{method} {target}");

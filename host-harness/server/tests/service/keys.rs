@@ -7,7 +7,7 @@ use crate::http::Request;
 use crate::stage::{SHOP, Stage};
 
 /// Every request of the API, with the scope that it needs. The paths contain a customer who is not connected.
-const REQUESTS: [(&str, &str, Scope); 21] = [
+const REQUESTS: [(&str, &str, Scope); 27] = [
     ("GET", "/v1/connections", Scope::Read),
     ("GET", "/v1/events", Scope::Read),
     ("GET", "/v1/deliveries", Scope::Read),
@@ -27,6 +27,12 @@ const REQUESTS: [(&str, &str, Scope); 21] = [
     ("POST", "/v1/customers/c/disconnect", Scope::Connect),
     ("POST", "/v1/customers/c/shared-connections", Scope::Connect),
     ("POST", "/v1/customers/c/imports", Scope::Admin),
+    ("POST", "/v1/customers/c/installs", Scope::Connect),
+    ("POST", "/v1/customers/c/installs/i/confirm", Scope::Connect),
+    ("POST", "/v1/customers/c/installs/i/cancel", Scope::Connect),
+    ("POST", "/v1/customers/c/connections/a/export", Scope::Admin),
+    ("GET", "/v1/apps", Scope::Read),
+    ("POST", "/v1/customers/c/calls", Scope::Call),
     ("GET", "/v1/customers/c/shops/7/tiktok/order", Scope::Call),
     ("DELETE", "/v1/customers/c/accounts/a/tiktok/order", Scope::Call),
 ];

@@ -44,6 +44,21 @@ async fn a_seller_connects_and_the_platform_uses_refreshes_and_ends_the_connecti
     let account_path = format!("/v1/customers/customer-7/accounts/{account}/tiktok/authorization/202309/shops");
     assert_eq!(stage.get(&account_path).await.json()["data"]["shops"][0]["id"], SHOP);
 
+    let call = json!({ "shop": SHOP, "method": "POST", "path": "/order/202309/orders/search",
+                       "query": { "page_size": "1" }, "json": {} });
+    let answer = stage.post("/v1/customers/customer-7/calls", &call).await.json();
+    assert_eq!((&answer["status"], &answer["code"], &answer["json"]["code"]), (&json!(200), &json!("0"), &json!(0)));
+    let call = json!({ "account": account, "method": "GET", "path": "/authorization/202309/shops" });
+    let answer = stage.post("/v1/customers/customer-7/calls", &call).await.json();
+    assert_eq!(answer["json"]["data"]["shops"][0]["id"], SHOP);
+    for target in [json!({}), json!({ "shop": SHOP, "account": account })] {
+        let mut call = target;
+        call["method"] = json!("GET");
+        call["path"] = json!("/authorization/202309/shops");
+        let answer = stage.post("/v1/customers/customer-7/calls", &call).await;
+        assert_eq!(answer.problem(), (422, "one-target".to_owned()));
+    }
+
     // Eight days later, the access token has ended.
     stage.pass(8 * DAY);
     let refresh = format!("/v1/customers/customer-7/connections/{account}/refresh");
@@ -145,6 +160,28 @@ async fn tokens_of_another_system_are_imported_once() {
     assert_eq!((answer.status, &answer.json()["status"]), (201, &json!("active")), "{}", answer.text());
     let again = stage.post("/v1/customers/customer-7/imports", &import).await;
     assert_eq!(again.problem(), (422, "already-connected".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exported_connection_is_imported_by_another_tenant_and_recorded() {
+    let stage = Stage::new().await;
+    let account = stage.connect("customer-7", "one-shop").await;
+    let apps = stage.get("/v1/apps").await.json();
+    assert_eq!(apps, json!({ "apps": [{ "key": stage.fake.apps()[0].app_key }] }));
+    let path = format!("/v1/customers/customer-7/connections/{account}/export");
+    let exported = stage.request("POST", &path).send().await.json();
+    let issued = stage.fake.issued(&stage.fake.apps()[0].service_id, "one-shop").unwrap();
+    assert!(issued.honours_access_token(exported["access_token"].as_str().unwrap()));
+    assert_eq!(exported["account"], account);
+    // The answer has exactly members of an import.
+    stage.post("/v1/customers/customer-7/disconnect", &json!({ "tiktok_access": "keep" })).await;
+    let imported = stage.post("/v1/customers/customer-8/imports", &exported).await;
+    assert_eq!((imported.status, &imported.json()["account"]), (201, &json!(account)), "{}", imported.text());
+    let events = stage.get("/v1/events?limit=3").await.json();
+    let event = &events["events"][2];
+    assert_eq!((&event["event"], &event["actor"]), (&json!("grant-exported"), &json!("everything")));
+    let unknown = stage.request("POST", "/v1/customers/customer-9/connections/a/export").send().await;
+    assert_eq!(unknown.problem(), (404, "not-connected".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

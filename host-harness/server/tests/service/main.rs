@@ -10,6 +10,8 @@
 mod delivery_storage;
 mod hostile;
 mod http;
+mod idempotency;
+mod installs;
 mod keys;
 mod life;
 mod log;
@@ -21,3 +23,4 @@ mod outgoing_replicas;
 mod receiver;
 mod shutdown;
 mod stage;
+mod transport;

@@ -33,6 +33,9 @@ pub(crate) const SHOP: &str = "7490000000000000001";
 /// An address that the allow list contains.
 pub(crate) const RETURN: &str = "https://app.example/connected";
 
+/// The address of the platform at which an install continues.
+pub(crate) const INSTALL: &str = "https://app.example/install";
+
 /// What a test changes before the service starts.
 pub(crate) type Change = fn(&mut Settings);
 
@@ -44,12 +47,13 @@ pub(crate) struct Stage {
     pub(crate) key: String,
     /// The key of another tenant with every scope.
     pub(crate) other_key: String,
+    /// The key of a tenant with two apps.
+    pub(crate) several_key: String,
     /// The key of the tenant `acme` with only this scope, in the order of [`Scope::ALL`].
     pub(crate) scoped: Vec<(Scope, String)>,
+    /// What another process of the service needs.
+    again: (Box<dyn Fn() -> Parts + Send + Sync>, Settings),
     clock: Arc<ManualClock>,
-    storage: Arc<dyn HostStorage>,
-    host_keys: Arc<HostKeys>,
-    keys: ApiKeys,
     /// The addresses, cookies and states that the service has issued.
     secrets: Mutex<Vec<(&'static str, String)>>,
     pub(crate) stop: CancellationToken,
@@ -114,7 +118,8 @@ impl Stage {
         let running = FakeTikTokShop::start(options).unwrap();
         let fake = running.control();
         let clock = Arc::new(ManualClock::at(Duration::from_secs(BEGIN)));
-        let mut storage: Arc<dyn HostStorage> = Arc::new(MemoryStorage::new(clock.clone()));
+        let memory = Arc::new(MemoryStorage::new(clock.clone()));
+        let mut storage: Arc<dyn HostStorage> = memory.clone();
         if let Some(interceptor) = interceptor {
             storage = Arc::new(Intercepted::new(storage, interceptor));
         }
@@ -122,14 +127,17 @@ impl Stage {
         for authority in [Authority::Auth, Authority::Api] {
             egress = egress.stand_in(authority, running.address()).unwrap();
         }
-        let [acme, other, _] = <[_; 3]>::try_from(fake.apps()).unwrap().map(|app| AppCredentials {
+        let app_key = fake.apps().remove(0).app_key;
+        let [acme, other, third] = <[_; 3]>::try_from(fake.apps()).unwrap().map(|app| AppCredentials {
             authorization_link: Some(app.authorization_link()),
             app_key: app.app_key,
             app_secret: app.app_secret.as_str().into(),
             previous_app_secret: None,
         });
-        let tenants: [TenantId; 2] = ["acme", "other"].map(|tenant| tenant.parse().unwrap());
-        let credentials = StaticCredentials::new().with(tenants[0].clone(), acme).with(tenants[1].clone(), other);
+        let tenants: [TenantId; 3] = ["acme", "other", "several"].map(|tenant| tenant.parse().unwrap());
+        let credentials =
+            StaticCredentials::new().with(tenants[0].clone(), acme).with(tenants[1].clone(), other.clone());
+        let credentials = credentials.with(tenants[2].clone(), other).with(tenants[2].clone(), third);
         let host_keys = Arc::new(HostKeys::draw().unwrap());
         let metrics = Metrics::new();
         let host = compiled(
@@ -139,48 +147,52 @@ impl Stage {
                 .credentials(Arc::new(credentials))
                 .clock(clock.clone())
                 .egress(egress)
-                .metrics(metrics.recorder()),
+                .metrics(metrics.recorder())
+                .allow_export(),
         );
-        let [key, other_key] = [(); 2].map(|()| ApiKey::draw(&SystemRandomness).unwrap());
+        let [key, other_key, several_key] = [(); 3].map(|()| ApiKey::draw(&SystemRandomness).unwrap());
         let scoped = Scope::ALL.map(|scope| (scope, ApiKey::draw(&SystemRandomness).unwrap()));
         let mut entries = vec![
             entry("everything", "acme", &Scope::ALL, &key),
             entry("another tenant's", "other", &Scope::ALL, &other_key),
+            entry("several apps", "several", &Scope::ALL, &several_key),
         ];
         entries.extend(scoped.iter().map(|(scope, key)| entry(scope.as_str(), "acme", &[*scope], key)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut settings = Settings::new(format!("http://{address}").parse().unwrap());
         settings.return_addresses = vec![RETURN.parse().unwrap()];
+        settings.install_addresses.insert(app_key, INSTALL.parse().unwrap());
         settings.sweep_every = None;
         change(&mut settings);
-        let keyring = Keyring::new(storage.clone(), host_keys.clone(), Arc::new(SystemRandomness));
-        let keys = ApiKeys::new(entries).unwrap();
-        let parts = Parts {
-            host: host.clone(),
-            storage: storage.clone(),
-            keyring,
-            clock: clock.clone(),
-            tenants: tenants.to_vec(),
-            keys: keys.clone(),
-            consent_page: None,
-            deliveries: Arc::new(MemoryDeliveries::new(clock.clone())),
-            endpoints: Endpoints::default(),
+        let again = {
+            let (host, clock) = (host.clone(), clock.clone());
+            move || Parts {
+                host: host.clone(),
+                storage: storage.clone(),
+                requests: memory.clone(),
+                keyring: Keyring::new(storage.clone(), host_keys.clone(), Arc::new(SystemRandomness)),
+                clock: clock.clone(),
+                tenants: tenants.to_vec(),
+                keys: ApiKeys::new(entries.clone()).unwrap(),
+                consent_page: None,
+                deliveries: Arc::new(MemoryDeliveries::new(clock.clone())),
+                endpoints: Endpoints::default(),
+            }
         };
+        let server = Server::new(again(), settings.clone());
         let stop = CancellationToken::new();
-        let serving =
-            tokio::spawn(Server::new(parts, settings).metrics(metrics).serve(listener, stop.clone().cancelled_owned()));
+        let serving = tokio::spawn(server.metrics(metrics).serve(listener, stop.clone().cancelled_owned()));
         Self {
             fake,
             host,
             address,
             key: key.expose().to_owned(),
             other_key: other_key.expose().to_owned(),
+            several_key: several_key.expose().to_owned(),
             scoped: scoped.into_iter().map(|(scope, key)| (scope, key.expose().to_owned())).collect(),
+            again: (Box::new(again), settings),
             clock,
-            storage,
-            host_keys,
-            keys,
             secrets: Mutex::default(),
             stop,
             serving,
@@ -201,17 +213,8 @@ impl Stage {
         settings.sweep_every = None;
         settings.delivery_poll = Duration::from_millis(5);
         change(&mut settings);
-        let parts = Parts {
-            host: self.host.clone(),
-            storage: self.storage.clone(),
-            keyring: Keyring::new(self.storage.clone(), self.host_keys.clone(), Arc::new(SystemRandomness)),
-            clock: self.clock.clone(),
-            tenants: Vec::new(),
-            keys: self.keys.clone(),
-            consent_page: None,
-            deliveries,
-            endpoints: Endpoints::new(endpoints).unwrap(),
-        };
+        let parts =
+            Parts { tenants: Vec::new(), deliveries, endpoints: Endpoints::new(endpoints).unwrap(), ..self.again.0() };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(Server::new(parts, settings).serve(listener, stop.clone().cancelled_owned()));
         let another = Another { address, key: self.key.clone(), stop, serving };
@@ -222,6 +225,16 @@ impl Stage {
     /// Returns the clock of the services.
     pub(crate) fn clock(&self) -> Arc<ManualClock> {
         self.clock.clone()
+    }
+
+    /// Starts another process of the service over the same storage. Later requests go to it.
+    pub(crate) async fn restart(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        self.stop = CancellationToken::new();
+        let (parts, settings) = &self.again;
+        let serving = Server::new(parts(), settings.clone()).serve(listener, self.stop.clone().cancelled_owned());
+        self.serving = tokio::spawn(serving);
     }
 
     /// Begins a request to this path with the key of `acme`.
@@ -262,7 +275,7 @@ impl Stage {
         (state, cookie)
     }
 
-    fn keep(&self, kind: &'static str, secret: &str) {
+    pub(crate) fn keep(&self, kind: &'static str, secret: &str) {
         self.secrets.lock().unwrap().push((kind, secret.to_owned()));
     }
 
@@ -301,7 +314,8 @@ impl Drop for Stage {
             return;
         }
         let mut canaries = Canaries::default();
-        let keys = [&self.key, &self.other_key].into_iter().chain(self.scoped.iter().map(|(_, key)| key));
+        let keys =
+            [&self.key, &self.other_key, &self.several_key].into_iter().chain(self.scoped.iter().map(|(_, key)| key));
         keys.for_each(|key| canaries.add("API key", key));
         self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
         self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));

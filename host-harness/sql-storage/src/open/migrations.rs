@@ -48,17 +48,18 @@ macro_rules! versions {
             6 "documents" since "0.2.0" in "0006_documents.sql",
             7 "installs" since "0.2.0" in "0007_installs.sql",
             8 "deliveries" since "0.2.0" in "0008_deliveries.sql",
-            9 "counts" since "0.2.0" in "0009_counts.sql"
+            9 "requests" since "0.2.0" in "0009_requests.sql",
+            10 "counts" since "0.2.0" in "0010_counts.sql"
         )
     };
 }
 
-const SQLITE: [Version; 9] = versions!("sqlite");
-const POSTGRES: [Version; 9] = versions!("postgres");
+const SQLITE: [Version; 10] = versions!("sqlite");
+const POSTGRES: [Version; 10] = versions!("postgres");
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 9;
+    pub const SCHEMA_VERSION: i64 = 10;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {
@@ -509,7 +510,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 8]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 9]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
@@ -521,6 +522,7 @@ mod tests {
                 (6, "5295a1db86aac4fd4a28a26b0b40ad35f0dac44f5c4b2ff7a0f0347f81369eb789a04091693917ed4bada0fa68cbde60"),
                 (7, "83f9a385ab95fe8f2983c8fba4d392a7dffc19c31f4fd528c48b0ece4f066a7f6864dcf96411f1d70d13d3c340f03c17"),
                 (8, "51e34dfa4d01896cc31f34f9a5d381272e4039daa8e570e73a30e515323475eab08d74cc611e8d53b454f310b4edc5a1"),
+                (9, "74a39d28052dca5a45aad774c91c2c7407c6d4af781dbf6921b65aae7d24c9716b2012880159933304893d02bec1f729"),
             ])
         );
         assert_eq!(
@@ -534,6 +536,7 @@ mod tests {
                 (6, "b3d194a7b7d82048b1e11004437057ed15a37fb702511fd77ddea3a92133216d8a8e153e0cfeedc2906b5607e8d2a821"),
                 (7, "80da7ea82f4ca96d584540bec76442ffa63d6b715c4972bb07e133a9d87ca100e65e7b808acca999e009ff191329d523"),
                 (8, "0da2374aafafd35eb17fdff1f1d0d62c07348e600e583c547d8339428c6573f374b60fec246fa49f82e08889d9422363"),
+                (9, "39c9c4da8d8fa1e5b82d0e9e3af447a8355e1a720fecf747cc79fd3d3b7fda932724b4b3be58c96b065f7d8eb2d8a560"),
             ])
         );
     }

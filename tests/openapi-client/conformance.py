@@ -1,0 +1,78 @@
+"""Lets schemathesis draw requests from the document and send them to the service.
+
+    conformance.py VENV    VENV contains schemathesis
+
+The first run draws every part of a request, so most requests name things that do not exist. The second run names a
+customer who is connected, with the account and the shop.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from service import DOCUMENT, KEY, Service
+
+# The same seed draws the same requests, so a failure can be repeated.
+SEED = "20260101"
+EXAMPLES = "40"
+CUSTOMER = "customer-7"
+# A request can fit the document and be refused nevertheless (422), for example because the customer has no such shop.
+CHECKS = """
+[checks]
+positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422]
+"""
+
+
+def run(venv, service, parameters, *options):
+    """Runs schemathesis. Returns the number of operations that kept the document, and of failures."""
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder) / "schemathesis.toml"
+        named = "".join(f'"{name}" = "{value}"\n' for name, value in parameters.items())
+        configuration.write_text(f"{CHECKS}\n[parameters]\n{named}")
+        command = [Path(venv).resolve() / "bin/schemathesis", "--config-file", configuration, "run", DOCUMENT]
+        done = subprocess.run(
+            [
+                *command, "--url", service.address, "--header", f"Authorization: Bearer {KEY}", "--no-color",
+                "--phases", "examples,coverage,fuzzing,stateful", "--max-examples", EXAMPLES, "--seed", SEED,
+                "--generation-database", "none", *options,
+            ],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
+    summary = done.stdout.partition("= SUMMARY =")[2]
+    tested = re.search(r"Tested: (\d+)", summary)
+    failures = re.search(r"(\d+) unique failure", summary)
+    print(" ".join(summary.replace("=", "").split()))
+    if done.returncode or not tested:
+        print(done.stdout, done.stderr)
+        return 0, int(failures[1]) if failures else 1
+    return int(tested[1]), 0
+
+
+def connect(service):
+    """Connects the customer. Returns the parameters of its connection."""
+    with httpx.Client(base_url=f"{service.address}/v1/customers/{CUSTOMER}") as client:
+        client.headers["Authorization"] = f"Bearer {KEY}"
+        service.consent(client.post("/connect-sessions", json={}).json()["address"], "allow")
+        shop = client.get("/shops").json()["shops"][0]
+    return {"customer": CUSTOMER, "account": shop["account"], "shop": shop["id"]}
+
+
+def main():
+    with Service() as service:
+        drawn = run(sys.argv[1], service, {})
+        named = connect(service)
+        # This request would end the connection.
+        connected = run(sys.argv[1], service, named, "--exclude-operation-id", "disconnect")
+        panics = service.log().count("panicked")
+    failed = drawn[1] + connected[1] + panics
+    print(f"schemathesis, operations of the document: {drawn[0] + connected[0]} checks passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+main()
