@@ -18,6 +18,7 @@ use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost};
 use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::MovableClock;
 use crate::error::BindingError;
@@ -52,6 +53,12 @@ pub struct Binding {
     /// Cancelled when the host accepts no further requests.
     closed: CancellationToken,
     running: TaskTracker,
+}
+
+/// A request that has begun. The host is closed only after all of them have ended.
+#[derive(Debug)]
+pub struct Begun {
+    _token: TaskTrackerToken,
 }
 
 /// The host keys, and the file that contains them.
@@ -107,13 +114,23 @@ impl Binding {
         Ok(Self { host, storage, database, keys, clock, movable, closed, running })
     }
 
+    /// Begins a request. Call this function when the other language makes the request, before any other task runs. From
+    /// then on [`close`](Self::close) waits for the request.
+    ///
+    /// # Errors
+    /// The host is closed (`host-closed`).
+    pub fn begin(&self) -> Result<Begun, BindingError> {
+        // The token comes first, so that `close` waits for a request that begins at the same moment.
+        let token = self.running.token();
+        if self.closed.is_cancelled() { Err(BindingError::closed()) } else { Ok(Begun { _token: token }) }
+    }
+
     /// Makes the call that the request names. Run this future on a task of its own, so that the call continues when the
     /// other language stops waiting.
     ///
     /// # Errors
     /// See [`BindingError`].
-    pub async fn perform(&self, request: Request) -> Result<Reply, BindingError> {
-        let _running = self.begin()?;
+    pub async fn perform(&self, _begun: Begun, request: Request) -> Result<Reply, BindingError> {
         let host = self.host_of(&request);
         operations::perform(self, &host, request).await
     }
@@ -122,18 +139,16 @@ impl Binding {
     /// has the head of the webhook as its arguments, and its body.
     ///
     /// # Errors
-    /// The arguments are wrong, or the host is closed. Every other failure is in the reply.
-    pub async fn accept_webhook(&self, request: Request, platform: &dyn Foreign) -> Result<Reply, BindingError> {
-        let _running = self.begin()?;
+    /// The arguments are wrong. Every other failure is in the reply.
+    pub async fn accept_webhook(
+        &self,
+        _begun: Begun,
+        request: Request,
+        platform: &dyn Foreign,
+    ) -> Result<Reply, BindingError> {
         let host = self.host_of(&request);
         let head: WebhookHead = read("the arguments of accept-webhook", request.arguments)?;
         Ok(webhooks::accept(&host, head, request.body, platform).await.into())
-    }
-
-    fn begin(&self) -> Result<impl Drop + use<>, BindingError> {
-        // The token comes first, so that `close` waits for a request that begins at the same moment.
-        let running = self.running.token();
-        if self.closed.is_cancelled() { Err(BindingError::closed()) } else { Ok(running) }
     }
 
     fn host_of(&self, request: &Request) -> ConnectorHost {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tiktok_shop_host::connection::ConnectionKey;
+use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::storage::{StorageError, Swapped};
 use tiktok_shop_host::{AccountId, CustomerId, TenantId};
 use tiktok_shop_storage_contract::Outcome;
@@ -83,6 +83,19 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
         members.insert(name.to_owned(), value);
     }
     object
+}
+
+/// The greatest number that every language reads exactly: 2^53 - 1.
+const MAX_NUMBER: u64 = (1 << 53) - 1;
+
+/// Returns a time up to which the storage lists entries. No stored time is later than [`MAX_NUMBER`].
+fn up_to(at: UnixSeconds) -> u64 {
+    at.0.min(MAX_NUMBER)
+}
+
+/// Returns the maximum number of entries of a list. No list is longer than 2^31 - 1, which databases accept.
+fn at_most(limit: usize) -> usize {
+    limit.min(i32::MAX as usize)
 }
 
 /// Returns a value as the text that the storage keeps.

@@ -21,7 +21,7 @@ mod request;
 mod shape;
 mod webhooks;
 
-pub use self::binding::{Binding, Parts};
+pub use self::binding::{Begun, Binding, Parts};
 pub use self::error::{Action, BindingError};
 pub use self::foreign::{Foreign, ForeignError};
 pub use self::foreign_storage::{ForeignStorage, check_storage};

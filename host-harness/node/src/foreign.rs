@@ -11,6 +11,7 @@ use napi_derive::napi;
 use serde_json::Value;
 use tiktok_shop_bindings::{Foreign, ForeignError};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::case;
 
@@ -55,7 +56,17 @@ pub fn answer(number: u32, is_ok: bool, text: String) {
 }
 
 /// An object of JavaScript.
-pub(crate) struct ScriptObject(pub(crate) Dispatch);
+pub(crate) struct ScriptObject {
+    dispatch: Dispatch,
+    /// Cancelled when JavaScript can't answer any more, because the process exits.
+    exiting: CancellationToken,
+}
+
+impl ScriptObject {
+    pub(crate) fn new(dispatch: Dispatch, exiting: CancellationToken) -> Self {
+        Self { dispatch, exiting }
+    }
+}
 
 #[async_trait]
 impl Foreign for ScriptObject {
@@ -64,17 +75,24 @@ impl Foreign for ScriptObject {
         let number = register(sender);
         let arguments = case::to_camel(arguments).to_string();
         let call = FnArgs::from((number, case::camel(function), arguments));
-        let status = self.0.call(call, ThreadsafeFunctionCallMode::NonBlocking);
+        let status = self.dispatch.call(call, ThreadsafeFunctionCallMode::NonBlocking);
         if status != Status::Ok {
             take(number);
-            return Err(ForeignError::new("Node.js is ending, so its functions can't be called"));
+            return Err(ending());
         }
-        let gone = |_| ForeignError::new("Node.js has ended before it answered");
-        match receiver.await.map_err(gone)? {
+        let answer = tokio::select! {
+            answer = receiver => answer.map_err(|_| ending())?,
+            () = self.exiting.cancelled() => return Err(ending()),
+        };
+        match answer {
             Ok(text) => parse(&text).map(case::to_snake),
             Err(text) => Err(error(&parse(&text)?)),
         }
     }
+}
+
+fn ending() -> ForeignError {
+    ForeignError::new("Node.js is ending, so its functions can't answer")
 }
 
 fn parse(text: &str) -> Result<Value, ForeignError> {

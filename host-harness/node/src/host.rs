@@ -38,6 +38,8 @@ pub struct NativeHost {
     binding: Arc<OnceLock<Binding>>,
     /// The requests that can be stopped, by the number that JavaScript has given them.
     stops: Arc<Mutex<HashMap<u32, CancellationToken>>>,
+    /// Cancelled when the process exits.
+    exiting: CancellationToken,
 }
 
 #[napi]
@@ -60,7 +62,7 @@ impl NativeHost {
         storage: Option<Dispatch>,
         apps: Option<Dispatch>,
     ) -> Result<Object<'env>> {
-        let object = |dispatch: Dispatch| Arc::new(ScriptObject(dispatch)) as Arc<dyn Foreign>;
+        let object = |dispatch| Arc::new(ScriptObject::new(dispatch, self.exiting.clone())) as Arc<dyn Foreign>;
         let (storage, apps) = (storage.map(object), apps.map(object));
         let cell = Arc::clone(&self.binding);
         answer_later(env, async move {
@@ -93,10 +95,11 @@ impl NativeHost {
         if let Some(ticket) = ticket {
             lock(&stops).insert(ticket, stop.clone());
         }
+        let begun = opened(&cell).and_then(Binding::begin);
         answer_later(env, async move {
             let request = async {
                 let request = request(operation, &arguments, body, actor, reason)?;
-                opened(&cell)?.perform(Request { stop, ..request }).await
+                opened(&cell)?.perform(begun?, Request { stop, ..request }).await
             };
             let reply = request.await;
             if let Some(ticket) = ticket {
@@ -119,9 +122,11 @@ impl NativeHost {
         handle: Dispatch,
     ) -> Result<Object<'env>> {
         let (cell, body) = (Arc::clone(&self.binding), Some(Vec::from(body)));
+        let begun = opened(&cell).and_then(Binding::begin);
+        let platform = ScriptObject::new(handle, self.exiting.clone());
         answer_later(env, async move {
             let request = request("accept-webhook".to_owned(), &arguments, body, actor, reason)?;
-            opened(&cell)?.accept_webhook(request, &ScriptObject(handle)).await
+            opened(&cell)?.accept_webhook(begun?, request, &platform).await
         })
     }
 
@@ -149,6 +154,8 @@ impl NativeHost {
     pub fn settle(&self, milliseconds: u32) -> Result<bool> {
         let Some(binding) = self.binding.get() else { return Ok(true) };
         binding.stop();
+        // This thread runs no JavaScript while it is blocked.
+        self.exiting.cancel();
         let limit = Duration::from_millis(milliseconds.into());
         Ok(runtime()?.block_on(async { tokio::time::timeout(limit, binding.settled()).await.is_ok() }))
     }
@@ -166,7 +173,7 @@ pub fn check_contract(env: &Env, storage: Dispatch, report: Dispatch) -> Result<
             let _ = report.call(call.into(), ThreadsafeFunctionCallMode::NonBlocking);
             outcomes.push(outcome);
         };
-        check_storage(Arc::new(ScriptObject(storage)), each).await;
+        check_storage(Arc::new(ScriptObject::new(storage, CancellationToken::new())), each).await;
         Ok(Value::from(outcomes).into())
     })
 }

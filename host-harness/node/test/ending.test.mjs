@@ -89,6 +89,19 @@ for (const [what, ending] of [
   });
 }
 
+test('process.exit does not wait for a function of JavaScript', async (t) => {
+  const { fake } = await stage(t);
+  const code = `
+    import { Host } from 'tiktok-shop-connector';
+    const apps = () => { setImmediate(() => process.exit(3)); return new Promise(() => {}); };
+    const host = await Host.open({ storage: 'memory:', keys: 'drawn', apps, fake: '${fake.url}' });
+    host.beginConsent({ tenant: '${tenant}', customer: '${customer}', browser: '${browser.expose()}' }).catch(() => {});
+  `;
+  const program = spawn(process.execPath, ['--input-type=module', '--eval', code], { stdio: 'inherit' });
+  t.after(() => program.kill());
+  assert.equal(await new Promise((resolve) => program.on('exit', resolve)), 3);
+});
+
 test('a host that is not closed does not keep the process alive', async (t) => {
   const code = `
     import { Host } from 'tiktok-shop-connector';

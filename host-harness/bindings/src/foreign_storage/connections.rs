@@ -10,7 +10,7 @@ use tiktok_shop_host::storage::{
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
-use super::{ForeignStorage, Name, SwapAnswer, of_connection, read_text, text_of, with};
+use super::{ForeignStorage, Name, SwapAnswer, at_most, of_connection, read_text, text_of, up_to, with};
 
 /// A stored row.
 #[derive(Deserialize)]
@@ -135,7 +135,7 @@ impl ConnectionStorage for ForeignStorage {
                 "seller_name": filter.seller_name,
             },
             "after": after,
-            "limit": limit,
+            "limit": at_most(limit),
         });
         read_all(self.ask("tenant_rows", arguments).await?)
     }
@@ -148,7 +148,7 @@ impl ConnectionStorage for ForeignStorage {
     ) -> Result<Vec<Ending>, StorageError> {
         let after = after.map(|ending| with(of_connection(&ending.tenant, &ending.key), "at", json!(ending.at)));
         let endings: Vec<EndingAnswer> =
-            self.ask("endings", json!({ "by": by, "after": after, "limit": limit })).await?;
+            self.ask("endings", json!({ "by": up_to(by), "after": after, "limit": at_most(limit) })).await?;
         Ok(endings.into_iter().map(Ending::from).collect())
     }
 
@@ -159,7 +159,7 @@ impl ConnectionStorage for ForeignStorage {
         limit: usize,
     ) -> Result<Vec<Event>, StorageError> {
         let after = after.map(|position| position.0);
-        let arguments = json!({ "tenant": tenant.as_str(), "after": after, "limit": limit });
+        let arguments = json!({ "tenant": tenant.as_str(), "after": after, "limit": at_most(limit) });
         let events: Vec<EventAnswer> = self.ask("events", arguments).await?;
         let read = |EventAnswer { position, event }| {
             Ok(Event { position: EventPosition(position), event: read_text(&event)? })

@@ -9,7 +9,7 @@ use tiktok_shop_host::storage::{
 };
 use tiktok_shop_host::{AccountId, CustomerId, KeyId, Revision, TenantId};
 
-use super::{ForeignStorage, of_connection, with};
+use super::{ForeignStorage, at_most, of_connection, with};
 
 #[derive(Deserialize)]
 struct KeyUseAnswer {
@@ -88,7 +88,7 @@ impl KeyStorage for ForeignStorage {
 
     async fn key_uses(&self, after: Option<(&TenantId, &KeyId)>, limit: usize) -> Result<Vec<KeyUse>, StorageError> {
         let after = after.map(|(tenant, key)| of_key(tenant, key));
-        let uses: Vec<KeyUseAnswer> = self.ask("key_uses", json!({ "after": after, "limit": limit })).await?;
+        let uses: Vec<KeyUseAnswer> = self.ask("key_uses", json!({ "after": after, "limit": at_most(limit) })).await?;
         let uses = uses.into_iter();
         Ok(uses.map(|KeyUseAnswer { tenant, key, records }| KeyUse { tenant, key, records }).collect())
     }
@@ -101,7 +101,7 @@ impl KeyStorage for ForeignStorage {
         limit: usize,
     ) -> Result<Vec<SealedRecord>, StorageError> {
         let after = after.map(|(purpose, key)| with(json!(key), "purpose", word(purpose).into()));
-        let arguments = with(with(of_key(tenant, key), "after", Value::from(after)), "limit", limit.into());
+        let arguments = with(with(of_key(tenant, key), "after", Value::from(after)), "limit", at_most(limit).into());
         let records: Vec<RecordAnswer> = self.ask("sealed_under", arguments).await?;
         Ok(records.into_iter().map(SealedRecord::from).collect())
     }
@@ -114,7 +114,7 @@ impl KeyStorage for ForeignStorage {
     }
 
     async fn delete_tenant(&self, tenant: &TenantId, limit: usize) -> Result<Deleted, StorageError> {
-        let arguments = json!({ "tenant": tenant.as_str(), "limit": limit });
+        let arguments = json!({ "tenant": tenant.as_str(), "limit": at_most(limit) });
         let DeletedAnswer { connections, others, is_complete } = self.ask("delete_tenant", arguments).await?;
         Ok(Deleted { connections, others, is_complete })
     }

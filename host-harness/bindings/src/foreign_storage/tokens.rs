@@ -9,7 +9,7 @@ use tiktok_shop_host::storage::{
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, TenantId};
 
-use super::{AgeMs, ForeignStorage, Name, SwapAnswer, of_connection, with};
+use super::{AgeMs, ForeignStorage, Name, SwapAnswer, at_most, of_connection, up_to, with};
 
 /// A stored token record.
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ impl TokenStorage for ForeignStorage {
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
         let after = after.map(|due| with(of_connection(&due.tenant, &due.key), "at", json!(due.at)));
-        let arguments = json!({ "now": now, "after": after, "limit": limit });
+        let arguments = json!({ "now": up_to(now), "after": after, "limit": at_most(limit) });
         let due: Vec<DueAnswer> = self.ask("due", arguments).await?;
         let due = due.into_iter();
         Ok(due.map(|due| Due { at: UnixSeconds(due.at), tenant: due.tenant, key: due.name.into() }).collect())

@@ -9,21 +9,21 @@ const NAME = 'session';
 export class Sessions {
   #customers = new Map();
 
-  /** Returns the customer of this request, and the secret of the session. Signs a new visitor in. */
-  of(request, response) {
-    let value = cookie(request);
+  /** Returns the customer and the secret of the session with these cookies. Signs a new visitor in with `setCookie`. */
+  of(cookies, setCookie) {
+    let value = find(cookies ?? '');
     if (!this.#customers.has(value)) {
       value = randomBytes(32).toString('hex');
       this.#customers.set(value, `customer-${this.#customers.size + 1}`);
-      // The browser must send the cookie when it comes back from TikTok Shop, so `SameSite` is `lax`. Over https, set
-      // `secure`, too.
-      response.cookie(NAME, value, { httpOnly: true, sameSite: 'lax' });
+      // The browser must send the cookie when it comes back from TikTok Shop, so `SameSite` is `Lax`. Over https, add
+      // `Secure`.
+      setCookie(`${NAME}=${value}; Path=/; HttpOnly; SameSite=Lax`);
     }
     return { customer: this.#customers.get(value), browser: new Secret(value) };
   }
 }
 
-function cookie(request) {
-  const cookies = (request.headers.cookie ?? '').split(';').map((pair) => pair.trim().split('='));
-  return cookies.find(([name]) => name === NAME)?.[1];
+function find(cookies) {
+  const pairs = cookies.split(';').map((pair) => pair.trim().split('='));
+  return pairs.find(([name]) => name === NAME)?.[1];
 }
