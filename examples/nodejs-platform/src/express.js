@@ -22,7 +22,8 @@ export async function listen(port, platform) {
 function createApp({ host, tenant, log, metrics, queue, consentPage }) {
   const app = express();
   const sessions = new Sessions();
-  const session = (request, response) => sessions.of(request.headers.cookie, (set) => response.append('set-cookie', set));
+  const session = (request, response) =>
+    sessions.of(request.headers.cookie, (set) => response.append('set-cookie', set));
   app.disable('x-powered-by');
 
   app.get('/', async (request, response) => {
@@ -63,7 +64,10 @@ function createApp({ host, tenant, log, metrics, queue, consentPage }) {
     const { shop } = request.params;
     const search = { method: 'POST', path: '/order/202309/orders/search', query: { page_size: 20 }, body: {} };
     const answer = await host.call({ tenant, customer, shop, ...search });
-    response.status(answer.isSuccess ? 200 : 502).type('json').send(answer.body);
+    response
+      .status(answer.isSuccess ? 200 : 502)
+      .type('json')
+      .send(answer.body);
   });
 
   // The signature covers the bytes of the body, so nothing may parse it before.

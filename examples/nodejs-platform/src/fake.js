@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const PROGRAM =
   process.env.FAKE_TIKTOK_SHOP ?? fileURLToPath(new URL('../../../target/debug/fake-tiktok-shop', import.meta.url));
 
-/** Starts a fake that sends browsers back to this address. Returns its address, its app, and a function that ends it. */
+/** Starts a fake that sends browsers back to this address. Returns its address, its app, and the function `stop`. */
 export async function startFake(callback) {
   if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run cargo build --bin fake-tiktok-shop`);
   const program = spawn(PROGRAM, ['--json', '--redirect', callback], { stdio: ['ignore', 'pipe', 'inherit'] });

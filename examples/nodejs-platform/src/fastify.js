@@ -61,7 +61,10 @@ function createApp({ host, tenant, log, metrics, queue, consentPage }) {
     const { shop } = request.params;
     const search = { method: 'POST', path: '/order/202309/orders/search', query: { page_size: 20 }, body: {} };
     const answer = await host.call({ tenant, customer, shop, ...search });
-    return reply.code(answer.isSuccess ? 200 : 502).type('application/json').send(answer.body);
+    return reply
+      .code(answer.isSuccess ? 200 : 502)
+      .type('application/json')
+      .send(answer.body);
   });
 
   app.post('/webhooks/:tenant', async (request, reply) => {

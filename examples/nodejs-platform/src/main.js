@@ -1,4 +1,5 @@
-// Runs the platform against a fake TikTok Shop: `npm start` or `npm start fastify`, then open the address that it prints.
+// Runs the platform against a fake TikTok Shop: `npm start` or `npm start fastify`. Then open the address that it
+// prints.
 
 import pino from 'pino';
 import { logTo } from 'tiktok-shop-connector';

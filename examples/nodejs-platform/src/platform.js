@@ -40,7 +40,12 @@ async function sweepUntil(signal, host, log, everyMs) {
 function observer(registry) {
   const labelNames = ['operation', 'outcome'];
   const registers = [registry];
-  const calls = new Counter({ name: 'tiktok_shop_calls_total', help: 'Requests that have ended', labelNames, registers });
+  const calls = new Counter({
+    name: 'tiktok_shop_calls_total',
+    help: 'Requests that have ended',
+    labelNames,
+    registers,
+  });
   const seconds = new Histogram({ name: 'tiktok_shop_call_seconds', help: 'Their time', labelNames, registers });
   return ({ operation, outcome, durationMs }) => {
     calls.inc({ operation, outcome });

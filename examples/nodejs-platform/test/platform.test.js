@@ -41,7 +41,11 @@ class Browser {
 }
 
 async function control(fake, path, body) {
-  const request = body && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const request = body && {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  };
   const answer = await fetch(`${fake.url}/_control${path}`, request);
   assert.ok(answer.ok);
   return answer.json();
@@ -115,6 +119,9 @@ for (const [name, framework] of [
     assert.equal((await deliver(`${webhook.body} `)).status, 401);
     assert.equal((await deliver(webhook.body)).status, 200);
     assert.equal((await deliver(webhook.body)).status, 200);
-    assert.deepEqual(platform.queue.events.map(({ eventType, shop }) => [eventType, shop]), [[6, SHOP]]);
+    assert.deepEqual(
+      platform.queue.events.map(({ eventType, shop }) => [eventType, shop]),
+      [[6, SHOP]],
+    );
   });
 }

@@ -35,9 +35,11 @@ export const connections = (database) => ({
         const [stored] = await transaction.all(`SELECT 1 FROM rows WHERE ${KEY} FOR UPDATE`, key);
         return stored ? 0 : 1;
       }
-      if (!next) return transaction.change(`DELETE FROM rows WHERE ${KEY} AND revision = $4`, [...key, bytes(expected)]);
+      if (!next)
+        return transaction.change(`DELETE FROM rows WHERE ${KEY} AND revision = $4`, [...key, bytes(expected)]);
       if (expected === null) {
-        const inserted = 'INSERT INTO rows VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING';
+        const inserted =
+          'INSERT INTO rows VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING';
         return transaction.change(inserted, [...key, ...values()]);
       }
       const updated = `UPDATE rows SET revision = $4, sealed_key = $5, sealed = $6, row = $7, status = $8, ends_at = $9,
@@ -53,7 +55,8 @@ export const connections = (database) => ({
   },
 
   async owners({ tenant, shop }) {
-    const listed = `SELECT customer, account FROM rows WHERE tenant = $1 AND shops @> ARRAY[$2] ORDER BY customer, account`;
+    const listed = `SELECT customer, account FROM rows WHERE tenant = $1 AND shops @> ARRAY[$2]
+      ORDER BY customer, account`;
     return (await database.all(listed, [bytes(tenant), shop])).map(connectionOf);
   },
 

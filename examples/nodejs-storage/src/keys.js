@@ -5,7 +5,8 @@ import { bytes, connectionOf, holdKey, text } from './database.js';
 /** The records that are sealed, with the order of their purposes. */
 const SEALED = `(
   SELECT 0 AS purpose, tenant, customer, account, revision, sealed_key, sealed FROM tokens
-  UNION ALL SELECT 1, tenant, customer, account, revision, sealed_key, sealed FROM rows WHERE sealed_key IS NOT NULL) AS records`;
+  UNION ALL SELECT 1, tenant, customer, account, revision, sealed_key, sealed FROM rows WHERE sealed_key IS NOT NULL
+) AS records`;
 const PURPOSES = ['token', 'ciphers'];
 /** The tables, apart from connections and keys, that `deleteTenant` empties. */
 const OTHERS = ['events', 'once', 'states', 'installs', 'webhooks'];
@@ -74,8 +75,8 @@ export const keys = (database) => ({
 
   reseal({ tenant, customer, account, purpose, revision, sealed, next }) {
     const table = purpose === 'token' ? 'tokens' : 'rows';
-    const updated = `UPDATE ${table} SET sealed_key = $7, sealed = $8 WHERE tenant = $1 AND customer = $2 AND account = $3
-      AND revision = $4 AND sealed_key = $5 AND sealed = $6`;
+    const updated = `UPDATE ${table} SET sealed_key = $7, sealed = $8
+      WHERE tenant = $1 AND customer = $2 AND account = $3 AND revision = $4 AND sealed_key = $5 AND sealed = $6`;
     const key = [tenant, customer, account, revision, sealed.key].map(bytes);
     const values = [...key, sealed.bytes, bytes(next.key), next.bytes];
     return database.transaction(async (transaction) => {

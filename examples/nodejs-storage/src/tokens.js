@@ -7,7 +7,8 @@ const KEY = 'tenant = $1 AND customer = $2 AND account = $3';
 
 export const tokens = (database) => ({
   async belongsTo({ environment }) {
-    const first = `INSERT INTO environment (name) SELECT CASE WHEN EXISTS (SELECT 1 FROM tokens) THEN 'tiktok-shop' ELSE $1 END
+    const first = `INSERT INTO environment (name)
+      SELECT CASE WHEN EXISTS (SELECT 1 FROM tokens) THEN 'tiktok-shop' ELSE $1 END
       ON CONFLICT DO NOTHING`;
     await database.change(first, [environment]);
     const [{ name }] = await database.all('SELECT name FROM environment');
@@ -31,9 +32,11 @@ export const tokens = (database) => ({
     const key = [tenant, customer, account].map(bytes);
     const values = next && [bytes(next.revision), bytes(next.value.key), next.value.bytes, next.refreshDueAt];
     const write = (transaction) => {
-      if (!next) return transaction.change(`DELETE FROM tokens WHERE ${KEY} AND revision = $4`, [...key, bytesIf(expected)]);
+      if (!next)
+        return transaction.change(`DELETE FROM tokens WHERE ${KEY} AND revision = $4`, [...key, bytesIf(expected)]);
       if (expected === null) {
-        const inserted = 'INSERT INTO tokens VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp()) ON CONFLICT DO NOTHING';
+        const inserted =
+          'INSERT INTO tokens VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp()) ON CONFLICT DO NOTHING';
         return transaction.change(inserted, [...key, ...values]);
       }
       const updated = `UPDATE tokens SET revision = $4, sealed_key = $5, sealed = $6, refresh_due_at = $7,

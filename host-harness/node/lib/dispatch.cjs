@@ -7,12 +7,16 @@ const { plain } = require('./values.cjs');
 /** Returns a function that makes the addon's calls of this object, and answers each one. */
 function dispatcher(object) {
   return (number, name, text) => {
-    const called = async () => object[name](JSON.parse(text));
+    const called = async () => JSON.stringify(plain((await object[name](JSON.parse(text))) ?? null));
     called().then(
-      (value) => addon.answer(number, true, JSON.stringify(plain(value ?? null))),
-      (thrown) => addon.answer(number, false, JSON.stringify({ code: thrown?.code, message: messageOf(thrown) })),
+      (answer) => addon.answer(number, true, answer),
+      (thrown) => addon.answer(number, false, JSON.stringify({ code: wordOf(thrown), message: messageOf(thrown) })),
     );
   };
+}
+
+function wordOf(thrown) {
+  return typeof thrown?.code === 'string' ? thrown.code : undefined;
 }
 
 function messageOf(thrown) {

@@ -33,9 +33,20 @@ class Core {
     const value = JSON.parse(outcome.text);
     const word = outcome.isOk ? (value?.reply ?? 'ok') : value.action;
     const code = outcome.isOk ? null : value.code;
-    this.onRequest?.({ operation, outcome: word, code, durationMs: performance.now() - began });
+    this.report({ operation, outcome: word, code, durationMs: performance.now() - began });
     if (!outcome.isOk) throw errorOf(value);
     return { value, body: outcome.body };
+  }
+
+  report(ended) {
+    try {
+      this.onRequest?.(ended);
+    } catch (error) {
+      // The request has ended, so an error of the platform's function must not change its result.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
   }
 }
 
@@ -106,10 +117,7 @@ class Host {
   #perform(operation, named, body, ticket) {
     const text = JSON.stringify(values.plain(named));
     const core = this.#core;
-    return core.settle(
-      operation,
-      core.native.perform(operation, text, body, this.#actor, this.#reason, ticket),
-    );
+    return core.settle(operation, core.native.perform(operation, text, body, this.#actor, this.#reason, ticket));
   }
 
   /** Makes a request. If the signal is aborted, the caller stops waiting, and the request continues. */
@@ -194,7 +202,7 @@ class Host {
     return this.#ask('access-token', named, options, values.validToken);
   }
 
-  call({ query, body, ...named }, options) {
+  async call({ query, body, ...named }, options) {
     const sent = values.bytes(body);
     const request = { ...named, query: values.pairs(query), hasBody: sent !== null };
     const read = (value, answer) => new values.CallResponse(value, answer);
@@ -228,13 +236,7 @@ class Host {
     };
     const text = JSON.stringify(values.plain(named));
     const { native } = this.#core;
-    const accepting = native.acceptWebhook(
-      text,
-      values.bytes(body),
-      this.#actor,
-      this.#reason,
-      dispatcher(handler),
-    );
+    const accepting = native.acceptWebhook(text, values.bytes(body), this.#actor, this.#reason, dispatcher(handler));
     const { value } = await this.#core.settle('accept-webhook', accepting);
     return { ...value, error: value.error ? errorOf(value.error) : failure };
   }

@@ -368,7 +368,7 @@ export interface OfAccount extends OfCustomer {
 /** An account or a shop of a customer. Without both, all accounts. */
 export type Target = OfCustomer & ({ account?: string; shop?: never } | { shop: string; account?: never });
 
-/** A request to TikTok Shop's API. The connector adds the app key, the time, the signature, the token and the cipher. */
+/** A request to TikTok Shop's API. The connector adds the app key, the time, the token, the cipher and a signature. */
 export type CallRequest = OfCustomer &
   ({ shop: string; account?: never } | { account?: string; shop?: never }) & {
     method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -427,8 +427,7 @@ export class Host implements AsyncDisposable {
   /** Connects with a code, or with a callback and the state that it must contain. */
   connect(
     named: OfCustomer & { app?: string; shopPolicy?: ShopPolicy } & (
-        | { code: SecretInput; query?: never; state?: never }
-        | { query: SecretInput; state: SecretInput; code?: never }
+        { code: SecretInput; query?: never; state?: never } | { query: SecretInput; state: SecretInput; code?: never }
       ),
     options?: CallOptions,
   ): Promise<Connection>;
@@ -534,8 +533,8 @@ export class Host implements AsyncDisposable {
 export type Logger = Record<'error' | 'warn' | 'info' | 'debug' | 'trace', (fields: object, text: string) => void>;
 
 /**
- * Hands the logs of all hosts of this process to a logger. They contain no secret. A later call replaces the logger, and
- * does not change the level. Default: `info`.
+ * Hands the logs of all hosts of this process to a logger. They contain no secret. A later call replaces the logger,
+ * and does not change the level. Default: `info`.
  */
 export function logTo(logger: Logger, options?: { level?: keyof Logger }): void;
 

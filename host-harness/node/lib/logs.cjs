@@ -4,8 +4,8 @@
 const { addon } = require('./addon.cjs');
 
 /**
- * Hands the logs of all hosts to this logger, for example that of pino, or `console`. The logger has a function for each
- * level, which gets the fields and the text.
+ * Hands the logs of all hosts to this logger, for example that of pino, or `console`. The logger has a function for
+ * each level, which gets the fields and the text.
  */
 function logTo(logger, { level = 'info' } = {}) {
   addon.forwardLogs(level, (_number, _name, text) => {

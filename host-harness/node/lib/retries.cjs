@@ -10,7 +10,7 @@ const MAX_CONFLICTS = 3;
 /** Makes a call, and repeats it while its error asks for that. No call begins later than `withinMs` after the first. */
 async function withRetries(withinMs, call, { signal } = {}) {
   const began = performance.now();
-  for (let conflicts = 0; ; ) {
+  for (let conflicts = 0; ;) {
     try {
       return await call();
     } catch (error) {

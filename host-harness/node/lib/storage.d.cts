@@ -31,7 +31,7 @@ export interface StoredRow {
   sealed: Sealed | null;
 }
 
-/** A row that is written. `row` is a text that the storage keeps. `index` has values from it, for lists and searches. */
+/** A row that is written. The storage keeps the text `row`. `index` has values from it, for lists and searches. */
 export interface NewRow extends StoredRow {
   index: {
     status: 'active' | 'authorization-ending' | 'reauthorization-required';
@@ -100,9 +100,7 @@ export interface ConnectionStorage {
     },
   ): Awaitable<StoredRow[]>;
   endings(named: { by: number; after: Due | null; limit: number }): Awaitable<(Due & { grant: string })[]>;
-  events(
-    named: OfTenant & { after: number | null; limit: number },
-  ): Awaitable<{ position: number; event: string }[]>;
+  events(named: OfTenant & { after: number | null; limit: number }): Awaitable<{ position: number; event: string }[]>;
   knowsOnce(named: OfConnection & { once: string }): Awaitable<boolean>;
   appendOnce(
     named: OfTenant & { customer: string | null; account: string | null; once: string; event: string },

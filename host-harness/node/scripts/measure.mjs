@@ -47,7 +47,8 @@ async function connectedTo({ url }) {
   return { host, call };
 }
 
-const quantile = (numbers, part) => [...numbers].sort((one, other) => one - other)[Math.ceil(numbers.length * part) - 1];
+const quantile = (numbers, part) =>
+  [...numbers].sort((one, other) => one - other)[Math.ceil(numbers.length * part) - 1];
 const median = (numbers) => quantile(numbers, 0.5);
 
 /** The median time of a call, in microseconds. */

@@ -31,7 +31,8 @@ test('an error is of the class of its action, and shows no secret', async (t) =>
   const nobody = host.refresh({ tenant, customer });
   await assert.rejects(nobody, (error) => {
     assert.ok(error instanceof InvalidRequestError && error instanceof connector.TikTokShopError);
-    assert.deepEqual([error.name, error.action, error.code], ['InvalidRequestError', 'invalid-request', 'not-connected']);
+    const shown = [error.name, error.action, error.code];
+    assert.deepEqual(shown, ['InvalidRequestError', 'invalid-request', 'not-connected']);
     return error.retryAfterMs === null && error.message.length > 0;
   });
   const { url } = await host.beginConsent({ tenant, customer, browser });
@@ -53,7 +54,10 @@ test('a wrong argument is named without its value', async (t) => {
     [() => host.refresh({ tenant, customer, acount: 'CANARY' }), unknown],
     [() => host.refresh({ tenant, customer: 7 }), wrong],
     [() => host.refresh({ tenant, customer, mode: 'CANARY' }), wrong],
-    [() => host.linkShops({ tenant, customer, shops: ['CANARY'] }), 'the arguments of link-shops: shop id: 1 to 19 digits'],
+    [
+      () => host.linkShops({ tenant, customer, shops: ['CANARY'] }),
+      'the arguments of link-shops: shop id: 1 to 19 digits',
+    ],
     [() => host.beginConsent({ tenant, customer, browser: 'CANARY' }), 'browser: a random secret of 16 bytes at least'],
     [() => host.actingAs('').listShops({ tenant, customer }), 'actor: 1 to 256 bytes'],
   ]) {
@@ -122,7 +126,10 @@ test('withRetries waits as long as the error says', async () => {
     return calls;
   });
   assert.equal(answer, 3);
-  await assert.rejects(connector.withRetries(0, async () => Promise.reject(wait())), RetryAfterError);
+  await assert.rejects(
+    connector.withRetries(0, async () => Promise.reject(wait())),
+    RetryAfterError,
+  );
 });
 
 test('the logs go to a logger of JavaScript, without secrets', async (t) => {

@@ -26,7 +26,10 @@ test('a signal ends the waiting, and not the refresh', async (t) => {
   await assert.rejects(refreshing, /the customer has left/);
   await scene.host.close();
   const requests = await scene.fake.ask('GET', '/requests');
-  assert.ok(requests.some((request) => request.path === '/api/v2/token/refresh'), 'the refresh was made');
+  assert.ok(
+    requests.some((request) => request.path === '/api/v2/token/refresh'),
+    'the refresh was made',
+  );
   assert.ok(before.refreshedAt instanceof Date);
 });
 

@@ -17,16 +17,23 @@ async function wholeLife(t, options) {
   const connection = await connected(scene);
   assert.equal(connection.status, 'active');
   assert.ok(connection.connectedAt instanceof Date);
-  assert.deepEqual(connection.shops.map(({ id, linked, usable }) => [id, linked, usable]), [[SHOP, true, true]]);
+  assert.deepEqual(
+    connection.shops.map(({ id, linked, usable }) => [id, linked, usable]),
+    [[SHOP, true, true]],
+  );
   const shops = await host.listShops({ tenant, customer });
-  assert.deepEqual(shops.map(({ id }) => id), [SHOP]);
+  assert.deepEqual(
+    shops.map(({ id }) => id),
+    [SHOP],
+  );
   assert.deepEqual(await host.listConnections({ tenant, customer }), [connection]);
   assert.deepEqual(await host.tenantConnections({ tenant, shop: SHOP, status: 'active' }), [connection]);
   const last = { customer, account: connection.account };
   assert.deepEqual(await host.tenantConnections({ tenant, after: last }), []);
 
   // Call.
-  const answer = await host.call({ tenant, customer, shop: SHOP, method: 'POST', path: SEARCH, query: { page_size: 1 }, body: {} });
+  const search = { tenant, customer, shop: SHOP, method: 'POST', path: SEARCH, body: {} };
+  const answer = await host.call({ ...search, query: { page_size: 1 } });
   assert.deepEqual([answer.httpStatus, answer.code, answer.isSuccess], [200, '0', true]);
   assert.equal(answer.json().code, 0);
   assert.ok(Buffer.isBuffer(answer.body));
@@ -61,7 +68,8 @@ async function wholeLife(t, options) {
     reply: 'handled',
     error: null,
   });
-  assert.deepEqual(received.map(({ eventType, shop, effect }) => [eventType, shop, effect]), [[6, SHOP, 'verification-due']]);
+  const seen = received.map(({ eventType, shop, effect }) => [eventType, shop, effect]);
+  assert.deepEqual(seen, [[6, SHOP, 'verification-due']]);
   const repeated = await host.acceptWebhook(delivery, () => assert.fail('handled twice'));
   assert.deepEqual([repeated.status, repeated.reply], [200, 'repeated']);
   const tampered = { ...delivery, body: Buffer.from(`${webhook.body} `) };
@@ -72,7 +80,7 @@ async function wholeLife(t, options) {
   assert.equal(ended.ended, 1);
   assert.ok(ended.notRefreshed[0].error instanceof ReauthorizeError);
   await assert.rejects(
-    host.call({ tenant, customer, shop: SHOP, method: 'POST', path: SEARCH, body: {} }),
+    host.call(search),
     (error) => error instanceof ReauthorizeError && error.action === 'reauthorize' && typeof error.code === 'string',
   );
   const disconnected = await host.disconnect({ tenant, customer, tiktokAccess: 'keep' });
@@ -91,7 +99,10 @@ async function wholeLife(t, options) {
 
   // Keys, and the erasure of the tenant.
   const status = await host.keyStatus();
-  assert.deepEqual(status.keys.map((key) => key.tenant), [tenant]);
+  assert.deepEqual(
+    status.keys.map((key) => key.tenant),
+    [tenant],
+  );
   await host.checkKeys();
   assert.equal((await host.eraseTenant({ tenant })).keys, 1);
   assert.equal(await host.eraseTenant({ tenant: 'nobody' }), null);
@@ -122,7 +133,10 @@ test('an install from the App Store connects only after the customer has confirm
   const consent = { service_id: fake.app.service_id, seller: 'one-shop', decision: 'allow' };
   const { callback_query: query } = await fake.ask('POST', '/consent', consent);
   const pending = await host.beginInstall({ tenant, customer, browser, query });
-  assert.deepEqual(pending.shops.map(({ id }) => id), [SHOP]);
+  assert.deepEqual(
+    pending.shops.map(({ id }) => id),
+    [SHOP],
+  );
   assert.deepEqual(await host.listConnections({ tenant, customer }), []);
   const other = host.confirmInstall({ tenant, customer: 'customer-8', browser, id: pending.id });
   await assert.rejects(other, (error) => error instanceof InvalidRequestError && error.code === 'other-customer');

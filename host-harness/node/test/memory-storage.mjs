@@ -94,7 +94,10 @@ export class MemoryStorage {
 
   accounts({ tenant, customer }) {
     const tokens = [...this.#tenant(tenant).tokens.values()];
-    return tokens.filter((token) => token.customer === customer).map(({ account }) => account).sort(byBytes);
+    return tokens
+      .filter((token) => token.customer === customer)
+      .map(({ account }) => account)
+      .sort(byBytes);
   }
 
   #tokenEntry(token) {
@@ -290,7 +293,9 @@ export class MemoryStorage {
   }
 
   sealedUnder({ tenant, key, after, limit }) {
-    const records = this.#tenant(tenant).sealed().filter(({ sealed }) => sealed.key === key);
+    const records = this.#tenant(tenant)
+      .sealed()
+      .filter(({ sealed }) => sealed.key === key);
     const order = { token: 0, ciphers: 1 };
     return page(records, ({ purpose, customer, account }) => [order[purpose], customer, account], after, limit);
   }
@@ -319,6 +324,7 @@ export class MemoryStorage {
       for (const key of [...map.keys()].slice(0, limit)) others += Number(map.delete(key));
     }
     const isEmpty = kept.events.length === 0 && maps.every((map) => map.size === 0);
-    return { connections: Math.min(connections.length, limit), others, isComplete: connections.length <= limit && isEmpty };
+    const isComplete = connections.length <= limit && isEmpty;
+    return { connections: Math.min(connections.length, limit), others, isComplete };
   }
 }

@@ -41,7 +41,10 @@ export async function platform(storage: Storage): Promise<Date | null> {
     if (error instanceof TikTokShopError) console.log(error.code, error.tiktokRequestId?.length);
   }
   const reply = await host.acceptWebhook({ tenant: 'acme', authorization: undefined, body: Buffer.alloc(0) }, (one) => {
-    console.log(one.eventType, one.owners.filter(({ mayUse }) => mayUse));
+    console.log(
+      one.eventType,
+      one.owners.filter(({ mayUse }) => mayUse),
+    );
   });
   console.log(reply.status, await checkStorage(storage));
   logTo(pino());
