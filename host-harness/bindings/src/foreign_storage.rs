@@ -85,10 +85,10 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
     object
 }
 
-/// The greatest number that every language reads exactly: 2^53 - 1.
+/// The greatest number that every language reads exactly: 2^53 - 1. No stored time and no position is greater.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// Returns a time up to which the storage lists entries. No stored time is later than [`MAX_NUMBER`].
+/// Returns a time up to which the storage lists entries.
 fn up_to(at: UnixSeconds) -> u64 {
     at.0.min(MAX_NUMBER)
 }

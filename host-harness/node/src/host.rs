@@ -79,7 +79,7 @@ impl NativeHost {
 
     /// Makes a request. `ticket` is a number with which `stop` can stop it.
     #[napi]
-    #[expect(clippy::too_many_arguments, reason = "JavaScript passes plain values")]
+    #[allow(clippy::too_many_arguments, reason = "JavaScript passes plain values; the macro copies an `expect`")]
     pub fn perform<'env>(
         &self,
         env: &'env Env,
@@ -111,7 +111,6 @@ impl NativeHost {
 
     /// Receives a webhook. `handle` gets the call of the function `handle`.
     #[napi]
-    #[expect(clippy::too_many_arguments, reason = "JavaScript passes plain values")]
     pub fn accept_webhook<'env>(
         &self,
         env: &'env Env,
@@ -142,6 +141,10 @@ impl NativeHost {
     #[napi]
     pub fn close<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let cell = Arc::clone(&self.binding);
+        // A request that JavaScript makes after this function is refused.
+        if let Some(binding) = cell.get() {
+            binding.stop();
+        }
         answer_later(env, async move {
             opened(&cell)?.close().await;
             Ok(Reply::default())

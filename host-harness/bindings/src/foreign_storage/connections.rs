@@ -10,7 +10,7 @@ use tiktok_shop_host::storage::{
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
-use super::{ForeignStorage, Name, SwapAnswer, at_most, of_connection, read_text, text_of, up_to, with};
+use super::{ForeignStorage, MAX_NUMBER, Name, SwapAnswer, at_most, of_connection, read_text, text_of, up_to, with};
 
 /// A stored row.
 #[derive(Deserialize)]
@@ -158,7 +158,7 @@ impl ConnectionStorage for ForeignStorage {
         after: Option<EventPosition>,
         limit: usize,
     ) -> Result<Vec<Event>, StorageError> {
-        let after = after.map(|position| position.0);
+        let after = after.map(|position| position.0.min(MAX_NUMBER));
         let arguments = json!({ "tenant": tenant.as_str(), "after": after, "limit": at_most(limit) });
         let events: Vec<EventAnswer> = self.ask("events", arguments).await?;
         let read = |EventAnswer { position, event }| {
