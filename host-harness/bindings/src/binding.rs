@@ -1,0 +1,350 @@
+//! A host with its storage, keys and apps, and the requests that are under way.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tiktok_shop_host::clock::{Clock, SystemClock};
+use tiktok_shop_host::compiled_cache::CompiledCache;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials};
+use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
+use tiktok_shop_host::events::{Actor, StatedReason};
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{HostKeys, KeyFile, KeyProvider, Keyring};
+use tiktok_shop_host::storage::{Environment, HostStorage, MemoryStorage};
+use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost};
+use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::clock::MovableClock;
+use crate::error::BindingError;
+use crate::foreign::{Foreign, ForeignCredentials};
+use crate::foreign_storage::ForeignStorage;
+use crate::operations::{self, WebhookHead};
+use crate::options::{HostOptions, KeyOption, SecretText, StorageOption, Tables, TenantApp, read};
+use crate::request::{Reply, Request};
+use crate::webhooks;
+
+/// The parts of a host that options can't express.
+pub struct Parts {
+    /// The file of the component.
+    pub component: PathBuf,
+    /// The SHA-256 of the component. The host runs no other component.
+    pub component_sha256: Option<ComponentDigest>,
+    /// The storage, if an object of the other language is the storage.
+    pub storage: Option<Arc<dyn Foreign>>,
+    /// The provider of app credentials, if a function of the other language is the provider.
+    pub apps: Option<Arc<dyn Foreign>>,
+}
+
+/// A host that is open.
+pub struct Binding {
+    host: ConnectorHost,
+    storage: Arc<dyn HostStorage>,
+    database: Option<Arc<SqlStorage>>,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+    /// The clock of a host that uses a fake.
+    movable: Option<Arc<MovableClock>>,
+    /// Cancelled when the host accepts no further requests.
+    closed: CancellationToken,
+    running: TaskTracker,
+}
+
+/// A request that has begun. The host is closed only after all of them have ended.
+#[derive(Debug)]
+pub struct Begun {
+    _token: TaskTrackerToken,
+}
+
+/// The host keys, and the file that contains them.
+struct Keys {
+    provider: Arc<dyn KeyProvider>,
+    file: Option<KeyFile>,
+}
+
+impl Binding {
+    /// Opens the storage and the keys, compiles the component, and checks that the parts fit.
+    ///
+    /// # Errors
+    /// An option is wrong (`invalid-argument`), or a part can't be opened with it (`misconfigured`).
+    pub async fn open(options: HostOptions, parts: Parts) -> Result<Self, BindingError> {
+        let movable = options.fake.is_some().then(|| Arc::new(MovableClock::default()));
+        let clock: Arc<dyn Clock> = match &movable {
+            Some(clock) => Arc::clone(clock) as _,
+            None => Arc::new(SystemClock::new()),
+        };
+        let credentials = credentials(options.apps, parts.apps)?;
+        let egress = egress(options.fake.as_deref(), options.proxy)?;
+        let environment = if movable.is_some() { Environment::Fake } else { Environment::TikTokShop };
+        let (storage, database) = open_storage(options.storage, options.tables, parts.storage, &clock).await?;
+        if !storage.belongs_to(environment).await? {
+            return Err(other_environment(environment));
+        }
+        let keys = open_keys(options.keys)?;
+        let mut builder = ConnectorHost::builder()
+            .component(Component::File(parts.component))
+            .storage(Arc::clone(&storage))
+            .keys(Arc::clone(&keys.provider))
+            .credentials(credentials)
+            .clock(Arc::clone(&clock))
+            .egress(egress)
+            .limits(options.limits.limits())
+            .deadlines(options.deadlines.deadlines());
+        if let Some(digest) = parts.component_sha256 {
+            builder = builder.component_sha256(digest);
+        }
+        if let Some(folder) = options.compiled_cache {
+            builder = builder.compiled_cache(CompiledCache::in_folder(folder));
+        }
+        if options.allow_export {
+            builder = builder.allow_export();
+        }
+        if options.refuse_unsealed_rows {
+            builder = builder.refuse_unsealed_rows();
+        }
+        let building = tokio::task::spawn_blocking(move || builder.build());
+        let built = building.await.map_err(|_panic| BindingError::settings("host-not-built", "the host panicked"))?;
+        let host = built.map_err(|error| BindingError::settings("host-not-built", error.to_string()))?;
+        let (closed, running) = (CancellationToken::new(), TaskTracker::new());
+        Ok(Self { host, storage, database, keys, clock, movable, closed, running })
+    }
+
+    /// Begins a request. Call this function when the other language makes the request, before any other task runs. From
+    /// then on [`close`](Self::close) waits for the request.
+    ///
+    /// # Errors
+    /// The host is closed (`host-closed`).
+    pub fn begin(&self) -> Result<Begun, BindingError> {
+        // The token comes first, so that `close` waits for a request that begins at the same moment.
+        let token = self.running.token();
+        if self.closed.is_cancelled() { Err(BindingError::closed()) } else { Ok(Begun { _token: token }) }
+    }
+
+    /// Makes the call that the request names. Run this future on a task of its own, so that the call continues when the
+    /// other language stops waiting.
+    ///
+    /// # Errors
+    /// See [`BindingError`].
+    pub async fn perform(&self, _begun: Begun, request: Request) -> Result<Reply, BindingError> {
+        let host = self.host_of(&request);
+        operations::perform(self, &host, request).await
+    }
+
+    /// Receives a webhook. Unless it was handled before, calls the function `handle` of `platform` with it. The request
+    /// has the head of the webhook as its arguments, and its body.
+    ///
+    /// # Errors
+    /// The arguments are wrong. Every other failure is in the reply.
+    pub async fn accept_webhook(
+        &self,
+        _begun: Begun,
+        request: Request,
+        platform: &dyn Foreign,
+    ) -> Result<Reply, BindingError> {
+        let host = self.host_of(&request);
+        let head: WebhookHead = read("the arguments of accept-webhook", request.arguments)?;
+        Ok(webhooks::accept(&host, head, request.body, platform).await.into())
+    }
+
+    fn host_of(&self, request: &Request) -> ConnectorHost {
+        let host = match &request.actor {
+            Some(actor) => self.host.acting_as(actor.clone()),
+            None => self.host.clone(),
+        };
+        match &request.reason {
+            Some(reason) => host.because(reason.clone()),
+            None => host,
+        }
+    }
+
+    /// Accepts no further requests, and stops running sweeps.
+    pub fn stop(&self) {
+        self.closed.cancel();
+    }
+
+    /// Accepts no further requests, stops running sweeps, waits until all requests have ended, and closes the database.
+    pub async fn close(&self) {
+        self.stop();
+        self.settled().await;
+        if let Some(database) = &self.database {
+            database.close().await;
+        }
+    }
+
+    /// Waits until all requests that have begun have ended.
+    pub async fn settled(&self) {
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    /// Returns the name and version of the component.
+    #[must_use]
+    pub fn plugin(&self) -> String {
+        self.host.plugin().to_string()
+    }
+
+    pub(crate) fn storage(&self) -> &dyn HostStorage {
+        &*self.storage
+    }
+
+    /// Completes when the host is closed.
+    pub(crate) fn closing(&self) -> impl Future<Output = ()> + use<> {
+        self.closed.clone().cancelled_owned()
+    }
+
+    pub(crate) fn now(&self) -> UnixSeconds {
+        UnixSeconds(self.clock.wall().as_secs())
+    }
+
+    pub(crate) fn advance_clock(&self, by: Duration) -> Result<(), BindingError> {
+        let real = || BindingError::arguments("only a host with a fake has a clock that can be moved");
+        self.movable.as_ref().ok_or_else(real)?.advance(by);
+        Ok(())
+    }
+
+    pub(crate) fn keyring(&self, actor: Option<Actor>, reason: Option<StatedReason>) -> Keyring {
+        let (storage, provider) = (Arc::clone(&self.storage), Arc::clone(&self.keys.provider));
+        let mut keyring = Keyring::new(storage, provider, Arc::new(SystemRandomness)).clock(Arc::clone(&self.clock));
+        if let Some(actor) = actor {
+            keyring = keyring.acting_as(actor);
+        }
+        if let Some(reason) = reason {
+            keyring = keyring.because(reason);
+        }
+        keyring
+    }
+
+    pub(crate) fn key_file(&self) -> Result<&KeyFile, BindingError> {
+        let no_file = || BindingError::arguments("the host keys of this host are not in a file");
+        self.keys.file.as_ref().ok_or_else(no_file)
+    }
+}
+
+fn other_environment(environment: Environment) -> BindingError {
+    let text = match environment {
+        Environment::Fake => {
+            "this database belongs to TikTok Shop, so a fake must not get its tokens; use another database"
+        }
+        Environment::TikTokShop => "this database belongs to a fake; use another database, or name the fake",
+    };
+    BindingError::settings("other-environment", text)
+}
+
+fn credentials(
+    apps: Option<Vec<TenantApp>>,
+    foreign: Option<Arc<dyn Foreign>>,
+) -> Result<Arc<dyn CredentialsProvider>, BindingError> {
+    match (apps, foreign) {
+        (Some(apps), None) => {
+            let add = |all: StaticCredentials, one: TenantApp| all.with(one.tenant, AppCredentials::from(one.app));
+            Ok(Arc::new(apps.into_iter().fold(StaticCredentials::new(), add)))
+        }
+        (None, Some(foreign)) => Ok(Arc::new(ForeignCredentials(foreign))),
+        _ => Err(BindingError::arguments("apps: give a list of apps, or a function that returns one")),
+    }
+}
+
+/// Returns the address of the fake. Only loopback is allowed, because requests to a fake carry secrets unencrypted.
+fn fake_address(text: &str) -> Option<SocketAddr> {
+    let uri: http::Uri = text.parse().ok()?;
+    let is_bare = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
+    let port = uri.port_u16().filter(|port| is_bare && *port != 0)?;
+    let address = match uri.host()?.trim_start_matches('[').trim_end_matches(']') {
+        "localhost" => Ipv4Addr::LOCALHOST.into(),
+        host => host.parse::<IpAddr>().ok()?,
+    };
+    address.is_loopback().then(|| SocketAddr::new(address, port))
+}
+
+fn egress(fake: Option<&str>, proxy: Option<SecretText>) -> Result<EgressPolicy, BindingError> {
+    let policy = match proxy {
+        Some(SecretText(text)) => {
+            let proxy: Result<Proxy, _> = text.expose().parse();
+            EgressPolicy::production().proxy(proxy.map_err(|error| BindingError::arguments(format!("proxy: {error}")))?)
+        }
+        None => EgressPolicy::production(),
+    };
+    let Some(fake) = fake else { return Ok(policy) };
+    let malformed = || BindingError::arguments("fake: write http://127.0.0.1:PORT; a fake runs on this machine");
+    let address = fake_address(fake).ok_or_else(malformed)?;
+    let policy = policy.stand_in(Authority::Auth, address).and_then(|policy| policy.stand_in(Authority::Api, address));
+    policy.map_err(|_| malformed())
+}
+
+type Opened = (Arc<dyn HostStorage>, Option<Arc<SqlStorage>>);
+
+async fn open_storage(
+    option: StorageOption,
+    tables: Tables,
+    foreign: Option<Arc<dyn Foreign>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Opened, BindingError> {
+    let mode = match tables {
+        Tables::Existing => OpenMode::Existing,
+        Tables::Create => OpenMode::Create,
+        Tables::Migrate => OpenMode::Migrate,
+    };
+    let database = match option {
+        StorageOption::Memory => return Ok((Arc::new(MemoryStorage::new(Arc::clone(clock))), None)),
+        StorageOption::Foreign => {
+            let missing = || BindingError::arguments("storage: no object is given");
+            return Ok((Arc::new(ForeignStorage::new(foreign.ok_or_else(missing)?)), None));
+        }
+        StorageOption::Sqlite(path) => SqlStorage::sqlite(path, mode).await,
+        StorageOption::Postgres(address) => SqlStorage::postgres(&address, mode, PostgresOptions::default()).await,
+    };
+    let database = database.map_err(|error| BindingError::settings("storage-not-opened", error.to_string()))?;
+    let database = Arc::new(database);
+    Ok((Arc::clone(&database) as _, Some(database)))
+}
+
+fn open_keys(option: KeyOption) -> Result<Keys, BindingError> {
+    let wrong = |error: String| BindingError::settings("host-keys", error);
+    let file = match option {
+        KeyOption::Text(SecretText(text)) => {
+            let keys = HostKeys::parse(text.expose()).map_err(|error| wrong(error.to_string()))?;
+            return Ok(Keys { provider: Arc::new(keys), file: None });
+        }
+        KeyOption::Drawn => {
+            let keys = HostKeys::draw().map_err(|error| wrong(format!("no randomness: {error}")))?;
+            return Ok(Keys { provider: Arc::new(keys), file: None });
+        }
+        KeyOption::File(path) => KeyFile::open(path),
+        KeyOption::FileOrNew(path) => KeyFile::open_or_create(path),
+    };
+    let file = file.map_err(|error| wrong(error.to_string()))?;
+    Ok(Keys { provider: Arc::new(file.clone()), file: Some(file) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fake_runs_on_this_machine() {
+        for (text, address) in [
+            ("http://127.0.0.1:4010", "127.0.0.1:4010"),
+            ("http://localhost:4010/", "127.0.0.1:4010"),
+            ("http://[::1]:4010", "[::1]:4010"),
+        ] {
+            assert_eq!(fake_address(text), Some(address.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "",
+            "127.0.0.1:4010",
+            "https://127.0.0.1:4010",
+            "http://127.0.0.1",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:4010/a",
+            "http://10.0.0.1:4010",
+            "http://example.com:4010",
+        ] {
+            assert_eq!(fake_address(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The error of every request. Its action says what the caller does next.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tiktok_shop_host::consent::ConsentError;
+use tiktok_shop_host::error::{Action as HostAction, ConnectorError};
+use tiktok_shop_host::export_grant::ExportError;
+use tiktok_shop_host::install::InstallError;
+use tiktok_shop_host::seal::RotationError;
+use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_host::{CallError, InvalidId};
+
+/// The pause after which a call that did not start can be tried again.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the caller does next. These are the actions of the connector. Errors of the host have them, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Make the same call again after the pause.
+    RetryAfter,
+    /// Ask the seller for a new consent.
+    Reauthorize,
+    /// An operator must correct the settings.
+    Misconfigured,
+    /// Correct the arguments.
+    InvalidRequest,
+    /// Show the error, and do not repeat the call automatically.
+    Upstream,
+    /// Make the same call again.
+    StorageConflict,
+    /// An operator must restore the storage. Then make the call again.
+    StorageFailed,
+    /// Report a bug.
+    Internal,
+}
+
+impl Action {
+    /// Returns the name of the action in WIT.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RetryAfter => "retry-after",
+            Self::Reauthorize => "reauthorize",
+            Self::Misconfigured => "misconfigured",
+            Self::InvalidRequest => "invalid-request",
+            Self::Upstream => "upstream",
+            Self::StorageConflict => "storage-conflict",
+            Self::StorageFailed => "storage-failed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why a request failed. It contains no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct BindingError {
+    /// What the caller does next.
+    pub action: Action,
+    /// The cause, for counting and for support. `docs/errors.md` lists the codes. Later versions add codes.
+    pub code: String,
+    /// What happened, as an English text for a log.
+    pub message: String,
+    /// The pause before the same call may be made again.
+    pub retry_after: Option<Duration>,
+    /// The HTTP status of TikTok Shop's answer, if TikTok Shop answered.
+    pub tiktok_http_status: Option<u16>,
+    /// TikTok Shop's id of the request.
+    pub tiktok_request_id: Option<String>,
+}
+
+impl BindingError {
+    pub(crate) fn new(action: Action, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            action,
+            code: code.to_owned(),
+            message: message.into(),
+            retry_after: None,
+            tiktok_http_status: None,
+            tiktok_request_id: None,
+        }
+    }
+
+    /// The arguments or options are wrong. The text names the rule, and contains no value, because a value may be
+    /// secret.
+    pub(crate) fn arguments(message: impl Into<String>) -> Self {
+        Self::new(Action::InvalidRequest, "invalid-argument", message)
+    }
+
+    /// The host can't be opened with these settings.
+    pub(crate) fn settings(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Action::Misconfigured, code, message)
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(Action::InvalidRequest, "host-closed", "this host is closed; open another one")
+    }
+
+    fn after(mut self, pause: Duration) -> Self {
+        self.retry_after = Some(pause);
+        self
+    }
+
+    /// Returns the error as JSON: `action`, `code`, `message`, `retry_after_ms`, `tiktok_http_status` and
+    /// `tiktok_request_id`. The last three may be `null`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let pause = self.retry_after.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        json!({
+            "action": self.action.as_str(),
+            "code": self.code,
+            "message": self.message,
+            "retry_after_ms": pause,
+            "tiktok_http_status": self.tiktok_http_status,
+            "tiktok_request_id": self.tiktok_request_id,
+        })
+    }
+}
+
+/// Returns the action of the connector, and the pause before the next call.
+fn of_action(action: HostAction) -> (Action, Option<Duration>) {
+    match action {
+        HostAction::RetryAfter(pause) => (Action::RetryAfter, Some(pause)),
+        HostAction::Reauthorize => (Action::Reauthorize, None),
+        HostAction::Misconfigured => (Action::Misconfigured, None),
+        HostAction::InvalidRequest => (Action::InvalidRequest, None),
+        HostAction::Upstream => (Action::Upstream, None),
+        HostAction::StorageConflict => (Action::StorageConflict, Some(Duration::ZERO)),
+        HostAction::StorageFailed => (Action::StorageFailed, None),
+        HostAction::Internal => (Action::Internal, None),
+    }
+}
+
+impl From<&ConnectorError> for BindingError {
+    fn from(error: &ConnectorError) -> Self {
+        let failure = error.failure();
+        let (action, retry_after) = of_action(error.action());
+        Self {
+            retry_after,
+            tiktok_http_status: failure.http_status,
+            tiktok_request_id: failure.request_id.clone(),
+            ..Self::new(action, &failure.code, failure.detail.clone())
+        }
+    }
+}
+
+impl From<CallError> for BindingError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it is unknown whether a call with a later kind of error acted")]
+    fn from(error: CallError) -> Self {
+        let (code, message) = (error.code().to_owned(), error.to_string());
+        let of = |action| Self::new(action, &code, message);
+        match error {
+            CallError::Connector(error) => (&error).into(),
+            CallError::Trapped { .. } | CallError::Exhausted { .. } | CallError::ContractBroken { .. } => {
+                of(Action::Internal)
+            }
+            CallError::Busy { .. } | CallError::NoRandomness { .. } => of(Action::RetryAfter).after(SHORT_PAUSE),
+            CallError::NotRecorded { .. } => of(Action::StorageFailed),
+            // It is unknown whether the call took effect.
+            _ => of(Action::Upstream),
+        }
+    }
+}
+
+impl From<StorageError> for BindingError {
+    fn from(error: StorageError) -> Self {
+        Self::new(Action::StorageFailed, error.code(), error.to_string())
+    }
+}
+
+impl From<ConsentError> for BindingError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other error concerns the callback in the browser")]
+    fn from(error: ConsentError) -> Self {
+        match error {
+            ConsentError::Storage(error) => error.into(),
+            ConsentError::Call(error) => error.into(),
+            // The seller can open the same link again.
+            ConsentError::Malformed => Self::new(Action::InvalidRequest, error.code(), error.to_string()),
+            other => Self::new(Action::Reauthorize, other.code(), other.to_string()),
+        }
+    }
+}
+
+impl From<InstallError> for BindingError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other error needs a new install or consent")]
+    fn from(error: InstallError) -> Self {
+        let refused = |error: InstallError| Self::new(Action::InvalidRequest, error.code(), error.to_string());
+        match error {
+            InstallError::Storage(error) => error.into(),
+            InstallError::Call(error) => error.into(),
+            InstallError::OtherBrowser | InstallError::OtherCustomer | InstallError::Confirmed => refused(error),
+            other => Self::new(Action::Reauthorize, other.code(), other.to_string()),
+        }
+    }
+}
+
+impl From<ExportError> for BindingError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a later kind of error is a refusal, too")]
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Call(error) => error.into(),
+            other => Self::new(Action::Misconfigured, other.code(), other.to_string()),
+        }
+    }
+}
+
+impl From<RotationError> for BindingError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other error concerns the settings of the host keys")]
+    fn from(error: RotationError) -> Self {
+        match error {
+            RotationError::Storage(error) => error.into(),
+            RotationError::Busy(_) => {
+                Self::new(Action::RetryAfter, "data-key-busy", error.to_string()).after(Duration::from_secs(60))
+            }
+            other => Self::settings("host-keys", other.to_string()),
+        }
+    }
+}
+
+impl From<InvalidId> for BindingError {
+    fn from(error: InvalidId) -> Self {
+        Self::arguments(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_browser_says_whether_a_new_consent_is_needed() {
+        for (error, action, code) in [
+            (ConsentError::StateMismatch, Action::Reauthorize, "state-mismatch"),
+            (ConsentError::StateUsed, Action::Reauthorize, "state-used"),
+            (ConsentError::Malformed, Action::InvalidRequest, "callback-malformed"),
+            (StorageError::Unavailable("away".to_owned()).into(), Action::StorageFailed, "storage-unavailable"),
+        ] {
+            let error = BindingError::from(error);
+            assert_eq!((error.action, error.code.as_str()), (action, code));
+        }
+        for (error, action, code) in [
+            (InstallError::Unknown, Action::Reauthorize, "install-unknown"),
+            (InstallError::Expired, Action::Reauthorize, "install-expired"),
+            (InstallError::OtherCustomer, Action::InvalidRequest, "other-customer"),
+            (InstallError::Confirmed, Action::InvalidRequest, "install-confirmed"),
+        ] {
+            let error = BindingError::from(error);
+            assert_eq!((error.action, error.code.as_str()), (action, code));
+        }
+    }
+
+    #[test]
+    fn the_json_of_an_error_has_all_members() {
+        let json = BindingError::closed().after(SHORT_PAUSE).to_json();
+        let expected = json!({
+            "action": "invalid-request",
+            "code": "host-closed",
+            "message": "this host is closed; open another one",
+            "retry_after_ms": 1000,
+            "tiktok_http_status": null,
+            "tiktok_request_id": null,
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,57 @@
+//! Calls from the host into the other language: for app credentials, and for the parts of a storage.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
+
+use crate::options::App;
+
+/// An object of the other language whose functions the host calls.
+#[async_trait]
+pub trait Foreign: Send + Sync {
+    /// Calls a function of the object and waits for its result. The name is in snake case.
+    ///
+    /// # Errors
+    /// The function failed, or it can't be called any more because the other language is ending.
+    async fn call(&self, function: &'static str, arguments: Value) -> Result<Value, ForeignError>;
+}
+
+/// Why a function of the other language failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ForeignError {
+    /// A word that the function may give to its error. For a storage: `refused` or `key-gone`.
+    pub code: Option<String>,
+    /// The text of the error. It reaches logs and errors, so it must contain no secret.
+    pub message: String,
+}
+
+impl ForeignError {
+    /// Creates an error without a code.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { code: None, message: message.into() }
+    }
+}
+
+/// App credentials that a function of the other language provides.
+pub(crate) struct ForeignCredentials(pub(crate) Arc<dyn Foreign>);
+
+#[async_trait]
+impl CredentialsProvider for ForeignCredentials {
+    async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
+        let answer = self.0.call("apps", json!({ "tenant": tenant.as_str() })).await;
+        let answer = answer.map_err(|error| match error.code.as_deref() {
+            Some("refused") => CredentialsError::Refused(error.message),
+            _ => CredentialsError::Unavailable(error.message),
+        })?;
+        // The error of the parser may contain a secret, so it is not shown.
+        let apps = Vec::<App>::deserialize(answer)
+            .map_err(|_| CredentialsError::Refused("the function apps returned no list of apps".to_owned()))?;
+        Ok(apps.into_iter().map(AppCredentials::from).collect())
+    }
+}

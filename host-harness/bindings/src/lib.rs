@@ -1,0 +1,30 @@
+//! The host library for other languages. Options, requests and results are JSON values, so that a package for Node.js
+//! or Python only converts values of its language.
+//!
+//! [`Binding`] is a host with its storage, keys and apps. [`Binding::perform`] makes every call of the library. Names
+//! of members are in snake case, ids are text, and times are seconds since 1970. [`Foreign`] lets the host call back
+//! into the other language: for a storage, for app credentials, and for webhooks that the platform handles.
+//!
+//! A request continues until its end, even if the other language stops waiting for it. [`Binding::close`] accepts no
+//! further requests and waits for those that have begun.
+
+mod binding;
+mod clock;
+mod error;
+mod foreign;
+mod foreign_storage;
+mod keys;
+mod logs;
+mod operations;
+mod options;
+mod request;
+mod shape;
+mod webhooks;
+
+pub use self::binding::{Begun, Binding, Parts};
+pub use self::error::{Action, BindingError};
+pub use self::foreign::{Foreign, ForeignError};
+pub use self::foreign_storage::{ForeignStorage, check_storage};
+pub use self::logs::forward_logs;
+pub use self::options::HostOptions;
+pub use self::request::{Reply, Request};

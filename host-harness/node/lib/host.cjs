@@ -1,0 +1,299 @@
+'use strict';
+// The host: opens the addon's host, makes requests, and closes it.
+
+const { addon, component } = require('./addon.cjs');
+const { dispatcher } = require('./dispatch.cjs');
+const { errorOf } = require('./errors.cjs');
+const { Secret } = require('./secret.cjs');
+const values = require('./values.cjs');
+
+/** How long `process.exit` waits for requests that have begun: a request for tokens and its save end in this time. */
+const EXIT_TIMEOUT_MS = 40_000;
+
+/** The hosts that have requests to finish when the process exits. */
+const openHosts = new Set();
+let nextTicket = 0;
+
+function settleAll() {
+  for (const native of openHosts) native.settle(EXIT_TIMEOUT_MS);
+}
+
+/** What the copies of a host share: the host of the addon, and how it ends. */
+class Core {
+  native = new addon.NativeHost();
+  closing = null;
+
+  constructor(onRequest) {
+    this.onRequest = onRequest;
+  }
+
+  async settle(operation, promise) {
+    const began = performance.now();
+    const outcome = await promise;
+    const value = JSON.parse(outcome.text);
+    const word = outcome.isOk ? (value?.reply ?? 'ok') : value.action;
+    const code = outcome.isOk ? null : value.code;
+    this.report({ operation, outcome: word, code, durationMs: performance.now() - began });
+    if (!outcome.isOk) throw errorOf(value);
+    return { value, body: outcome.body };
+  }
+
+  report(ended) {
+    try {
+      this.onRequest?.(ended);
+    } catch (error) {
+      // The request has ended, so an error of the platform's function must not change its result.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** A host of the connector. Each call makes one request, and its first argument has the names of the request. */
+class Host {
+  #core;
+  #actor;
+  #reason;
+
+  constructor(core, actor = null, reason = null) {
+    if (!(core instanceof Core)) throw new TypeError('open a host with `await Host.open(options)`');
+    this.#core = core;
+    this.#actor = actor;
+    this.#reason = reason;
+  }
+
+  static async open({ storage, apps, keys, onRequest, ...others }) {
+    const core = new Core(onRequest);
+    const isObject = typeof storage === 'object' && storage !== null;
+    const isFunction = typeof apps === 'function';
+    const options = { ...others, storage: isObject ? 'foreign' : storage, apps: isFunction ? null : apps, keys };
+    const provider = isFunction && { apps: ({ tenant }) => apps(tenant) };
+    const opening = core.native.open(
+      JSON.stringify(values.plain(options)),
+      component.file,
+      component.sha256,
+      isObject ? dispatcher(storage) : undefined,
+      provider ? dispatcher(provider) : undefined,
+    );
+    const { value } = await core.settle('open', opening);
+    // A storage in JavaScript can't work any more while the process exits, so such a host is not waited for.
+    if (!isObject) {
+      if (openHosts.size === 0) process.on('exit', settleAll);
+      openHosts.add(core.native);
+    }
+    const host = new Host(core);
+    host.plugin = value;
+    return host;
+  }
+
+  actingAs(actor) {
+    return this.#copy(actor, this.#reason);
+  }
+
+  because(reason) {
+    return this.#copy(this.#actor, reason);
+  }
+
+  #copy(actor, reason) {
+    const copy = new Host(this.#core, actor, reason);
+    copy.plugin = this.plugin;
+    return copy;
+  }
+
+  close() {
+    const core = this.#core;
+    core.closing ??= core.native.close().then(() => {
+      openHosts.delete(core.native);
+      if (openHosts.size === 0) process.off('exit', settleAll);
+    });
+    return core.closing;
+  }
+
+  [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
+    return this.close();
+  }
+
+  #perform(operation, named, body, ticket) {
+    const text = JSON.stringify(values.plain(named));
+    const core = this.#core;
+    return core.settle(operation, core.native.perform(operation, text, body, this.#actor, this.#reason, ticket));
+  }
+
+  /** Makes a request. If the signal is aborted, the caller stops waiting, and the request continues. */
+  async #ask(operation, named, { signal } = {}, read = (value) => value, body = undefined) {
+    signal?.throwIfAborted();
+    const asked = this.#perform(operation, named, body).then((reply) => read(reply.value, reply.body));
+    return signal ? abandoned(asked, signal) : asked;
+  }
+
+  /** Makes a request that the signal stops: it finishes what has begun, and its result says so. */
+  async #askUntilStopped(operation, named, { signal } = {}, read = (value) => value) {
+    nextTicket = (nextTicket + 1) % 0x1_0000_0000;
+    const ticket = nextTicket;
+    const asked = this.#perform(operation, named, undefined, ticket);
+    const stop = () => this.#core.native.stop(ticket);
+    if (signal?.aborted) stop();
+    signal?.addEventListener('abort', stop, { once: true });
+    try {
+      return read((await asked).value);
+    } finally {
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  beginConsent(named, options) {
+    return this.#ask('begin-consent', named, options, secretUrl);
+  }
+
+  finishConsent(named, options) {
+    return this.#ask('finish-consent', named, options, values.connection);
+  }
+
+  authorizationUrl(named, options) {
+    return this.#ask('authorization-url', named, options, secretUrl);
+  }
+
+  connect(named, options) {
+    return this.#ask('connect', named, options, values.connection);
+  }
+
+  importGrant(named, options) {
+    return this.#ask('import-grant', named, options, values.connection);
+  }
+
+  exportGrant(named, options) {
+    return this.#ask('export-grant', named, options, values.existingGrant);
+  }
+
+  beginInstall(named, options) {
+    return this.#ask('begin-install', named, options, values.pendingInstall);
+  }
+
+  confirmInstall(named, options) {
+    return this.#ask('confirm-install', named, options, values.connection);
+  }
+
+  cancelInstall(named, options) {
+    return this.#ask('cancel-install', named, options);
+  }
+
+  refresh(named, options) {
+    return this.#ask('refresh', named, options, values.refreshed);
+  }
+
+  listShops(named, options) {
+    return this.#ask('list-shops', named, options);
+  }
+
+  listConnections(named, options) {
+    return this.#ask('list-connections', named, options, values.connections);
+  }
+
+  tenantConnections(named, options) {
+    return this.#ask('tenant-connections', named, options, values.connections);
+  }
+
+  linkShops(named, options) {
+    return this.#ask('link-shops', named, options, values.connection);
+  }
+
+  accessToken(named, options) {
+    return this.#ask('access-token', named, options, values.validToken);
+  }
+
+  async call({ query, body, ...named }, options) {
+    const sent = values.bytes(body);
+    const request = { ...named, query: values.pairs(query), hasBody: sent !== null };
+    const read = (value, answer) => new values.CallResponse(value, answer);
+    return this.#ask('call', request, options, read, sent ?? undefined);
+  }
+
+  sharedConnections(named, options) {
+    return this.#askUntilStopped('shared-connections', named, options);
+  }
+
+  disconnect(named, options) {
+    return this.#ask('disconnect', named, options, values.disconnected);
+  }
+
+  receiveWebhook({ body, ...named }, options) {
+    return this.#ask('receive-webhook', named, options, values.webhook, values.bytes(body));
+  }
+
+  /** Receives a webhook, and calls `handle` with it unless it was handled before. Never rejects for a bad webhook. */
+  async acceptWebhook({ body, ...named }, handle) {
+    let failure = null;
+    const handler = {
+      handle: async (webhook) => {
+        try {
+          await handle(values.webhook(webhook));
+        } catch (thrown) {
+          failure = thrown;
+          throw thrown;
+        }
+      },
+    };
+    const text = JSON.stringify(values.plain(named));
+    const { native } = this.#core;
+    const accepting = native.acceptWebhook(text, values.bytes(body), this.#actor, this.#reason, dispatcher(handler));
+    const { value } = await this.#core.settle('accept-webhook', accepting);
+    return { ...value, error: value.error ? errorOf(value.error) : failure };
+  }
+
+  events(named, options) {
+    return this.#ask('events', named, options, values.events);
+  }
+
+  sweep(named = {}, options) {
+    return this.#askUntilStopped('sweep', named, options, values.swept);
+  }
+
+  keyStatus(options) {
+    return this.#ask('key-status', {}, options);
+  }
+
+  async checkKeys(options) {
+    await this.#ask('check-keys', {}, options);
+  }
+
+  rotateKeys(options) {
+    return this.#ask('rotate-keys', {}, options);
+  }
+
+  addHostKey(options) {
+    return this.#ask('add-host-key', {}, options);
+  }
+
+  async promoteHostKey(named, options) {
+    await this.#ask('promote-host-key', named, options);
+  }
+
+  async retireHostKey(named, options) {
+    await this.#ask('retire-host-key', named, options);
+  }
+
+  eraseTenant(named, options) {
+    return this.#ask('erase-tenant', named, options);
+  }
+
+  /** Moves the clock of a host with a fake forward. For tests. */
+  async advanceClock(named) {
+    await this.#ask('advance-clock', named);
+  }
+}
+
+function secretUrl({ url }) {
+  return { url: new Secret(url) };
+}
+
+/** Returns a promise that the signal rejects. What `asked` does goes on. */
+function abandoned(asked, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    asked.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+module.exports = { Host };

@@ -1,0 +1,545 @@
+// The types of the package. docs/nodejs.md in the repository explains the functions with examples.
+
+import type { Storage } from './storage.cjs';
+
+export * from './storage.cjs';
+
+/** A secret text. `toString`, `JSON.stringify` and `console.log` show `[redacted]`. Only `expose` returns the text. */
+export class Secret {
+  constructor(text: string);
+  expose(): string;
+  toString(): string;
+  toJSON(): string;
+}
+
+/** A secret that a call takes. */
+export type SecretInput = Secret | string;
+
+/** What the platform does next after an error. */
+export type Action =
+  | 'retry-after'
+  | 'reauthorize'
+  | 'misconfigured'
+  | 'invalid-request'
+  | 'upstream'
+  | 'storage-conflict'
+  | 'storage-failed'
+  | 'internal';
+
+/** An error of a host. It contains no secret. Each action has a class. */
+export class TikTokShopError extends Error {
+  protected constructor();
+  /** What to do next. */
+  readonly action: Action;
+  /** What happened, for counting and for support: see docs/errors.md. Later versions add codes. */
+  readonly code: string;
+  /** The pause before the same call may be made again, in milliseconds. */
+  readonly retryAfterMs: number | null;
+  /** The HTTP status of TikTok Shop's answer, if TikTok Shop answered. */
+  readonly tiktokHttpStatus: number | null;
+  /** TikTok Shop's id of the request, for TikTok Shop's support. */
+  readonly tiktokRequestId: string | null;
+}
+
+/** Make the same call again after `retryAfterMs`. */
+export class RetryAfterError extends TikTokShopError {
+  readonly action: 'retry-after';
+  readonly retryAfterMs: number;
+}
+/** Ask the seller for a new consent. */
+export class ReauthorizeError extends TikTokShopError {
+  readonly action: 'reauthorize';
+}
+/** An operator must correct the settings. */
+export class MisconfiguredError extends TikTokShopError {
+  readonly action: 'misconfigured';
+}
+/** Correct the arguments. */
+export class InvalidRequestError extends TikTokShopError {
+  readonly action: 'invalid-request';
+}
+/** Show the error, and do not repeat the call automatically. */
+export class UpstreamError extends TikTokShopError {
+  readonly action: 'upstream';
+}
+/** Make the same call again. */
+export class StorageConflictError extends TikTokShopError {
+  readonly action: 'storage-conflict';
+}
+/** An operator must restore the storage. Then make the call again. */
+export class StorageFailedError extends TikTokShopError {
+  readonly action: 'storage-failed';
+}
+/** Report a bug. */
+export class InternalError extends TikTokShopError {
+  readonly action: 'internal';
+}
+
+/** The credentials of an app. */
+export interface App {
+  /** The "App Key" of Partner Center. */
+  appKey: string;
+  /** The "App Secret" of Partner Center. */
+  appSecret: SecretInput;
+  /** The secret before the latest rotation. Webhooks that are signed with it are accepted, too. */
+  previousAppSecret?: SecretInput;
+  /** The link that Partner Center shows under "Copy authorization link". */
+  authorizationLink?: string;
+}
+
+/** An app of a tenant. */
+export interface TenantApp extends App {
+  tenant: string;
+}
+
+/** Where the host keys come from. */
+export type HostKeys =
+  /** The text of a key file, for example from a secret manager. */
+  | { text: SecretInput }
+  /** A key file, which must exist. `tiktok-shop-harness keys init` makes one. */
+  | { file: string }
+  /** A key file, which is made if it does not exist. Only for tests and for a first try. */
+  | { fileOrNew: string }
+  /** A new key, which is lost when the process ends. Only for a storage in memory. */
+  | 'drawn';
+
+/** A request that has ended, for metrics. It names no tenant, no customer and no shop. */
+export interface EndedRequest {
+  /** The name of the operation, for example `refresh`. */
+  operation: string;
+  /** `ok`, the action of the error, or the reply to a webhook. */
+  outcome: string;
+  /** The code of the error. */
+  code: string | null;
+  durationMs: number;
+}
+
+export interface HostOptions {
+  /** `memory:`, `sqlite:PATH`, `postgres://…`, or a storage of one's own. */
+  storage: string | Storage;
+  /** What opening a database may create or change. Default: nothing. */
+  tables?: 'existing' | 'create' | 'migrate';
+  keys: HostKeys;
+  /** The apps of all tenants, or a function that returns the apps of one tenant. It is asked for each call. */
+  apps: TenantApp[] | ((tenant: string) => App[] | Promise<App[]>);
+  /** The address of a fake TikTok Shop on this machine. Without it, requests go to TikTok Shop. */
+  fake?: string;
+  /** The address of a forward proxy. */
+  proxy?: SecretInput;
+  /** A folder in which the compiled component is kept, so that the next start is faster. */
+  compiledCache?: string;
+  /** Allows `exportGrant`. */
+  allowExport?: boolean;
+  /** Refuses rows that a host of release 0.1 wrote. */
+  refuseUnsealedRows?: boolean;
+  limits?: {
+    concurrentCalls?: number;
+    concurrentWebhooks?: number;
+    tenantPercent?: number;
+    webhookBodyBytes?: number;
+    responseBytes?: number;
+  };
+  deadlines?: {
+    queueMs?: number;
+    callMs?: number;
+    saveMs?: number;
+    connectMs?: number;
+    tlsMs?: number;
+    firstByteMs?: number;
+    betweenBytesMs?: number;
+    requestMs?: number;
+  };
+  /** Is called after each request, for metrics. */
+  onRequest?: (ended: EndedRequest) => void;
+}
+
+/** If the signal is aborted, the promise rejects with the signal's reason. The request continues until its end. */
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+export type ShopPolicy = 'all' | 'exactly-one';
+
+export interface ConnectionName {
+  customer: string;
+  account: string;
+}
+
+export interface Shop {
+  id: string;
+  account: string;
+  app: string | null;
+  name: string;
+  region: string;
+  sellerType: string;
+  code: string;
+  standing: 'granted' | 'inactive' | 'no-longer-granted' | 'unconfirmed';
+  linked: boolean;
+  /** Whether the customer may use the shop now. */
+  usable: boolean;
+  hasCipher: boolean;
+  /** The shop as TikTok Shop sent it: JSON as text, without the cipher. */
+  raw: string;
+}
+
+export interface Connection extends ConnectionName {
+  app: string | null;
+  sellerName: string;
+  sellerBaseRegion: string;
+  grantedScopes: string[];
+  shopPolicy: ShopPolicy;
+  status: 'active' | 'authorization-ending' | 'reauthorization-required';
+  /** Why a new consent is needed. */
+  reason: 'authorization-expired' | 'authorization-revoked' | 'refresh-outcome-unknown' | null;
+  /** When the authorization ends, if the status is `authorization-ending`. */
+  endsAt: Date | null;
+  accessExpiresAt: Date | null;
+  refreshExpiresAt: Date | null;
+  authorizationEndsAt: Date | null;
+  connectedAt: Date;
+  grantedAt: Date;
+  refreshedAt: Date;
+  /** When the shops were last read. `null` if they were never read. */
+  shopsSyncedAt: Date | null;
+  shops: Shop[];
+  lastFailure: {
+    at: Date;
+    code: string;
+    detail: string;
+    tiktokHttpStatus: number | null;
+    tiktokRequestId: string | null;
+  } | null;
+}
+
+export interface Refreshed {
+  connection: Connection;
+  effect: 'renewed' | 'shops-read' | 'nothing-sent';
+  /** Why nothing was sent, if the effect is `nothing-sent`. The connection works. */
+  nothingSent: TikTokShopError | null;
+}
+
+export interface ValidToken {
+  account: string;
+  token: Secret;
+  expiresAt: Date | null;
+}
+
+export interface ExistingGrant {
+  account: string | null;
+  refreshToken: Secret;
+  accessToken: Secret | null;
+  accessTokenEnds: Date | null;
+  refreshTokenEnds: Date | null;
+}
+
+export interface PendingInstall {
+  /** Put the id into the form with which the customer confirms. */
+  id: Secret;
+  app: string;
+  account: string;
+  sellerName: string;
+  sellerBaseRegion: string;
+  grantedScopes: string[];
+  shops: { id: string; name: string; region: string; sellerType: string; code: string }[];
+}
+
+/** The answer of TikTok Shop to a signed call. It may be an error of TikTok Shop. */
+export class CallResponse {
+  private constructor();
+  readonly httpStatus: number;
+  /** The code in the answer, as text. `0` means success. */
+  readonly code: string | null;
+  readonly requestId: string | null;
+  readonly contentType: string | null;
+  /** Whether the code is 0 and the HTTP status is 2xx. */
+  readonly isSuccess: boolean;
+  readonly body: Buffer;
+  text(): string;
+  json(): unknown;
+}
+
+export interface SharedConnections {
+  /** The connections of other customers that would lose shops. */
+  connections: (ConnectionName & { shops: string[] })[];
+  /** Accounts whose list of shops was not read. More connections may be concerned. */
+  shopsNotRead: string[];
+}
+
+export interface Disconnected {
+  /** The connections that the call named. Empty if there was none, so nothing changed. */
+  found: ConnectionName[];
+  remaining: Connection[];
+  revoked: { account: string; shop: string }[];
+  notRevoked: { account: string; shop: string | null; code: string; detail: string }[];
+}
+
+export interface Webhook {
+  app: string;
+  notificationId: string | null;
+  /** TikTok Shop's number for the type of event. */
+  eventType: number;
+  shop: string | null;
+  occurredAt: Date | null;
+  /** The member `data`, as unchanged JSON. */
+  data: string;
+  /** The connections that know the shop. Show the event only to customers whose `mayUse` is true. */
+  owners: (ConnectionName & { mayUse: boolean })[];
+  effect: 'none' | 'verification-due' | 'authorization-ending';
+}
+
+export interface WebhookReply {
+  /** The HTTP status with which to answer TikTok Shop. */
+  status: number;
+  reply:
+    | 'handled'
+    | 'repeated'
+    | 'forged'
+    | 'malformed'
+    | 'too-large'
+    | 'not-handled'
+    | 'not-received'
+    | 'not-read'
+    | 'late';
+  /** A `TikTokShopError`, or what your function threw. */
+  error: unknown;
+}
+
+/** What happened to a connection or to the tenant's keys. */
+export interface Event {
+  /** The position. Pass it as `after` to read later events. */
+  position: string;
+  at: Date;
+  event: string;
+  customer: string | null;
+  account: string | null;
+  reason: string | null;
+  days: number | null;
+  endsAt: Date | null;
+  shops: string[] | null;
+  hostKey: string | null;
+  actor: string | null;
+  statedReason: string | null;
+  cause: string | null;
+}
+
+export interface Swept {
+  refreshed: number;
+  ended: number;
+  noLongerDue: number;
+  held: number;
+  backingOff: number;
+  /** The number of `held` and `backingOff` connections that do not work now. */
+  unusable: number;
+  failed: number;
+  notices: number;
+  /** Whether the signal stopped the sweep. */
+  stopped: boolean;
+  /** The number of connections that are still due after a stopped sweep. */
+  left: number;
+  /** The due connections that were not refreshed. */
+  notRefreshed: (ConnectionName & {
+    tenant: string;
+    outcome: 'held' | 'backing-off' | 'ended' | 'no-longer-due' | 'failed';
+    /** When the waiting ends. */
+    until: Date | null;
+    usable: boolean | null;
+    error: TikTokShopError | null;
+  })[];
+}
+
+export interface KeyStatus {
+  /** The host key that wraps new data keys. */
+  current: string;
+  isRotated: boolean;
+  keys: { tenant: string; key: string; hostKey: string | null; records: number }[];
+}
+
+/** A customer of a tenant. */
+export interface OfCustomer {
+  tenant: string;
+  customer: string;
+}
+
+/** A customer of a tenant, and one of the customer's accounts. Without `account`, the only account. */
+export interface OfAccount extends OfCustomer {
+  account?: string;
+}
+
+/** An account or a shop of a customer. Without both, all accounts. */
+export type Target = OfCustomer & ({ account?: string; shop?: never } | { shop: string; account?: never });
+
+/** A request to TikTok Shop's API. The connector adds the app key, the time, the token, the cipher and a signature. */
+export type CallRequest = OfCustomer &
+  ({ shop: string; account?: never } | { account?: string; shop?: never }) & {
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+    /** The path. It starts with one `/`. */
+    path: string;
+    query?: Record<string, string | number | boolean> | Iterable<[string, string]>;
+    /** An object is sent as JSON. A text and bytes are sent unchanged. */
+    body?: object | string | Uint8Array;
+    contentType?: string;
+    /** The largest answer that is read. Default: 1 MiB. At most 4 MiB. */
+    maxResponseBytes?: number;
+  };
+
+/** The head and the body of a webhook. */
+export interface WebhookRequest {
+  tenant: string;
+  app?: string;
+  /** The value of the header `Authorization`. */
+  authorization: string | undefined;
+  /** The body, byte for byte. */
+  body: Uint8Array;
+}
+
+/** A host. Open one for each process, and close it at the end. */
+export class Host implements AsyncDisposable {
+  private constructor();
+  static open(options: HostOptions): Promise<Host>;
+
+  /** The name and version of the component. */
+  readonly plugin: string;
+
+  /** A host that names this actor in events and logs. It shares everything else. */
+  actingAs(actor: string): Host;
+  /** A host that states this reason in events. It shares everything else. */
+  because(reason: string): Host;
+
+  /** Accepts no further requests, stops sweeps, and waits until all requests have ended. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+
+  /** Begins a consent. Send the browser to `url`. `browser` is the secret of the signed-in session. */
+  beginConsent(
+    named: OfCustomer & { browser: SecretInput; app?: string; shopPolicy?: ShopPolicy },
+    options?: CallOptions,
+  ): Promise<{ url: Secret }>;
+  /** Finishes the consent that this browser began. `query` is the query of the callback, unchanged. */
+  finishConsent(
+    named: { tenant: string; browser: SecretInput; query: SecretInput },
+    options?: CallOptions,
+  ): Promise<Connection>;
+  /** Returns the link to TikTok Shop's consent page, for a state of your own. */
+  authorizationUrl(
+    named: { tenant: string; state: SecretInput; app?: string },
+    options?: CallOptions,
+  ): Promise<{ url: Secret }>;
+  /** Connects with a code, or with a callback and the state that it must contain. */
+  connect(
+    named: OfCustomer & { app?: string; shopPolicy?: ShopPolicy } & (
+        { code: SecretInput; query?: never; state?: never } | { query: SecretInput; state: SecretInput; code?: never }
+      ),
+    options?: CallOptions,
+  ): Promise<Connection>;
+  /** Takes over a seller of another system. That system must have stopped its refreshes. */
+  importGrant(
+    named: OfAccount & {
+      app?: string;
+      refreshToken: SecretInput;
+      accessToken?: SecretInput;
+      accessTokenEnds?: Date;
+      refreshTokenEnds?: Date;
+      shopPolicy?: ShopPolicy;
+    },
+    options?: CallOptions,
+  ): Promise<Connection>;
+  /** Returns the tokens of a connection, for another installation. Needs `allowExport`. */
+  exportGrant(named: OfAccount, options?: CallOptions): Promise<ExistingGrant>;
+
+  /** Begins an install from TikTok's App Store. It connects nothing. */
+  beginInstall(
+    named: OfCustomer & { browser: SecretInput; query: SecretInput; app?: string },
+    options?: CallOptions,
+  ): Promise<PendingInstall>;
+  confirmInstall(
+    named: OfCustomer & { browser: SecretInput; id: SecretInput; shopPolicy?: ShopPolicy },
+    options?: CallOptions,
+  ): Promise<Connection>;
+  cancelInstall(
+    named: OfCustomer & { browser: SecretInput; id: SecretInput },
+    options?: CallOptions,
+  ): Promise<{ found: boolean }>;
+
+  /** Renews the tokens if they are due or `mode` is `forced`, and reads the shops. */
+  refresh(named: OfAccount & { mode?: 'when-due' | 'forced' }, options?: CallOptions): Promise<Refreshed>;
+  /** Returns the shops that the customer may use now. */
+  listShops(named: OfCustomer, options?: CallOptions): Promise<Shop[]>;
+  listConnections(named: OfCustomer, options?: CallOptions): Promise<Connection[]>;
+  /** Returns a page of the tenant's connections. Pass the last one as `after` to get the next page. */
+  tenantConnections(
+    named: {
+      tenant: string;
+      status?: Connection['status'];
+      shop?: string;
+      account?: string;
+      sellerName?: string;
+      after?: ConnectionName;
+      /** 1 to 1000. Default: 100. */
+      limit?: number;
+    },
+    options?: CallOptions,
+  ): Promise<Connection[]>;
+  /** Links exactly these shops of the account. */
+  linkShops(named: OfAccount & { shops: string[] }, options?: CallOptions): Promise<Connection>;
+
+  /** Returns a token that is valid for at least this time, which is at most one hour. Causes an event. */
+  accessToken(named: OfAccount & { minValiditySeconds?: number }, options?: CallOptions): Promise<ValidToken>;
+  /** Makes a signed call of TikTok Shop's API. */
+  call(request: CallRequest, options?: CallOptions): Promise<CallResponse>;
+
+  /** Says which other customers lose shops by a revocation. The signal stops it; the result then says so. */
+  sharedConnections(named: Target, options?: CallOptions): Promise<SharedConnections>;
+  disconnect(named: Target & { tiktokAccess: 'keep' | 'revoke' }, options?: CallOptions): Promise<Disconnected>;
+
+  /** Receives a webhook, and calls `handle` unless it was handled before. Answer TikTok Shop with `status`. */
+  acceptWebhook(named: WebhookRequest, handle: (webhook: Webhook) => unknown): Promise<WebhookReply>;
+  /** Checks a webhook and records its effect. It does not notice repetitions. */
+  receiveWebhook(named: WebhookRequest, options?: CallOptions): Promise<Webhook>;
+
+  /** Returns the tenant's events behind the position `after`. */
+  events(named: { tenant: string; after?: string; limit?: number }, options?: CallOptions): Promise<Event[]>;
+  /** Refreshes all due connections. The signal stops it; the result then says so. */
+  sweep(named?: { concurrency?: number; jitterSeconds?: number }, options?: CallOptions): Promise<Swept>;
+
+  keyStatus(options?: CallOptions): Promise<KeyStatus>;
+  /** Rejects if a host key does not open a data key. */
+  checkKeys(options?: CallOptions): Promise<void>;
+  /** Gives every tenant a new data key under the current host key. Takes at least three minutes. */
+  rotateKeys(options?: CallOptions): Promise<{
+    tenants: number;
+    added: number;
+    rewrapped: number;
+    resealed: number;
+    removed: number;
+    unopened: number;
+  }>;
+  /** Adds a host key to the key file. */
+  addHostKey(options?: CallOptions): Promise<{ hostKey: string }>;
+  /** Makes a host key of the key file the current one. */
+  promoteHostKey(named: { hostKey: string }, options?: CallOptions): Promise<void>;
+  /** Removes an unused host key from the key file. */
+  retireHostKey(named: { hostKey: string }, options?: CallOptions): Promise<void>;
+  /** Deletes everything of a tenant. `null` if nothing was stored for it. */
+  eraseTenant(
+    named: { tenant: string },
+    options?: CallOptions,
+  ): Promise<{ keys: number; connections: number; others: number } | null>;
+
+  /** Moves the clock of a host with a fake forward. For tests. */
+  advanceClock(named: { seconds: number }): Promise<void>;
+}
+
+/** A logger with a function for each level, for example that of pino, or `console`. */
+export type Logger = Record<'error' | 'warn' | 'info' | 'debug' | 'trace', (fields: object, text: string) => void>;
+
+/**
+ * Hands the logs of all hosts of this process to a logger. They contain no secret. A later call replaces the logger,
+ * and does not change the level. Default: `info`.
+ */
+export function logTo(logger: Logger, options?: { level?: keyof Logger }): void;
+
+/**
+ * Makes a call, and repeats it while its error asks for that: after the pause of a `RetryAfterError`, and up to three
+ * times at once after a `StorageConflictError`. No call begins later than `withinMs` after the first.
+ */
+export function withRetries<T>(withinMs: number, call: () => Promise<T>, options?: CallOptions): Promise<T>;

@@ -1,0 +1,23 @@
+// The package for `import`.
+
+import connector from './index.cjs';
+
+export const {
+  CallResponse,
+  checkStorage,
+  Host,
+  InternalError,
+  InvalidRequestError,
+  KeyGone,
+  logTo,
+  MisconfiguredError,
+  ReauthorizeError,
+  RetryAfterError,
+  Secret,
+  StorageConflictError,
+  StorageFailedError,
+  StorageRefused,
+  TikTokShopError,
+  UpstreamError,
+  withRetries,
+} = connector;

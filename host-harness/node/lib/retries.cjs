@@ -1,0 +1,29 @@
+'use strict';
+// Repeats a call while its error asks for a repetition.
+
+const { setTimeout: sleep } = require('node:timers/promises');
+const { RetryAfterError, StorageConflictError } = require('./errors.cjs');
+
+/** The maximum number of repetitions after a storage conflict. There is no pause before them. */
+const MAX_CONFLICTS = 3;
+
+/** Makes a call, and repeats it while its error asks for that. No call begins later than `withinMs` after the first. */
+async function withRetries(withinMs, call, { signal } = {}) {
+  const began = performance.now();
+  for (let conflicts = 0; ;) {
+    try {
+      return await call();
+    } catch (error) {
+      const elapsed = performance.now() - began;
+      if (error instanceof RetryAfterError && elapsed + error.retryAfterMs <= withinMs) {
+        await sleep(error.retryAfterMs, undefined, { signal });
+      } else if (error instanceof StorageConflictError && conflicts < MAX_CONFLICTS && elapsed <= withinMs) {
+        conflicts += 1;
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+module.exports = { withRetries };

@@ -1,0 +1,13 @@
+//! The addon of the package for Node.js. The package's JavaScript calls these functions, and nobody else does.
+//!
+//! Arguments and results are JSON texts, which are read and written on the threads of this addon, so that Node.js's
+//! event loop does little work. A request runs on a task of its own. It continues until its end, even if JavaScript
+//! does not wait for it, and Node.js stays alive until then.
+
+mod case;
+mod foreign;
+mod host;
+mod runtime;
+
+pub use self::foreign::answer;
+pub use self::host::{NativeHost, Outcome, check_contract, forward_logs};

@@ -1,0 +1,146 @@
+// The package as a JavaScript library: secrets, errors, options, both kinds of modules.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import test from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import pino from 'pino';
+import * as connector from 'tiktok-shop-connector';
+import { browser, connected, customer, folder, stage, tenant } from './stage.mjs';
+
+const { Host, InvalidRequestError, MisconfiguredError, ReauthorizeError, RetryAfterError, Secret } = connector;
+
+test('import and require give the same objects', () => {
+  const required = createRequire(import.meta.url)('tiktok-shop-connector');
+  assert.deepEqual(Object.keys(required).sort(), Object.keys(connector).sort());
+  for (const name of Object.keys(required)) assert.equal(required[name], connector[name], name);
+});
+
+test('a secret is printed nowhere', () => {
+  const secret = new Secret('ROW_token');
+  const shown = [String(secret), `${secret}`, JSON.stringify({ secret }), inspect(secret), inspect({ deep: [secret] })];
+  for (const text of shown) assert.doesNotMatch(text, /ROW_/);
+  assert.equal(secret.expose(), 'ROW_token');
+  assert.throws(() => new Secret(undefined), TypeError);
+});
+
+test('an error is of the class of its action, and shows no secret', async (t) => {
+  const { fake, host } = await stage(t);
+  const nobody = host.refresh({ tenant, customer });
+  await assert.rejects(nobody, (error) => {
+    assert.ok(error instanceof InvalidRequestError && error instanceof connector.TikTokShopError);
+    const shown = [error.name, error.action, error.code];
+    assert.deepEqual(shown, ['InvalidRequestError', 'invalid-request', 'not-connected']);
+    return error.retryAfterMs === null && error.message.length > 0;
+  });
+  const { url } = await host.beginConsent({ tenant, customer, browser });
+  assert.ok(url instanceof Secret);
+  const query = await fake.decide(url.expose(), 'one-shop');
+  const foreign = host.finishConsent({ tenant, browser: 'another-session-secret-of-this-user', query });
+  await assert.rejects(foreign, (error) => error instanceof ReauthorizeError && error.code === 'other-browser');
+  await host.finishConsent({ tenant, browser, query });
+  const again = host.finishConsent({ tenant, browser, query });
+  await assert.rejects(again, (error) => error.code === 'state-used' && !inspect(error).includes(query));
+});
+
+test('a wrong argument is named without its value', async (t) => {
+  const { host } = await stage(t);
+  const known = '`tenant`, `customer`, `account`, `mode`';
+  const unknown = `the arguments of refresh: unknown field \`acount\`, expected one of ${known}`;
+  const wrong = 'the arguments of refresh: a member has the wrong type or form';
+  for (const [call, message] of [
+    [() => host.refresh({ tenant, customer, acount: 'CANARY' }), unknown],
+    [() => host.refresh({ tenant, customer: 7 }), wrong],
+    [() => host.refresh({ tenant, customer, mode: 'CANARY' }), wrong],
+    [
+      () => host.linkShops({ tenant, customer, shops: ['CANARY'] }),
+      'the arguments of link-shops: shop id: 1 to 19 digits',
+    ],
+    [() => host.beginConsent({ tenant, customer, browser: 'CANARY' }), 'browser: a random secret of 16 bytes at least'],
+    [() => host.actingAs('').listShops({ tenant, customer }), 'actor: 1 to 256 bytes'],
+  ]) {
+    await assert.rejects(call, (error) => {
+      assert.deepEqual([error.code, error.message], ['invalid-argument', message]);
+      return error instanceof InvalidRequestError;
+    });
+  }
+});
+
+test('options that do not fit are refused', async (t) => {
+  const usual = { storage: 'memory:', keys: 'drawn', apps: [] };
+  for (const [options, code] of [
+    [{ storage: 'mysql:CANARY' }, 'invalid-argument'],
+    [{ keys: { text: 'CANARY' } }, 'host-keys'],
+    [{ keys: { file: path.join(folder(t), 'missing') } }, 'host-keys'],
+    [{ storage: `sqlite:${path.join(folder(t), 'missing.sqlite')}` }, 'storage-not-opened'],
+    [{ fake: 'http://10.0.0.1:4010' }, 'invalid-argument'],
+    [{ proxy: 'socks5://CANARY' }, 'invalid-argument'],
+    [{ deadlines: { callMs: 1 } }, 'host-not-built'],
+  ]) {
+    await assert.rejects(Host.open({ ...usual, ...options }), (error) => {
+      assert.ok(error instanceof InvalidRequestError || error instanceof MisconfiguredError);
+      assert.doesNotMatch(inspect(error), /CANARY/);
+      return error.code === code || assert.fail(`${error.code}: ${error.message}`);
+    });
+  }
+  assert.throws(() => new Host(), TypeError);
+});
+
+test('a function provides the apps, and is asked for each tenant', async (t) => {
+  const asked = [];
+  let fake;
+  const apps = (name) => {
+    asked.push(name);
+    const { appKey, appSecret, authorizationLink } = fake.appOf(name);
+    return [{ appKey, appSecret: new Secret(appSecret), authorizationLink }];
+  };
+  const scene = await stage(t, { apps });
+  ({ fake } = scene);
+  assert.equal((await connected(scene)).status, 'active');
+  assert.ok(asked.length > 0 && asked.every((name) => name === tenant), asked.join());
+});
+
+test('each request is reported for metrics', async (t) => {
+  const ended = [];
+  const scene = await stage(t, { onRequest: (one) => ended.push(one) });
+  await connected(scene);
+  await assert.rejects(scene.host.refresh({ tenant, customer: 'nobody' }));
+  const seen = ended.map(({ operation, outcome, code }) => `${operation} ${outcome} ${code}`);
+  assert.deepEqual(seen, [
+    'open ok null',
+    'begin-consent ok null',
+    'finish-consent ok null',
+    'refresh invalid-request not-connected',
+  ]);
+  assert.ok(ended.every(({ durationMs }) => durationMs > 0));
+});
+
+test('withRetries waits as long as the error says', async () => {
+  const wait = () => Object.assign(Object.create(RetryAfterError.prototype), { retryAfterMs: 1 });
+  let calls = 0;
+  const answer = await connector.withRetries(60_000, async () => {
+    calls += 1;
+    if (calls < 3) throw wait();
+    return calls;
+  });
+  assert.equal(answer, 3);
+  await assert.rejects(
+    connector.withRetries(0, async () => Promise.reject(wait())),
+    RetryAfterError,
+  );
+});
+
+test('the logs go to a logger of JavaScript, without secrets', async (t) => {
+  const lines = [];
+  connector.logTo(pino({ level: 'trace' }, { write: (line) => lines.push(JSON.parse(line)) }), { level: 'trace' });
+  const scene = await stage(t);
+  await connected(scene);
+  await assert.rejects(scene.host.refresh({ tenant, customer: 'nobody' }));
+  while (!lines.some(({ code }) => code === 'not-connected')) await turn();
+  const [line] = lines.filter(({ code }) => code === 'not-connected');
+  assert.deepEqual([line.tenant, line.customer, line.operation], [tenant, 'nobody', 'refresh']);
+  assert.doesNotMatch(JSON.stringify(lines), new RegExp(`ROW_|${scene.fake.app.app_secret}|${browser.expose()}`));
+  assert.throws(() => connector.logTo(console, { level: 'loud' }), /the level of the logs/);
+});
