@@ -508,7 +508,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 7]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 8]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
@@ -519,6 +519,7 @@ mod tests {
                 (5, "d39071f49f9f0ed485c951142edf7aadd28c247ac00458a87257de89ac09dfca8f849ae5b37bf69d85ccb9173e35155c"),
                 (6, "5295a1db86aac4fd4a28a26b0b40ad35f0dac44f5c4b2ff7a0f0347f81369eb789a04091693917ed4bada0fa68cbde60"),
                 (7, "83f9a385ab95fe8f2983c8fba4d392a7dffc19c31f4fd528c48b0ece4f066a7f6864dcf96411f1d70d13d3c340f03c17"),
+                (9, "7bacecf62e4a8093f4a2c940bb8814cfa3384ee1ada8146d6a66dfd8033d4479f399d424e493860a56c3be2c4b26f3f1"),
             ])
         );
         assert_eq!(
@@ -531,6 +532,7 @@ mod tests {
                 (5, "ddf23837a71e5d2e6eb48a8e469794d4d1837a0b1ae40fc153b1a7d55098002743dffa49594c57e702b14484aec06531"),
                 (6, "b3d194a7b7d82048b1e11004437057ed15a37fb702511fd77ddea3a92133216d8a8e153e0cfeedc2906b5607e8d2a821"),
                 (7, "80da7ea82f4ca96d584540bec76442ffa63d6b715c4972bb07e133a9d87ca100e65e7b808acca999e009ff191329d523"),
+                (9, "7bacecf62e4a8093f4a2c940bb8814cfa3384ee1ada8146d6a66dfd8033d4479f399d424e493860a56c3be2c4b26f3f1"),
             ])
         );
     }
