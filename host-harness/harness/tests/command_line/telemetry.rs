@@ -87,10 +87,7 @@ fn ask(address: &str, key: &str, method: &str, path: &str, body: &str) -> String
 
 fn text(attributes: &[KeyValue], name: &str) -> Option<String> {
     let found = attributes.iter().find(|attribute| attribute.key == name)?;
-    match found.value.as_ref()?.value.as_ref()? {
-        AnyValue::StringValue(text) => Some(text.clone()),
-        _ => None,
-    }
+    if let AnyValue::StringValue(text) = found.value.as_ref()?.value.as_ref()? { Some(text.clone()) } else { None }
 }
 
 #[test]

@@ -179,8 +179,6 @@ mod tests {
         let storage = SqlStorage::postgres(&address, OpenMode::Migrate, options).await.unwrap();
         connection.execute(AssertSqlSafe(format!("SET search_path TO {name}"))).await.unwrap();
         connection.execute(FILL).await.unwrap();
-        // PostgreSQL reads an index without the table only where it knows that every row is visible.
-        connection.execute("VACUUM tiktok_shop_connections").await.unwrap();
         connection.close().await.unwrap();
         storage
     }
@@ -235,9 +233,11 @@ mod tests {
         assert_eq!(storage.count_due(UnixSeconds(10)).await, Ok(10));
         let rows = statement(text_of(&storage, "GROUP BY status, app_key").await);
         let due = statement(text_of(&storage, "COUNT(*) AS number FROM tiktok_shop_tokens").await).bind_bound(10);
+        // The rows of this test are so short that reading the table can be faster.
+        fetch_all(&storage.readers, statement("SET enable_seqscan = off")).await.unwrap();
         for (query, index) in [(rows, "tiktok_shop_connections_counts"), (due, "tiktok_shop_tokens_due")] {
             let plan = postgres_plan(&storage, query).await;
-            assert!(plan.contains(&format!(" using {index} on ")) && !plan.contains("Seq Scan"), "{plan}");
+            assert!(plan.contains(&format!("Index Only Scan using {index} on ")), "{plan}");
         }
     }
 
