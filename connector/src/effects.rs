@@ -74,16 +74,17 @@ impl Effects for Imports {
     async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<ListedRow>, StorageError> {
         let rows = storage::list(customer.as_str()).map_err(storage_error)?;
         let listed = |row: storage::Listed| {
-            let account = convert::stored_account(row.account)?;
+            // A row whose account the connector cannot have written is left out, so that the others are listed.
+            let account = AccountId::parse(row.account).ok()?;
             let key = ConnectionKey { customer: customer.clone(), account: account.clone() };
             let row = match row.entry {
                 Some(entry) => convert::row_from_wit(key, entry).map(|entry| entry.value),
                 // The list does not tell the revision, and nobody needs it.
                 None => Err(StorageError::RowChanged(Revision(String::new()))),
             };
-            Ok(ListedRow { account, row })
+            Some(ListedRow { account, row })
         };
-        rows.into_iter().map(listed).collect()
+        Ok(rows.into_iter().filter_map(listed).collect())
     }
 
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use fake_tiktok_shop::{Decision, Fault};
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy};
+use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::events::{Actor, Cause, EventKind};
 use tiktok_shop_host::install::{InstallError, InstallId, PendingInstall};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage, StorageError};
 use tiktok_shop_host::{CallError, ConnectorHost};
-use tiktok_shop_tests::{SHOPS, Sink, Stage, TOKEN_GET, browser, customer_id, refusal, state_of, tenant};
+use tiktok_shop_tests::{SHOPS, Sink, Stage, TOKEN_GET, browser, customer_id, refusal, state_of, sweep_at, tenant};
 
 /// Lets the seller `one-shop` install the app, and returns the query of the callback. The callback has no state.
 fn installed(stage: &Stage) -> String {
@@ -144,6 +145,20 @@ async fn an_install_can_be_confirmed_for_30_minutes_by_the_storages_clock() {
     assert_eq!(confirm(&stage.host, "bob", &late.id).await, Err(InstallError::Expired));
     assert_eq!(confirm(&stage.host, "bob", &late.id).await, Err(InstallError::Unknown), "its tokens are deleted");
     assert_eq!((stage.fake.requests(), stage.connections("bob").await), (Vec::new(), Vec::new()));
+}
+
+#[tokio::test]
+async fn a_sweep_deletes_an_install_that_nobody_has_confirmed_in_time() {
+    let stage = Stage::new();
+    let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
+    for (seconds, expected) in [(1_800, InstallError::OtherBrowser), (1, InstallError::Unknown)] {
+        stage.advance(seconds);
+        stage.host.sweep(sweep_at(stage.fake.now(), 1), std::future::pending(), |_, _| ()).await.unwrap();
+        // Another session may not confirm the install, but learns whether it exists.
+        let (alice, session) = (customer_id("alice"), browser("bob"));
+        let confirmed = stage.host.confirm_install(&tenant(0), &alice, &session, &pending.id, ShopPolicy::All).await;
+        assert_eq!(confirmed, Err(expected), "after {seconds} s more");
+    }
 }
 
 #[tokio::test]
@@ -314,18 +329,32 @@ async fn a_code_is_not_spent_while_the_storage_is_down() {
     begin(&stage.host, "alice", &query).await.unwrap();
 }
 
-/// The connection is stored, so the confirmation succeeds although the install stays open. A repetition finds the
-/// connection, and does not bring back older tokens.
+/// The connection is stored, but the confirmation succeeds only when the install is closed. Otherwise the install could
+/// be confirmed again after a disconnect. A repetition finds the connection, and does not bring back older tokens.
 #[tokio::test]
 async fn a_confirmation_that_could_not_be_closed_can_be_repeated_without_harm() {
     let stage = Stage::new();
     let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
-    failing(&stage, "close_install", 1, false);
-    confirm(&stage.host, "alice", &pending.id).await.unwrap();
+    failing(&stage, "close_install", 3, false);
+    let open = confirm(&stage.host, "alice", &pending.id).await.unwrap_err();
+    assert_eq!(open, InstallError::Storage(StorageError::Unavailable("down".to_owned())));
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     confirm(&stage.host, "alice", &pending.id).await.unwrap();
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     assert_eq!(confirm(&stage.host, "alice", &pending.id).await, Err(InstallError::Confirmed));
+}
+
+#[tokio::test]
+async fn a_confirmed_install_is_closed_although_the_storage_fails_twice() {
+    for loses_answers in [false, true] {
+        let stage = Stage::new();
+        let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
+        failing(&stage, "close_install", 2, loses_answers);
+        confirm(&stage.host, "alice", &pending.id).await.unwrap();
+        let (alice, all) = (customer_id("alice"), DisconnectTarget::All(None));
+        stage.host.disconnect(&tenant(0), &alice, all, RemoteGrant::Keep).await.unwrap();
+        assert_eq!(confirm(&stage.host, "alice", &pending.id).await, Err(InstallError::Confirmed));
+    }
 }
 
 /// Begins an install and kills the call at the boundary event with this number, counted over both calls of the guest.

@@ -175,6 +175,11 @@ impl TokenRecord {
     /// Puts a new pair into the record (rule 5). If the pair lacks one of the two tokens, the record keeps its earlier
     /// token of that kind.
     pub fn take_pair(&mut self, pair: &Pair, now: UnixSeconds, random: u64) {
+        // An import that named its account was dated by the host's clock, before TikTok had answered. If that clock is
+        // ahead, a webhook about the end of the grant would be ignored.
+        if self.is_unconfirmed() || self.dead.is_some() {
+            self.granted_at = self.granted_at.min(pair.granted_at(now));
+        }
         if let Some(refresh) = &pair.refresh {
             let spent = self.current.refresh.replace(refresh.duplicate());
             self.push_fallback(spent);

@@ -33,7 +33,7 @@ use crate::storage::{InstallDigest, InstallRecord, StorageError, StoredInstall, 
 
 /// An install can be confirmed within this time after its start: 30 minutes.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
-/// The maximum number of attempts to store the tokens of an exchanged code.
+/// The maximum number of attempts to store the tokens of an exchanged code, or to close a confirmed install.
 const MAX_ATTEMPTS: usize = 3;
 /// The number of hexadecimal digits in an [`InstallId`].
 const ID_DIGITS: usize = 64;
@@ -100,8 +100,9 @@ pub struct InstallShop {
     pub code: String,
 }
 
-/// Why an install did not begin, or was not confirmed. Nothing was attached, except after [`InstallError::Call`] in
-/// [`confirm_install`](ConnectorHost::confirm_install), where the error says what happened.
+/// Why an install did not begin, or was not confirmed. Nothing was attached, except in
+/// [`confirm_install`](ConnectorHost::confirm_install): after [`InstallError::Call`], the error says what happened, and
+/// after [`InstallError::Storage`], the connection may exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
@@ -271,8 +272,10 @@ impl ConnectorHost {
     /// replaced.
     ///
     /// # Errors
-    /// See [`InstallError`]. The code `account-of-another-app` means that the account is connected with another app of
-    /// the tenant.
+    /// See [`InstallError`]. After [`InstallError::Storage`], the connection may exist already. Call the function again:
+    /// it then finds the connection, and closes the install. An install that is not closed could be confirmed again
+    /// after a disconnect, by the same customer in the same session. The code `account-of-another-app` means that the
+    /// account is connected with another app of the tenant.
     pub async fn confirm_install(
         &self,
         tenant: &TenantId,
@@ -284,12 +287,14 @@ impl ConnectorHost {
         let visit = Visit { tenant: tenant.clone(), customer: customer.clone(), browser: browser.clone() };
         let ExchangedInstall { app, tokens, .. } = self.find_install(&visit, id).await?;
         let connection = self.connect(tenant, customer, Some(&app), Grant::Pending(tokens), shops).await?;
-        let closed = run_within(self.storage_timeout(), self.storage().close_install(tenant, &id.digest())).await;
-        if let Err(error) = closed {
-            // A repeated confirmation finds the connection and changes nothing.
-            tracing::warn!(%error, "a confirmed install could not be closed");
+        let mut attempts = 1;
+        loop {
+            match run_within(self.storage_timeout(), self.storage().close_install(tenant, &id.digest())).await {
+                Ok(()) => return Ok(connection),
+                Err(StorageError::Unavailable(_)) if attempts < MAX_ATTEMPTS => attempts += 1,
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(connection)
     }
 
     /// Deletes a pending install and its tokens, because the customer says that it is not theirs. `browser` and

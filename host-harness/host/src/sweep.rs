@@ -104,10 +104,10 @@ const ROWS_AT_ONCE: usize = 100;
 
 impl ConnectorHost {
     /// Refreshes every due connection once. Then reports the due connections that it can't refresh now: see
-    /// [`PassedOver`]. Then writes expiry notices about authorizations that end within 30 days, 7 days or 1 day. If
-    /// `stop` completes, the sweep begins no further refresh, finishes the refreshes that have begun, and counts the
-    /// connections that are still due. Up to `concurrency` refreshes run at the same time. While one refresh is slow,
-    /// the other refreshes go on.
+    /// [`PassedOver`]. Then writes expiry notices about authorizations that end within 30 days, 7 days or 1 day. Then
+    /// deletes the consents and the installs that have expired. If `stop` completes, the sweep begins no further refresh,
+    /// finishes the refreshes that have begun, and counts the connections that are still due. Up to `concurrency`
+    /// refreshes run at the same time. While one refresh is slow, the other refreshes go on.
     ///
     /// Every connection that the sweep begins with has one outcome: `on_each` is called with the connection and its
     /// [`SweepOutcome`], and [`Swept`] counts the outcome. This is also true for a connection that another call
@@ -158,6 +158,11 @@ impl ConnectorHost {
         }
         if !course.swept.stopped {
             self.write_notices(course.sweep.now, stop, &mut course.swept).await?;
+        }
+        if !course.swept.stopped
+            && let Err(error) = run_within(self.storage_timeout(), self.storage().delete_expired()).await
+        {
+            tracing::warn!(%error, "expired consents and installs could not be deleted; the next sweep deletes them");
         }
         if course.swept.stopped {
             course.swept.left = self.count_due(course.sweep.now).await?;

@@ -145,6 +145,16 @@ impl ConsentStorage for SqlStorage {
         let sql = "DELETE FROM tiktok_shop_installs WHERE tenant = $1 AND digest = $2";
         self.end_install(sql, tenant, install).await
     }
+
+    async fn delete_expired(&self) -> Result<(), StorageError> {
+        self.run_to_deadline(async {
+            if self.delete_old_entries().await? {
+                let _emptied = self.empty_log_now().await;
+            }
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl SqlStorage {
@@ -166,14 +176,14 @@ impl SqlStorage {
     }
 
     /// Deletes every state that is older than [`STATE_RETENTION_MS`], and every install that is older than
-    /// [`INSTALL_RETENTION_MS`], for all tenants.
-    async fn delete_old_entries(&self) -> Result<(), StorageError> {
+    /// [`INSTALL_RETENTION_MS`], for all tenants. Returns whether it deleted an install.
+    async fn delete_old_entries(&self) -> Result<bool, StorageError> {
         self.delete_older("tiktok_shop_states", STATE_RETENTION_MS).await?;
         self.delete_older("tiktok_shop_installs", INSTALL_RETENTION_MS).await
     }
 
-    /// Deletes every entry of a table that began more than `retention` milliseconds ago.
-    async fn delete_older(&self, table: &'static str, retention: i64) -> Result<(), StorageError> {
+    /// Deletes every entry of a table that began more than `retention` milliseconds ago. Returns whether there was one.
+    async fn delete_older(&self, table: &'static str, retention: i64) -> Result<bool, StorageError> {
         let condition = match self.dialect {
             // The age of an entry from an earlier boot is unknown, so such an entry is also deleted. Each of the three
             // conditions is a range of the index, so the statement can use the index.
@@ -184,6 +194,6 @@ impl SqlStorage {
         };
         let sql = format!("DELETE FROM {table} WHERE {condition}");
         let query = self.dialect.bind_now(statement(sql).bind(retention))?;
-        execute(&self.writers, query).await.map(drop)
+        execute(&self.writers, query).await
     }
 }

@@ -89,6 +89,25 @@ async fn check(storage: SqlStorage, address: &str) {
             assert!(deleted.is_ok(), "{change}");
         }
     }
+    put(&storage, &keyring, &tenant, "a").await;
+    put(&storage, &keyring, &tenant, "b").await;
+    for (change, accounts) in [
+        ("UPDATE tiktok_shop_connections SET revision = '', document_revision = ''", &["a", "b"][..]),
+        ("DELETE FROM tiktok_shop_shops", &["a", "b"][..]),
+        ("UPDATE tiktok_shop_connections SET account = ''", &["b"][..]),
+    ] {
+        let sql = format!("{change} {of_row}");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        let rows = storage.list_rows(&tenant, &key("a").customer).await.unwrap();
+        let listed: Vec<_> = rows.iter().map(|entry| entry.row.key.account.as_str()).collect();
+        assert_eq!(listed, accounts, "{change}");
+        let others = rows.last().unwrap();
+        assert!(keyring.open_row(&tenant, &others.revision, &others.row).await.is_ok(), "{change}");
+        if let [changed, _] = &*rows {
+            let refused = keyring.open_row(&tenant, &changed.revision, &changed.row).await;
+            assert_eq!(refused.unwrap_err(), StorageError::RowChanged("no revision".parse().unwrap()), "{change}");
+        }
+    }
     connection.close().await.unwrap();
 }
 

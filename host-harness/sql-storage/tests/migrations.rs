@@ -21,6 +21,11 @@ use std::path::{Path, PathBuf};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::storage::{
+    BrowserDigest, ConnectionStorage as _, ConsentStorage as _, Due, InstallDigest, InstallRecord, Next, Swapped,
+    TokenStorage as _, TokenWrite,
+};
 use tiktok_shop_private_file as private_file;
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SchemaChange, SqlStorage};
 
@@ -103,6 +108,39 @@ impl Database {
             Kind::Postgres => {
                 let server = tiktok_shop_test_postgres::test_postgres().unwrap();
                 Self { kind, address: new_schema(&server).await, file: None }
+            }
+        }
+    }
+
+    /// Makes a backup of the database: a copy of the SQLite file. In PostgreSQL, the fixture is the backup, because
+    /// `pg_dump` has made it.
+    async fn backup(&self, version: i64) -> PathBuf {
+        match &self.file {
+            Some((folder, _)) => {
+                let path = folder.path().join("backup.sqlite");
+                self.run(&format!("VACUUM INTO '{}'", path.display())).await;
+                path
+            }
+            None => package().join(format!("tests/fixtures/schema-{version}/postgres.sql")),
+        }
+    }
+
+    /// Replaces the database by a backup. No host runs meanwhile.
+    async fn restore(&self, backup: &Path) {
+        match &self.file {
+            Some((_, path)) => {
+                for suffix in ["-wal", "-shm"] {
+                    let _missing = fs::remove_file(format!("{}{suffix}", path.display()));
+                }
+                fs::write(path, fs::read(backup).unwrap()).unwrap();
+            }
+            None => {
+                let mut connection = self.connect().await;
+                let row = connection.fetch_one("SELECT CAST(current_schema() AS TEXT)").await.unwrap();
+                connection.close().await.unwrap();
+                let schema: String = row.get(0);
+                self.run(&format!("DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")).await;
+                self.run(&fs::read_to_string(backup).unwrap()).await;
             }
         }
     }
@@ -343,52 +381,110 @@ async fn tables_of_a_later_release_are_refused_without_writing() {
 /// of this version are sealed.
 const ROWS_REFUSED_SINCE: i64 = 6;
 
-/// While a fleet is updated, hosts of the earlier release run on the new tables. `swap_row.sql` contains the statements
-/// with which they write a row.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_of_schema_5_that_still_runs_writes_no_row_that_the_new_tables_refuse() {
+/// Writes a row as a host of schema 5 does: over the row of the customer `one-shop`, or as the first row of another
+/// customer. `swap_row.sql` contains the statements of such a host.
+async fn write_as_schema_5(database: &Database, customer: &str) -> Result<(), sqlx::Error> {
     let sql = fs::read_to_string(package().join("tests/fixtures/schema-5/swap_row.sql")).unwrap();
     let [update, delete_shops, insert_shop, insert] = statements(&sql).try_into().unwrap();
+    let is_update = customer == "one-shop";
+    let mut connection = database.connect().await;
+    let found = format!(
+        "SELECT account, {} FROM tiktok_shop_connections WHERE tenant = 'acme' AND customer = 'one-shop'",
+        COLUMNS_OF_SCHEMA_5.join(", ")
+    );
+    let row = connection.fetch_one(AssertSqlSafe(found)).await.unwrap();
+    let account: String = row.get("account");
+    let mut transaction = connection.begin().await.unwrap();
+    let write = if is_update { update } else { insert };
+    let mut query = sqlx::query(AssertSqlSafe(write)).bind("acme").bind(customer).bind(&account);
+    for column in COLUMNS_OF_SCHEMA_5 {
+        query = match column {
+            "revision" => query.bind("written-by-schema-5"),
+            "sealed" => query.bind(row.get::<Vec<u8>, _>(column)),
+            number if NUMBERS_OF_SCHEMA_5.contains(&number) => query.bind(row.get::<Option<i64>, _>(number)),
+            text => query.bind(row.get::<Option<String>, _>(text)),
+        };
+    }
+    if is_update {
+        query = query.bind(row.get::<String, _>("revision"));
+    }
+    let written = async {
+        query.execute(&mut *transaction).await?;
+        let delete = sqlx::query(AssertSqlSafe(delete_shops)).bind("acme").bind(customer);
+        delete.bind(&account).execute(&mut *transaction).await?;
+        let shop = sqlx::query(AssertSqlSafe(insert_shop)).bind("acme").bind(customer).bind(&account);
+        let shop = shop.bind("7490000000000000001").bind(0_i64).bind("Teapot Corner").bind("GB");
+        let shop = shop.bind("LOCAL").bind("GBLCFIX001").bind("{}").bind("granted").bind(true);
+        shop.execute(&mut *transaction).await?;
+        transaction.commit().await
+    };
+    let written = written.await;
+    connection.close().await.unwrap();
+    written
+}
+
+/// While a fleet is updated, hosts of the earlier release run on the new tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_schema_5_that_still_runs_writes_no_row_that_the_new_tables_refuse() {
     let is_refused = SqlStorage::SCHEMA_VERSION >= ROWS_REFUSED_SINCE;
     for kind in Kind::all() {
         let database = Database::of_version(kind, 5).await;
         database.migrate().await;
         let before = database.content().await;
-        for (write, customer) in [(&update, "one-shop"), (&insert, "a-new-customer")] {
-            let mut connection = database.connect().await;
-            let found = format!(
-                "SELECT account, {} FROM tiktok_shop_connections WHERE tenant = 'acme' AND customer = 'one-shop'",
-                COLUMNS_OF_SCHEMA_5.join(", ")
-            );
-            let row = connection.fetch_one(AssertSqlSafe(found)).await.unwrap();
-            let account: String = row.get("account");
-            let mut transaction = connection.begin().await.unwrap();
-            let mut query = sqlx::query(AssertSqlSafe(write.clone())).bind("acme").bind(customer).bind(&account);
-            for column in COLUMNS_OF_SCHEMA_5 {
-                query = match column {
-                    "revision" => query.bind("written-by-schema-5"),
-                    "sealed" => query.bind(row.get::<Vec<u8>, _>(column)),
-                    number if NUMBERS_OF_SCHEMA_5.contains(&number) => query.bind(row.get::<Option<i64>, _>(number)),
-                    text => query.bind(row.get::<Option<String>, _>(text)),
-                };
-            }
-            if write == &update {
-                query = query.bind(row.get::<String, _>("revision"));
-            }
-            let written = async {
-                query.execute(&mut *transaction).await?;
-                let delete = sqlx::query(AssertSqlSafe(delete_shops.clone())).bind("acme").bind(customer);
-                delete.bind(&account).execute(&mut *transaction).await?;
-                let shop = sqlx::query(AssertSqlSafe(insert_shop.clone())).bind("acme").bind(customer).bind(&account);
-                let shop = shop.bind("7490000000000000001").bind(0_i64).bind("Teapot Corner").bind("GB");
-                let shop = shop.bind("LOCAL").bind("GBLCFIX001").bind("{}").bind("granted").bind(true);
-                shop.execute(&mut *transaction).await?;
-                transaction.commit().await
-            };
-            let written = written.await;
-            connection.close().await.unwrap();
+        for customer in ["one-shop", "a-new-customer"] {
+            let written = write_as_schema_5(&database, customer).await;
             assert_eq!(written.is_err(), is_refused, "{kind:?} {customer}: {written:?}");
             assert_eq!(database.content().await == before, is_refused, "{kind:?} {customer}");
+        }
+    }
+}
+
+/// Works on the new tables as hosts of the present release do: refreshes and ends connections, and begins an install.
+async fn work_on_the_new_tables(storage: &SqlStorage) {
+    let due = storage.due(UnixSeconds(u64::MAX >> 1), None, 100).await.unwrap();
+    assert!(due.len() > 2);
+    for (at, Due { tenant, key, .. }) in due.iter().enumerate() {
+        let token = storage.load_token(tenant, key).await.unwrap().unwrap();
+        let next = Next {
+            revision: "written-by-the-present-release".parse().unwrap(),
+            value: TokenWrite { value: token.value, refresh_due_at: None },
+        };
+        let next = (at > 0).then_some(&next);
+        let swapped = storage.swap_token(tenant, key, Some(&token.revision), next).await.unwrap();
+        assert!(matches!(swapped, Swapped::Done));
+    }
+    let Due { tenant, key, .. } = &due[0];
+    let row = storage.load_row(tenant, key).await.unwrap().unwrap();
+    let swapped = storage.swap_row(tenant, key, Some(&row.revision), None, &[]).await.unwrap();
+    assert!(matches!(swapped, Swapped::Done));
+    let install = InstallRecord { browser: BrowserDigest::new([7; 32]), sealed: vec![1, 2, 3] };
+    storage.put_install(tenant, &InstallDigest::new([1; 32]), &install).await.unwrap();
+}
+
+/// An operator goes back to the earlier release: they stop all hosts, and restore the backup from before `migrate`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_has_everything_that_stood_in_it_and_works_with_the_earlier_release() {
+    for kind in Kind::all() {
+        for version in KEPT {
+            let database = Database::of_version(kind, version).await;
+            let before = database.content().await;
+            let backup = database.backup(version).await;
+            let storage = database.open(OpenMode::Migrate).await.unwrap();
+            work_on_the_new_tables(&storage).await;
+            storage.close().await;
+            assert!(database.content().await != before, "{kind:?} {version}");
+
+            database.restore(&backup).await;
+            assert!(database.content().await == before, "{kind:?} {version}");
+            let refused = database.open(OpenMode::Existing).await.unwrap_err();
+            assert!(matches!(refused, OpenError::Older { .. }), "{kind:?} {version}: {refused}");
+            if version == 5 {
+                for customer in ["one-shop", "a-new-customer"] {
+                    write_as_schema_5(&database, customer).await.unwrap();
+                }
+            }
+            // The next attempt to roll over finds the tables of the earlier release.
+            assert_eq!(database.migrate().await, SchemaChange::Migrated { from: version }, "{kind:?} {version}");
         }
     }
 }

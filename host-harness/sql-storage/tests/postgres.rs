@@ -250,6 +250,10 @@ async fn a_pending_install_is_kept_for_30_minutes() {
     storage.put_install(&tenant, &third, &record).await.unwrap();
     assert_eq!(storage.load_install(&tenant, &first).await, Ok(None));
     assert!(storage.load_install(&tenant, &second).await.unwrap().is_some());
+    operator.execute("UPDATE tiktok_shop_installs SET begun_at = begun_at - INTERVAL '29 minutes'").await.unwrap();
+    storage.delete_expired().await.unwrap();
+    assert_eq!(storage.load_install(&tenant, &second).await, Ok(None));
+    assert!(storage.load_install(&tenant, &third).await.unwrap().is_some());
 }
 
 /// The test sets the stored times back, because it can't set the server's clock forward.

@@ -592,11 +592,7 @@ impl ConsentStorage for OwnStorage {
             if table.get(name)?.is_some() {
                 return Err(refused("this install is already stored"));
             }
-            // Entries that can't be read are deleted with the old ones.
-            table.retain(|_, entry| {
-                serde_json::from_slice(entry)
-                    .is_ok_and(|entry: PutInstall| clock.age(&entry.began_at) <= INSTALL_RETENTION)
-            })?;
+            delete_old_installs(&mut table, clock)?;
             let entry = PutInstall { browser, sealed: Some(sealed), began_at: clock.now() };
             table.insert(name, to_json(&entry)?.as_slice())?;
             Ok(())
@@ -644,6 +640,19 @@ impl ConsentStorage for OwnStorage {
         })
         .await
     }
+
+    async fn delete_expired(&self) -> Result<(), StorageError> {
+        self.write(move |transaction, clock| delete_old_installs(&mut transaction.open_table(INSTALLS)?, clock)).await
+    }
+}
+
+/// Deletes the installs that are too old, and the entries that can't be read.
+fn delete_old_installs(
+    table: &mut Table<'_, Digest, &'static [u8]>,
+    clock: &ProcessClock,
+) -> Result<(), TransactionError> {
+    let is_kept = |entry: PutInstall| clock.age(&entry.began_at) <= INSTALL_RETENTION;
+    Ok(table.retain(|_, entry| serde_json::from_slice(entry).is_ok_and(is_kept))?)
 }
 
 #[async_trait]

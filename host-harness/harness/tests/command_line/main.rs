@@ -31,6 +31,7 @@ mod output;
 mod pooler;
 mod probe;
 mod proxy;
+mod restore;
 mod schema;
 mod secret_files;
 mod service;

@@ -51,8 +51,8 @@ pub trait ConsentStorage: Send + Sync {
     async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError>;
 
     /// Stores a pending install, and keeps it for 30 minutes. As soon as the install is stored,
-    /// [`load_install`](Self::load_install) finds it. The storage deletes older installs at the latest when the next
-    /// install or consent begins.
+    /// [`load_install`](Self::load_install) finds it. The storage deletes older installs when the next install or consent
+    /// begins, and in [`delete_expired`](Self::delete_expired).
     ///
     /// # Errors
     /// See [`StorageError`]. `Refused` if the tenant already has an install with this id.
@@ -85,6 +85,14 @@ pub trait ConsentStorage: Send + Sync {
     /// # Errors
     /// See [`StorageError`].
     async fn delete_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError>;
+
+    /// Deletes the installs of all tenants that are older than 30 minutes. May also delete the consents that are older
+    /// than one hour. Every sweep calls this function, so the sealed tokens of an install that nobody confirms do not
+    /// stay.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn delete_expired(&self) -> Result<(), StorageError>;
 }
 
 digest! {

@@ -483,6 +483,11 @@ impl ConsentStorage for Intercepted {
         let access = Access::Write("delete_install");
         self.access(access, |storage| async move { storage.delete_install(tenant, install).await }).await
     }
+
+    async fn delete_expired(&self) -> Result<(), StorageError> {
+        let access = Access::Write("delete_expired");
+        self.access(access, |storage| async move { storage.delete_expired().await }).await
+    }
 }
 
 #[async_trait]

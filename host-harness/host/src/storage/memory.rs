@@ -497,6 +497,12 @@ impl ConsentStorage for MemoryStorage {
         }
         Ok(())
     }
+
+    async fn delete_expired(&self) -> Result<(), StorageError> {
+        let now = self.clock.monotonic();
+        self.lock().values_mut().for_each(|records| records.delete_old_consents(now));
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -64,6 +64,10 @@ pub(crate) fn values(first: usize, dialect: &Dialect) -> String {
     format!("{}, {rest}", dialect.json(first))
 }
 
+/// The revision of a row whose column `revision` somebody has changed to a value that is no revision. No row is stored
+/// with it, so the row can be neither replaced nor deleted by a swap.
+const NO_REVISION: &str = "no revision";
+
 /// Decodes a row that is to be written. The values of the columns come from the document, so they always agree with it.
 pub(crate) fn decoded(row: &Row) -> Result<OpenRow, StorageError> {
     match row.origin {
@@ -120,10 +124,14 @@ pub(crate) fn bind_row(
 ///
 /// If somebody has written a value into a column that this storage never writes there, or has deleted the shop at
 /// position 0, the row is returned without its sealed value. The host then refuses this row as changed, and the other
-/// rows of the list are read.
+/// rows of the list are read. If the customer or the account is no valid id, the row is left out, because nobody can ask
+/// for it. If the revision is not valid, the row has [`NO_REVISION`].
 pub(super) fn read_row(rows: &[AnyRow]) -> Result<Option<RowEntry>, StorageError> {
     let Some(row) = rows.first() else { return Ok(None) };
-    let (key, revision) = (row.key()?, row.id("revision")?);
+    let Ok(key) = row.key() else { return Ok(None) };
+    let Ok(revision) = row.id("revision").or_else(|_| Revision::try_from(NO_REVISION.to_owned())) else {
+        return Err(malformed("revision"));
+    };
     let row = read_intact(row, rows, &key).unwrap_or_else(|_| Row {
         key,
         document: String::new(),

@@ -90,6 +90,11 @@ async fn a_pending_install_is_kept_for_30_minutes() {
     storage.put_state(&tenant, &state, &consent).await.unwrap();
     assert_eq!(storage.load_install(&tenant, &second).await, Ok(None));
     assert!(storage.load_install(&tenant, &third).await.unwrap().is_some());
+    // A sweep deletes the expired installs, too.
+    clock.advance(Duration::from_secs(1));
+    storage.delete_expired().await.unwrap();
+    assert_eq!(storage.load_install(&tenant, &third).await, Ok(None));
+    assert!(storage.load_state(&tenant, &state).await.unwrap().is_some());
 }
 
 #[tokio::test]
