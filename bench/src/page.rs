@@ -104,8 +104,8 @@ fn section(results: &Results, machine: &Machine, command: &str) -> String {
     text += "\n### Round trips\n\n\
              The table lists the accesses of each operation to the storage, in order, and the round trips to PostgreSQL. \
              Statements are prepared, and the keys of the tenant are in memory. The accesses are the same for every \
-             storage. With SQLite, each access that writes is one transaction. A test asserts these numbers \
-             (`bench/src/round_trips.rs`).\n\n";
+             storage. An access with `_with_` in its name reads two values with one statement. With SQLite, each \
+             access that writes is one transaction. A test asserts these numbers (`bench/src/round_trips.rs`).\n\n";
     text + &round_trips::table(&results.round_trips)
 }
 

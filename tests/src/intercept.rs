@@ -36,6 +36,11 @@ impl Interceptor for Watcher {
             None => Passage::Forward,
         }
     }
+
+    fn sees_joint_reads(&self) -> bool {
+        let interceptor = self.interceptor.lock().unwrap_or_else(PoisonError::into_inner);
+        interceptor.as_ref().is_none_or(|interceptor| interceptor.sees_joint_reads())
+    }
 }
 
 /// An interceptor that holds back one write: the write with which a refresh saves its new pair of tokens (access token

@@ -15,19 +15,22 @@ use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::storage::{
     ConnectionStorage, Due, Ending, Next, OnceDigest, OpenRow, Row, RowEntry, RowFilter, Sealed, StorageError, Swapped,
+    TokenEntry,
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
-use self::events::{append, read_event, subject_statement};
+use self::events::{append, bind_subject, read_event};
 use self::page::page_statement;
 use self::row::{COLUMNS, READ, bind_row, decoded, read_row, values};
-use self::shops::{PlacedShop, insert_shops, placed};
-use crate::pool::transaction::Transaction;
+use self::shops::{placed, replace_shops};
 use crate::sql::columns::Columns as _;
-use crate::sql::run::{execute, execute_if_references_hold, fetch_all, fetch_optional};
-use crate::sql::statement::{MAX_VALUES, connection_statement, numbered, statement};
+use crate::sql::dialect::Moment;
+use crate::sql::run::{fetch_all, fetch_optional};
+use crate::sql::statement::{MAX_VALUES, Statement, connection_statement, numbered, statement};
+use crate::sql::together::Together;
 use crate::storage::SqlStorage;
 use crate::swap::Condition;
+use crate::tokens::read_token;
 use crate::usable_key::usable_key;
 
 #[async_trait]
@@ -39,6 +42,54 @@ impl ConnectionStorage for SqlStorage {
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
         let rows = self.run_to_deadline(self.read_rows(tenant, &key.customer, Some(&key.account))).await;
         Ok(rows?.pop())
+    }
+
+    async fn list_rows_with_accounts(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<(Vec<RowEntry>, Option<Vec<AccountId>>), StorageError> {
+        self.run_to_deadline(async {
+            let aggregate = self.dialect.json_array("account", "account");
+            let accounts = format!(
+                "(SELECT {aggregate} FROM tiktok_shop_tokens WHERE tenant = $1 AND customer = $2) AS accounts, "
+            );
+            let rows = fetch_all(&self.readers, rows_of_customer(&accounts, tenant, customer, None)).await?;
+            // If the customer has no row, the result says nothing about the accounts.
+            let accounts = rows.first().map(|row| row.ids("accounts")).transpose()?;
+            Ok((read_joined_rows(&rows)?, accounts))
+        })
+        .await
+    }
+
+    async fn load_row_with_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+    ) -> Result<(Option<RowEntry>, Option<TokenEntry>), StorageError> {
+        self.run_to_deadline(async {
+            const TOKEN: [&str; 4] = ["token_revision", "token_sealed_by", "token_sealed", "token_age_ms"];
+            // The statement begins with the token record, because a new record has no row yet.
+            let first = "COALESCE(s.position, 0) = 0";
+            let sql = format!(
+                "SELECT t.revision AS token_revision, t.sealed_by AS token_sealed_by, {} AS token_age_ms, \
+                 CASE WHEN {first} THEN t.sealed END AS token_sealed, {} FROM tiktok_shop_tokens t \
+                 LEFT JOIN tiktok_shop_connections c \
+                 ON c.tenant = t.tenant AND c.customer = t.customer AND c.account = t.account {JOINED_SHOPS} \
+                 WHERE t.tenant = $1 AND t.customer = $2 AND t.account = $3 ORDER BY s.position",
+                self.dialect.age(Moment::Written, 4),
+                joined_columns()
+            );
+            let query = self.dialect.bind_now(connection_statement(sql, tenant, key))?;
+            let rows = fetch_all(&self.readers, query).await?;
+            let Some(first) = rows.first() else { return Ok((self.load_row(tenant, key).await?, None)) };
+            let row = if first.optional_text("tenant")?.is_some() { read_row(&rows)? } else { None };
+            // If somebody has deleted the shop at position 0, the result lacks the record.
+            let is_read = first.optional_bytes("token_sealed")?.is_some();
+            let token = if is_read { Some(read_token(first, TOKEN)?) } else { None };
+            Ok((row, token))
+        })
+        .await
     }
 
     async fn load_rows(&self, connections: &[Due]) -> Result<Vec<Option<RowEntry>>, StorageError> {
@@ -168,7 +219,7 @@ impl ConnectionStorage for SqlStorage {
     ) -> Result<Vec<Event>, StorageError> {
         self.run_to_deadline(async {
             let sql = format!(
-                "SELECT {} FROM tiktok_shop_events WHERE tenant = $1 AND position > $2 ORDER BY position LIMIT $3",
+                "SELECT position, {} FROM tiktok_shop_events WHERE tenant = $1 AND position > $2 ORDER BY position LIMIT $3",
                 events::COLUMNS.join(", ")
             );
             let after = after.map_or(0, |after| after.0);
@@ -195,42 +246,30 @@ impl ConnectionStorage for SqlStorage {
 
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         self.run_to_deadline(async {
-            let mut transaction = self.begin().await?;
-            let sql = "INSERT INTO tiktok_shop_told (tenant, customer, account, digest) VALUES ($1, $2, $3, $4) \
-                       ON CONFLICT DO NOTHING";
-            let query = subject_statement(sql, tenant, event.key.as_ref()).bind(once.as_bytes().to_vec());
-            let is_first = execute(&mut transaction, query).await?;
-            if is_first {
-                append(&mut transaction, tenant, std::slice::from_ref(event)).await?;
-            }
-            transaction.commit().await?;
-            Ok(is_first)
+            let of_event = "tenant = $1 AND customer = $2 AND account = $3 AND digest = $4";
+            let insert = "INSERT INTO tiktok_shop_told (tenant, customer, account, digest) VALUES ($1, $2, $3, $4) \
+                          ON CONFLICT DO NOTHING RETURNING 1 AS written";
+            let insert = bind_subject(statement(insert).bind_text(tenant.as_str()), event.key.as_ref());
+            let [is_told, is_first] =
+                ["", "NOT "].map(|not| format!("{not}EXISTS (SELECT 1 FROM tiktok_shop_told WHERE {of_event})"));
+            let insert = insert.bind(once.as_bytes().to_vec());
+            let mut writes = Together::new(&self.dialect, insert, is_first, is_told);
+            append(&mut writes, &self.dialect, std::slice::from_ref(event))?;
+            writes.run(&self.writers).await
         })
         .await
     }
 }
 
 impl SqlStorage {
-    /// Returns the customer's rows, or the row of one account. A single statement reads a row with its shops, so that
-    /// both are from the same write.
+    /// Returns the customer's rows, or the row of one account.
     async fn read_rows(
         &self,
         tenant: &TenantId,
         customer: &CustomerId,
         account: Option<&AccountId>,
     ) -> Result<Vec<RowEntry>, StorageError> {
-        let account_condition = if account.is_some() { "AND c.account = $3" } else { "" };
-        let sql = format!(
-            "SELECT {} FROM tiktok_shop_connections c {JOINED_SHOPS} \
-             WHERE c.tenant = $1 AND c.customer = $2 {account_condition} ORDER BY c.account, s.position",
-            joined_columns()
-        );
-        let query = statement(sql).bind_text(tenant.as_str()).bind_text(customer.as_str());
-        let query = match account {
-            Some(account) => query.bind_text(account.as_str()),
-            None => query,
-        };
-        read_joined_rows(&fetch_all(&self.readers, query).await?)
+        read_joined_rows(&fetch_all(&self.readers, rows_of_customer("", tenant, customer, account)).await?)
     }
 
     /// Writes or deletes a row and appends the events, if the row has the expected revision and the key of its ciphers
@@ -243,22 +282,28 @@ impl SqlStorage {
         next: Option<(&Next<Row>, &OpenRow)>,
         events: &[NewEvent],
     ) -> Result<bool, StorageError> {
-        let mut transaction = self.begin().await?;
-        if !self.write_connection(&mut transaction, tenant, key, expected, next).await? {
-            transaction.rollback().await?;
-            return Ok(false);
-        }
-        if expected.is_some() {
-            let sql = "DELETE FROM tiktok_shop_shops WHERE tenant = $1 AND customer = $2 AND account = $3";
-            execute(&mut transaction, connection_statement(sql, tenant, key)).await?;
-        }
+        let mut writes = self.connection_write(tenant, key, expected, next)?;
+        append(&mut writes, &self.dialect, events)?;
         if let Some((_, open)) = next {
-            let shops: Vec<PlacedShop<'_>> = placed(open).collect();
-            insert_shops(&mut transaction, tenant, &shops).await?;
+            replace_shops(&mut writes, &placed(open).collect::<Vec<_>>())?;
         }
-        append(&mut transaction, tenant, events).await?;
-        transaction.commit().await?;
-        Ok(true)
+        writes.run(&self.writers).await
+    }
+}
+
+/// Returns the statement that reads the customer's rows, or the row of one account. A single statement reads a row with
+/// its shops, so that both are from the same write. The result also has the columns `further`.
+fn rows_of_customer(further: &str, tenant: &TenantId, customer: &CustomerId, account: Option<&AccountId>) -> Statement {
+    let account_condition = if account.is_some() { "AND c.account = $3" } else { "" };
+    let sql = format!(
+        "SELECT {further}{} FROM tiktok_shop_connections c {JOINED_SHOPS} \
+         WHERE c.tenant = $1 AND c.customer = $2 {account_condition} ORDER BY c.account, s.position",
+        joined_columns()
+    );
+    let query = statement(sql).bind_text(tenant.as_str()).bind_text(customer.as_str());
+    match account {
+        Some(account) => query.bind_text(account.as_str()),
+        None => query,
     }
 }
 
@@ -307,49 +352,53 @@ fn are_of_same_connection(one: &AnyRow, other: &AnyRow) -> bool {
 }
 
 impl SqlStorage {
-    /// Writes or deletes a row without its shops. The conditions and the result are those of [`SqlStorage::write_row`].
-    async fn write_connection(
+    /// Returns the write of a row without its shops. The conditions are those of [`SqlStorage::write_row`].
+    fn connection_write(
         &self,
-        transaction: &mut Transaction,
         tenant: &TenantId,
         key: &ConnectionKey,
         expected: Option<&Revision>,
         next: Option<(&Next<Row>, &OpenRow)>,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<Together, StorageError> {
         const FIRST: usize = 4;
-        // `sealed_by` is the last column but one.
+        // `revision` is the third column, and `sealed_by` is the last column but one.
+        const REVISION: usize = FIRST + 2;
         const SEALED_BY: usize = FIRST + COLUMNS.len() - 2;
         const EXPECTED: usize = FIRST + COLUMNS.len();
         let columns = COLUMNS.join(", ");
         let values = values(FIRST, &self.dialect);
         let usable_key = format!("(${SEALED_BY} IS NULL OR {})", usable_key(SEALED_BY));
-        let query = match (next, expected) {
+        let stored = "tenant = $1 AND customer = $2 AND account = $3";
+        let exists = |condition: &str| format!("EXISTS (SELECT 1 FROM tiktok_shop_connections WHERE {condition})");
+        let written = exists(&format!("{stored} AND revision = ${REVISION}"));
+        let (write, will_write) = match (next, expected) {
             (Some((Next { revision, value }, open)), Some(expected)) => {
+                let found = format!("{stored} AND revision = ${EXPECTED}");
                 let sql = format!(
-                    "UPDATE tiktok_shop_connections SET ({columns}) = ({values}) \
-                 WHERE tenant = $1 AND customer = $2 AND account = $3 AND revision = ${EXPECTED} AND {usable_key}"
+                    "UPDATE tiktok_shop_connections SET ({columns}) = ({values}) WHERE {found} AND {usable_key} \
+                     RETURNING 1 AS written"
                 );
-                bind_row(connection_statement(sql, tenant, key), revision, value, open)?.bind_text(expected.as_str())
+                let query = bind_row(connection_statement(sql, tenant, key), revision, value, open)?;
+                (query.bind_text(expected.as_str()), format!("{} AND {usable_key}", exists(&found)))
             }
             (Some((Next { revision, value }, open)), None) => {
                 let sql = format!(
                     "INSERT INTO tiktok_shop_connections (tenant, customer, account, {columns}) \
-                 SELECT $1, $2, $3, {values} WHERE {usable_key} ON CONFLICT DO NOTHING"
+                     SELECT $1, $2, $3, {values} WHERE {usable_key} ON CONFLICT DO NOTHING RETURNING 1 AS written"
                 );
-                bind_row(connection_statement(sql, tenant, key), revision, value, open)?
+                let query = bind_row(connection_statement(sql, tenant, key), revision, value, open)?;
+                (query, format!("NOT {} AND {usable_key}", exists(stored)))
             }
             (None, Some(expected)) => {
-                let sql = "DELETE FROM tiktok_shop_connections \
-                       WHERE tenant = $1 AND customer = $2 AND account = $3 AND revision = $4";
-                connection_statement(sql, tenant, key).bind_text(expected.as_str())
+                let found = format!("{stored} AND revision = $4");
+                let sql = format!("DELETE FROM tiktok_shop_connections WHERE {found} RETURNING 1 AS written");
+                (connection_statement(sql, tenant, key).bind_text(expected.as_str()), exists(&found))
             }
             (None, None) => {
-                let sql = "SELECT revision FROM tiktok_shop_connections \
-                       WHERE tenant = $1 AND customer = $2 AND account = $3";
-                let found = fetch_optional(&mut *transaction, connection_statement(sql, tenant, key)).await?;
-                return Ok(found.is_none());
+                let absent = format!("NOT {}", exists(stored));
+                (connection_statement(format!("SELECT 1 AS written WHERE {absent}"), tenant, key), absent)
             }
         };
-        execute_if_references_hold(&mut *transaction, query).await
+        Ok(Together::new(&self.dialect, write, will_write, written))
     }
 }

@@ -8,3 +8,4 @@ pub(crate) mod error;
 pub(crate) mod run;
 pub(crate) mod statement;
 mod text;
+pub(crate) mod together;

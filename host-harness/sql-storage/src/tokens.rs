@@ -45,6 +45,28 @@ impl TokenStorage for SqlStorage {
         .await
     }
 
+    async fn accounts_with_token(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<(Vec<AccountId>, Option<TokenEntry>), StorageError> {
+        self.run_to_deadline(async {
+            // The sealed values of several accounts would be read for nothing.
+            let (age, others) = (self.dialect.age(Moment::Written, 3), "o.account <> t.account");
+            let sql = format!(
+                "SELECT account, revision, sealed_by, {age} AS age_ms, CASE WHEN NOT EXISTS \
+                 (SELECT 1 FROM tiktok_shop_tokens o WHERE o.tenant = $1 AND o.customer = $2 AND {others}) \
+                 THEN sealed END AS sealed \
+                 FROM tiktok_shop_tokens t WHERE tenant = $1 AND customer = $2 ORDER BY account"
+            );
+            let query = statement(sql).bind_text(tenant.as_str()).bind_text(customer.as_str());
+            let rows = fetch_all(&self.readers, self.dialect.bind_now(query)?).await?;
+            let accounts = rows.iter().map(|row| row.id("account")).collect::<Result<_, _>>()?;
+            Ok((accounts, if let [only] = &*rows { Some(read_token(only, READ)?) } else { None }))
+        })
+        .await
+    }
+
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
         self.run_to_deadline(async {
             let age = self.dialect.age(Moment::Written, 4);
@@ -53,9 +75,7 @@ impl TokenStorage for SqlStorage {
                  WHERE tenant = $1 AND customer = $2 AND account = $3"
             );
             let query = self.dialect.bind_now(connection_statement(sql, tenant, key))?;
-            let Some(row) = fetch_optional(&self.readers, query).await? else { return Ok(None) };
-            let value = Sealed::new(row.id("sealed_by")?, row.bytes("sealed")?);
-            Ok(Some(TokenEntry { revision: row.id("revision")?, value, age: row.age("age_ms")? }))
+            fetch_optional(&self.readers, query).await?.as_ref().map(|row| read_token(row, READ)).transpose()
         })
         .await
     }
@@ -146,6 +166,16 @@ impl SqlStorage {
         };
         execute_if_references_hold(&self.writers, query).await
     }
+}
+
+/// The columns from which a token record is read: the revision, the key, the sealed value and the age.
+const READ: [&str; 4] = ["revision", "sealed_by", "sealed", "age_ms"];
+
+/// Reads a token record from columns with the meaning of [`READ`].
+pub(crate) fn read_token(row: &AnyRow, columns: [&'static str; 4]) -> Result<TokenEntry, StorageError> {
+    let [revision, sealed_by, sealed, age] = columns;
+    let value = Sealed::new(row.id(sealed_by)?, row.bytes(sealed)?);
+    Ok(TokenEntry { revision: row.id(revision)?, value, age: row.age(age)? })
 }
 
 /// Binds revision, due time, key and sealed value, in this order.

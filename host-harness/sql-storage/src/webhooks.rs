@@ -26,25 +26,27 @@ impl WebhookStorage for SqlStorage {
 
     async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError> {
         self.run_to_deadline(async {
-            let (delete_old, insert) = match &self.dialect {
+            let query = match &self.dialect {
+                // Each of the two writes is a transaction of its own. A deletion alone does no harm.
                 Dialect::Sqlite(clock) => {
-                    let now = clock.wall().as_secs();
-                    let delete_old = "DELETE FROM tiktok_shop_webhooks WHERE handled_at < $1 - $2";
-                    let insert = "INSERT INTO tiktok_shop_webhooks (handled_at, tenant, digest) VALUES ($1, $2, $3) \
-                                  ON CONFLICT DO NOTHING";
-                    (statement(delete_old).bind_number(now)?, statement(insert).bind_number(now)?)
+                    let sql = "DELETE FROM tiktok_shop_webhooks WHERE handled_at < $2 - $1; \
+                               INSERT INTO tiktok_shop_webhooks (handled_at, tenant, digest) VALUES ($2, $3, $4) \
+                               ON CONFLICT DO NOTHING";
+                    statement(sql).bind(WEBHOOK_RETENTION_S).bind_number(clock.wall().as_secs())?
                 }
+                // The insert counts the deleted rows, so it runs after the deletion. An old row of the same webhook is
+                // then gone.
                 Dialect::Postgres => {
-                    let delete_old = "DELETE FROM tiktok_shop_webhooks \
-                                      WHERE handled_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 second'";
-                    let insert = "INSERT INTO tiktok_shop_webhooks (handled_at, tenant, digest) \
-                                  VALUES (clock_timestamp(), $1, $2) ON CONFLICT DO NOTHING";
-                    (statement(delete_old), statement(insert))
+                    let sql = "WITH old AS (DELETE FROM tiktok_shop_webhooks \
+                               WHERE handled_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 second' RETURNING 1) \
+                               INSERT INTO tiktok_shop_webhooks (handled_at, tenant, digest) \
+                               SELECT clock_timestamp(), $2, $3 WHERE (SELECT COUNT(*) FROM old) >= 0 \
+                               ON CONFLICT DO NOTHING";
+                    statement(sql).bind(WEBHOOK_RETENTION_S)
                 }
             };
-            execute(&self.writers, delete_old.bind(WEBHOOK_RETENTION_S)).await?;
-            let insert = insert.bind_text(tenant.as_str()).bind(webhook.as_bytes().to_vec());
-            execute(&self.writers, insert).await.map(drop)
+            let query = query.bind_text(tenant.as_str()).bind(webhook.as_bytes().to_vec());
+            execute(&self.writers, query).await.map(drop)
         })
         .await
     }

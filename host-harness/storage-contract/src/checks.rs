@@ -5,8 +5,8 @@ use futures::future::BoxFuture;
 use super::broken::Broken;
 use super::trial::Trial;
 use super::{
-    abandoned, ages, consents, deletion, due, endings, environments, events, histories, isolation, keys, lists,
-    revisions, round_trip, sealing, swaps, tenant_rows,
+    abandoned, ages, consents, deletion, due, endings, environments, events, histories, isolation, joint_reads, keys,
+    lists, revisions, round_trip, sealing, swaps, tenant_rows,
 };
 
 /// A check and the promise that it tests.
@@ -89,6 +89,8 @@ pub(super) const CHECKS: &[Check] = checks! {
         tenant_rows::rows_that_are_left_out_do_not_count_towards_the_limit;
     "Returns the row of each of these connections, in the order of `connections`":
         lists::the_rows_of_many_connections_are_read_in_the_order_of_the_question;
+    "Returns what `load_row` returns. A storage may return the connection's token record, too":
+        joint_reads::a_read_of_two_values_returns_both_as_they_are_stored;
     "Leaves out a row without a token record, because its account is not connected":
         tenant_rows::a_row_without_a_token_record_is_left_out;
     "Returns connections of all tenants whose `Connection::ends_at` is `by` or earlier, in the order of `Ending`":

@@ -40,6 +40,7 @@ mod environments;
 mod events;
 mod histories;
 mod isolation;
+mod joint_reads;
 mod keys;
 mod linearizability;
 mod lists;

@@ -4,6 +4,7 @@
 //! An error, a panic or a late answer of the host's database reaches the guest as a `storage-error`, never as a trap. A
 //! trap would end the call between two steps, and newly issued tokens could be lost.
 
+mod read_ahead;
 mod save;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use self::read_ahead::ReadAhead;
 use self::save::{SaveBudget, save};
 use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
 use super::convert::credentials_to_wit;
@@ -38,6 +40,7 @@ pub(super) struct Imports {
     /// The row that the guest last loaded or wrote. When the guest replaces a row, the host compares the old row with
     /// the new one, to find the events. If the old row is in this field, the host does not load it again.
     last_row: Option<KnownRow>,
+    read_ahead: ReadAhead,
     /// The revision of the row that this call last tried to write. If the storage's answer was lost, that row may be
     /// stored.
     unsettled_row: Option<Revision>,
@@ -100,6 +103,7 @@ impl Imports {
             token_save,
             row_save,
             last_row,
+            read_ahead: ReadAhead::Nothing,
             unsettled_row,
             has_written_tokens: false,
             secrets,
@@ -143,16 +147,24 @@ impl Imports {
         Next { revision: self.revisions.issue(), value }
     }
 
-    async fn list_accounts(&self, customer: String) -> Result<Vec<AccountId>, StorageError> {
+    async fn list_accounts(&mut self, customer: String) -> Result<Vec<AccountId>, StorageError> {
         let customer = self.customer(customer)?;
         let tenant = &self.scope.tenant;
+        let read_ahead = std::mem::take(&mut self.read_ahead).accounts(&customer);
         let accounts = async {
             if self.scope.keys == KeyUse::First {
                 self.storage.keyring().ensure_key(tenant).await?;
             }
-            self.storage.inner().accounts(tenant, &customer).await
+            match read_ahead {
+                Some(accounts) => Ok((accounts, None)),
+                None => self.storage.inner().accounts_with_token(tenant, &customer).await,
+            }
         };
-        let accounts = run_within(self.timeout, accounts).await?;
+        let (accounts, token) = run_within(self.timeout, accounts).await?;
+        if let (Some(token), [account]) = (token, &*accounts) {
+            let key = ConnectionKey { customer: customer.clone(), account: account.clone() };
+            self.read_ahead = ReadAhead::Token(key, token);
+        }
         if let Some(found) = &self.scope.found {
             let key = |account: &AccountId| ConnectionKey { customer: customer.clone(), account: account.clone() };
             accounts.iter().for_each(|account| found.record(key(account)));
@@ -160,9 +172,11 @@ impl Imports {
         Ok(accounts)
     }
 
-    async fn load_token(&self, key: types::ConnectionKey) -> Result<Option<OpenToken>, StorageError> {
+    async fn load_token(&mut self, key: types::ConnectionKey) -> Result<Option<OpenToken>, StorageError> {
         let key = self.key(key)?;
-        let loaded = run_within(self.timeout, self.storage.load_token(&self.scope.tenant, &key)).await?;
+        let read_ahead = std::mem::take(&mut self.read_ahead).token(&key);
+        let loaded = self.storage.load_token(&self.scope.tenant, &key, read_ahead);
+        let loaded = run_within(self.timeout, loaded).await?;
         self.secrets.learn_records(&loaded);
         Ok(loaded)
     }
@@ -174,6 +188,7 @@ impl Imports {
         next: Option<token_storage::TokenWrite>,
     ) -> Result<token_storage::TokenSwapOutcome, StorageError> {
         let key = self.key(key)?;
+        self.read_ahead = ReadAhead::Nothing;
         let expected = self.revision(expected)?;
         let next = next.map(|write| self.next(OpenWrite::from(write)));
         if let Some(next) = &next {
@@ -201,10 +216,11 @@ impl Imports {
         })
     }
 
-    async fn list_rows(&self, customer: String) -> Result<Vec<connection_storage::ListedRow>, StorageError> {
+    async fn list_rows(&mut self, customer: String) -> Result<Vec<connection_storage::ListedRow>, StorageError> {
         let customer = self.customer(customer)?;
         let tenant = &self.scope.tenant;
-        let rows = run_within(self.timeout, self.storage.list_rows(tenant, &customer)).await?;
+        let (rows, accounts) = run_within(self.timeout, self.storage.list_rows(tenant, &customer)).await?;
+        self.read_ahead = accounts.map_or(ReadAhead::Nothing, |accounts| ReadAhead::Accounts(customer, accounts));
         let mut listed = Vec::with_capacity(rows.len());
         for row in rows {
             let (key, entry) = match row {
@@ -240,6 +256,7 @@ impl Imports {
         if self.secrets.are_in(shop.as_str()) {
             return Err(secret_in_clear());
         }
+        self.read_ahead = ReadAhead::Nothing;
         let owners = run_within(self.timeout, self.storage.inner().owners(&self.scope.tenant, &shop)).await?;
         customers.extend(owners.iter().map(|key| key.customer.clone()));
         Ok(owners)
@@ -247,7 +264,10 @@ impl Imports {
 
     async fn load_row(&mut self, key: types::ConnectionKey) -> Result<Option<CheckedRow>, StorageError> {
         let key = self.key(key)?;
-        let stored = run_within(self.timeout, self.storage.load_row(&self.scope.tenant, &key)).await?;
+        self.read_ahead = ReadAhead::Nothing;
+        let stored = self.storage.load_row_with_token(&self.scope.tenant, &key);
+        let (stored, token) = run_within(self.timeout, stored).await?;
+        self.read_ahead = token.map_or(ReadAhead::Nothing, |token| ReadAhead::Token(key, token));
         self.last_row = stored.as_ref().and_then(|row| self.decoded(row));
         Ok(stored)
     }
@@ -303,6 +323,7 @@ impl Imports {
         next: Option<connection_storage::RowWrite>,
     ) -> Result<connection_storage::RowSwapOutcome, StorageError> {
         let key = self.key(key)?;
+        self.read_ahead = ReadAhead::Nothing;
         let expected = self.revision(expected)?;
         let next = next.map(|write| self.row_to_write(&key, write)).transpose()?;
         let (written, next) = next.unzip();

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::keyring::{Keyring, Use};
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::events::NewEvent;
-use crate::id::{CustomerId, KeyId, Revision, TenantId};
+use crate::id::{AccountId, CustomerId, KeyId, Revision, TenantId};
 use crate::known_tenants::KnownTenants;
 use crate::storage::{
     HostStorage, Next, Row, RowEntry, RowFilter, RowOrigin, StorageError, Swapped, TokenEntry, TokenWrite, run_within,
@@ -108,6 +108,9 @@ pub(crate) struct RowWrite {
     pub(crate) secrets: Zeroizing<Vec<u8>>,
 }
 
+/// The rows of a list. A row that was changed in the database is only the key of its connection.
+type CheckedRows = Vec<Result<CheckedRow, ConnectionKey>>;
+
 impl std::fmt::Debug for CheckedRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CheckedRow").field("entry", &self.entry).finish_non_exhaustive()
@@ -156,12 +159,17 @@ impl SealedStorage {
         &self.known_tenants
     }
 
+    /// Returns the token record. `read_ahead` is the record if the storage has just returned it.
     pub(crate) async fn load_token(
         &self,
         tenant: &TenantId,
         key: &ConnectionKey,
+        read_ahead: Option<TokenEntry>,
     ) -> Result<Option<OpenToken>, StorageError> {
-        let entry = self.storage.load_token(tenant, key).await?;
+        let entry = match read_ahead {
+            Some(entry) => Some(entry),
+            None => self.storage.load_token(tenant, key).await?,
+        };
         self.open_token(Use::Open, tenant, key, entry).await
     }
 
@@ -211,13 +219,15 @@ impl SealedStorage {
         seal_and_swap().await
     }
 
-    /// Returns the customer's rows. A row that was changed in the database does not affect the others.
+    /// Returns the customer's rows, and the accounts that have a token record if the storage has read them, too. A row
+    /// that was changed in the database does not affect the others.
     pub(crate) async fn list_rows(
         &self,
         tenant: &TenantId,
         customer: &CustomerId,
-    ) -> Result<Vec<Result<CheckedRow, ConnectionKey>>, StorageError> {
-        self.check_rows(tenant, self.storage.list_rows(tenant, customer).await?).await
+    ) -> Result<(CheckedRows, Option<Vec<AccountId>>), StorageError> {
+        let (rows, accounts) = self.storage.list_rows_with_accounts(tenant, customer).await?;
+        Ok((self.check_rows(tenant, rows).await?, accounts))
     }
 
     /// Returns the tenant's rows that match. A row that was changed in the database does not affect the others.
@@ -227,7 +237,7 @@ impl SealedStorage {
         filter: &RowFilter,
         after: Option<&ConnectionKey>,
         limit: usize,
-    ) -> Result<Vec<Result<CheckedRow, ConnectionKey>>, StorageError> {
+    ) -> Result<CheckedRows, StorageError> {
         self.check_rows(tenant, self.storage.tenant_rows(tenant, filter, after, limit).await?).await
     }
 
@@ -240,6 +250,20 @@ impl SealedStorage {
             Some(entry) => Ok(Some(self.check_row(Use::Open, tenant, entry).await?)),
             None => Ok(None),
         }
+    }
+
+    /// Returns the row, and the token record, which is still sealed, if the storage has read it, too.
+    pub(crate) async fn load_row_with_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+    ) -> Result<(Option<CheckedRow>, Option<TokenEntry>), StorageError> {
+        let (row, token) = self.storage.load_row_with_token(tenant, key).await?;
+        let row = match row {
+            Some(entry) => Some(self.check_row(Use::Open, tenant, entry).await?),
+            None => None,
+        };
+        Ok((row, token))
     }
 
     pub(crate) async fn swap_row(
@@ -305,11 +329,7 @@ impl SealedStorage {
         Ok(Some(OpenToken { revision, value, age }))
     }
 
-    async fn check_rows(
-        &self,
-        tenant: &TenantId,
-        entries: Vec<RowEntry>,
-    ) -> Result<Vec<Result<CheckedRow, ConnectionKey>>, StorageError> {
+    async fn check_rows(&self, tenant: &TenantId, entries: Vec<RowEntry>) -> Result<CheckedRows, StorageError> {
         let mut rows = Vec::with_capacity(entries.len());
         for entry in entries {
             let key = entry.row.key.clone();

@@ -7,7 +7,7 @@ use super::digest::digest;
 use super::error::StorageError;
 use super::keys::Sealed;
 use super::swap::{Next, Swapped};
-use super::tokens::Due;
+use super::tokens::{Due, TokenEntry};
 use crate::connection::{Connection, ConnectionKey, StatusKind, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, AppKey, CustomerId, Revision, ShopId, TenantId};
@@ -27,6 +27,39 @@ pub trait ConnectionStorage: Send + Sync {
     /// # Errors
     /// See [`StorageError`].
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError>;
+
+    /// Returns what [`list_rows`](Self::list_rows) returns. A storage may return the customer's accounts, too, as
+    /// [`accounts`](super::TokenStorage::accounts) returns them. The connector asks for both to list shops, so a storage
+    /// on a database should read both with one query, or the accounts after the rows.
+    ///
+    /// The default implementation calls `list_rows` and returns no accounts.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn list_rows_with_accounts(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<(Vec<RowEntry>, Option<Vec<AccountId>>), StorageError> {
+        Ok((self.list_rows(tenant, customer).await?, None))
+    }
+
+    /// Returns what [`load_row`](Self::load_row) returns. A storage may return the connection's token record, too, as
+    /// [`load_token`](super::TokenStorage::load_token) returns it. The record must not be older than the row: the
+    /// connector loads both before it writes a row, the record last. A storage on a database should read both with one
+    /// query.
+    ///
+    /// The default implementation calls `load_row` and returns no record.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_row_with_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+    ) -> Result<(Option<RowEntry>, Option<TokenEntry>), StorageError> {
+        Ok((self.load_row(tenant, key).await?, None))
+    }
 
     /// Returns the row of each of these connections, in the order of `connections`. `None` stands for a connection
     /// without a row. A sweep reads the rows of up to 500 connections with one call.

@@ -138,6 +138,12 @@ impl Answer {
 pub trait Interceptor: Send + Sync {
     /// Decides what happens to this access. `storage` is the storage that gets a forwarded access.
     async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage;
+
+    /// Returns whether the storage gets a read of two values as one access, for example `load_row_with_token`. If not,
+    /// the interceptor sees the reads of both values, one after the other, and can act between them.
+    fn sees_joint_reads(&self) -> bool {
+        false
+    }
 }
 
 /// A storage that asks an [`Interceptor`] before each access to another storage, except before `belongs_to`.
@@ -222,6 +228,18 @@ impl TokenStorage for Intercepted {
         self.access(access, |storage| async move { storage.accounts(tenant, customer).await }).await
     }
 
+    async fn accounts_with_token(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<(Vec<AccountId>, Option<TokenEntry>), StorageError> {
+        if !self.interceptor.sees_joint_reads() {
+            return Ok((self.accounts(tenant, customer).await?, None));
+        }
+        let access = Access::Read("accounts_with_token");
+        self.access(access, |storage| async move { storage.accounts_with_token(tenant, customer).await }).await
+    }
+
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
         let passage = self.passage(Access::LoadToken(tenant, key)).await;
         if let Passage::Answer(Answer::LoadToken(entry)) = passage {
@@ -255,6 +273,30 @@ impl ConnectionStorage for Intercepted {
     async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
         let access = Access::ListRows(tenant, customer);
         self.access(access, |storage| async move { storage.list_rows(tenant, customer).await }).await
+    }
+
+    async fn list_rows_with_accounts(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<(Vec<RowEntry>, Option<Vec<AccountId>>), StorageError> {
+        if !self.interceptor.sees_joint_reads() {
+            return Ok((self.list_rows(tenant, customer).await?, None));
+        }
+        let access = Access::Read("list_rows_with_accounts");
+        self.access(access, |storage| async move { storage.list_rows_with_accounts(tenant, customer).await }).await
+    }
+
+    async fn load_row_with_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+    ) -> Result<(Option<RowEntry>, Option<TokenEntry>), StorageError> {
+        if !self.interceptor.sees_joint_reads() {
+            return Ok((self.load_row(tenant, key).await?, None));
+        }
+        let access = Access::Read("load_row_with_token");
+        self.access(access, |storage| async move { storage.load_row_with_token(tenant, key).await }).await
     }
 
     async fn load_rows(&self, connections: &[Due]) -> Result<Vec<Option<RowEntry>>, StorageError> {

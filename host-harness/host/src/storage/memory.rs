@@ -158,6 +158,22 @@ impl TokenStorage for MemoryStorage {
         Ok(accounts.into_iter().flat_map(BTreeMap::keys).cloned().collect())
     }
 
+    async fn accounts_with_token(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<(Vec<AccountId>, Option<TokenEntry>), StorageError> {
+        let accounts = self.accounts(tenant, customer).await?;
+        let token = match &*accounts {
+            [only] => {
+                let key = ConnectionKey { customer: customer.clone(), account: only.clone() };
+                self.load_token(tenant, &key).await?
+            }
+            _ => None,
+        };
+        Ok((accounts, token))
+    }
+
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
         let records = self.lock();
         let accounts = records.get(tenant).and_then(|records| records.tokens.get(&key.customer));
@@ -224,6 +240,24 @@ impl ConnectionStorage for MemoryStorage {
         let records = self.lock();
         let accounts = records.get(tenant).and_then(|records| records.rows.get(customer));
         Ok(accounts.into_iter().flat_map(BTreeMap::values).cloned().collect())
+    }
+
+    async fn list_rows_with_accounts(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<(Vec<RowEntry>, Option<Vec<AccountId>>), StorageError> {
+        let rows = self.list_rows(tenant, customer).await?;
+        Ok((rows, Some(self.accounts(tenant, customer).await?)))
+    }
+
+    async fn load_row_with_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+    ) -> Result<(Option<RowEntry>, Option<TokenEntry>), StorageError> {
+        let row = self.load_row(tenant, key).await?;
+        Ok((row, self.load_token(tenant, key).await?))
     }
 
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {

@@ -30,6 +30,22 @@ pub trait TokenStorage: Send + Sync {
     /// See [`StorageError`].
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError>;
 
+    /// Returns what [`accounts`](Self::accounts) returns. If there is exactly one account, a storage may return its token
+    /// record, too, as [`load_token`](Self::load_token) returns it. The connector often asks for both, so a storage on a
+    /// database should read both with one query.
+    ///
+    /// The default implementation calls `accounts` and returns no record.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn accounts_with_token(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<(Vec<AccountId>, Option<TokenEntry>), StorageError> {
+        Ok((self.accounts(tenant, customer).await?, None))
+    }
+
     /// Returns the token record, if it exists.
     ///
     /// # Errors

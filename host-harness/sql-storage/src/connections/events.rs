@@ -8,18 +8,17 @@ use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::events::{Actor, Cause, Event, EventKind, EventPosition, NewEvent, Origin, StatedReason};
 use tiktok_shop_host::storage::StorageError;
-use tiktok_shop_host::{HostKeyId, ShopId, TenantId};
+use tiktok_shop_host::{HostKeyId, ShopId};
 
-use crate::pool::transaction::Transaction;
 use crate::sql::columns::{Columns as _, malformed};
-use crate::sql::run::{execute, fetch_optional};
-use crate::sql::statement::{Statement, numbered, statement};
+use crate::sql::dialect::Dialect;
+use crate::sql::statement::{Statement, numbered};
+use crate::sql::together::Together;
 
-/// The columns of an event, in the order in which [`append`] binds them. `tenant` is not among them.
-pub(super) const COLUMNS: [&str; 13] = [
+/// The columns of an event, in the order in which [`bind_event`] binds them. `tenant` and `position` are not among them.
+pub(super) const COLUMNS: [&str; 12] = [
     "customer",
     "account",
-    "position",
     "at",
     "kind",
     "reason",
@@ -32,51 +31,64 @@ pub(super) const COLUMNS: [&str; 13] = [
     "cause",
 ];
 
-/// Creates a statement and binds tenant, customer and account as `$1` to `$3`. If the event concerns no connection,
-/// customer and account are empty texts. No id is empty, so an empty text can't be confused with an id.
-pub(super) fn subject_statement(sql: impl Into<String>, tenant: &TenantId, key: Option<&ConnectionKey>) -> Statement {
+/// Binds customer and account, in this order. If the event concerns no connection, both are empty texts. No id is empty,
+/// so an empty text can't be confused with an id.
+pub(super) fn bind_subject(query: Statement, key: Option<&ConnectionKey>) -> Statement {
     let (customer, account) = key.map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
-    statement(sql).bind_text(tenant.as_str()).bind_text(customer).bind_text(account)
+    query.bind_text(customer).bind_text(account)
 }
 
-/// Appends events in their order.
-pub(super) async fn append(
-    transaction: &mut Transaction,
-    tenant: &TenantId,
-    events: &[NewEvent],
-) -> Result<(), StorageError> {
+/// Adds the writes that append events in their order. `$1` must be the tenant.
+pub(super) fn append(writes: &mut Together, dialect: &Dialect, events: &[NewEvent]) -> Result<(), StorageError> {
     if events.is_empty() {
         return Ok(());
     }
-    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-    let sql = "INSERT INTO tiktok_shop_event_positions (tenant, last) VALUES ($1, $2) \
-               ON CONFLICT (tenant) DO UPDATE SET last = tiktok_shop_event_positions.last + $2 RETURNING last";
-    let query = statement(sql).bind_text(tenant.as_str()).bind(count);
-    let row = fetch_optional(&mut *transaction, query).await?.ok_or_else(|| malformed("last"))?;
-    let last: i64 = row.value("last")?;
-    for (event, position) in events.iter().zip(last - count + 1..) {
-        let NewEvent { at, key, kind, origin } = event;
-        let KindValues { reason, ends_at, days, shops, host_key } = KindValues::of(kind)?;
-        let sql = format!(
-            "INSERT INTO tiktok_shop_events (tenant, {}) VALUES ({})",
+    let (count, condition) = (events.len(), writes.will_write.clone());
+    writes.add_before(
+        "positions",
+        format!(
+            "INSERT INTO tiktok_shop_event_positions (tenant, last) SELECT $1, {count} WHERE {condition} \
+             ON CONFLICT (tenant) DO UPDATE SET last = tiktok_shop_event_positions.last + {count}{}",
+            match dialect {
+                Dialect::Sqlite(_) => "",
+                Dialect::Postgres => " RETURNING tenant, last",
+            }
+        ),
+    );
+    let positions = match dialect {
+        Dialect::Sqlite(_) => "tiktok_shop_event_positions",
+        Dialect::Postgres => "positions",
+    };
+    for (index, event) in events.iter().enumerate() {
+        let first = writes.next_parameter();
+        let insert = format!(
+            "INSERT INTO tiktok_shop_events (tenant, position, {}) SELECT $1, p.last - {}, {} \
+             FROM {positions} p WHERE p.tenant = $1 AND {condition}",
             COLUMNS.join(", "),
-            numbered(1, 1 + COLUMNS.len())
+            count - 1 - index,
+            numbered(first, COLUMNS.len())
         );
-        let query = subject_statement(sql, tenant, key.as_ref())
-            .bind(position)
-            .bind_seconds(*at)?
-            .bind_text(kind.as_str())
-            .bind_optional_text(reason.map(ReauthorizationReason::as_str))
-            .bind_optional_seconds(ends_at)?
-            .bind_optional_number(days.map(u64::from))?
-            .bind_optional_text(shops.as_deref())
-            .bind_optional_text(host_key.map(HostKeyId::as_str))
-            .bind_optional_text(origin.actor.as_ref().map(Actor::as_str))
-            .bind_optional_text(origin.stated_reason.as_ref().map(StatedReason::as_str))
-            .bind_optional_text(origin.cause.map(Cause::as_str));
-        execute(&mut *transaction, query).await?;
+        writes.add_before(&format!("event_{index}"), insert);
+        writes.bind(|values| bind_event(values, event))?;
     }
     Ok(())
+}
+
+/// Binds the values of [`COLUMNS`].
+fn bind_event(query: Statement, event: &NewEvent) -> Result<Statement, StorageError> {
+    let NewEvent { at, key, kind, origin } = event;
+    let KindValues { reason, ends_at, days, shops, host_key } = KindValues::of(kind)?;
+    Ok(bind_subject(query, key.as_ref())
+        .bind_seconds(*at)?
+        .bind_text(kind.as_str())
+        .bind_optional_text(reason.map(ReauthorizationReason::as_str))
+        .bind_optional_seconds(ends_at)?
+        .bind_optional_number(days.map(u64::from))?
+        .bind_optional_text(shops.as_deref())
+        .bind_optional_text(host_key.map(HostKeyId::as_str))
+        .bind_optional_text(origin.actor.as_ref().map(Actor::as_str))
+        .bind_optional_text(origin.stated_reason.as_ref().map(StatedReason::as_str))
+        .bind_optional_text(origin.cause.map(Cause::as_str)))
 }
 
 /// The values that belong to the kind of an event. Each kind has only some of these values.

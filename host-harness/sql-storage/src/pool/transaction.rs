@@ -16,14 +16,7 @@ impl Transaction {
     pub(crate) async fn commit(self) -> Result<(), StorageError> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await.map_err(storage_error),
-            Self::Postgres(transaction) => transaction.end("COMMIT").await,
-        }
-    }
-
-    pub(crate) async fn rollback(self) -> Result<(), StorageError> {
-        match self {
-            Self::Sqlite(transaction) => transaction.rollback().await.map_err(storage_error),
-            Self::Postgres(transaction) => transaction.end("ROLLBACK").await,
+            Self::Postgres(transaction) => transaction.commit().await,
         }
     }
 }
@@ -47,8 +40,8 @@ impl PostgresTransaction {
         self.lent.connection()
     }
 
-    async fn end(mut self, how: &'static str) -> Result<(), StorageError> {
-        self.lent.connection().execute(how).await.map_err(storage_error)?;
+    async fn commit(mut self) -> Result<(), StorageError> {
+        self.lent.connection().execute("COMMIT").await.map_err(storage_error)?;
         self.lent.give_back();
         Ok(())
     }

@@ -38,6 +38,15 @@ pub(crate) trait Columns {
         self.optional_text(column)?.map(|text| T::try_from(text).map_err(|_| malformed(column))).transpose()
     }
 
+    /// Reads a JSON array of ids. Returns an empty list if the value is null.
+    fn ids<T: TryFrom<String>>(&self, column: &'static str) -> Result<Vec<T>, StorageError> {
+        let Some(array) = self.optional_text(column)? else { return Ok(Vec::new()) };
+        let texts: Vec<String> = serde_json::from_str(&array).map_err(|_| malformed(column))?;
+        // The columns that were aggregated hold escaped texts.
+        let id = |text| unescaped(text).and_then(|text| T::try_from(text).ok()).ok_or_else(|| malformed(column));
+        texts.into_iter().map(id).collect()
+    }
+
     /// Reads a word, and returns the variant of the enum that has this word.
     fn word<T: FromStr>(&self, column: &'static str) -> Result<T, StorageError> {
         self.optional_word(column)?.ok_or_else(|| malformed(column))

@@ -53,6 +53,15 @@ impl Dialect {
         }
     }
 
+    /// Returns the aggregate function that makes a JSON array of a text column, in this order. If there is nothing to
+    /// aggregate, its value is null or an empty array.
+    pub(crate) fn json_array(&self, column: &str, order: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("json_group_array({column} ORDER BY {order})"),
+            Self::Postgres => format!("CAST(json_agg({column} ORDER BY {order}) AS TEXT)"),
+        }
+    }
+
     /// Returns the names of the columns that keep a moment.
     pub(crate) fn columns(&self, moment: Moment) -> String {
         let word = moment.as_str();

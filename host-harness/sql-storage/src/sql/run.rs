@@ -5,7 +5,7 @@ use std::future::Future;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe, Error, Executor, PgConnection, Postgres};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Error, Executor, PgConnection, Postgres};
 use tiktok_shop_host::storage::StorageError;
 
 use super::error::storage_error;
@@ -61,6 +61,36 @@ pub(crate) async fn execute_if_references_hold(on: impl Run, statement: Statemen
         Written::Rows(rows) => Ok(rows > 0),
         Written::ForeignKeyBroken(_) => Ok(false),
     }
+}
+
+/// Runs the text of [`Together`](super::together::Together), and returns the number of database rows in the result.
+pub(super) async fn fetch_together(on: &Pool, statement: Statement) -> Result<Written, StorageError> {
+    match on {
+        Pool::Sqlite(pool) => written(sqlite_script(pool.clone(), statement).await?.map(|rows| rows.len() as u64)),
+        Pool::Postgres(pool) => {
+            let mut lent = pool.lend().await?;
+            let rows = for_postgres(statement).fetch_all(lent.connection()).await;
+            let written = written(rows.map(|rows| rows.len() as u64));
+            lent.give_back_after(&written);
+            written
+        }
+    }
+}
+
+/// Runs a script that begins and commits a transaction. The script runs on a task of its own, which continues even if the
+/// caller stops waiting. This is necessary because the driver stops a script in the middle if nobody waits for its
+/// result. The transaction would then stay open, and the next caller would write into it. For the same reason, the
+/// connection of a script that has failed is closed.
+async fn sqlite_script(pool: AnyPool, statement: Statement) -> Result<Result<Vec<AnyRow>, Error>, StorageError> {
+    let script = tokio::spawn(async move {
+        let mut connection = pool.acquire().await?;
+        let rows = for_any(statement).fetch_all(&mut *connection).await;
+        if rows.is_err() {
+            connection.close().await?;
+        }
+        rows
+    });
+    script.await.map_err(|ended| StorageError::Unavailable(ended.to_string()))
 }
 
 impl Run for &Pool {

@@ -118,8 +118,8 @@ async fn a_tenant_is_known_once_a_call_has_read_one_of_its_records() {
     let stored = earlier.swap_token(key("mine"), None, Some(write(1))).await;
     assert!(matches!(stored, Ok(token_storage::TokenSwapOutcome::Stored(_))), "{stored:?}");
 
-    let after_restart = imports_over(memory, Some("mine"));
-    let (tenant, known) = (&after_restart.scope.tenant, after_restart.storage.known_tenants());
+    let mut after_restart = imports_over(memory, Some("mine"));
+    let (tenant, known) = (&after_restart.scope.tenant.clone(), &after_restart.storage.known_tenants().clone());
     let missing = types::ConnectionKey { account: "missing".to_owned(), ..key("mine") };
     assert!(after_restart.load_token(missing).await.unwrap().is_none());
     assert!(!known.contains(tenant));

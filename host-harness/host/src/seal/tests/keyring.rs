@@ -348,7 +348,7 @@ async fn a_missing_or_wrong_host_key_is_named_and_nothing_is_overwritten() {
         assert_eq!(ring.seal_token(&t, &k, &revision("r"), b"").await.unwrap_err(), refused);
         let sealed =
             SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyring(&storage, &keys)), UnsealedRows::Accept);
-        assert_eq!(sealed.load_token(&t, &k).await.unwrap_err(), refused);
+        assert_eq!(sealed.load_token(&t, &k, None).await.unwrap_err(), refused);
         assert_eq!(sealed.load_row(&t, &k).await.unwrap_err(), refused);
         let next = Next { revision: revision("r2"), value: open_write("new") };
         assert_eq!(sealed.swap_token(&t, &k, None, Some(&next)).await.unwrap_err(), refused);
@@ -370,7 +370,7 @@ async fn connections_are_listed_without_their_keys() {
     let keyless = Arc::new(keyring(&storage, &HostKeys::draw().unwrap()));
     let sealed = SealedStorage::new(Arc::clone(&storage) as _, keyless, UnsealedRows::Accept);
     assert!(matches!(sealed.list_rows(&t, &k.customer).await, Err(StorageError::Refused(_))));
-    let rows = sealed.leaving_out_missing_keys(TIMEOUT).list_rows(&t, &k.customer).await.unwrap();
+    let rows = sealed.leaving_out_missing_keys(TIMEOUT).list_rows(&t, &k.customer).await.unwrap().0;
     let [Ok(row)] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((&row.entry.row, row.secrets.as_slice()), (&row_in(&storage, &t, &k).await, b"".as_slice()));
 }
@@ -420,7 +420,7 @@ async fn a_call_that_can_do_without_keys_asks_the_key_service_once_for_all_its_c
             .leaving_out_missing_keys(TIMEOUT);
 
         let began = tokio::time::Instant::now();
-        let listed = sealed.list_rows(&t, &keys[0].customer).await.unwrap();
+        let listed = sealed.list_rows(&t, &keys[0].customer).await.unwrap().0;
         let page = sealed.tenant_rows(&t, &RowFilter::default(), None, 9).await.unwrap();
         assert_eq!((listed.len(), page.len()), (4, 4));
         for (row, key) in listed.iter().zip(&keys).chain(page.iter().zip(&keys)) {
@@ -428,7 +428,7 @@ async fn a_call_that_can_do_without_keys_asks_the_key_service_once_for_all_its_c
             assert_eq!((&row.entry.row, row.secrets.as_slice()), (&row_in(&storage, &t, key).await, b"".as_slice()));
         }
         for key in &keys {
-            assert_eq!(*sealed.load_token(&t, key).await.unwrap().unwrap().value, b"");
+            assert_eq!(*sealed.load_token(&t, key, None).await.unwrap().unwrap().value, b"");
             let row = sealed.load_row(&t, key).await.unwrap().unwrap();
             assert_eq!(*row.secrets, b"");
             // Nobody has checked the row, so no row that follows from it is written.
@@ -452,7 +452,7 @@ async fn a_call_over_rows_of_release_0_1_without_ciphers_does_not_ask_the_key_se
     let keyless = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
     let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyless), UnsealedRows::Accept)
         .leaving_out_missing_keys(TIMEOUT);
-    assert_eq!(sealed.list_rows(&t, &k.customer).await.unwrap().len(), 1);
+    assert_eq!(sealed.list_rows(&t, &k.customer).await.unwrap().0.len(), 1);
     assert_eq!(service.asked.load(Ordering::SeqCst), 0);
 }
 
@@ -482,7 +482,7 @@ async fn a_value_sealed_under_a_removed_key_is_sealed_again() {
     ring.unwrap_key(&t, &storage.tenant_keys(&t).await.unwrap()[0]).await.unwrap();
     let next = Next { revision: revision("r1"), value: row_write("cipher") };
     assert!(matches!(sealed.swap_row(&t, &k, None, Some(&next), &[]).await, Ok(Swapped::Done)));
-    assert_eq!(*sealed.load_token(&t, &k).await.unwrap().unwrap().value, b"precious");
+    assert_eq!(*sealed.load_token(&t, &k, None).await.unwrap().unwrap().value, b"precious");
 }
 
 /// A key service that has lost its keys, and returns a key of zeros instead of an error.
