@@ -8,8 +8,10 @@ use tiktok_shop_host::AccountId;
 use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::storage::StorageError;
 
-/// The customers, each with the accounts that have a token record, and with the accounts that have a row.
-const CUSTOMERS: [(&str, &[&str], &[&str]); 6] = [
+/// A customer, the accounts that have a token record, and the accounts that have a row.
+type Customer = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const CUSTOMERS: [Customer; 6] = [
     ("both", &["a\0\u{1}\"é"], &["a\0\u{1}\"é"]),
     ("several", &["a", "a ", "b"], &["a", "b"]),
     ("record", &["a"], &[]),

@@ -108,6 +108,9 @@ pub(crate) struct RowWrite {
     pub(crate) secrets: Zeroizing<Vec<u8>>,
 }
 
+/// The rows of a list. A row that was changed in the database is only the key of its connection.
+type CheckedRows = Vec<Result<CheckedRow, ConnectionKey>>;
+
 impl std::fmt::Debug for CheckedRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CheckedRow").field("entry", &self.entry).finish_non_exhaustive()
@@ -222,7 +225,7 @@ impl SealedStorage {
         &self,
         tenant: &TenantId,
         customer: &CustomerId,
-    ) -> Result<(Vec<Result<CheckedRow, ConnectionKey>>, Option<Vec<AccountId>>), StorageError> {
+    ) -> Result<(CheckedRows, Option<Vec<AccountId>>), StorageError> {
         let (rows, accounts) = self.storage.list_rows_with_accounts(tenant, customer).await?;
         Ok((self.check_rows(tenant, rows).await?, accounts))
     }
@@ -234,7 +237,7 @@ impl SealedStorage {
         filter: &RowFilter,
         after: Option<&ConnectionKey>,
         limit: usize,
-    ) -> Result<Vec<Result<CheckedRow, ConnectionKey>>, StorageError> {
+    ) -> Result<CheckedRows, StorageError> {
         self.check_rows(tenant, self.storage.tenant_rows(tenant, filter, after, limit).await?).await
     }
 
@@ -326,11 +329,7 @@ impl SealedStorage {
         Ok(Some(OpenToken { revision, value, age }))
     }
 
-    async fn check_rows(
-        &self,
-        tenant: &TenantId,
-        entries: Vec<RowEntry>,
-    ) -> Result<Vec<Result<CheckedRow, ConnectionKey>>, StorageError> {
+    async fn check_rows(&self, tenant: &TenantId, entries: Vec<RowEntry>) -> Result<CheckedRows, StorageError> {
         let mut rows = Vec::with_capacity(entries.len());
         for entry in entries {
             let key = entry.row.key.clone();
