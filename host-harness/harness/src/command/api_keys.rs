@@ -47,7 +47,7 @@ secret store of the program that uses it. Put the other lines into the configura
 service.
 
 The scopes are connect (begin consents, link shops, refresh, disconnect), read (connections, shops,
-events), call (signed calls), token (access tokens) and admin (imports).
+events), call (signed calls), token (access tokens) and admin (imports, redelivery of webhooks).
 
 Example:
 
