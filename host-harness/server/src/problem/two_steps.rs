@@ -7,7 +7,6 @@ use tiktok_shop_host::install::InstallError;
 use super::{Next, Problem};
 
 impl From<InstallError> for Problem {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a later kind of error has no rule of its own here")]
     fn from(error: InstallError) -> Self {
         let (status, next) = match error {
             InstallError::Storage(error) => return error.into(),
@@ -24,7 +23,6 @@ impl From<InstallError> for Problem {
 }
 
 impl From<ExportError> for Problem {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a later kind of error has no rule of its own here")]
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Call(error) => error.into(),
