@@ -371,7 +371,7 @@ impl From<OpenToken> for token_storage::TokenEntry {
 }
 
 impl From<CheckedRow> for connection_storage::RowEntry {
-    fn from(CheckedRow { entry, mut secrets }: CheckedRow) -> Self {
+    fn from(CheckedRow { entry, mut secrets, open: _ }: CheckedRow) -> Self {
         let RowEntry { revision, row } = entry;
         Self { revision: revision.into(), document: row.document, secrets: std::mem::take(&mut *secrets) }
     }
