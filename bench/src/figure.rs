@@ -50,12 +50,12 @@ pub(crate) const FIGURES: [Meaning; 34] = [
     figure(
         "connect_vs_native",
         Bar::AtMost(1.10),
-        "`connect` ÷ the same core natively, on the same pooled client, storage in memory",
+        "`connect` ÷ the same core natively, on the same pooled client and the same sealed storage in memory",
     ),
     figure(
         "refresh_vs_native",
         Bar::AtMost(1.10),
-        "`refresh` ÷ the same core natively, on the same pooled client, storage in memory",
+        "`refresh` ÷ the same core natively, on the same pooled client and the same sealed storage in memory",
     ),
     figure(
         "list_shops_vs_empty",
@@ -66,7 +66,11 @@ pub(crate) const FIGURES: [Meaning; 34] = [
     figure("call_vs_python", Bar::AtMost(0.33), "one signed call, p50, ÷ Python with a `requests` session and `hmac`"),
     figure("list_shops_scaling", Bar::AtLeast(1.8), "`list_shops` calls a second with 2 workers ÷ with 1"),
     figure("in_flight_errors", Bar::AtMost(0.0), "errors of 10 000 connects in flight, upstream answers after 200 ms"),
-    figure("in_flight_kib_per_call", Bar::AtMost(100.0), "peak memory above idle for each of these calls, in KiB"),
+    figure(
+        "in_flight_kib_per_call",
+        Bar::AtMost(100.0),
+        "peak memory above idle for each of these calls, without pages that they share, in KiB",
+    ),
     figure(
         "first_call_vs_node_start",
         Bar::AtMost(0.5),

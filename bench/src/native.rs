@@ -1,17 +1,15 @@
-//! The same core without a component: the yardstick for the cost of the sandbox. It sends its requests with the client
-//! of the host, and stores in memory. It seals nothing and logs nothing, so the figures count sealing and logging as
-//! costs of the component.
+//! The same core without a component: the yardstick for the cost of the component and its sandbox. It sends its requests
+//! with the client of the host, and stores in the sealed storage of the host: it seals every value, and encodes and
+//! decodes token records and rows as the component does. It does not search for secrets, appends no events and logs no
+//! call, so the figures count these steps as costs of the component.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, anyhow};
 use http_body_util::{BodyExt as _, Full};
 use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::callback::Grant;
-use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop};
+use tiktok_shop_connector_core::connection::{Row, document};
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{ACCEPT_ENCODING, Method, Request, Response, TransportFailure};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
@@ -26,68 +24,34 @@ use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 use tiktok_shop_host::clock::{Clock as _, SystemClock};
 use tiktok_shop_host::egress::PooledClient;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+use tiktok_shop_host::seal::{EncodedRow, Opened, SealedRecords};
+use tiktok_shop_host::{TenantId, connection, storage};
+use zeroize::Zeroizing;
 
-use crate::platform::APP;
+use crate::platform::{APP, Platform};
+
+/// The tenant whose connections are stored. The connections of the component have another tenant.
+const TENANT: &str = "native";
 
 /// The core, run natively.
 pub(crate) struct Native {
     client: PooledClient,
+    records: SealedRecords,
+    tenant: TenantId,
     clock: SystemClock,
-    stored: Mutex<Stored>,
     writes: AtomicU64,
 }
 
-#[derive(Default)]
-struct Stored {
-    tokens: Table<Vec<u8>>,
-    rows: Table<Row>,
-}
-
-/// Values by customer and account, each with the revision of its last write.
-struct Table<T>(BTreeMap<CustomerId, BTreeMap<AccountId, (Revision, T)>>);
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<T> Table<T> {
-    fn of(&self, customer: &CustomerId) -> impl Iterator<Item = (&AccountId, &(Revision, T))> {
-        self.0.get(customer).into_iter().flatten()
-    }
-
-    fn get(&self, key: &ConnectionKey) -> Option<&(Revision, T)> {
-        self.0.get(&key.customer)?.get(&key.account)
-    }
-
-    /// Writes `next` under this revision, or deletes the value, if the stored revision is `expected`. Makes the stale
-    /// entry with `entry`.
-    fn swap<V>(
-        &mut self,
-        key: &ConnectionKey,
-        expected: Option<&Revision>,
-        next: Option<T>,
-        revision: Revision,
-        entry: fn(&(Revision, T)) -> Entry<V>,
-    ) -> Swapped<V> {
-        let found = self.get(key);
-        if found.map(|(revision, _)| revision) != expected {
-            return Swapped::Stale(found.map(entry));
-        }
-        let accounts = self.0.entry(key.customer.clone()).or_default();
-        let Some(next) = next else {
-            accounts.remove(&key.account);
-            return Swapped::Deleted;
-        };
-        accounts.insert(key.account.clone(), (revision.clone(), next));
-        Swapped::Stored(revision)
-    }
-}
-
 impl Native {
-    pub(crate) fn new(client: PooledClient) -> Self {
-        Self { client, clock: SystemClock::new(), stored: Mutex::default(), writes: AtomicU64::new(0) }
+    /// Uses the client and the storage of this platform.
+    pub(crate) fn of(platform: &Platform) -> Result<Self> {
+        Ok(Self {
+            client: platform.host.pooled_client(),
+            records: platform.host.sealed_records(),
+            tenant: TENANT.parse()?,
+            clock: SystemClock::new(),
+            writes: AtomicU64::new(0),
+        })
     }
 
     /// Connects a customer with a new consent.
@@ -105,12 +69,9 @@ impl Native {
         Ok(())
     }
 
-    fn stored<T>(&self, access: impl FnOnce(&mut Stored) -> T) -> T {
-        access(&mut self.stored.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn next_revision(&self) -> Revision {
-        Revision(self.writes.fetch_add(1, Ordering::Relaxed).to_string())
+    /// Returns a revision that no other write has.
+    fn next_revision(&self) -> Result<tiktok_shop_host::Revision, StorageError> {
+        self.writes.fetch_add(1, Ordering::Relaxed).to_string().parse().map_err(refused)
     }
 }
 
@@ -177,11 +138,14 @@ impl Effects for Native {
     }
 
     async fn accounts(&self, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
-        Ok(self.stored(|stored| stored.tokens.of(customer).map(|(account, _)| account.clone()).collect()))
+        let customer: tiktok_shop_host::CustomerId = customer.as_str().parse().map_err(refused)?;
+        let accounts = self.records.accounts(&self.tenant, &customer).await.map_err(failed)?;
+        accounts.into_iter().map(|account| AccountId::parse(account.into()).map_err(refused)).collect()
     }
 
     async fn load_token(&self, key: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError> {
-        Ok(self.stored(|stored| stored.tokens.get(key).map(token_entry)))
+        let loaded = self.records.load_token(&self.tenant, &host_key(key)?).await.map_err(failed)?;
+        Ok(loaded.map(token_entry))
     }
 
     async fn swap_token(
@@ -190,20 +154,30 @@ impl Effects for Native {
         expected: Option<&Revision>,
         next: Option<TokenWrite>,
     ) -> Result<Swapped<TokenValue>, StorageError> {
-        let (revision, next) = (self.next_revision(), next.map(|next| next.bytes.expose().to_vec()));
-        Ok(self.stored(|stored| stored.tokens.swap(key, expected, next, revision, token_entry)))
+        let revision = self.next_revision()?;
+        let expected = expected.map(host_revision).transpose()?;
+        let write = |next: TokenWrite| {
+            let due = next.refresh_due_at.map(|due| connection::UnixSeconds(due.seconds()));
+            (revision.clone(), Zeroizing::new(next.bytes.expose().to_vec()), due)
+        };
+        let next = next.map(write);
+        let is_write = next.is_some();
+        let swapped = self.records.swap_token(&self.tenant, &host_key(key)?, expected.as_ref(), next).await;
+        Ok(match swapped.map_err(failed)? {
+            storage::Swapped::Done if is_write => Swapped::Stored(Revision(revision.into())),
+            storage::Swapped::Done => Swapped::Deleted,
+            storage::Swapped::Stale(entry) => Swapped::Stale(entry.map(token_entry)),
+        })
     }
 
-    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<ListedRow>, StorageError> {
-        let listed = |(account, (_, row)): (&AccountId, &(Revision, Row))| ListedRow {
-            account: account.clone(),
-            row: Ok(copy(row)),
-        };
-        Ok(self.stored(|stored| stored.rows.of(customer).map(listed).collect()))
+    /// No measured operation lists rows.
+    async fn list_rows(&self, _: &CustomerId) -> Result<Vec<ListedRow>, StorageError> {
+        Ok(Vec::new())
     }
 
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {
-        Ok(self.stored(|stored| stored.rows.get(key).map(row_entry)))
+        let loaded = self.records.load_row(&self.tenant, &host_key(key)?).await.map_err(failed)?;
+        loaded.map(|row| row_entry(key, row)).transpose()
     }
 
     async fn swap_row(
@@ -212,8 +186,21 @@ impl Effects for Native {
         expected: Option<&Revision>,
         next: Option<&Row>,
     ) -> Result<Swapped<Row>, StorageError> {
-        let revision = self.next_revision();
-        Ok(self.stored(|stored| stored.rows.swap(key, expected, next.map(copy), revision, row_entry)))
+        let revision = self.next_revision()?;
+        let expected = expected.map(host_revision).transpose()?;
+        let write = |row: &Row| {
+            let (document, secrets) = document::encode(row).zip(document::encode_secrets(row))?;
+            Some((revision.clone(), (document, Zeroizing::new(secrets.expose().to_vec()))))
+        };
+        let not_encoded = || StorageError::Refused("the row cannot be encoded".to_owned());
+        let next = next.map(|row| write(row).ok_or_else(not_encoded)).transpose()?;
+        let is_write = next.is_some();
+        let swapped = self.records.swap_row(&self.tenant, &host_key(key)?, expected.as_ref(), next).await;
+        Ok(match swapped.map_err(failed)? {
+            storage::Swapped::Done if is_write => Swapped::Stored(Revision(revision.into())),
+            storage::Swapped::Done => Swapped::Deleted,
+            storage::Swapped::Stale(row) => Swapped::Stale(row.map(|row| row_entry(key, row)).transpose()?),
+        })
     }
 
     /// No measured operation asks for owners.
@@ -222,32 +209,34 @@ impl Effects for Native {
     }
 }
 
+fn host_key(key: &ConnectionKey) -> Result<connection::ConnectionKey, StorageError> {
+    let customer = key.customer.as_str().parse().map_err(refused)?;
+    Ok(connection::ConnectionKey { customer, account: key.account.as_str().parse().map_err(refused)? })
+}
+
+fn host_revision(revision: &Revision) -> Result<tiktok_shop_host::Revision, StorageError> {
+    revision.0.parse().map_err(refused)
+}
+
+fn failed(error: storage::StorageError) -> StorageError {
+    StorageError::Unavailable(error.to_string())
+}
+
+/// The core and the host have the same rules for identifiers, so a measurement never gets here.
+fn refused<E>(_: E) -> StorageError {
+    StorageError::Refused("an identifier that the host does not accept".to_owned())
+}
+
 /// Records are never claimed when they are loaded, so their age does not matter.
-fn token_entry((revision, bytes): &(Revision, Vec<u8>)) -> Entry<TokenValue> {
-    let value = TokenValue { bytes: SecretBytes::new(bytes.clone()), age_ms: 0 };
-    Entry { revision: revision.clone(), value }
+fn token_entry(Opened { revision, value }: Opened<Zeroizing<Vec<u8>>>) -> Entry<TokenValue> {
+    let value = TokenValue { bytes: SecretBytes::new(value.to_vec()), age_ms: 0 };
+    Entry { revision: Revision(revision.into()), value }
 }
 
-fn row_entry((revision, row): &(Revision, Row)) -> Entry<Row> {
-    Entry { revision: revision.clone(), value: copy(row) }
-}
-
-/// Copies a row. `Row` has no `Clone`, because it holds ciphers.
-fn copy(row: &Row) -> Row {
-    let connection = &row.connection;
-    let shop = |shop: &Shop| Shop { listed: ListedShop::duplicate(&shop.listed), ..*shop };
-    Row {
-        connection: Connection {
-            key: connection.key.clone(),
-            app: connection.app.clone(),
-            seller_name: connection.seller_name.clone(),
-            base_region: connection.base_region.clone(),
-            scopes: connection.scopes.clone(),
-            shops: connection.shops.iter().map(shop).collect(),
-            last_failure: connection.last_failure.clone(),
-            ..*connection
-        },
-        lineage: row.lineage.clone(),
-        generation: row.generation,
+fn row_entry(key: &ConnectionKey, Opened { revision, value }: Opened<EncodedRow>) -> Result<Entry<Row>, StorageError> {
+    let ((document, secrets), revision) = (value, Revision(revision.into()));
+    match document::decode(key.clone(), &document, &secrets) {
+        Ok(value) => Ok(Entry { revision, value }),
+        Err(why) => Err(StorageError::RowUnreadable(revision, why)),
     }
 }

@@ -3,11 +3,17 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
+
+/// The time between two looks at the memory.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Returns a command that starts this program with a hidden subcommand.
 pub(crate) fn own(subcommand: &str) -> Result<Command> {
@@ -94,14 +100,37 @@ pub(crate) fn memory_kib() -> Result<u64> {
     status("self", "VmRSS:")
 }
 
-/// Returns the largest resident memory of this process since [`forget_peak`], in KiB.
-pub(crate) fn peak_kib() -> Result<u64> {
-    status("self", "VmHWM:")
+/// Returns the memory that only this process uses, in KiB. Pages of a file, which all calls share, do not count: for
+/// example the initial memory of an instance, until the instance changes it.
+pub(crate) fn private_kib() -> Result<u64> {
+    status("self", "RssAnon:")
 }
 
-/// Lets the peak of the memory begin again at the memory of now. So the peak does not contain the memory of compiling.
-pub(crate) fn forget_peak() -> Result<()> {
-    std::fs::write("/proc/self/clear_refs", "5").context("this system can't reset the peak of the memory")
+/// Watches the private memory of this process on a thread of its own.
+pub(crate) struct PrivatePeak {
+    stop: Sender<()>,
+    watching: JoinHandle<Result<u64>>,
+}
+
+impl PrivatePeak {
+    pub(crate) fn watch() -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let watching = std::thread::spawn(move || {
+            let mut peak = private_kib()?;
+            while stopped.recv_timeout(SAMPLE_PAUSE) == Err(RecvTimeoutError::Timeout) {
+                peak = peak.max(private_kib()?);
+            }
+            Ok(peak)
+        });
+        Self { stop, watching }
+    }
+
+    /// Returns the largest private memory since the watch began, in KiB.
+    pub(crate) fn end(self) -> Result<u64> {
+        let Self { stop, watching } = self;
+        drop(stop);
+        watching.join().map_err(|_| anyhow!("the thread that watches the memory panicked"))?
+    }
 }
 
 fn status(process: &str, name: &str) -> Result<u64> {

@@ -7,6 +7,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
 /// The size of a WebAssembly page, in bytes.
@@ -124,13 +125,24 @@ unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
     }
 }
 
-/// Zeroes bytes. The writes are volatile, because the compiler would remove writes that are never read.
+/// Zeroes bytes. The writes are volatile, because the compiler would remove writes that are never read. Most of them write
+/// eight bytes, because a loop over single bytes was 4 % of the time of a refresh.
 ///
 /// # Safety
 /// The caller owns the bytes.
 unsafe fn wipe(at: *mut u8, bytes: usize) {
-    // SAFETY: the caller owns the bytes.
-    (0..bytes).for_each(|offset| unsafe { at.add(offset).write_volatile(0) });
+    // SAFETY: the caller owns the bytes, and a `MaybeUninit` may contain anything.
+    let piece = unsafe { core::slice::from_raw_parts_mut(at.cast::<MaybeUninit<u8>>(), bytes) };
+    // SAFETY: as above.
+    let (before, words, after) = unsafe { piece.align_to_mut::<MaybeUninit<u64>>() };
+    for word in words {
+        // SAFETY: the reference is valid.
+        unsafe { core::ptr::from_mut(word).cast::<u64>().write_volatile(0) };
+    }
+    for byte in before.iter_mut().chain(after) {
+        // SAFETY: as above.
+        unsafe { core::ptr::from_mut(byte).cast::<u8>().write_volatile(0) };
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{Context, Outcome};
 use crate::figure::{Measured, number};
 use crate::platform::{Parts, customer};
-use crate::process::{allow_many_files, forget_peak, memory_kib, output, own, peak_kib};
+use crate::process::{PrivatePeak, allow_many_files, output, own, private_kib};
 use crate::rounds::{Series, whole_machine};
 use crate::server::Server;
 
@@ -64,12 +64,11 @@ impl InFlight {
                     }
                 })
                 .collect();
-            let idle_kib = memory_kib()?;
-            forget_peak()?;
+            let (idle_kib, peak) = (private_kib()?, PrivatePeak::watch());
             barrier.wait().await;
             let failed: Vec<_> = calls.join_all().await.into_iter().filter_map(Result::err).collect();
             let example = failed.first().map(|error| format!("{error:#}"));
-            anyhow::Ok(Counted { errors: u32::try_from(failed.len())?, example, idle_kib, peak_kib: peak_kib()? })
+            anyhow::Ok(Counted { errors: u32::try_from(failed.len())?, example, idle_kib, peak_kib: peak.end()? })
         })?;
         Ok(serde_json::to_string(&counted)?)
     }
@@ -99,7 +98,7 @@ pub(super) fn measure(context: &Context) -> Result<Outcome> {
     }
     let [errors_key, memory_key] = KEYS;
     let why = example.map(|example| format!("for example: {example}")).unwrap_or_default();
-    let idle = format!("{} KiB resident when idle, with all tasks waiting", number(idle as f64));
+    let idle = format!("{} KiB when idle, with all tasks waiting", number(idle as f64));
     Ok(vec![
         // One error in any round is an error.
         Measured { value: Some(errors.spread().1), ..Measured::of_rounds(errors_key, &errors, why) },

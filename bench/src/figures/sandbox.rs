@@ -35,7 +35,7 @@ pub(super) fn measure_native(context: &Context) -> Result<Outcome> {
         let _guard = runtime.enter();
         context.parts(&server)?.build()?
     };
-    let native = Arc::new(Native::new(platform.host.pooled_client()));
+    let native = Arc::new(Native::of(&platform)?);
 
     let mut connected = 0;
     let mut connect = || {

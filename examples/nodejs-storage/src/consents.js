@@ -6,17 +6,19 @@ import { bytes, number } from './database.js';
 const AGE = 'extract(epoch FROM clock_timestamp() - at) * 1000 AS age_ms';
 
 export const consents = (database) => {
-  async function deleteOld(tenant) {
-    const old = (table, age) => `DELETE FROM ${table} WHERE tenant = $1 AND at < clock_timestamp() - interval '${age}'`;
-    await database.change(old('states', '1 hour'), [bytes(tenant)]);
-    await database.change(old('installs', '30 minutes'), [bytes(tenant)]);
+  async function deleteExpired() {
+    const old = (table, age) => `DELETE FROM ${table} WHERE at < clock_timestamp() - interval '${age}'`;
+    await database.change(old('states', '1 hour'), []);
+    await database.change(old('installs', '30 minutes'), []);
   }
   const ofState = ({ tenant, state }) => [bytes(tenant), state];
   const ofInstall = ({ tenant, install }) => [bytes(tenant), install];
 
   return {
+    deleteExpired,
+
     async putState({ tenant, state, consent }) {
-      await deleteOld(tenant);
+      await deleteExpired();
       const inserted = `INSERT INTO states (tenant, state, consent, at) VALUES ($1, $2, $3, clock_timestamp())
         ON CONFLICT DO NOTHING`;
       const count = await database.change(inserted, [bytes(tenant), state, consent]);
@@ -39,7 +41,7 @@ export const consents = (database) => {
     },
 
     async putInstall({ tenant, install, browser, sealed }) {
-      await deleteOld(tenant);
+      await deleteExpired();
       const inserted = 'INSERT INTO installs VALUES ($1, $2, $3, $4, clock_timestamp()) ON CONFLICT DO NOTHING';
       const count = await database.change(inserted, [bytes(tenant), install, browser, sealed]);
       if (count === 0) throw new StorageRefused('this install is already stored');

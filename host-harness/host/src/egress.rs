@@ -14,11 +14,13 @@ mod address;
 mod allow;
 mod coding;
 mod connect;
+mod connection;
 mod dial;
 mod exchange;
 #[cfg(feature = "measurements")]
 mod measured;
 mod policy;
+mod pool;
 mod proxy;
 mod proxy_error;
 mod resolver;
@@ -27,7 +29,7 @@ mod tunnel;
 
 pub use self::allow::Authority;
 pub(crate) use self::allow::admit;
-pub(crate) use self::exchange::{Client, SendError};
+pub(crate) use self::exchange::{Client, MAX_REQUEST_BODY_BYTES, SendError};
 #[cfg(feature = "measurements")]
 pub use self::measured::PooledClient;
 pub use self::policy::{EgressPolicy, NotLoopback};

@@ -1,6 +1,7 @@
 //! Runs the guest on wasmtime: compiles the component, runs each call in a fresh instance, and carries out what the
 //! guest asks the host to do.
 
+mod begun_body;
 mod bindings;
 mod boundary_hook;
 mod call_log;
@@ -8,14 +9,17 @@ mod call_state;
 mod clocks;
 mod convert;
 mod engine;
+mod exchanges;
 mod fetched_credentials;
 mod found;
 pub(crate) mod http;
 mod imports;
+mod inline_http;
 #[cfg(feature = "measurements")]
 mod measured;
 mod program;
 mod random;
+mod request_body;
 mod resources;
 mod row_events;
 mod sandbox;

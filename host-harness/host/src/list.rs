@@ -8,8 +8,7 @@ use crate::events::Cause;
 use crate::guest::{Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
-use crate::seal::CheckedRow;
-use crate::storage::{OpenRow, RowFilter, StorageError, run_within};
+use crate::storage::{RowFilter, StorageError, run_within};
 
 impl ConnectorHost {
     /// Returns the shops that the customer may use now, over all accounts of the customer. Each of these shops is
@@ -49,20 +48,18 @@ impl ConnectorHost {
         limit: usize,
     ) -> Result<Vec<Connection>, StorageError> {
         let storage = self.sandbox.storage.clone().leaving_out_missing_keys(self.storage_timeout());
-        let decoded = |CheckedRow { entry, secrets }: &CheckedRow| {
-            OpenRow::decode(&entry.row.key, &entry.row.document, secrets).map(|row| row.connection)
-        };
         let (mut connections, mut after) = (Vec::new(), after.cloned());
         while connections.len() < limit {
             let wanted = limit - connections.len();
             let page = storage.tenant_rows(tenant, filter, after.as_ref(), wanted);
             let page = run_within(self.storage_timeout(), page).await?;
             // A row that was changed, or whose document can't be decoded, is left out, so that the others are listed.
-            connections.extend(page.iter().filter_map(|row| decoded(row.as_ref().ok()?).ok()));
-            if page.len() < wanted {
+            let is_last = page.len() < wanted;
+            after = page.last().map(|row| row.as_ref().map_or_else(Clone::clone, |row| row.entry.row.key.clone()));
+            connections.extend(page.into_iter().filter_map(|row| Some(row.ok()?.open?.connection)));
+            if is_last {
                 break;
             }
-            after = page.last().map(|row| row.as_ref().map_or_else(Clone::clone, |row| row.entry.row.key.clone()));
         }
         Ok(connections)
     }

@@ -22,6 +22,8 @@ mod key_file;
 mod key_status;
 mod key_succession;
 mod keyring;
+#[cfg(feature = "measurements")]
+mod measured;
 mod place;
 mod provider;
 mod retirement;
@@ -38,6 +40,8 @@ pub use self::key_file::{KeyFile, KeyFileError};
 pub use self::key_status::{KeyStatus, TenantKeyStatus};
 pub use self::key_succession::KeySuccession;
 pub use self::keyring::Keyring;
+#[cfg(feature = "measurements")]
+pub use self::measured::{EncodedRow, Opened, SealedRecords};
 pub use self::provider::{Destruction, HostKeys, InvalidHostKeys, KeyError, KeyProvider};
 pub use self::rotation::{Rotated, RotationStep};
 pub use self::rotation_error::RotationError;

@@ -216,12 +216,13 @@ impl ConnectorHost {
             let next = if course.swept.stopped {
                 running.next().await
             } else {
-                match select(running.next(), stop.as_mut()).await {
-                    Either::Left((next, _)) => next,
-                    Either::Right(_) => {
+                // The signal comes first. Otherwise a sweep whose refreshes end quickly would not notice it.
+                match select(stop.as_mut(), running.next()).await {
+                    Either::Left(_) => {
                         course.swept.stopped = true;
                         continue;
                     }
+                    Either::Right((next, _)) => next,
                 }
             };
             let Some((due, result)) = next else { break };

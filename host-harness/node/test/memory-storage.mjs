@@ -243,6 +243,10 @@ export class MemoryStorage {
     this.#tenant(tenant).installs.delete(install);
   }
 
+  deleteExpired() {
+    for (const kept of this.#tenants.values()) this.#deleteOldConsents(kept);
+  }
+
   // Webhooks.
 
   knowsWebhook({ tenant, webhook }) {

@@ -93,4 +93,8 @@ impl ConsentStorage for ForeignStorage {
     async fn delete_install(&self, tenant: &TenantId, install: &InstallDigest) -> Result<(), StorageError> {
         self.tell("delete_install", of_install(tenant, install)).await
     }
+
+    async fn delete_expired(&self) -> Result<(), StorageError> {
+        self.tell("delete_expired", json!({})).await
+    }
 }

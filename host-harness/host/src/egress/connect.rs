@@ -3,20 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::Uri;
 use hyper_rustls::MaybeHttpsStream;
 use rustls::RootCertStore;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tower_service::Service;
 
 use super::address::is_public;
 use super::allow::{Authority, HTTPS_PORT};
-use super::dial::{ConnectFailure, Dialer, RouteStream, dial, start_tls};
+use super::connection::Stream;
+use super::dial::{ConnectFailure, Dialer, dial, start_tls};
 use super::policy::EgressPolicy;
 use super::tls::{production_roots, verified};
 use super::tunnel::Tunnel;
@@ -78,7 +75,7 @@ impl Connector {
 
     /// Connects to a server of TikTok Shop. Every step on the way has a deadline of its own: to connect to the server
     /// or the proxy, TLS with the proxy, to open the tunnel, and TLS with TikTok Shop.
-    async fn connect(&self, authority: Authority) -> Result<MaybeHttpsStream<RouteStream>, ConnectFailure> {
+    pub(super) async fn connect(&self, authority: Authority) -> Result<Stream, ConnectFailure> {
         let Deadlines { connect, tls, .. } = self.deadlines;
         if let Some(&address) = self.stand_ins.get(&authority) {
             let stream = dial(&[address], Instant::now() + connect).await?;
@@ -95,24 +92,5 @@ impl Connector {
                 start_tls(&self.tls, host, stream, tls).await.map_err(ConnectFailure::in_tunnel)
             }
         }
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<RouteStream>;
-    type Error = ConnectFailure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectFailure>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move {
-            // The first check has admitted the request, so the host is one of TikTok Shop's two servers.
-            let authority = uri.host().and_then(Authority::parse).ok_or(ConnectFailure::Unreachable)?;
-            connector.connect(authority).await
-        })
     }
 }

@@ -1,6 +1,5 @@
 //! Sends one request and reads its response under the host's deadlines, with the client that all instances share.
 
-use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,35 +10,28 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::allow::Authority;
 use super::coding::{self, Undecoded};
 use super::connect::Connector;
+use super::connection::{Connection, RequestBody, ResponseBody};
 use super::dial::ConnectFailure;
 use super::policy::EgressPolicy;
+use super::pool::Pool;
 use super::proxy_error::ProxyError;
 use crate::deadlines::Deadlines;
 use crate::metrics::{HostMetrics, endpoint_of};
 
-/// The host closes an idle connection after 20 seconds, probably before the server closes it. A request on a connection
-/// that the server is closing would have an unknown outcome.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-const MAX_IDLE_PER_HOST: usize = 32;
-/// The maximum size of a response's head: 64 KiB.
-const MAX_HEAD_BYTES: usize = 64 << 10;
 /// The maximum size of a request's body: 16 MiB. The connector's `call` allows the same size.
-const MAX_REQUEST_BODY_BYTES: usize = 16 << 20;
+pub(crate) const MAX_REQUEST_BODY_BYTES: usize = 16 << 20;
 
 /// Sends requests that the egress rules allow. A clone is cheap, and uses the same connections as the original.
 #[derive(Clone)]
 pub(crate) struct Client {
-    connections: legacy::Client<Connector, WasiBody>,
+    connector: Arc<Connector>,
+    pool: Arc<Pool>,
     deadlines: Deadlines,
     response_bytes: u64,
     /// The address of the proxy, without credentials.
@@ -77,15 +69,14 @@ impl Client {
 
     pub(super) fn with_connector(connector: Connector, deadlines: Deadlines, response_bytes: u64) -> Self {
         let proxy = connector.proxy();
-        let connections = legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
-            .build(connector);
-        Self { connections, deadlines, response_bytes, proxy, metrics: HostMetrics::default() }
+        Self {
+            connector: Arc::new(connector),
+            pool: Arc::default(),
+            deadlines,
+            response_bytes,
+            proxy,
+            metrics: HostMetrics::default(),
+        }
     }
 
     /// Sends a request. The caller must first check its scheme, method and server with `admit`; `authority` is the
@@ -111,7 +102,7 @@ impl Client {
             // error says that nothing was sent.
             let read = timeout_at(connected_by, with_whole_body(request)).await;
             let request = read.map_err(|_late| Error::DestinationUnavailable)??;
-            self.send_and_read_head(request, connected_by, first_byte, end).await
+            self.send_and_read_head(authority, request, connected_by, first_byte, end).await
         };
         let result: Result<_, SendError> = exchange.await;
         let took = started.elapsed();
@@ -135,9 +126,8 @@ impl Client {
             return Err(Error::HttpResponseBodySize(Some(response.body().size_hint().lower())).into());
         }
         let response = response.map(|body| {
-            let timer = Box::pin(sleep_until(end));
-            let mut body = BoundedBody { body, bytes_left: self.response_bytes, end, between_bytes, timer };
-            body.restart_timer();
+            let next_by = end.min(Instant::now() + between_bytes);
+            let body = BoundedBody { body, bytes_left: self.response_bytes, end, between_bytes, next_by, timer: None };
             body.boxed_unsync()
         });
         Ok(with_decoded_body(response, self.response_bytes).await?)
@@ -146,39 +136,55 @@ impl Client {
     /// Sends the request and reads the head of the response. If there was no connection yet at `connected_by`, the
     /// error says that nothing was sent. The time `first_byte` begins when there is a connection, because only then the
     /// request may be sent. `end` is the deadline of the whole request.
+    ///
+    /// Sends the request again, on another connection, only if an idle connection was closed before a byte of the
+    /// request was sent.
     async fn send_and_read_head(
         &self,
-        mut request: Request<WasiBody>,
+        authority: Authority,
+        mut request: Request<RequestBody>,
         connected_by: Instant,
         first_byte: Duration,
         end: Instant,
-    ) -> Result<Response<Incoming>, SendError> {
-        let mut connection = capture_connection(&mut request);
-        let mut response = self.connections.request(request);
-        let connected = async {
-            tokio::select! {
-                biased;
-                response = &mut response => Some(response),
-                _ = connection.wait_for_connection_metadata() => None,
+    ) -> Result<Response<ResponseBody>, SendError> {
+        loop {
+            let idle = self.pool.take(authority);
+            let was_idle = idle.is_some();
+            let connection = match idle {
+                Some(connection) => connection,
+                // The future is boxed, because it is large, and most requests need no new connection.
+                None => match timeout_at(connected_by, Box::pin(self.connect(authority))).await {
+                    Ok(connected) => connected?,
+                    Err(_late) => return Err(Error::DestinationUnavailable.into()),
+                },
+            };
+            let first_byte_by = Instant::now() + first_byte;
+            let late = || if first_byte_by < end { Error::ConnectionReadTimeout } else { Error::HttpResponseTimeout };
+            let answer = connection.send(authority, request, &self.pool);
+            match timeout_at(first_byte_by.min(end), answer).await.map_err(|_late| late())? {
+                Ok(response) => return Ok(response),
+                Err(unanswered) => match unanswered.unsent {
+                    Some(unsent) if was_idle => request = unsent,
+                    Some(_) => return Err(Error::DestinationUnavailable.into()),
+                    None => return Err(request_error(&unanswered.error).into()),
+                },
             }
-        };
-        let response = match timeout_at(connected_by, connected).await {
-            Ok(Some(response)) => response,
-            Ok(None) => {
-                let first_byte_by = Instant::now() + first_byte;
-                let late = if first_byte_by < end { Error::ConnectionReadTimeout } else { Error::HttpResponseTimeout };
-                timeout_at(first_byte_by.min(end), response).await.map_err(|_late| late)?
-            }
-            Err(_late) => return Err(Error::DestinationUnavailable.into()),
-        };
-        response.map_err(|error| {
-            let proxy = match (&self.proxy, connect_failure(&error)) {
-                (Some(proxy), Some(ConnectFailure::Proxy(failure))) => {
-                    Some(ProxyError::new(Arc::clone(proxy), failure))
-                }
+        }
+    }
+
+    /// Opens a connection. After an error, it is certain that nothing was sent.
+    async fn connect(&self, authority: Authority) -> Result<Connection, SendError> {
+        let stream = self.connector.connect(authority).await.map_err(|failure| {
+            tracing::warn!(%failure, "not connected");
+            let proxy = match (&self.proxy, failure) {
+                (Some(proxy), ConnectFailure::Proxy(failure)) => Some(ProxyError::new(Arc::clone(proxy), failure)),
                 _ => None,
             };
-            SendError { code: request_error(&error), proxy }
+            SendError { code: failure.into(), proxy }
+        })?;
+        Ok(match Connection::open(stream).await.map_err(|_| Error::DestinationUnavailable)? {
+            Connection::Http2(requests) => Connection::Http2(self.pool.share(authority, requests)),
+            alone @ Connection::Http1(_) => alone,
         })
     }
 }
@@ -215,55 +221,39 @@ async fn with_decoded_body(response: Response<WasiBody>, limit: u64) -> Result<R
 /// Reads the whole body of a request into memory before any of it is sent. So if the guest does not finish the request,
 /// nothing is sent. Reading the whole body also keeps the guest's stream open until the guest has flushed it. A client
 /// that sends the body directly would close the stream as soon as the client has read the announced number of bytes.
-async fn with_whole_body(request: Request<WasiBody>) -> Result<Request<WasiBody>, Error> {
+async fn with_whole_body(request: Request<WasiBody>) -> Result<Request<RequestBody>, Error> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, MAX_REQUEST_BODY_BYTES).collect().await.map_err(|error| {
         error.downcast().map_or(Error::HttpRequestBodySize(Some(MAX_REQUEST_BODY_BYTES as u64)), |error| *error)
     })?;
-    let body = Full::new(body.to_bytes()).map_err(|never| match never {});
-    Ok(Request::from_parts(head, body.boxed_unsync()))
+    Ok(Request::from_parts(head, Full::new(body.to_bytes())))
 }
 
-/// Returns the reason why there was no connection for a request. `None` if the request failed for another reason.
-fn connect_failure(error: &legacy::Error) -> Option<ConnectFailure> {
-    error.source()?.downcast_ref().copied()
-}
-
-/// Classifies a failure. The text of the failure is dropped, because it may quote the request or the response.
-fn request_error(error: &legacy::Error) -> Error {
-    if let Some(failure) = connect_failure(error) {
-        tracing::warn!(%failure, "not connected");
-        return failure.into();
-    }
-    // An error without connection info occurred before a connection took the request. So nothing was sent.
-    if error.connect_info().is_none() {
-        return Error::DestinationUnavailable;
-    }
-    match error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>()) {
-        Some(error) if error.is_parse_too_large() => Error::HttpResponseHeaderSectionSize(None),
-        Some(error) if error.is_parse() => Error::HttpProtocolError,
-        Some(_) | None => Error::ConnectionTerminated,
+/// Classifies a failure after which it is unknown whether the request was sent. The text of the failure is dropped,
+/// because it may quote the request or the response.
+fn request_error(error: &hyper::Error) -> Error {
+    if error.is_parse_too_large() {
+        Error::HttpResponseHeaderSectionSize(None)
+    } else if error.is_parse() {
+        Error::HttpProtocolError
+    } else {
+        Error::ConnectionTerminated
     }
 }
 
 /// A response body that ends with an error if it is too long or too late.
 struct BoundedBody {
-    body: Incoming,
+    body: ResponseBody,
     /// The number of bytes that may still arrive.
     bytes_left: u64,
     /// The deadline of the whole request.
     end: Instant,
     /// The maximum time between two pieces of the body.
     between_bytes: Duration,
-    /// Fires at `end` or `between_bytes` after the last piece, whichever is earlier.
-    timer: Pin<Box<Sleep>>,
-}
-
-impl BoundedBody {
-    /// Restarts the timer: the next piece must arrive within `between_bytes`, and before `end`.
-    fn restart_timer(&mut self) {
-        self.timer.as_mut().reset(self.end.min(Instant::now() + self.between_bytes));
-    }
+    /// The deadline of the next piece: `between_bytes` after the last piece, or `end` if that is earlier.
+    next_by: Instant,
+    /// Fires at `next_by`. `None` until the first piece that has not arrived yet.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Body for BoundedBody {
@@ -284,10 +274,14 @@ impl Body for BoundedBody {
                 return Poll::Ready(Some(Err(Error::HttpResponseBodySize(None))));
             };
             this.bytes_left = bytes_left;
-            this.restart_timer();
+            this.next_by = this.end.min(Instant::now() + this.between_bytes);
             return Poll::Ready(Some(Ok(frame)));
         }
-        ready!(this.timer.as_mut().poll(cx));
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(this.next_by)));
+        if timer.deadline() != this.next_by {
+            timer.as_mut().reset(this.next_by);
+        }
+        ready!(timer.as_mut().poll(cx));
         let error = if Instant::now() < this.end { Error::ConnectionReadTimeout } else { Error::HttpResponseTimeout };
         Poll::Ready(Some(Err(error)))
     }

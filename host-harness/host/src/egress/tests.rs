@@ -31,6 +31,7 @@ use crate::guest::http::GuestHttp;
 use crate::metrics::HostMetrics;
 
 mod environment;
+mod idle;
 mod real_proxy;
 mod tls;
 mod tunnel;
@@ -56,6 +57,8 @@ struct Server {
     address: SocketAddr,
     heads: mpsc::UnboundedReceiver<String>,
     connections: Arc<AtomicUsize>,
+    /// Gets a message for each connection that has ended.
+    ended: mpsc::UnboundedReceiver<()>,
 }
 
 impl Server {
@@ -65,13 +68,18 @@ impl Server {
         let (seen, heads) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
+        let (end, ended) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counter.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(serve(stream, answer.clone(), seen.clone()));
+                let (serving, end) = (serve(stream, answer.clone(), seen.clone()), end.clone());
+                tokio::spawn(async move {
+                    let _ = serving.await;
+                    let _ = end.send(());
+                });
             }
         });
-        Self { address, heads, connections }
+        Self { address, heads, connections, ended }
     }
 
     fn connections(&self) -> usize {

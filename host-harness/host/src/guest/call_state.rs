@@ -1,24 +1,29 @@
 //! The state that the host keeps for one call in the call's wasmtime store, and the imports that a guest may use.
 
+use std::sync::Arc;
+
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
-use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::p2::bindings::{clocks, io, random};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::{app_credentials, guest_storage, types};
+use super::clocks::{Clocks, GuestClocks};
+use super::exchanges::Exchanges;
 use super::http::GuestHttp;
 use super::imports::Imports;
+use super::inline_http;
 use super::random::GuestRandomness;
 use super::resources::Growth;
+use crate::clock::Clock;
 
 /// The state of one call. The state is dropped with the call's instance, so no other call can see it.
 pub(crate) struct CallState {
     pub(super) table: ResourceTable,
-    /// The state of WASI, of which the guest can use only the clocks.
-    pub(super) wasi: WasiCtx,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) http: WasiHttpCtx,
     pub(super) egress: GuestHttp,
+    /// The requests that the guest has begun.
+    pub(super) exchanges: Exchanges,
     pub(super) randomness: GuestRandomness,
     pub(super) imports: Imports,
     pub(super) growth: Growth,
@@ -26,9 +31,9 @@ pub(crate) struct CallState {
     pub(super) ticks_left: u64,
 }
 
-impl WasiView for CallState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+impl CallState {
+    fn clocks(&mut self) -> GuestClocks<'_> {
+        GuestClocks { clock: &*self.clock, table: &mut self.table }
     }
 }
 
@@ -51,10 +56,10 @@ pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
     io::poll::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
     io::streams::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
-    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, |state| state.clocks())?;
-    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, |state| state.clocks())?;
+    clocks::wall_clock::add_to_linker::<_, Clocks>(linker, CallState::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<_, Clocks>(linker, CallState::clocks)?;
     random::random::add_to_linker::<_, HasSelf<GuestRandomness>>(linker, |state| &mut state.randomness)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    inline_http::link(linker)?;
 
     types::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
     app_credentials::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;

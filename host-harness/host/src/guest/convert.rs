@@ -367,7 +367,7 @@ impl From<OpenToken> for guest_storage::Entry {
 
 /// The connector does not read the age of a row, so the age is 0.
 impl From<CheckedRow> for guest_storage::Entry {
-    fn from(CheckedRow { entry, mut secrets }: CheckedRow) -> Self {
+    fn from(CheckedRow { entry, mut secrets, open: _ }: CheckedRow) -> Self {
         let RowEntry { revision, row } = entry;
         Self { revision: revision.into(), document: row.document, secrets: std::mem::take(&mut *secrets), age_ms: 0 }
     }

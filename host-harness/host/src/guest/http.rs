@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::begun_body::BegunBody;
 use super::secrets::{Secrets, Tapped};
 use crate::egress::{Authority, Client, LastProxyError, SendError, admit};
 
@@ -71,12 +72,13 @@ impl WasiHttpHooks for GuestHttp {
                 Err(code) => Err(SendError::from(code)),
             };
             last_proxy_error.record(sent.as_ref().err().and_then(|error| error.proxy.clone()));
-            let response = sent.map_err(|error| error.code)?;
-            let response = response.map(|body| Tapped::new(body, secrets).boxed_unsync());
+            let (head, body) = sent.map_err(|error| error.code)?.into_parts();
+            let body = BegunBody::begin(Tapped::new(body, secrets).boxed_unsync()).await;
+            let response = Response::from_parts(head, body.boxed_unsync());
             let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, done))
         };
-        // The request runs on a task of its own. Its log lines still get the span of the call.
+        // The lines that the request logs get the span of the call.
         Box::new(sending.in_current_span())
     }
 }

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId};
 use crate::seal::{CheckedRow, OpenToken, OpenWrite, RowWrite, SealedStorage};
-use crate::storage::{Next, OpenRow, Row, RowEntry, RowIndex, RowOrigin, StorageError, Swapped, run_within};
+use crate::storage::{Next, OpenRow, Row, RowIndex, RowOrigin, StorageError, Swapped, run_within};
 
 /// The state that the imports of one call use.
 pub(super) struct Imports {
@@ -225,8 +225,8 @@ impl Imports {
         let mut listed = Vec::with_capacity(rows.len());
         for row in rows {
             let (key, entry) = match row {
-                Ok(row) => {
-                    let decoded = self.decoded(&row);
+                Ok(mut row) => {
+                    let decoded = self.decoded(&mut row);
                     if let (Some(found), Some(known)) = (&self.scope.found, &decoded) {
                         found.row(&known.row);
                     }
@@ -239,12 +239,12 @@ impl Imports {
         Ok(listed)
     }
 
-    /// Decodes a stored row, and learns the ciphers of its shops. Returns `None` if this host can't decode the row.
-    fn decoded(&self, CheckedRow { entry, secrets }: &CheckedRow) -> Option<KnownRow> {
-        let RowEntry { revision, row } = entry;
-        let open = OpenRow::decode(&row.key, &row.document, secrets).ok()?;
+    /// Takes the decoded form out of a stored row, and learns the ciphers of its shops. Returns `None` if this host can't
+    /// decode the row.
+    fn decoded(&self, row: &mut CheckedRow) -> Option<KnownRow> {
+        let open = *row.open.take()?;
         self.secrets.learn_ciphers(&open);
-        Some(KnownRow { revision: revision.clone(), row: open })
+        Some(KnownRow { revision: row.entry.revision.clone(), row: open })
     }
 
     /// Returns every connection of the tenant that contains this shop, whichever customer the connection belongs to.
@@ -267,9 +267,9 @@ impl Imports {
         let key = self.key(key)?;
         self.read_ahead = ReadAhead::Nothing;
         let stored = self.storage.load_row_with_token(&self.scope.tenant, &key);
-        let (stored, token) = run_within(self.timeout, stored).await?;
+        let (mut stored, token) = run_within(self.timeout, stored).await?;
         self.read_ahead = token.map_or(ReadAhead::Nothing, |token| ReadAhead::Token(key, token));
-        self.last_row = stored.as_ref().and_then(|row| self.decoded(row));
+        self.last_row = stored.as_mut().and_then(|row| self.decoded(row));
         Ok(stored)
     }
 
@@ -277,9 +277,12 @@ impl Imports {
     async fn row_before(&self, key: &ConnectionKey) -> Result<(Before, Option<CheckedRow>), StorageError> {
         match run_within(self.timeout, self.storage.load_row(&self.scope.tenant, key)).await {
             Ok(None) => Ok((Before::None, None)),
-            Ok(Some(row)) => {
-                let unusable = || Before::Unusable(row.entry.revision.clone());
-                Ok((self.decoded(&row).map_or_else(unusable, |known| Before::Known(Box::new(known))), Some(row)))
+            Ok(Some(mut row)) => {
+                let before = match self.decoded(&mut row) {
+                    Some(known) => Before::Known(Box::new(known)),
+                    None => Before::Unusable(row.entry.revision.clone()),
+                };
+                Ok((before, Some(row)))
             }
             Err(StorageError::RowChanged(revision)) => Ok((Before::Unusable(revision), None)),
             Err(error) => Err(error),
@@ -375,8 +378,8 @@ impl Imports {
                 SwapOutcome::Stored(revision.into())
             }
             (Swapped::Done, None) => SwapOutcome::Deleted,
-            (Swapped::Stale(row), _) => {
-                self.last_row = row.as_ref().and_then(|row| self.decoded(row));
+            (Swapped::Stale(mut row), _) => {
+                self.last_row = row.as_mut().and_then(|row| self.decoded(row));
                 SwapOutcome::Stale(row.map(Into::into))
             }
         })

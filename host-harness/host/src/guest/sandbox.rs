@@ -12,15 +12,14 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
-use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::bindings::{export, types};
 use super::boundary_hook::{self, EndedAtBoundary, OnBoundary};
 use super::call_log::CallLog;
 use super::call_state::CallState;
-use super::clocks::GuestClock;
 use super::engine::ticks;
+use super::exchanges::Exchanges;
 use super::fetched_credentials::{FetchedCredentials, GuestCredentials, fetch_credentials};
 use super::http::GuestHttp;
 use super::imports::Imports;
@@ -230,8 +229,12 @@ impl Sandbox {
         mut wasm_store: Store<CallState>,
         export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
     ) -> Answer<T> {
-        let instance = self.program.contract.instantiate_async(&mut wasm_store).await?;
-        export(instance.tiktok_shop_connector_connector(), &mut wasm_store).await
+        let exchanges = wasm_store.data().exchanges.clone();
+        let call = async {
+            let instance = self.program.contract.instantiate_async(&mut wasm_store).await?;
+            export(instance.tiktok_shop_connector_connector(), &mut wasm_store).await
+        };
+        exchanges.run(call).await
     }
 
     /// Creates the wasmtime store of a call that starts now, with the state of this call.
@@ -253,13 +256,9 @@ impl Sandbox {
         table.set_max_capacity(limits.handles);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits.header_bytes);
-        let wasi = WasiCtx::builder()
-            .wall_clock(GuestClock(Arc::clone(&self.clock)))
-            .monotonic_clock(GuestClock(Arc::clone(&self.clock)))
-            .build();
         let state = CallState {
             table,
-            wasi,
+            clock: Arc::clone(&self.clock),
             http,
             egress: GuestHttp {
                 client: self.client.clone(),
@@ -268,6 +267,7 @@ impl Sandbox {
                 secrets: secrets.clone(),
                 last_proxy_error,
             },
+            exchanges: Exchanges::default(),
             randomness: GuestRandomness { source: Arc::clone(&self.randomness), max_bytes: limits.random_bytes },
             imports: Imports::new(
                 scope,

@@ -20,6 +20,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 use http::Request;
+use memchr::memmem;
 use percent_encoding::percent_decode;
 use serde_json::Value;
 use tiktok_shop_connector_core::pending_install::PendingInstall as CorePendingInstall;
@@ -44,6 +45,9 @@ use crate::webhook::{Webhook, WebhookOwner};
 /// The length in bytes of the shortest secret for which the host searches. A shorter text could occur by chance. TikTok
 /// Shop's secrets are longer.
 const MIN_SECRET_BYTES: usize = 12;
+/// The largest number of secrets that are searched for one after the other. For more secrets, the host builds an
+/// automaton, which searches for all of them at once. Building it takes longer than a few searches.
+const MAX_SINGLE_SEARCHES: usize = 32;
 /// The query parameters whose values are secrets.
 const SECRET_PARAMETERS: [&str; 6] =
     ["access_token", "app_secret", "auth_code", "refresh_token", "shop_cipher", "sign"];
@@ -71,9 +75,10 @@ pub(crate) struct Secrets {
 
 #[derive(Default)]
 struct Known {
-    texts: BTreeSet<String>,
+    /// The secrets in lower case.
+    texts: BTreeSet<Vec<u8>>,
     /// The automaton that searches for all `texts`. It is built when it is needed, and dropped when a text is added.
-    search: Option<AhoCorasick>,
+    automaton: Option<AhoCorasick>,
 }
 
 impl Secrets {
@@ -207,46 +212,70 @@ impl Secrets {
 
 impl Known {
     fn learn(&mut self, text: &str) {
-        if text.len() >= MIN_SECRET_BYTES && self.texts.insert(text.to_owned()) {
-            self.search = None;
+        if text.len() >= MIN_SECRET_BYTES && self.texts.insert(text.to_ascii_lowercase().into_bytes()) {
+            self.automaton = None;
         }
     }
 
     fn are_in(&mut self, value: &(impl ClearTexts + ?Sized)) -> bool {
-        if self.texts.is_empty() {
-            return false;
-        }
-        if self.search.is_none() {
+        let Some(shortest) = self.texts.iter().map(Vec::len).min() else { return false };
+        if self.automaton.is_none() && self.texts.len() > MAX_SINGLE_SEARCHES {
             // Each automaton runs only a few times, so the kind that is built fastest is best.
             let kind = Some(AhoCorasickKind::NoncontiguousNFA);
-            self.search = AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(&self.texts).ok();
+            self.automaton = AhoCorasick::builder().kind(kind).build(&self.texts).ok();
+            if self.automaton.is_none() {
+                // Building the automaton fails only for gigabytes of secrets. Every value then counts as one that
+                // contains a secret.
+                return true;
+            }
         }
-        // Building the automaton fails only for gigabytes of secrets. Every value then counts as one that contains a
-        // secret.
-        let Some(search) = &self.search else { return true };
+        let search = Search { texts: &self.texts, automaton: self.automaton.as_ref(), shortest };
         let mut found = false;
-        value.each_clear_text(&mut |text| found = found || is_in(search, text));
+        value.each_clear_text(&mut |text| found = found || search.finds_in(text));
         found
+    }
+}
+
+/// Searches texts for secrets.
+struct Search<'a> {
+    /// The secrets in lower case.
+    texts: &'a BTreeSet<Vec<u8>>,
+    automaton: Option<&'a AhoCorasick>,
+    /// The length in bytes of the shortest secret. A text that is shorter needs no search.
+    shortest: usize,
+}
+
+impl Search<'_> {
+    /// Returns whether the text contains a secret, unchanged or in an encoding.
+    fn finds_in(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        if bytes.len() < self.shortest {
+            return false;
+        }
+        self.is_match(bytes)
+            || (text.contains('%') && self.is_match(&Cow::from(percent_decode(bytes))))
+            || runs(bytes, 2 * self.shortest, |byte| byte.is_ascii_hexdigit())
+                .any(|run| (0..2).any(|start| self.is_match(&from_hex(run, start))))
+            || runs(bytes, self.shortest / 3 * 4, is_base64)
+                .any(|run| (0..4).any(|start| self.is_match(&from_base64(run, start))))
+            || (numbers(text).nth(self.shortest - 1).is_some() && self.is_match(&from_decimals(text)))
+    }
+
+    /// Returns whether the bytes contain a secret in any letter case.
+    fn is_match(&self, bytes: &[u8]) -> bool {
+        if bytes.len() < self.shortest {
+            return false;
+        }
+        let bytes = bytes.to_ascii_lowercase();
+        match self.automaton {
+            Some(automaton) => automaton.is_match(&bytes),
+            None => self.texts.iter().any(|text| memmem::find(&bytes, text).is_some()),
+        }
     }
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns whether the text contains a secret, unchanged or in an encoding.
-fn is_in(search: &AhoCorasick, text: &str) -> bool {
-    let bytes = text.as_bytes();
-    if bytes.len() < MIN_SECRET_BYTES {
-        return false;
-    }
-    search.is_match(bytes)
-        || (text.contains('%') && search.is_match(&*Cow::from(percent_decode(bytes))))
-        || runs(bytes, 2 * MIN_SECRET_BYTES, |byte| byte.is_ascii_hexdigit())
-            .any(|run| (0..2).any(|start| search.is_match(&from_hex(run, start))))
-        || runs(bytes, MIN_SECRET_BYTES / 3 * 4, is_base64)
-            .any(|run| (0..4).any(|start| search.is_match(&from_base64(run, start))))
-        || search.is_match(&from_decimals(text))
 }
 
 /// Splits the text at the bytes that `belongs` does not accept. Returns the parts that have at least `least` bytes.
@@ -285,8 +314,12 @@ fn from_base64(run: &[u8], start: usize) -> Vec<u8> {
 /// Reads a list of decimal numbers as bytes, whatever stands between the numbers. A number that does not fit into a
 /// byte becomes a zero. If the number were left out, the bytes before and after it could form a secret.
 fn from_decimals(text: &str) -> Vec<u8> {
-    let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
-    numbers.map(|number| number.parse().unwrap_or_default()).collect()
+    numbers(text).map(|number| number.parse().unwrap_or_default()).collect()
+}
+
+/// Returns the decimal numbers in a text.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty())
 }
 
 /// A value with clear texts: texts that leave the guest unencrypted. Every implementation names all fields of its type,

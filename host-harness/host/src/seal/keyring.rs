@@ -262,18 +262,19 @@ impl Keyring {
     /// # Errors
     /// See [`open_token`](Self::open_token). [`StorageError::RowChanged`] if the row is not the row that the host wrote.
     pub async fn open_row(&self, tenant: &TenantId, revision: &Revision, row: &Row) -> Result<OpenRow, StorageError> {
-        let secrets = self.open_secrets_for(Use::Open, tenant, revision, row).await?;
-        OpenRow::decode(&row.key, &row.document, &secrets)
+        let (secrets, decoded) = self.open_row_for(Use::Open, tenant, revision, row).await?;
+        decoded.map_or_else(|| OpenRow::decode(&row.key, &row.document, &secrets), Ok)
     }
 
-    /// Checks a row that was written with this revision, and opens its secrets, for this use.
-    pub(super) async fn open_secrets_for(
+    /// Checks a row that was written with this revision, and opens its secrets, for this use. Also returns the decoded
+    /// row, if the check had to decode it.
+    pub(super) async fn open_row_for(
         &self,
         purpose: Use,
         tenant: &TenantId,
         revision: &Revision,
         row: &Row,
-    ) -> Result<Zeroizing<Vec<u8>>, StorageError> {
+    ) -> Result<(Zeroizing<Vec<u8>>, Option<OpenRow>), StorageError> {
         let changed = || StorageError::RowChanged(revision.clone());
         let place = Place { tenant, key: &row.key, purpose: Purpose::Ciphers, revision };
         let clear = match (&row.sealed, row.origin) {
@@ -281,14 +282,20 @@ impl Keyring {
                 let key = self.opening_key(purpose, tenant, sealed.key()).await?;
                 decrypt(&key, &place.associated_data(sealed.key()), sealed.bytes()).ok_or_else(changed)?
             }
-            (None, RowOrigin::Columns) => return Ok(Zeroizing::default()),
+            (None, RowOrigin::Columns) => return Ok((Zeroizing::default(), None)),
             (None, RowOrigin::Document) => return Err(changed()),
         };
         match row.origin {
-            RowOrigin::Columns => row_seal::secrets_of_columns(&clear).ok_or_else(changed),
+            RowOrigin::Columns => Ok((row_seal::secrets_of_columns(&clear).ok_or_else(changed)?, None)),
             RowOrigin::Document => {
                 let secrets = row_seal::secrets_of(&row.document, &clear).ok_or_else(changed)?;
-                if is_consistent(row) { Ok(secrets) } else { Err(changed()) }
+                let decoded = OpenRow::decode(&row.key, &row.document, &secrets).ok();
+                // If this release cannot decode the document, the connector reports the row.
+                let consistent = match &decoded {
+                    Some(open) => is_consistent(row, open),
+                    None => row.decode().map_or(true, |open| is_consistent(row, &open)),
+                };
+                if consistent { Ok((secrets, decoded)) } else { Err(changed()) }
             }
         }
     }
@@ -542,13 +549,11 @@ pub(super) fn wrapping_context(tenant: &TenantId, key: &KeyId) -> Vec<u8> {
     encode_associated_data("context", &[tenant.as_str(), key.as_str()])
 }
 
-/// Returns whether the index, the lineage and the generation of the row agree with its document. If this release cannot
-/// decode the document, the answer is yes, and the connector reports the row.
-fn is_consistent(row: &Row) -> bool {
-    let Ok(OpenRow { connection, token_lineage, token_generation }) = row.decode() else { return true };
-    RowIndex::of(&connection) == row.index
-        && token_lineage == row.token_lineage
-        && token_generation == row.token_generation
+/// Returns whether the index, the lineage and the generation of the row agree with its decoded document.
+fn is_consistent(row: &Row, open: &OpenRow) -> bool {
+    RowIndex::of(&open.connection) == row.index
+        && open.token_lineage == row.token_lineage
+        && open.token_generation == row.token_generation
 }
 
 fn does_not_open(key: &KeyId) -> StorageError {

@@ -14,7 +14,8 @@ use crate::events::NewEvent;
 use crate::id::{AccountId, CustomerId, KeyId, Revision, TenantId};
 use crate::known_tenants::KnownTenants;
 use crate::storage::{
-    HostStorage, Next, Row, RowEntry, RowFilter, RowOrigin, StorageError, Swapped, TokenEntry, TokenWrite, run_within,
+    HostStorage, Next, OpenRow, Row, RowEntry, RowFilter, RowOrigin, StorageError, Swapped, TokenEntry, TokenWrite,
+    run_within,
 };
 
 /// The maximum number of times that one value is sealed. A value is sealed again if its key was removed before the
@@ -100,6 +101,16 @@ pub(crate) struct OpenWrite {
 pub(crate) struct CheckedRow {
     pub(crate) entry: RowEntry,
     pub(crate) secrets: Zeroizing<Vec<u8>>,
+    /// The decoded row. `None` if this release can't decode the row.
+    pub(crate) open: Option<Box<OpenRow>>,
+}
+
+impl CheckedRow {
+    fn new(entry: RowEntry, secrets: Zeroizing<Vec<u8>>, decoded: Option<OpenRow>) -> Self {
+        let decode = || OpenRow::decode(&entry.row.key, &entry.row.document, &secrets).ok();
+        let open = decoded.or_else(decode).map(Box::new);
+        Self { entry, secrets, open }
+    }
 }
 
 /// An encoded row that a swap writes, with its secrets.
@@ -357,14 +368,15 @@ impl SealedStorage {
             if let MissingKey::LeavesOut(left_out) = &self.missing_key {
                 left_out.unchecked.lock().unwrap_or_else(PoisonError::into_inner).insert(revision.clone());
             }
-            return Ok(CheckedRow { entry, secrets: Zeroizing::default() });
+            return Ok(CheckedRow::new(entry, Zeroizing::default(), None));
         }
-        let secrets = self.keyring.open_secrets_for(purpose, tenant, revision, row).await.inspect_err(|error| {
+        let opened = self.keyring.open_row_for(purpose, tenant, revision, row).await.inspect_err(|error| {
             if matches!(error, StorageError::RowChanged(_)) {
                 tracing::error!(%tenant, "a row was changed in the database");
             }
-        })?;
-        Ok(CheckedRow { entry, secrets })
+        });
+        let (secrets, decoded) = opened?;
+        Ok(CheckedRow::new(entry, secrets, decoded))
     }
 
     /// Returns whether this call has read the row with this revision without checking it.

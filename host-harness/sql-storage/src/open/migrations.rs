@@ -523,7 +523,10 @@ mod tests {
                 (7, "83f9a385ab95fe8f2983c8fba4d392a7dffc19c31f4fd528c48b0ece4f066a7f6864dcf96411f1d70d13d3c340f03c17"),
                 (8, "51e34dfa4d01896cc31f34f9a5d381272e4039daa8e570e73a30e515323475eab08d74cc611e8d53b454f310b4edc5a1"),
                 (9, "74a39d28052dca5a45aad774c91c2c7407c6d4af781dbf6921b65aae7d24c9716b2012880159933304893d02bec1f729"),
-                (10, "7bacecf62e4a8093f4a2c940bb8814cfa3384ee1ada8146d6a66dfd8033d4479f399d424e493860a56c3be2c4b26f3f1"),
+                (
+                    10,
+                    "7bacecf62e4a8093f4a2c940bb8814cfa3384ee1ada8146d6a66dfd8033d4479f399d424e493860a56c3be2c4b26f3f1"
+                ),
             ])
         );
         assert_eq!(
@@ -538,7 +541,10 @@ mod tests {
                 (7, "80da7ea82f4ca96d584540bec76442ffa63d6b715c4972bb07e133a9d87ca100e65e7b808acca999e009ff191329d523"),
                 (8, "0da2374aafafd35eb17fdff1f1d0d62c07348e600e583c547d8339428c6573f374b60fec246fa49f82e08889d9422363"),
                 (9, "39c9c4da8d8fa1e5b82d0e9e3af447a8355e1a720fecf747cc79fd3d3b7fda932724b4b3be58c96b065f7d8eb2d8a560"),
-                (10, "7bacecf62e4a8093f4a2c940bb8814cfa3384ee1ada8146d6a66dfd8033d4479f399d424e493860a56c3be2c4b26f3f1"),
+                (
+                    10,
+                    "7bacecf62e4a8093f4a2c940bb8814cfa3384ee1ada8146d6a66dfd8033d4479f399d424e493860a56c3be2c4b26f3f1"
+                ),
             ])
         );
     }

@@ -20,7 +20,7 @@ fn unavailable() -> Result<Swapped<CheckedRow>, StorageError> {
 fn stale(revision: &str) -> Result<Swapped<CheckedRow>, StorageError> {
     let row = OpenRow::new(Connection::new(key("a"))).encode().unwrap();
     let entry = RowEntry { revision: revision.parse().unwrap(), row };
-    Ok(Swapped::Stale(Some(CheckedRow { entry, secrets: zeroize::Zeroizing::default() })))
+    Ok(Swapped::Stale(Some(CheckedRow { entry, secrets: zeroize::Zeroizing::default(), open: None })))
 }
 
 /// Saves to a storage that gives these answers one after the other, and then repeats the last answer. Returns the

@@ -1,0 +1,141 @@
+//! Keeps idle connections for the next requests.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use hyper::client::conn::http2;
+use tokio::time::{Instant, sleep_until};
+
+use super::allow::Authority;
+use super::connection::{Connection, Http1, RequestBody};
+
+/// The host closes an idle connection after 20 seconds, probably before the server closes it. A request on a connection
+/// that the server is closing would have an unknown outcome.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const MAX_IDLE_PER_HOST: usize = 32;
+
+/// The idle connections of all servers.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    servers: BTreeMap<Authority, Idle>,
+    /// Whether a task closes the connections that are idle for too long.
+    is_watched: bool,
+}
+
+/// The connections to one server.
+#[derive(Default)]
+struct Idle {
+    /// The connections with HTTP/1, each with the time since which it is idle. The oldest is the first.
+    http1: VecDeque<(Instant, Box<Http1>)>,
+    /// The connection with HTTP/2, and the time of its last request. It may be in use.
+    http2: Option<(Instant, http2::SendRequest<RequestBody>)>,
+}
+
+impl Pool {
+    /// Returns a connection that can carry a request.
+    pub(super) fn take(self: &Arc<Self>, authority: Authority) -> Option<Connection> {
+        loop {
+            let mut newest = {
+                let mut state = self.lock();
+                let idle = state.servers.get_mut(&authority)?;
+                idle.close_expired(Instant::now());
+                if let Some((used, requests)) = &mut idle.http2 {
+                    *used = Instant::now();
+                    return Some(Connection::Http2(requests.clone()));
+                }
+                idle.http1.pop_back()?.1
+            };
+            if newest.is_usable() {
+                return Some(Connection::Http1(newest));
+            }
+        }
+    }
+
+    /// Keeps a connection that has become idle.
+    pub(super) fn put(self: &Arc<Self>, authority: Authority, connection: Box<Http1>) {
+        let mut state = self.lock();
+        let idle = state.servers.entry(authority).or_default();
+        if idle.http1.len() >= MAX_IDLE_PER_HOST {
+            idle.http1.pop_front();
+        }
+        idle.http1.push_back((Instant::now(), connection));
+        self.watch(&mut state);
+    }
+
+    /// Shares a new connection with HTTP/2. If there already is one, returns that one, and the new one is closed.
+    pub(super) fn share(
+        self: &Arc<Self>,
+        authority: Authority,
+        requests: http2::SendRequest<RequestBody>,
+    ) -> http2::SendRequest<RequestBody> {
+        let mut state = self.lock();
+        let idle = state.servers.entry(authority).or_default();
+        idle.close_expired(Instant::now());
+        let shared = &idle.http2.get_or_insert((Instant::now(), requests)).1;
+        let shared = shared.clone();
+        self.watch(&mut state);
+        shared
+    }
+
+    /// Starts the task that closes idle connections, unless it runs.
+    fn watch(self: &Arc<Self>, state: &mut State) {
+        if !state.is_watched {
+            state.is_watched = true;
+            tokio::spawn(close_idle(Watch(Arc::downgrade(self))));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Idle {
+    /// Closes the connections that are idle for too long, and forgets a connection with HTTP/2 that is closed.
+    fn close_expired(&mut self, now: Instant) {
+        let is_expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_TIMEOUT;
+        while self.http1.pop_front_if(|(since, _)| is_expired(*since)).is_some() {}
+        self.http2.take_if(|(used, requests)| is_expired(*used) || requests.is_closed());
+    }
+
+    /// Returns the time since which the oldest connection is idle.
+    fn oldest(&self) -> Option<Instant> {
+        let http1 = self.http1.front().map(|(since, _)| *since);
+        http1.into_iter().chain(self.http2.as_ref().map(|(used, _)| *used)).min()
+    }
+}
+
+/// The pool that a task watches. When the task ends, for example with its runtime, the next connection starts another.
+struct Watch(Weak<Pool>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.lock().is_watched = false;
+        }
+    }
+}
+
+/// Closes connections that are idle for too long, until no connection is left.
+async fn close_idle(mut watch: Watch) {
+    loop {
+        let oldest = {
+            let Some(pool) = watch.0.upgrade() else { return };
+            let mut state = pool.lock();
+            let now = Instant::now();
+            state.servers.values_mut().for_each(|idle| idle.close_expired(now));
+            let Some(oldest) = state.servers.values().filter_map(Idle::oldest).min() else {
+                // From here on, the next connection starts another task.
+                state.is_watched = false;
+                watch.0 = Weak::new();
+                return;
+            };
+            oldest
+        };
+        sleep_until(oldest + IDLE_TIMEOUT).await;
+    }
+}

@@ -1,0 +1,54 @@
+use futures::FutureExt as _;
+
+use super::*;
+
+/// Returns the outcome of the host's body, or `None` if it is not complete yet.
+fn collected(body: &mut WasiBody) -> Option<Result<Bytes, String>> {
+    let whole = body.collect().now_or_never()?;
+    Some(whole.map(http_body_util::Collected::to_bytes).map_err(|error| format!("{error:?}")))
+}
+
+#[test]
+fn the_host_gets_the_body_when_the_guest_has_finished_it() {
+    let (mut resource, mut body) = RequestBody::new(Some(4));
+    let mut stream = resource.stream().unwrap();
+    assert!(resource.stream().is_none(), "the stream can be taken once");
+    stream.write(Bytes::from_static(b"ab")).unwrap();
+    stream.write(Bytes::from_static(b"cd")).unwrap();
+    assert_eq!(stream.check_write().unwrap(), MAX_WRITE);
+    assert_eq!(collected(&mut body), None);
+    resource.finish().unwrap();
+    assert_eq!(collected(&mut body), Some(Ok(Bytes::from_static(b"abcd"))));
+    assert!(matches!(stream.write(Bytes::from_static(b"e")), Err(StreamError::Closed)));
+}
+
+#[test]
+fn a_body_of_another_length_than_announced_is_not_sent() {
+    let (mut resource, mut body) = RequestBody::new(Some(3));
+    let mut stream = resource.stream().unwrap();
+    stream.write(Bytes::from_static(b"ab")).unwrap();
+    assert!(matches!(stream.write(Bytes::from_static(b"cd")), Err(StreamError::LastOperationFailed(_))));
+    assert!(matches!(resource.finish(), Err(ErrorCode::HttpRequestBodySize(Some(2)))));
+    assert_eq!(collected(&mut body), Some(Err("HttpProtocolError".to_owned())));
+}
+
+#[test]
+fn a_body_that_the_guest_drops_is_not_sent() {
+    let (resource, mut body) = RequestBody::new(None);
+    drop(resource);
+    assert_eq!(collected(&mut body), Some(Err("HttpProtocolError".to_owned())));
+}
+
+#[test]
+fn a_body_over_16_mib_is_not_sent_and_not_kept() {
+    let (mut resource, mut body) = RequestBody::new(None);
+    let mut stream = resource.stream().unwrap();
+    for _ in 0..16 {
+        stream.write(Bytes::from(vec![b'x'; 1 << 20])).unwrap();
+    }
+    assert!(matches!(stream.write(Bytes::from_static(b"x")), Err(StreamError::Closed)));
+    assert!(matches!(stream.check_write(), Err(StreamError::Closed)));
+    assert_eq!(lock(&resource.written).bytes.capacity(), 0);
+    resource.finish().unwrap();
+    assert_eq!(collected(&mut body), Some(Err("HttpRequestBodySize(Some(16777216))".to_owned())));
+}
