@@ -11,7 +11,7 @@ use tiktok_shop_host::existing_grant::ExistingGrant;
 use tiktok_shop_host::install::PendingInstall;
 use tiktok_shop_host::refresh::{RefreshEffect, Refreshed};
 use tiktok_shop_host::storage::Due;
-use tiktok_shop_host::sweep::{SweepOutcome, Swept};
+use tiktok_shop_host::sweep::{AccessTokenState, SweepOutcome, Swept};
 use tiktok_shop_host::webhook::Webhook;
 use tiktok_shop_host::{AccountId, AppKey, Secret, ShopId};
 
@@ -243,7 +243,7 @@ pub(crate) fn sweep_outcome(due: &Due, outcome: &SweepOutcome) -> Value {
     let (word, until, usable, error) = match outcome {
         SweepOutcome::Refreshed(_) => ("refreshed", None, None, None),
         SweepOutcome::PassedOver(passed) => {
-            let is_usable = passed.access_token.as_str() == "valid";
+            let is_usable = passed.access_token == AccessTokenState::Valid;
             let error = BindingError::from(&passed.error).to_json();
             (passed.reason.as_str(), Some(passed.until.0), Some(is_usable), Some(error))
         }

@@ -1,8 +1,32 @@
 // The types of the package. docs/nodejs.md in the repository explains the functions with examples.
 
 import type { Storage } from './storage.cjs';
+import type {
+  CallOptions,
+  CallRequest,
+  Connection,
+  ConnectionName,
+  Disconnected,
+  Event,
+  ExistingGrant,
+  KeyStatus,
+  OfAccount,
+  OfCustomer,
+  PendingInstall,
+  Refreshed,
+  SharedConnections,
+  Shop,
+  ShopPolicy,
+  Swept,
+  Target,
+  ValidToken,
+  Webhook,
+  WebhookReply,
+  WebhookRequest,
+} from './types.cjs';
 
 export * from './storage.cjs';
+export * from './types.cjs';
 
 /** A secret text. `toString`, `JSON.stringify` and `console.log` show `[redacted]`. Only `expose` returns the text. */
 export class Secret {
@@ -153,96 +177,6 @@ export interface HostOptions {
   onRequest?: (ended: EndedRequest) => void;
 }
 
-/** If the signal is aborted, the promise rejects with the signal's reason. The request continues until its end. */
-export interface CallOptions {
-  signal?: AbortSignal;
-}
-
-export type ShopPolicy = 'all' | 'exactly-one';
-
-export interface ConnectionName {
-  customer: string;
-  account: string;
-}
-
-export interface Shop {
-  id: string;
-  account: string;
-  app: string | null;
-  name: string;
-  region: string;
-  sellerType: string;
-  code: string;
-  standing: 'granted' | 'inactive' | 'no-longer-granted' | 'unconfirmed';
-  linked: boolean;
-  /** Whether the customer may use the shop now. */
-  usable: boolean;
-  hasCipher: boolean;
-  /** The shop as TikTok Shop sent it: JSON as text, without the cipher. */
-  raw: string;
-}
-
-export interface Connection extends ConnectionName {
-  app: string | null;
-  sellerName: string;
-  sellerBaseRegion: string;
-  grantedScopes: string[];
-  shopPolicy: ShopPolicy;
-  status: 'active' | 'authorization-ending' | 'reauthorization-required';
-  /** Why a new consent is needed. */
-  reason: 'authorization-expired' | 'authorization-revoked' | 'refresh-outcome-unknown' | null;
-  /** When the authorization ends, if the status is `authorization-ending`. */
-  endsAt: Date | null;
-  accessExpiresAt: Date | null;
-  refreshExpiresAt: Date | null;
-  authorizationEndsAt: Date | null;
-  connectedAt: Date;
-  grantedAt: Date;
-  refreshedAt: Date;
-  /** When the shops were last read. `null` if they were never read. */
-  shopsSyncedAt: Date | null;
-  shops: Shop[];
-  lastFailure: {
-    at: Date;
-    code: string;
-    detail: string;
-    tiktokHttpStatus: number | null;
-    tiktokRequestId: string | null;
-  } | null;
-}
-
-export interface Refreshed {
-  connection: Connection;
-  effect: 'renewed' | 'shops-read' | 'nothing-sent';
-  /** Why nothing was sent, if the effect is `nothing-sent`. The connection works. */
-  nothingSent: TikTokShopError | null;
-}
-
-export interface ValidToken {
-  account: string;
-  token: Secret;
-  expiresAt: Date | null;
-}
-
-export interface ExistingGrant {
-  account: string | null;
-  refreshToken: Secret;
-  accessToken: Secret | null;
-  accessTokenEnds: Date | null;
-  refreshTokenEnds: Date | null;
-}
-
-export interface PendingInstall {
-  /** Put the id into the form with which the customer confirms. */
-  id: Secret;
-  app: string;
-  account: string;
-  sellerName: string;
-  sellerBaseRegion: string;
-  grantedScopes: string[];
-  shops: { id: string; name: string; region: string; sellerType: string; code: string }[];
-}
-
 /** The answer of TikTok Shop to a signed call. It may be an error of TikTok Shop. */
 export class CallResponse {
   private constructor();
@@ -256,140 +190,6 @@ export class CallResponse {
   readonly body: Buffer;
   text(): string;
   json(): unknown;
-}
-
-export interface SharedConnections {
-  /** The connections of other customers that would lose shops. */
-  connections: (ConnectionName & { shops: string[] })[];
-  /** Accounts whose list of shops was not read. More connections may be concerned. */
-  shopsNotRead: string[];
-}
-
-export interface Disconnected {
-  /** The connections that the call named. Empty if there was none, so nothing changed. */
-  found: ConnectionName[];
-  remaining: Connection[];
-  revoked: { account: string; shop: string }[];
-  notRevoked: { account: string; shop: string | null; code: string; detail: string }[];
-}
-
-export interface Webhook {
-  app: string;
-  notificationId: string | null;
-  /** TikTok Shop's number for the type of event. */
-  eventType: number;
-  shop: string | null;
-  occurredAt: Date | null;
-  /** The member `data`, as unchanged JSON. */
-  data: string;
-  /** The connections that know the shop. Show the event only to customers whose `mayUse` is true. */
-  owners: (ConnectionName & { mayUse: boolean })[];
-  effect: 'none' | 'verification-due' | 'authorization-ending';
-}
-
-export interface WebhookReply {
-  /** The HTTP status with which to answer TikTok Shop. */
-  status: number;
-  reply:
-    | 'handled'
-    | 'repeated'
-    | 'forged'
-    | 'malformed'
-    | 'too-large'
-    | 'not-handled'
-    | 'not-received'
-    | 'not-read'
-    | 'late';
-  /** A `TikTokShopError`, or what your function threw. */
-  error: unknown;
-}
-
-/** What happened to a connection or to the tenant's keys. */
-export interface Event {
-  /** The position. Pass it as `after` to read later events. */
-  position: string;
-  at: Date;
-  event: string;
-  customer: string | null;
-  account: string | null;
-  reason: string | null;
-  days: number | null;
-  endsAt: Date | null;
-  shops: string[] | null;
-  hostKey: string | null;
-  actor: string | null;
-  statedReason: string | null;
-  cause: string | null;
-}
-
-export interface Swept {
-  refreshed: number;
-  ended: number;
-  noLongerDue: number;
-  held: number;
-  backingOff: number;
-  /** The number of `held` and `backingOff` connections that do not work now. */
-  unusable: number;
-  failed: number;
-  notices: number;
-  /** Whether the signal stopped the sweep. */
-  stopped: boolean;
-  /** The number of connections that are still due after a stopped sweep. */
-  left: number;
-  /** The due connections that were not refreshed. */
-  notRefreshed: (ConnectionName & {
-    tenant: string;
-    outcome: 'held' | 'backing-off' | 'ended' | 'no-longer-due' | 'failed';
-    /** When the waiting ends. */
-    until: Date | null;
-    usable: boolean | null;
-    error: TikTokShopError | null;
-  })[];
-}
-
-export interface KeyStatus {
-  /** The host key that wraps new data keys. */
-  current: string;
-  isRotated: boolean;
-  keys: { tenant: string; key: string; hostKey: string | null; records: number }[];
-}
-
-/** A customer of a tenant. */
-export interface OfCustomer {
-  tenant: string;
-  customer: string;
-}
-
-/** A customer of a tenant, and one of the customer's accounts. Without `account`, the only account. */
-export interface OfAccount extends OfCustomer {
-  account?: string;
-}
-
-/** An account or a shop of a customer. Without both, all accounts. */
-export type Target = OfCustomer & ({ account?: string; shop?: never } | { shop: string; account?: never });
-
-/** A request to TikTok Shop's API. The connector adds the app key, the time, the token, the cipher and a signature. */
-export type CallRequest = OfCustomer &
-  ({ shop: string; account?: never } | { account?: string; shop?: never }) & {
-    method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-    /** The path. It starts with one `/`. */
-    path: string;
-    query?: Record<string, string | number | boolean> | Iterable<[string, string]>;
-    /** An object is sent as JSON. A text and bytes are sent unchanged. */
-    body?: object | string | Uint8Array;
-    contentType?: string;
-    /** The largest answer that is read. Default: 1 MiB. At most 4 MiB. */
-    maxResponseBytes?: number;
-  };
-
-/** The head and the body of a webhook. */
-export interface WebhookRequest {
-  tenant: string;
-  app?: string;
-  /** The value of the header `Authorization`. */
-  authorization: string | undefined;
-  /** The body, byte for byte. */
-  body: Uint8Array;
 }
 
 /** A host. Open one for each process, and close it at the end. */
