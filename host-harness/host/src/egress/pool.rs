@@ -75,8 +75,7 @@ impl Pool {
         let mut state = self.lock();
         let idle = state.servers.entry(authority).or_default();
         idle.close_expired(Instant::now());
-        let shared = &idle.http2.get_or_insert((Instant::now(), requests)).1;
-        let shared = shared.clone();
+        let shared = idle.http2.get_or_insert_with(|| (Instant::now(), requests)).1.clone();
         self.watch(&mut state);
         shared
     }
