@@ -164,7 +164,8 @@ async fn a_copy_of_a_running_request_waits_and_a_client_that_goes_away_loses_not
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_crash_in_the_middle_the_outcome_is_unknown_and_nothing_is_sent_again() {
     let holds = Arc::new(HoldsTheCall::default());
-    let mut stage = Stage::with(|settings| settings.shutdown_deadline = std::time::Duration::ZERO, Some(holds.clone())).await;
+    let mut stage =
+        Stage::with(|settings| settings.shutdown_deadline = std::time::Duration::ZERO, Some(holds.clone())).await;
     stage.connect("customer-7", "one-shop").await;
     holds.on.store(true, Ordering::SeqCst);
     let request = stage.request("POST", SEARCH).header("idempotency-key", "k").json(&json!({}));

@@ -99,7 +99,8 @@ impl Stage {
             previous_app_secret: None,
         });
         let tenants: [TenantId; 3] = ["acme", "other", "several"].map(|tenant| tenant.parse().unwrap());
-        let credentials = StaticCredentials::new().with(tenants[0].clone(), acme).with(tenants[1].clone(), other.clone());
+        let credentials =
+            StaticCredentials::new().with(tenants[0].clone(), acme).with(tenants[1].clone(), other.clone());
         let credentials = credentials.with(tenants[2].clone(), other).with(tenants[2].clone(), third);
         let host_keys = Arc::new(HostKeys::draw().unwrap());
         let host = compiled(
@@ -246,7 +247,8 @@ impl Drop for Stage {
             return;
         }
         let mut canaries = Canaries::default();
-        let keys = [&self.key, &self.other_key, &self.several_key].into_iter().chain(self.scoped.iter().map(|(_, key)| key));
+        let keys =
+            [&self.key, &self.other_key, &self.several_key].into_iter().chain(self.scoped.iter().map(|(_, key)| key));
         keys.for_each(|key| canaries.add("API key", key));
         self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
         self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));

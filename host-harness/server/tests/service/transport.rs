@@ -73,7 +73,8 @@ async fn a_client_that_does_not_read_its_answers_loses_its_connection() {
 async fn a_request_that_a_proxy_could_read_differently_hides_no_second_request() {
     let stage = Stage::new().await;
     let key = &stage.key;
-    let hidden = format!("GET /v1/events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n");
+    let hidden =
+        format!("GET /v1/events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n");
     let head = "POST /v1/customers/c/disconnect HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
     for framing in [
         format!("content-length: {}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}", hidden.len() + 5),
@@ -102,7 +103,8 @@ async fn the_target_and_the_host_of_a_request_lead_nowhere_else() {
     stage.fake.clear_requests();
     let key = &stage.key;
     let ask = async |line: String, host: &str| {
-        let request = format!("{line} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{line} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n");
         String::from_utf8(raw(stage.address, request.as_bytes()).await).unwrap()
     };
     let call = format!("/v1/customers/customer-7/shops/{SHOP}/tiktok");
@@ -152,7 +154,11 @@ async fn the_target_and_the_host_of_a_request_lead_nowhere_else() {
             assert!(!["x-forwarded-for", "cookie", "transfer-encoding"].contains(&name.as_str()), "{name}");
             assert!(name != "authorization" && value != "x", "{name}");
         }
-        assert!(request.host.ends_with("tiktokglobalshop.com") || request.host.starts_with("127.0.0.1"), "{}", request.host);
+        assert!(
+            request.host.ends_with("tiktokglobalshop.com") || request.host.starts_with("127.0.0.1"),
+            "{}",
+            request.host
+        );
     }
 }
 
