@@ -17,7 +17,9 @@ pub(crate) mod shops;
 pub(crate) mod tiktok;
 
 use serde::Deserialize;
-use tiktok_shop_host::{AccountId, CustomerId};
+use tiktok_shop_host::{AccountId, CallError, CustomerId};
+
+use crate::problem::Problem;
 
 /// The maximum number of entries of a page.
 const MAX_PAGE: usize = 200;
@@ -43,4 +45,18 @@ pub(crate) struct OfConnection {
     /// TikTok Shop's id of the seller account, percent-encoded.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     account: AccountId,
+}
+
+/// The code of the error for an app that the tenant does not have.
+const APP_UNKNOWN: &str = "app-unknown";
+
+/// Returns the problem of a request that may name an app. Elsewhere, an unknown app is that of a stored connection, and an
+/// operator must act. Here, the caller corrects the request.
+fn of_named_app(error: CallError) -> Problem {
+    match &error {
+        CallError::Connector(known) if known.failure().code == APP_UNKNOWN => {
+            Problem::refused(APP_UNKNOWN, known.failure().detail.clone())
+        }
+        _ => error.into(),
+    }
 }

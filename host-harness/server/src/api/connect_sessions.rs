@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use tiktok_shop_host::{AppKey, CallError, CustomerId, TenantId};
+use tiktok_shop_host::{AppKey, CustomerId, TenantId};
 
-use super::OfCustomer;
+use super::{OfCustomer, of_named_app};
 use crate::caller::{Allowed, Connect};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{BegunSession, SessionRequest, SessionState};
@@ -60,22 +60,13 @@ pub(crate) async fn begin(
     Ok((StatusCode::CREATED, Json(BegunSession { id, address, expires_at })))
 }
 
-/// The code of the error for an app that the tenant does not have.
-const APP_UNKNOWN: &str = "app-unknown";
-
 /// Refuses a session whose consent could not begin: the tenant has no such app, or has several apps and the request
 /// names none, or the app has no consent link. Otherwise only the seller's browser would notice.
 async fn check_app(state: &Shared, tenant: &TenantId, app: Option<&AppKey>) -> Result<(), Problem> {
     // Nobody uses this link. The call sends no request and stores nothing.
     let unused = session::random_digits::<16>()?;
-    let Err(error) = state.host.authorization_url(tenant, app, unused.into()).await else { return Ok(()) };
-    // Elsewhere, this error is about a stored connection, and an operator must act. Here it is about the request.
-    if let CallError::Connector(error) = &error
-        && error.failure().code == APP_UNKNOWN
-    {
-        return Err(Problem::refused(APP_UNKNOWN, error.failure().detail.clone()));
-    }
-    Err(error.into())
+    let link = state.host.authorization_url(tenant, app, unused.into()).await;
+    link.map(drop).map_err(of_named_app)
 }
 
 /// Shows whether the seller has connected. The answer is known for an hour after the session began.

@@ -7,7 +7,7 @@ use tiktok_shop_host::Secret;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::existing_grant::ExistingGrant;
 
-use super::OfCustomer;
+use super::{OfCustomer, of_named_app};
 use crate::caller::{Admin, Allowed};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Connection, ImportRequest};
@@ -44,5 +44,6 @@ pub(crate) async fn import(
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let imported =
         state.run(async move { host.import_grant(&tenant, &customer, app.as_ref(), grant, shops).await }).await?;
-    Ok((StatusCode::CREATED, Json((&imported?).into())))
+    let connection = imported.map_err(of_named_app)?;
+    Ok((StatusCode::CREATED, Json((&connection).into())))
 }

@@ -12,7 +12,7 @@ use tiktok_shop_host::install::{InstallError, InstallId, InstallShop, PendingIns
 use tiktok_shop_host::{AppKey, CustomerId};
 use utoipa::ToSchema;
 
-use super::OfCustomer;
+use super::{OfCustomer, of_named_app};
 use crate::caller::{Allowed, Connect};
 use crate::input::{JsonOf, PathOf};
 use crate::model::{Connection, ShopPolicy};
@@ -170,7 +170,9 @@ pub(crate) async fn begin(
     let begun = async move { host.begin_install(&tenant, &customer, app.as_ref(), &browser, query.into()).await };
     let begun = state.run(begun).await?;
     state.metrics.consent("begin-install", outcome(&begun));
-    Ok(Json(begun?.into()))
+    let pending = begun
+        .map_err(|error| if let InstallError::Call(error) = error { of_named_app(error) } else { error.into() })?;
+    Ok(Json(pending.into()))
 }
 
 /// Connects the customer after they have confirmed that the seller and the shops are theirs. The customer and the

@@ -90,6 +90,13 @@ async fn a_session_with_an_unknown_app_is_refused_before_it_begins() {
     let stage = Stage::new().await;
     let answer = stage.post("/v1/customers/c/connect-sessions", &json!({ "app": "6fakeapp00009" })).await;
     assert_eq!(answer.problem(), (422, "app-unknown".to_owned()));
+    let import = json!({ "refresh_token": "r", "app": "6fakeapp00009" });
+    let answer = stage.post("/v1/customers/c/imports", &import).await;
+    assert_eq!(answer.problem(), (422, "app-unknown".to_owned()));
+    let install =
+        json!({ "query": "code=c", "browser_session": "the session of this browser", "app": "6fakeapp00009" });
+    let answer = stage.post("/v1/customers/c/installs", &install).await;
+    assert_eq!(answer.problem(), (422, "app-unknown".to_owned()));
     let own = stage.fake.apps().remove(0).app_key;
     assert!(answer.text().contains(&own), "{}", answer.text());
     let answer = stage.post("/v1/customers/c/connect-sessions", &json!({ "app": own })).await;
