@@ -188,6 +188,11 @@ impl Interceptor for HostMetrics {
         let result = if is_ok { "ok" } else { "error" };
         self.record(|| histogram!(STORAGE_SECONDS, "method" => method, "result" => result).record(took));
     }
+
+    /// A joint read is one access, so it is measured as one.
+    fn sees_joint_reads(&self) -> bool {
+        true
+    }
 }
 
 /// Returns the outcome of a failed call. A code that this release does not know is `other`, because a component could

@@ -75,7 +75,7 @@ fn is_whole(host: &ScriptedHost, point: Kill) {
 
 #[test]
 fn a_refresh_killed_anywhere_leaves_the_old_pair_a_claim_or_the_new_pair() {
-    for point in points(10) {
+    for point in points(9) {
         let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1)).killed(point);
         dies_refreshing(&host);
         let stored = tokens(&host.record());
@@ -109,7 +109,7 @@ fn nothing_is_sent_until_the_claim_of_a_killed_refresh_lapses() {
 #[test]
 fn a_killed_refresh_loses_the_connection_only_if_tiktok_spent_the_token_unanswered() {
     let mut lost = Vec::new();
-    for point in points(10) {
+    for point in points(9) {
         let host = connected(&due()).tiktok(tiktok(Replaced::IsRevoked, 1)).killed(point);
         dies_refreshing(&host);
         later(&host);
@@ -153,7 +153,7 @@ fn a_promotion_killed_anywhere_is_completed_by_the_next_refresh() {
     };
     // Compared with a refresh that needs no fallback, there are two more effects: the swap that makes the fallback
     // current, and the second request.
-    for point in points(12) {
+    for point in points(11) {
         let host = connected(&record).tiktok(answer).killed(point);
         dies_refreshing(&host);
         let legal = ["AT-1 RT-1 [RT-0]", "AT-1 RT-1 [RT-0] claimed", "AT-1 RT-0 [] claimed", "AT-2 RT-2 [RT-0]"];
