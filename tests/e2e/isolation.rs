@@ -111,8 +111,8 @@ async fn a_guest_reaches_the_storage_of_no_other_customer_and_of_no_other_tenant
     storage.swap_token(&tenant(0), &alice, None, Some(&record)).await.unwrap();
     let host = hostile_guest::builder().storage(storage).keys(keys).build().unwrap();
     for (tenant, customer, loaded) in [
-        (tenant(0), "alice", "Ok(LoadedToken { entry: Some("),
-        (tenant(1), "alice", "Ok(LoadedToken { entry: None })"),
+        (tenant(0), "alice", "Ok(Loaded { entry: Some("),
+        (tenant(1), "alice", "Ok(Loaded { entry: None })"),
         (tenant(0), "bob", "Err(StorageError::Refused(\"not the customer of this call\"))"),
         (tenant(0), "alice\0", "Err(StorageError::Refused(\"not the customer of this call\"))"),
         (tenant(1), "bob", "Err(StorageError::Refused(\"not the customer of this call\"))"),

@@ -202,7 +202,7 @@ const NO_ROW: &str = "connection-row-not-saved";
 /// The accesses of each operation, in their order. Each tuple holds the operation, the access and two results. The
 /// first result is for a fault at this access only, if the host does not repeat the access. The second result is for a
 /// storage that is down from this access on.
-const ACCESSES: [(Operation, &str, &str, &str); 22] = [
+const ACCESSES: [(Operation, &str, &str, &str); 21] = [
     (Operation::Connect, "list 1", DOWN, DOWN),
     (Operation::Connect, "swap token 1", OK, CODE_SPENT),
     (Operation::Connect, "load row 1", NO_ROW, NO_ROW),
@@ -224,7 +224,6 @@ const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Refresh, "load row 1", NO_ROW, NO_ROW),
     (Operation::Refresh, "load token 2", NO_ROW, NO_ROW),
     (Operation::Refresh, "swap row 1", NO_ROW, NO_ROW),
-    (Operation::Refresh, "swap token 3", OK, OK),
 ];
 
 /// Returns the cases of an operation: every fault that can happen at each access, on a host that repeats writes and on

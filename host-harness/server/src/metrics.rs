@@ -63,6 +63,12 @@ impl Metrics {
         let handle = recorder.handle();
         host::describe(&recorder);
         with_local_recorder(&recorder, describe);
+        // An alert on an increase would miss the first dead letter if the counter began with it.
+        with_local_recorder(&recorder, || {
+            for outcome in ["delivered", "failed", "dead"] {
+                counter!(DELIVERIES, "outcome" => outcome).increment(0);
+            }
+        });
         Self { recorder: Arc::new(recorder), handle }
     }
 

@@ -53,7 +53,10 @@ async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used(
         }
         storage.close().await;
         let mut earlier = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-        let undo = "DROP TRIGGER tiktok_shop_connections_insert; DROP TRIGGER tiktok_shop_connections_update; \
+        let undo = "DROP INDEX tiktok_shop_connections_counts; DROP TABLE tiktok_shop_requests; \
+                    DROP TABLE tiktok_shop_deliveries; DROP TABLE tiktok_shop_delivery_queues; \
+                    DROP TABLE tiktok_shop_delivery_positions; \
+                    DROP TRIGGER tiktok_shop_connections_insert; DROP TRIGGER tiktok_shop_connections_update; \
                     ALTER TABLE tiktok_shop_connections DROP COLUMN document; \
                     ALTER TABLE tiktok_shop_connections DROP COLUMN document_revision; \
                     ALTER TABLE tiktok_shop_events DROP COLUMN actor; \

@@ -134,7 +134,8 @@ async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_use
                     DROP INDEX tiktok_shop_connections_seller; \
                 ALTER TABLE tiktok_shop_connections DROP COLUMN app_key; \
                 ALTER TABLE tiktok_shop_states DROP COLUMN app_key; \
-                DROP TABLE tiktok_shop_installs; \
+                DROP TABLE tiktok_shop_installs; DROP TABLE tiktok_shop_requests; DROP TABLE tiktok_shop_deliveries; \
+                DROP TABLE tiktok_shop_delivery_queues; DROP TABLE tiktok_shop_delivery_positions; \
                     DELETE FROM tiktok_shop_migrations WHERE version > 1";
     earlier.execute(undo).await.unwrap();
     assert_eq!(open().await.belongs_to(Environment::Fake).await, Ok(false));

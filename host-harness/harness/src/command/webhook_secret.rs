@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{one_line, visible_ascii};
 
-/// Draw a new secret that signs webhooks, and print its lines for the configuration
+/// Draw a secret that signs webhooks, and print its lines for the configuration
 #[derive(Args)]
 #[command(name = "webhook-secret", after_help = AFTER_HELP)]
 pub(crate) struct WebhookSecret {

@@ -203,7 +203,12 @@ fn the_variables_and_the_password_file_of_postgresql_do_not_act() {
 
 /// Sets an SQLite database back to schema version 2. In PostgreSQL, [`DROP_TRIGGERS`] must be replaced. The rows are
 /// deleted, because no earlier release has sealed them as they are. A refresh makes them anew.
-pub(crate) const UNDO_NEWEST: &str = "DROP TRIGGER tiktok_shop_connections_insert; \
+pub(crate) const UNDO_NEWEST: &str = "DROP INDEX tiktok_shop_connections_counts; \
+                           DROP TABLE tiktok_shop_requests; \
+                           DROP TABLE tiktok_shop_deliveries; \
+                           DROP TABLE tiktok_shop_delivery_queues; \
+                           DROP TABLE tiktok_shop_delivery_positions; \
+                           DROP TRIGGER tiktok_shop_connections_insert; \
                            DROP TRIGGER tiktok_shop_connections_update; \
                            DELETE FROM tiktok_shop_shops; DELETE FROM tiktok_shop_connections; \
                            ALTER TABLE tiktok_shop_connections DROP COLUMN document; \

@@ -116,8 +116,8 @@ fn a_revocation_of_nothing_asks_nothing() {
     assert_eq!(stage.fake.requests(), []);
 }
 
-/// The connection has ended before the other connections are read. So an unreadable row of another account must not
-/// hide that TikTok Shop did not revoke a shop.
+/// The connection has ended before the other connections are read. So an unreadable record of another account must
+/// not hide that TikTok Shop did not revoke a shop.
 #[test]
 fn what_was_not_revoked_is_reported_even_if_the_other_connections_cant_be_read() {
     let stage = Stage::new();
@@ -127,7 +127,7 @@ fn what_was_not_revoked_is_reported_even_if_the_other_connections_cant_be_read()
         let address = format!("sqlite:{}", stage.data("fake-connections.sqlite").display());
         let mut database = SqliteConnection::connect(&address).await.unwrap();
         let sql = "CREATE TRIGGER damage AFTER DELETE ON tiktok_shop_connections \
-                   BEGIN UPDATE tiktok_shop_connections SET revision = '', document_revision = ''; END";
+                   BEGIN UPDATE tiktok_shop_tokens SET account = ''; END";
         database.execute(sql).await.unwrap();
         database.close().await.unwrap();
     };
