@@ -885,14 +885,16 @@ fn without_engine(text: &str) -> String {
     }
 }
 
-/// Replaces what is random: a part of the names of host keys, API keys, and the digests of API keys.
+/// Replaces what is random: a part of the names of host keys, API keys and their digests, and the secrets of webhooks.
 fn without_random(text: &str) -> String {
     let mut text = text.to_owned();
-    for (before, length) in [("host-", 16), ("ttsk_", 72), ("sha256 = \"", 64)] {
+    for (before, length) in [("host-", 16), ("ttsk_", 72), ("sha256 = \"", 64), ("whsec_", 44)] {
         let mut parts = text.split(before);
         let mut replaced = parts.next().unwrap_or_default().to_owned();
         for part in parts {
-            let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+            let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+            let is_digit = |byte: &u8| if before == "whsec_" { is_base64(byte) } else { byte.is_ascii_hexdigit() };
+            let digits = part.bytes().take_while(is_digit).count();
             let (random, rest) = if digits == length { ("{random}", &part[length..]) } else { ("", part) };
             replaced += &format!("{before}{random}{rest}");
         }
