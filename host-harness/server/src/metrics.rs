@@ -121,7 +121,8 @@ impl Metrics {
         self.record(|| counter!(DELIVERIES, "outcome" => outcome).increment(1));
     }
 
-    /// Notes for how long the oldest waiting delivery of all tenants waits, in seconds, and the number of dead letters.
+    /// Shows how long the oldest waiting delivery of all tenants has waited, in seconds, and how many dead letters
+    /// exist.
     pub(crate) fn backlog(&self, oldest_waiting: u64, dead: u64) {
         self.record(|| {
             gauge!(OLDEST_WAITING).set(as_float(oldest_waiting));
