@@ -55,7 +55,7 @@ impl Background {
         let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut line = String::new();
         stdout.read_line(&mut line)?;
-        // From here on, the process ends also after an error.
+        // From here on, the process also ends if this function returns an error.
         let background = Self { child, _stdout: stdout };
         let ready = serde_json::from_str(&line).with_context(|| format!("{name} did not start"))?;
         Ok((background, ready))

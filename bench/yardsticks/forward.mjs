@@ -1,5 +1,6 @@
-// What people use in place of the service: an HTTP server that signs the requests of its clients and forwards them, with
-// fetch and node:crypto. It checks no API key, keeps one token in a variable, and passes the answer on.
+// A program that platforms use in place of the service: an HTTP server that signs the requests of its clients and
+// forwards them, with fetch and node:crypto. It checks no API key, keeps one token in a variable, and passes the answer
+// on.
 // node forward.mjs BASE APP_KEY APP_SECRET TOKEN CIPHER prints its address, and ends when its standard input ends.
 import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';

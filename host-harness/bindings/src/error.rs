@@ -11,7 +11,7 @@ use tiktok_shop_host::seal::RotationError;
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{CallError, InvalidId};
 
-/// The pause after which a call that did not start can be tried again.
+/// The pause before the caller may try a call again that did not begin.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the caller does next. These are the actions of the connector. Errors of the host have them, too.

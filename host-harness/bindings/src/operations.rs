@@ -15,7 +15,7 @@ use crate::request::{Reply, Request};
 
 pub(crate) use self::background::WebhookHead;
 
-/// The most entries of a page.
+/// The maximum number of entries of a page.
 const MAX_PAGE: usize = 1000;
 
 type Outcome = Result<Reply, BindingError>;

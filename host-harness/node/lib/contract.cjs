@@ -1,5 +1,5 @@
 'use strict';
-// Checks whether a storage of one's own keeps the contract of a storage.
+// Checks whether a storage of your own keeps the contract of a storage.
 
 const { addon } = require('./addon.cjs');
 const { dispatcher } = require('./dispatch.cjs');

@@ -139,12 +139,12 @@ export interface EndedRequest {
 }
 
 export interface HostOptions {
-  /** `memory:`, `sqlite:PATH`, `postgres://…`, or a storage of one's own. */
+  /** `memory:`, `sqlite:PATH`, `postgres://…`, or a storage of your own. */
   storage: string | Storage;
   /** What opening a database may create or change. Default: nothing. */
   tables?: 'existing' | 'create' | 'migrate';
   keys: HostKeys;
-  /** The apps of all tenants, or a function that returns the apps of one tenant. It is asked for each call. */
+  /** The apps of all tenants, or a function that returns the apps of one tenant. The host calls it for each call. */
   apps: TenantApp[] | ((tenant: string) => App[] | Promise<App[]>);
   /** The address of a fake TikTok Shop on this machine. Without it, requests go to TikTok Shop. */
   fake?: string;
@@ -287,7 +287,10 @@ export class Host implements AsyncDisposable {
   /** Makes a signed call of TikTok Shop's API. */
   call(request: CallRequest, options?: CallOptions): Promise<CallResponse>;
 
-  /** Says which other customers lose shops by a revocation. The signal stops it; the result then says so. */
+  /**
+   * Returns the connections of other customers that would lose shops by a revocation. After a stop by the signal, the
+   * result says so.
+   */
   sharedConnections(named: Target, options?: CallOptions): Promise<SharedConnections>;
   disconnect(named: Target & { tiktokAccess: 'keep' | 'revoke' }, options?: CallOptions): Promise<Disconnected>;
 
@@ -298,7 +301,7 @@ export class Host implements AsyncDisposable {
 
   /** Returns the tenant's events behind the position `after`. */
   events(named: { tenant: string; after?: string; limit?: number }, options?: CallOptions): Promise<Event[]>;
-  /** Refreshes all due connections. The signal stops it; the result then says so. */
+  /** Refreshes all due connections. After a stop by the signal, the result says so. */
   sweep(named?: { concurrency?: number; jitterSeconds?: number }, options?: CallOptions): Promise<Swept>;
 
   keyStatus(options?: CallOptions): Promise<KeyStatus>;

@@ -1,4 +1,4 @@
-// The types of a storage of one's own. Every function may be asynchronous. docs/nodejs.md says what a storage promises.
+// The types of a storage of your own. Every function may be asynchronous. docs/nodejs.md says what a storage promises.
 
 export type Awaitable<T> = T | Promise<T>;
 

@@ -21,15 +21,15 @@ const CHECKSUM_DIGITS: usize = 8;
 /// A group of requests that an API key may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Begin consents, link shops, refresh, and disconnect.
+    /// Begin connect sessions and installs, link shops, refresh, show shared connections, and disconnect.
     Connect,
-    /// Read connections, shops, events and deliveries of webhooks.
+    /// Read apps, connections, shops, events, and the deliveries and endpoints of webhooks.
     Read,
     /// Send signed calls to TikTok Shop's API.
     Call,
     /// Get access tokens.
     Token,
-    /// Import tokens that another system holds, send dead letters again, and test endpoints of webhooks.
+    /// Import and export tokens, send dead letters again, and test endpoints of webhooks.
     Admin,
 }
 

@@ -1,5 +1,5 @@
-//! Counts the connections in the storage once a minute, for the metrics. Every process counts all connections, so the
-//! metrics of any one of them are enough.
+//! Counts the connections in the storage once a minute, for the metrics. Every process counts all connections, so
+//! the metrics of one process are enough.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,8 @@ impl Census {
     }
 }
 
-/// Counts now and then after every [`Settings::count_every`](crate::Settings::count_every), until `stop` is cancelled.
+/// Counts at once, and again after each [`Settings::count_every`](crate::Settings::count_every), until `stop` is
+/// cancelled.
 pub(crate) async fn count(state: Shared, stop: CancellationToken) {
     let mut turns = tokio::time::interval(state.settings.count_every);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

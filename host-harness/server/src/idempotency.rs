@@ -1,9 +1,10 @@
 //! Carries out a request with the header `Idempotency-Key` at most once, also if it is sent again after a lost answer.
 //!
-//! The storage remembers the request before it is carried out, so of any number of simultaneous copies only one is. The
-//! answer is kept sealed for 24 hours, and a copy of the request gets it. A request that ended without an effect, for
-//! example because it was malformed or must be repeated later, is forgotten. If the process ends in the middle, nobody
-//! knows whether the request took effect. A copy of it then gets this as its answer, and is never carried out.
+//! The storage remembers the request before it is carried out, so only one of several simultaneous copies is carried
+//! out. The answer is kept sealed for 24 hours, and a copy of the request gets it. A request that ended without an
+//! effect, for example because it was malformed or must be repeated later, is forgotten. If the process ends in the
+//! middle, it is unknown whether the request took effect. A copy then gets `idempotency-outcome-unknown`, and is never
+//! carried out.
 //!
 //! The header is that of draft-ietf-httpapi-idempotency-key-header-07.
 
@@ -34,13 +35,13 @@ use crate::input::{MAX_JSON_BYTES, whole_body};
 use crate::problem::Problem;
 use crate::state::{Shared, in_time};
 
-/// A request takes less time than this, so one that began earlier and has no answer was cut off: 5 minutes. The body may
-/// take 60 s and the call 130 s.
+/// The maximum time of a request: 5 minutes. The body may take 60 s and the call 130 s. If a request began earlier and
+/// has no answer, it was cut off.
 const MAX_RUNNING: Duration = Duration::from_secs(300);
-/// How often the storage is asked to remember a request. A second attempt finds out whether the first one succeeded.
+/// The number of attempts to store a request. A second attempt finds out whether the first one succeeded.
 const MAX_ATTEMPTS: usize = 2;
 
-/// This header marks an answer that was given before.
+/// Marks an answer that the service has given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Returns whether requests to this route with this method may have an idempotency key. Reads need none. The answers of

@@ -1,5 +1,6 @@
-//! The callback of an install from TikTok's App Store. It has no state, so the service can't know whose it is. It leads
-//! the browser on to the platform, which signs its customer in and then begins the install over the API.
+//! The callback of an install from TikTok's App Store. It has no state, so the service can't know which customer it
+//! concerns. It leads the browser on to the platform, which signs its customer in and then begins the install over the
+//! API.
 //!
 //! Nothing is exchanged, stored or attached here, and no cookie is set. The address to which the browser is led comes
 //! from the configuration only.
@@ -13,8 +14,8 @@ use crate::state::Shared;
 /// The maximum length of the query of an install, in bytes. The connector refuses a longer one.
 const MAX_QUERY_BYTES: usize = 8192;
 
-/// Returns the redirect to the platform. `None` if the query is not that of an install, or if its app has no install
-/// address.
+/// Returns the redirect to the platform. `None` if the query does not belong to an install, or if its app has no
+/// install address.
 pub(crate) fn lead_on(state: &Shared, query: &str) -> Option<Response> {
     let addresses = &state.settings.install_addresses;
     let address = match app_of(query)? {
@@ -30,8 +31,8 @@ pub(crate) fn lead_on(state: &Shared, query: &str) -> Option<Response> {
     Some(response)
 }
 
-/// Returns the app key of the query of an install, which has one code, at most one app key, and no state. `None` if the
-/// query is another one.
+/// Returns the app key in the query of an install, or `Some(None)` if the query has none. `None` if the query does not
+/// belong to an install: such a query has one code, at most one app key, and no state.
 fn app_of(query: &str) -> Option<Option<String>> {
     if query.len() > MAX_QUERY_BYTES {
         return None;

@@ -2,8 +2,9 @@
 //!
 //! [`Server`] puts a [`ConnectorHost`](tiktok_shop_host::ConnectorHost) behind `/v1`. It starts consents for sellers,
 //! receives their callbacks and TikTok Shop's webhooks, sends [webhooks](delivery) to platforms, refreshes due
-//! connections in the background, and reports its health and its metrics. The embedder opens the storage and the keys, builds the host, and binds the listener. Any
-//! number of processes may serve one storage: a request may reach any of them.
+//! connections in the background, and reports its health and its metrics. The embedder opens the storage and the keys,
+//! builds the host, and binds the listener. Any number of processes may serve one storage: a request may reach any of
+//! them.
 //!
 //! The service never decides about tokens, never returns a token without the scope `token`, and logs no secret.
 //!

@@ -53,7 +53,7 @@ fn place<'a>(path: impl Iterator<Item = &'a &'a Segment>) -> String {
     place
 }
 
-/// Turns the parser's text into a rule. The parser quotes values before the words `, expected` and never behind them.
+/// Turns the parser's text into a rule. The parser quotes values only before the words `, expected`.
 fn rule(text: &str) -> String {
     let expected = text.rsplit_once(", expected ").map(|(_, expected)| expected);
     match expected {

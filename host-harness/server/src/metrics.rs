@@ -127,7 +127,8 @@ impl Metrics {
         self.record(|| counter!(DELIVERIES, "outcome" => outcome).increment(1));
     }
 
-    /// Notes for how long the oldest waiting delivery of all tenants waits, in seconds, and the number of dead letters.
+    /// Shows how long the oldest waiting delivery of all tenants has waited, in seconds, and how many dead letters
+    /// exist.
     pub(crate) fn backlog(&self, oldest_waiting: u64, dead: u64) {
         self.record(|| {
             gauge!(OLDEST_WAITING).set(as_float(oldest_waiting));
@@ -202,8 +203,8 @@ fn describe() {
     describe_counter!(CONSENTS, "Steps of consents and installs by outcome: ok or the code of the error");
     describe_counter!(REFRESHES, "Refreshes by caller (api or sweep) and outcome");
     describe_counter!(DELIVERIES, "Attempts to deliver webhooks to platforms: delivered, failed or dead");
-    describe_gauge!(OLDEST_WAITING, Unit::Seconds, "For how long the oldest webhook to a platform waits");
-    describe_gauge!(DEAD_LETTERS, "Webhooks to platforms that are attempted no more");
+    describe_gauge!(OLDEST_WAITING, Unit::Seconds, "How long the oldest waiting webhook to a platform has waited");
+    describe_gauge!(DEAD_LETTERS, "Dead letters of webhooks to platforms");
     describe_counter!(SWEEPS, "Sweeps by result: complete, stopped or failed");
     describe_counter!(SWEPT, "Connections that sweeps worked on, by outcome");
     describe_gauge!(UNUSABLE, "Connections that the latest sweep passed over and that do not work now");

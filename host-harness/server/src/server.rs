@@ -115,9 +115,8 @@ impl Server {
 
     /// Serves requests, sweeps and sends webhooks, until `stop` completes. Then accepts no further connection, lets
     /// running requests, calls, refreshes and deliveries finish, and returns. If they take longer than
-    /// [`Settings::shutdown_deadline`], returns
-    /// anyway. What is still running then is cut off as by a crash: the refresh protocol loses no connection by it, but
-    /// a new consent may have to be repeated.
+    /// [`Settings::shutdown_deadline`], returns all the same. If the process then ends while TikTok Shop replaces the
+    /// tokens of a connection, the seller may have to consent again. A new consent may have to be repeated, too.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let state = self.into_state();
         let stopping = CancellationToken::new();

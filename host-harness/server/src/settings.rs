@@ -34,14 +34,14 @@ pub struct Settings {
     pub head_deadline: Duration,
     /// How long a client may take to send the body of a request. Default: 60 s.
     pub body_deadline: Duration,
-    /// How long an attempt to deliver a webhook may take, up to half of [`LEASE`](crate::delivery::LEASE). Default: 15
-    /// s.
+    /// How long an attempt to deliver a webhook may take, up to half of [`LEASE`](crate::delivery::LEASE). Default:
+    /// 15 s.
     pub delivery_deadline: Duration,
     /// How often an endpoint looks for events and due deliveries, if nothing else wakes it. Default: 1 s.
     pub delivery_poll: Duration,
     /// The number of webhooks that each process sends to an endpoint at the same time. Default: 8.
     pub deliveries_in_flight: NonZeroU32,
-    /// How long a client may take no byte of an answer. Then its connection ends. Default: 30 s.
+    /// If a client reads no byte of an answer for this time, its connection ends. Default: 30 s.
     pub write_deadline: Duration,
 }
 

@@ -18,7 +18,7 @@ const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 /// How often the recorded durations are moved into their buckets.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
-/// Sweeps now and then after every `every`, until `stop` is cancelled. A sweep that is running then finishes its
+/// Sweeps at once, and again after each `every`, until `stop` is cancelled. A sweep that is running then finishes its
 /// refreshes.
 pub(crate) async fn sweep(state: Shared, every: Duration, stop: CancellationToken) {
     let mut turns = tokio::time::interval(every);
@@ -35,7 +35,7 @@ pub(crate) async fn sweep(state: Shared, every: Duration, stop: CancellationToke
 
 async fn once(state: &Shared, every: Duration, stop: &CancellationToken) {
     let mut sweep = Sweep::new(state.now(), CONCURRENCY);
-    // A sweep that waits longer than its turn would be late for the next one.
+    // With a longer random pause, a sweep could last until after the next one should begin.
     sweep.jitter = sweep.jitter.min(every);
     let count = |_: &tiktok_shop_host::storage::Due, outcome: &SweepOutcome| {
         state.metrics.refresh("sweep", word(outcome));

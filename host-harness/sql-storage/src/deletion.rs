@@ -15,8 +15,8 @@ use crate::sql::run::{execute_count, fetch_optional};
 use crate::sql::statement::statement;
 use crate::storage::SqlStorage;
 
-/// The tables of events, digests of `append_once`, consents, pending installs, webhooks, deliveries and requests. Each
-/// table comes with the columns that identify an entry of a tenant.
+/// The tables of events, digests of `append_once`, consents, pending installs, webhooks, deliveries and requests.
+/// Beside each table are the columns that identify an entry of a tenant.
 const OTHERS: [(&str, &str); 8] = [
     ("tiktok_shop_events", "position"),
     ("tiktok_shop_told", "customer, account, digest"),

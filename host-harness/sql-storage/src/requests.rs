@@ -17,7 +17,8 @@ use crate::storage::SqlStorage;
 
 /// How long a request is remembered: 24 hours, in seconds.
 const REQUEST_RETENTION_S: i64 = 86_400;
-/// How often a beginning is tried if somebody forgets the stored request at the same moment.
+/// The number of attempts to begin a request. One is enough, unless another caller deletes the stored request at the
+/// same moment.
 const MAX_ATTEMPTS: usize = 3;
 
 #[async_trait]

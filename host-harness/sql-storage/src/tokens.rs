@@ -51,7 +51,7 @@ impl TokenStorage for SqlStorage {
         customer: &CustomerId,
     ) -> Result<(Vec<AccountId>, Option<TokenEntry>), StorageError> {
         self.run_to_deadline(async {
-            // The sealed values of several accounts would be read for nothing.
+            // With several accounts, the statement would read sealed values that nobody needs.
             let (age, others) = (self.dialect.age(Moment::Written, 3), "o.account <> t.account");
             let sql = format!(
                 "SELECT account, revision, sealed_by, {age} AS age_ms, CASE WHEN NOT EXISTS \

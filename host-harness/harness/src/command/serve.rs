@@ -59,7 +59,7 @@ address of --listen. In front of the service, a proxy ends TLS and passes on /co
 and /webhooks; the API itself need not be public. The API keys and the other settings are in the
 configuration file; check-config checks them, and api-keys create makes a key.
 
-With --with-fake, the service starts a fake TikTok Shop, and everything is kept in memory. All data
+With --with-fake, the service starts a fake TikTok Shop, and keeps everything in memory. All data
 and the API key are invented, so use it only on your own machine.
 
 Example, with a fake TikTok Shop in the same process:

@@ -26,7 +26,7 @@ enum SecretPlace {
     File(PathBuf),
 }
 
-/// An endpoint whose secrets were not read yet.
+/// An endpoint before its secrets are read.
 #[derive(Debug, Clone)]
 pub(super) struct ConfiguredEndpoint {
     /// The place in the configuration, for error texts.

@@ -30,7 +30,7 @@ use super::pool::Pool;
 
 /// The maximum size of a response's head: 64 KiB.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How often a connection that wakes itself runs again before the other tasks of the thread get their turn.
+/// The number of turns of a connection that wakes itself, before the other tasks of the thread run.
 const MAX_TURNS: usize = 8;
 
 /// The body of a request: all of it.

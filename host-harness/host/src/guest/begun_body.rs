@@ -27,7 +27,7 @@ enum Rest {
 }
 
 impl BegunBody {
-    /// Reads the beginning of a body. An error of the body is an error of the returned body.
+    /// Reads the beginning of a body. If the body fails, the returned body has the error.
     pub(super) async fn begin(mut body: WasiBody) -> Self {
         let mut pieces = BytesMut::new();
         let rest = loop {

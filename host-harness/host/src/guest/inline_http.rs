@@ -68,7 +68,8 @@ fn body(
     Ok((Ok(table.push(resource)?),))
 }
 
-/// As [`body`]. A connector never answers a request, but a component may import every function of `wasi:http`.
+/// Does the same as [`body`], for a response. The connector never answers a request, but a component may import every
+/// function of `wasi:http`.
 fn response_body(
     mut context: Context<'_>,
     (response,): (Resource<HostOutgoingResponse>,),

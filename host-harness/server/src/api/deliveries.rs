@@ -69,7 +69,7 @@ pub(crate) struct Delivery {
     /// The member `type` of the body.
     #[serde(rename = "type")]
     event_type: String,
-    /// `waiting`, `delivered`, or `dead` if it is attempted no more.
+    /// `waiting`, `delivered`, or `dead` if the service does not send it again by itself.
     state: DeliveryState,
     /// When it was stored.
     stored_at: u64,
@@ -287,7 +287,7 @@ pub(crate) async fn endpoints(
     Ok(Json(EndpointList { endpoints: state.outgoing.endpoints(&allowed.tenant).map(details).collect() }))
 }
 
-/// Sends a webhook of the type `webhook.test` to an endpoint, to try it. Ask for its outcome with its id.
+/// Sends a webhook of the type `webhook.test` to an endpoint, to try it. Read the outcome with its id.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint}/test", tag = "webhooks", operation_id = "test_webhook_endpoint",
     params(OfEndpoint),

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::state::Shared;
 
 /// Connects a customer with the tokens that another system holds. That system must have stopped its refreshes. The
-/// tokens are renewed once, so that from then on only this service has them. After an answer with the action
+/// service renews the tokens once. From then on, only this service has them. After an answer with the action
 /// `retry-after`, repeat the same request. An account that is connected already keeps its own tokens
 /// (`already-connected`).
 #[utoipa::path(

@@ -72,7 +72,7 @@ pub(crate) struct Cancellation {
 /// theirs.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Install {
-    /// The id with which the customer confirms. Put it into the form: nobody who lacks the browser session can know it.
+    /// The id with which the customer confirms. Put it into the form. Only the browser session of the customer gets it.
     id: String,
     /// The app that the seller has installed.
     app: String,

@@ -115,7 +115,7 @@ pub(crate) fn of_webhook(
     customers.into_iter().map(delivery).collect()
 }
 
-/// Makes a delivery that tells nothing. It does not depend on the types that the endpoint wants.
+/// Makes a test delivery. The endpoint gets it whatever types of events it wants.
 ///
 /// # Errors
 /// The system has no randomness.

@@ -22,8 +22,8 @@ use crate::state::{Shared, State, in_time};
 
 /// The number of attempts that are kept of a delivery.
 const MAX_ATTEMPTS: usize = 30;
-/// How often the result of an attempt is stored, if the storage fails. Then the lease lapses, and the delivery is sent
-/// again.
+/// The number of tries to store the result of an attempt. If all of them fail, the lease lapses, and the delivery is
+/// sent again.
 const SETTLE_TRIES: u32 = 3;
 
 /// What the service needs to send webhooks.

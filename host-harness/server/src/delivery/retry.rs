@@ -1,8 +1,8 @@
 //! Decides what becomes of a delivery after an attempt.
 //!
-//! The pauses are 5 s, 20 s, 80 s, 320 s, 1280 s, 5120 s and 20480 s, and then six hours each, all changed by up to a
-//! fifth at random. The last attempt is three days after the delivery was stored or redelivered. It may be the first one, if an
-//! earlier delivery of the same queue has taken these three days.
+//! The pauses are 5 s, 20 s, 80 s, 320 s, 1280 s, 5120 s and 20480 s, and then six hours each. Each pause is up to a
+//! fifth shorter or longer, at random. The last attempt is three days after the delivery was stored or redelivered. If
+//! an earlier delivery of the same queue has taken these three days, the first attempt is also the last one.
 
 use std::time::Duration;
 
@@ -66,8 +66,8 @@ fn pause_ms(tries: u32, jitter: u16) -> u64 {
     pause - fifth + 2 * fifth * u64::from(jitter) / u64::from(u16::MAX)
 }
 
-/// Reads the header `Retry-After` as a number of seconds. A date is ignored, because the pause is long enough without
-/// it, or too short only once.
+/// Reads the header `Retry-After` as a number of seconds. Ignores a date: the usual pause then applies, and if it is
+/// too short, that costs one more attempt.
 pub(crate) fn retry_after(value: Option<&http::HeaderValue>) -> Option<Duration> {
     value?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }

@@ -21,8 +21,8 @@ pub const LEASE: Duration = Duration::from_secs(60);
 /// The maximum length of an id, in bytes.
 const MAX_ID_BYTES: usize = 64;
 
-/// The id of a delivery, which is the header `webhook-id`. It stays the same in every attempt and after a redelivery. 1
-/// to 64 letters, digits and underscores.
+/// The id of a delivery, which is the header `webhook-id`. It stays the same in every attempt and after a redelivery.
+/// It has 1 to 64 letters, digits and underscores.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeliveryId(String);
 
@@ -189,7 +189,7 @@ pub enum Settlement {
     Dead,
 }
 
-/// Which deliveries are meant. An empty filter means all of the tenant.
+/// Selects deliveries. An empty filter selects all deliveries of the tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
     /// Only the delivery with this id.
@@ -202,16 +202,16 @@ pub struct DeliveryFilter {
     pub customer: Option<CustomerId>,
 }
 
-/// The deliveries of all tenants that need attention.
+/// The waiting deliveries and the dead letters of all tenants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Since when the oldest waiting delivery waits.
+    /// The time since which the oldest waiting delivery has waited.
     pub oldest_waiting: Option<UnixSeconds>,
     /// The number of dead letters.
     pub dead: u64,
 }
 
-/// Stores deliveries. The processes that share it need nothing else to share.
+/// Stores deliveries. To keep the order of each queue, replicas need to share only this storage.
 ///
 /// Each endpoint has one queue for each customer, and one for the whole tenant. Every method is one transaction.
 /// Everything is read and written by tenant, except [`backlog`](Self::backlog) and
@@ -247,7 +247,7 @@ pub trait DeliveryStorage: Send + Sync {
         now: UnixSeconds,
     ) -> Result<bool, StorageError>;
 
-    /// Leases up to `limit` queues of the endpoint that are due and not leased, those first that are due for longest.
+    /// Leases up to `limit` queues of the endpoint that are due and not leased, the longest due ones first.
     /// Returns the first delivery of each. A lease lapses after [`LEASE`] by the clock of the storage.
     async fn claim(
         &self,

@@ -29,7 +29,7 @@ const NONCE: usize = 24;
 /// The part of an answer before its body.
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// Zero: the body was too large, and the answer was not kept.
+    /// The status of the answer. Zero if the body was too large to be kept.
     status: u16,
     headers: Vec<(String, String)>,
 }
