@@ -129,6 +129,8 @@ async fn a_receiver_that_never_answers_holds_up_no_other() {
     assert_eq!((stuck.state, stuck.attempts), (DeliveryState::Waiting, vec![]));
 }
 
+/// Makes an answer of the receiver from a header with the address of another receiver.
+type Answer = fn(&'static str) -> Reply;
 /// What an attempt leaves behind.
 type Left = (DeliveryState, Option<u16>, Option<AttemptFailure>);
 
@@ -138,7 +140,7 @@ async fn every_answer_of_a_receiver_has_its_consequence() {
     let (waiting, status) = (DeliveryState::Waiting, Some(AttemptFailure::Status));
     let mut elsewhere = Receiver::accepting().await;
     let location: &'static str = format!("location: http://{}/\r\n", elsewhere.address).leak();
-    let replies: [(fn(&'static str) -> Reply, Left); 11] = [
+    let replies: [(Answer, Left); 11] = [
         (|_| Reply::Status(200, ""), (DeliveryState::Delivered, Some(200), None)),
         (|_| Reply::Status(299, ""), (DeliveryState::Delivered, Some(299), None)),
         (|_| Reply::Endless, (DeliveryState::Delivered, Some(200), None)),
