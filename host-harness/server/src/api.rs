@@ -53,10 +53,10 @@ const APP_UNKNOWN: &str = "app-unknown";
 /// Returns the problem of a request that may name an app. Elsewhere, an unknown app is that of a stored connection, and an
 /// operator must act. Here, the caller corrects the request.
 fn of_named_app(error: CallError) -> Problem {
-    match &error {
-        CallError::Connector(known) if known.failure().code == APP_UNKNOWN => {
-            Problem::refused(APP_UNKNOWN, known.failure().detail.clone())
-        }
-        _ => error.into(),
+    if let CallError::Connector(known) = &error
+        && known.failure().code == APP_UNKNOWN
+    {
+        return Problem::refused(APP_UNKNOWN, known.failure().detail.clone());
     }
+    error.into()
 }

@@ -51,7 +51,7 @@ pub(super) async fn a_read_of_two_values_returns_both_as_they_are_stored(trial: 
         let customer = customer.parse()?;
         eventually("`accounts_with_token`", (accounts.clone(), only.clone()), || async {
             let (found, token) = storage.accounts_with_token(id, &customer).await?;
-            Ok::<_, StorageError>((found, token.map_or(only.clone(), |token| revision_and_value(Some(token)))))
+            Ok::<_, StorageError>((found, token.map_or_else(|| only.clone(), |token| revision_and_value(Some(token)))))
         })
         .await?;
         eventually("`list_rows_with_accounts`", (stored.clone(), accounts.clone()), || async {
