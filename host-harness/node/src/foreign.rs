@@ -46,6 +46,15 @@ fn take(number: u32) -> Option<oneshot::Sender<Answer>> {
     UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner).calls.remove(&number)
 }
 
+/// Forgets a call of which nobody waits for the answer any more. JavaScript may never answer.
+struct Waiting(u32);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        drop(take(self.0));
+    }
+}
+
 /// Answers a call. `text` is the result as JSON, or the error.
 #[napi]
 pub fn answer(number: u32, is_ok: bool, text: String) {
@@ -73,11 +82,11 @@ impl Foreign for ScriptObject {
     async fn call(&self, function: &'static str, arguments: Value) -> Result<Value, ForeignError> {
         let (sender, receiver) = oneshot::channel();
         let number = register(sender);
+        let _waiting = Waiting(number);
         let arguments = case::to_camel(arguments).to_string();
         let call = FnArgs::from((number, case::camel(function), arguments));
         let status = self.dispatch.call(call, ThreadsafeFunctionCallMode::NonBlocking);
         if status != Status::Ok {
-            take(number);
             return Err(ending());
         }
         let answer = tokio::select! {

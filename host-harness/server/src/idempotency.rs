@@ -75,12 +75,13 @@ async fn guarded(state: &Shared, request: Request, next: Next, max: usize) -> Re
     let mut attempt = [0; 16];
     SystemRandomness.fill(&mut attempt).map_err(|_| Problem::no_randomness())?;
     let begun = BegunRequest { fingerprint: fingerprint(&parts, &body), attempt };
-    if let Some(stored) = begin(state, &tenant, &digest, &begun).await? {
-        return replay(&stored, &begun, &seal);
-    }
     let shared = state.clone();
-    // If the client goes away, the request is carried out nevertheless, and its answer is kept.
+    // If the client goes away, the request is carried out nevertheless, and its answer is kept. This includes the
+    // beginning: a request that is remembered and never carried out would keep its key in vain.
     let running = async move {
+        if let Some(stored) = begin(&shared, &tenant, &digest, &begun).await? {
+            return replay(&stored, &begun, &seal);
+        }
         let response = next.run(Request::from_parts(parts, Body::from(body))).await;
         let (response, ended) = answer::kept(response, seal).await;
         let ended = match ended {
@@ -91,9 +92,9 @@ async fn guarded(state: &Shared, request: Request, next: Next, max: usize) -> Re
         if let Err(error) = ended {
             tracing::warn!(%error, "the answer to a request with an idempotency key was not kept");
         }
-        response
+        Ok(response)
     };
-    state.run(running).await
+    state.run(running).await?
 }
 
 /// Remembers that the request begins. Returns what is remembered of an earlier one with the same key.
@@ -112,7 +113,12 @@ async fn begin(
             Err(error) => failed = Some(error),
         }
     }
-    failed.map_or(Ok(None), Err)
+    let Some(error) = failed else { return Ok(None) };
+    // An attempt may have taken effect nevertheless. The request is not carried out, so its key must become free again.
+    if let Err(why) = in_time(state.requests.forget_request(tenant, digest, &begun.attempt)).await {
+        tracing::warn!(error = %why, "a request that was not carried out may keep its idempotency key for 24 hours");
+    }
+    Err(error)
 }
 
 /// Returns the answer to a request with a key that was used before.

@@ -158,10 +158,15 @@ impl Client {
                     Err(_late) => return Err(Error::DestinationUnavailable.into()),
                 },
             };
-            let first_byte_by = Instant::now() + first_byte;
+            let began = Instant::now();
+            let first_byte_by = began + first_byte;
             let late = || if first_byte_by < end { Error::ConnectionReadTimeout } else { Error::HttpResponseTimeout };
             let answer = connection.send(authority, request, &self.pool);
-            match timeout_at(first_byte_by.min(end), answer).await.map_err(|_late| late())? {
+            let Ok(answer) = timeout_at(first_byte_by.min(end), answer).await else {
+                self.pool.forget_shared(authority, began);
+                return Err(late().into());
+            };
+            match answer {
                 Ok(response) => return Ok(response),
                 Err(unanswered) => match unanswered.unsent {
                     Some(unsent) if was_idle => request = unsent,

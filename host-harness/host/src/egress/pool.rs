@@ -31,8 +31,16 @@ struct State {
 struct Idle {
     /// The connections with HTTP/1, each with the time since which it is idle. The oldest is the first.
     http1: VecDeque<(Instant, Box<Http1>)>,
-    /// The connection with HTTP/2, and the time of its last request. It may be in use.
-    http2: Option<(Instant, http2::SendRequest<RequestBody>)>,
+    /// The connection with HTTP/2. It may be in use.
+    http2: Option<SharedHttp2>,
+}
+
+/// A connection with HTTP/2.
+struct SharedHttp2 {
+    opened: Instant,
+    /// The time of its last request.
+    used: Instant,
+    requests: http2::SendRequest<RequestBody>,
 }
 
 impl Pool {
@@ -43,9 +51,9 @@ impl Pool {
                 let mut state = self.lock();
                 let idle = state.servers.get_mut(&authority)?;
                 idle.close_expired(Instant::now());
-                if let Some((used, requests)) = &mut idle.http2 {
-                    *used = Instant::now();
-                    return Some(Connection::Http2(requests.clone()));
+                if let Some(shared) = &mut idle.http2 {
+                    shared.used = Instant::now();
+                    return Some(Connection::Http2(shared.requests.clone()));
                 }
                 idle.http1.pop_back()?.1
             };
@@ -74,10 +82,21 @@ impl Pool {
     ) -> http2::SendRequest<RequestBody> {
         let mut state = self.lock();
         let idle = state.servers.entry(authority).or_default();
-        idle.close_expired(Instant::now());
-        let shared = idle.http2.get_or_insert_with(|| (Instant::now(), requests)).1.clone();
+        let now = Instant::now();
+        idle.close_expired(now);
+        let shared = idle.http2.get_or_insert_with(|| SharedHttp2 { opened: now, used: now, requests });
+        let requests = shared.requests.clone();
         self.watch(&mut state);
-        shared
+        requests
+    }
+
+    /// Forgets the connection with HTTP/2 because a request that began at this time got no answer. The connection may be
+    /// dead, although nobody has closed it, and every further request would wait on it in vain. The requests that use it
+    /// go on. A connection that was opened later stays.
+    pub(super) fn forget_shared(&self, authority: Authority, began: Instant) {
+        if let Some(idle) = self.lock().servers.get_mut(&authority) {
+            idle.http2.take_if(|shared| shared.opened <= began);
+        }
     }
 
     /// Starts the task that closes idle connections, unless it runs.
@@ -98,13 +117,13 @@ impl Idle {
     fn close_expired(&mut self, now: Instant) {
         let is_expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_TIMEOUT;
         while self.http1.pop_front_if(|(since, _)| is_expired(*since)).is_some() {}
-        self.http2.take_if(|(used, requests)| is_expired(*used) || requests.is_closed());
+        self.http2.take_if(|shared| is_expired(shared.used) || shared.requests.is_closed());
     }
 
     /// Returns the time since which the oldest connection is idle.
     fn oldest(&self) -> Option<Instant> {
         let http1 = self.http1.front().map(|(since, _)| *since);
-        http1.into_iter().chain(self.http2.as_ref().map(|(used, _)| *used)).min()
+        http1.into_iter().chain(self.http2.as_ref().map(|shared| shared.used)).min()
     }
 }
 

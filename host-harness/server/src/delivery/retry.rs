@@ -94,8 +94,8 @@ mod tests {
                     pauses.push(at.0 - now);
                     now = at.0;
                 }
-                other => {
-                    assert_eq!((other, now - BEGIN.0), (Settlement::Dead, LIFE.as_secs()));
+                ended @ (Settlement::Delivered | Settlement::Dead) => {
+                    assert_eq!((ended, now - BEGIN.0), (Settlement::Dead, LIFE.as_secs()));
                     break;
                 }
             }

@@ -93,10 +93,16 @@ impl Place {
                 (address, format!("UPDATE tiktok_shop_delivery_queues SET leased_at = leased_at - {interval}"))
             }
         };
-        sqlx::any::install_default_drivers();
-        let mut connection = AnyConnection::connect(address).await.unwrap();
-        connection.execute(AssertSqlSafe(sql)).await.unwrap();
-        connection.close().await.unwrap();
+        execute(address, sql).await;
+    }
+
+    /// Gives every delivery an attempt with a word that this release does not know. Returns `false` for the storage in
+    /// memory, which no other release can write.
+    async fn add_attempt_of_newer_release(&self) -> bool {
+        let (Ages::Sqlite(address) | Ages::Postgres(address)) = &self.ages else { return false };
+        let attempt = r#"{"at":1,"took_ms":7,"status":null,"failure":"new-word"}"#;
+        execute(address, format!("UPDATE tiktok_shop_deliveries SET attempts = '[{attempt}]', tries = 1")).await;
+        true
     }
 
     /// All storages that can be tried here.
@@ -105,6 +111,13 @@ impl Place {
         all.extend(Self::postgres().await);
         all
     }
+}
+
+async fn execute(address: &str, sql: String) {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(address).await.unwrap();
+    connection.execute(AssertSqlSafe(sql)).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 const NOW: UnixSeconds = UnixSeconds(1_767_225_600);
@@ -337,5 +350,18 @@ async fn the_erasure_of_a_tenant_deletes_its_deliveries() {
         assert!(place.storage.list(&tenant(), &all, None, 9).await.unwrap().is_empty());
         assert!(claim(&*place.storage, &Lease::draw().unwrap(), NOW).await.is_empty());
         assert_eq!(ids(&place.storage.list(&other, &all, None, 9).await.unwrap()), ["a1"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_a_newer_release_has_written_stops_no_delivery() {
+    for place in Place::all().await {
+        place.storage.append(&tenant(), &[delivery("a1", Some("a")), delivery("b1", Some("b"))], NOW).await.unwrap();
+        let tries = u32::from(place.add_attempt_of_newer_release().await);
+        let lease = Lease::draw().unwrap();
+        let claimed = claim(&*place.storage, &lease, NOW).await;
+        assert_eq!(ids(&claimed), ["a1", "b1"]);
+        assert_eq!((claimed[0].tries, &claimed[0].attempts), (tries, &Vec::new()));
+        assert!(settle(&*place.storage, &lease, &claimed[0], Settlement::Delivered).await);
     }
 }

@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage};
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::storage::{
+    Access, BegunRequest, HostStorage, Interceptor, Passage, RequestDigest, RequestStorage, StorageError, StoredRequest,
+};
+use tiktok_shop_server::Parts;
 use tokio::sync::Notify;
 
 use crate::http::{Answer, Request};
@@ -185,4 +189,93 @@ async fn after_a_crash_in_the_middle_the_outcome_is_unknown_and_nothing_is_sent_
     }
     assert_eq!(stage.calls(), 0);
     client.abort();
+}
+
+/// Remembers a request. Then gives the answer only after it is released, or loses it.
+struct Beginnings {
+    requests: Arc<dyn RequestStorage>,
+    holds: AtomicBool,
+    fails: AtomicBool,
+    reached: Notify,
+    released: Notify,
+}
+
+#[async_trait::async_trait]
+impl RequestStorage for Beginnings {
+    async fn begin_request(
+        &self,
+        tenant: &TenantId,
+        key: &RequestDigest,
+        begun: &BegunRequest,
+    ) -> Result<Option<StoredRequest>, StorageError> {
+        let stored = self.requests.begin_request(tenant, key, begun).await;
+        if self.holds.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.released.notified().await;
+        }
+        if self.fails.load(Ordering::SeqCst) { Err(StorageError::Unavailable("lost".to_owned())) } else { stored }
+    }
+
+    async fn finish_request(
+        &self,
+        tenant: &TenantId,
+        key: &RequestDigest,
+        attempt: &[u8; 16],
+        answer: &[u8],
+    ) -> Result<(), StorageError> {
+        self.requests.finish_request(tenant, key, attempt, answer).await
+    }
+
+    async fn forget_request(
+        &self,
+        tenant: &TenantId,
+        key: &RequestDigest,
+        attempt: &[u8; 16],
+    ) -> Result<(), StorageError> {
+        self.requests.forget_request(tenant, key, attempt).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_remembered_is_carried_out_or_forgotten() {
+    let mut stage = Stage::new().await;
+    stage.connect("customer-7", "one-shop").await;
+    let mut beginnings = None;
+    stage
+        .restart_with(|parts| {
+            let requests = Arc::new(Beginnings {
+                requests: parts.requests.clone(),
+                holds: AtomicBool::new(false),
+                fails: AtomicBool::new(false),
+                reached: Notify::new(),
+                released: Notify::new(),
+            });
+            beginnings = Some(requests.clone());
+            Parts { requests, ..parts }
+        })
+        .await;
+    let beginnings = beginnings.unwrap();
+    stage.calls();
+
+    // The client goes away while the storage remembers the request.
+    beginnings.holds.store(true, Ordering::SeqCst);
+    let client = tokio::spawn(stage.request("POST", SEARCH).header("idempotency-key", "k").json(&json!({})).send());
+    beginnings.reached.notified().await;
+    client.abort();
+    let _ = client.await;
+    beginnings.released.notify_one();
+    let mut answer = stage.keyed(SEARCH, "k", &json!({})).await;
+    while answer.status == 409 {
+        tokio::task::yield_now().await;
+        answer = stage.keyed(SEARCH, "k", &json!({})).await;
+    }
+    assert_eq!((answer.status, answer.header("idempotency-replayed"), stage.calls()), (200, Some("true"), 1));
+
+    // The storage has remembered the request, but its answers are lost.
+    beginnings.fails.store(true, Ordering::SeqCst);
+    let failed = stage.keyed(SEARCH, "lost", &json!({})).await;
+    assert_eq!((failed.problem(), stage.calls()), ((503, "storage-unavailable".to_owned()), 0));
+    beginnings.fails.store(false, Ordering::SeqCst);
+    let repeated = stage.keyed(SEARCH, "lost", &json!({})).await;
+    assert_eq!((repeated.status, repeated.header("idempotency-replayed"), stage.calls()), (200, None, 1));
 }

@@ -229,12 +229,17 @@ impl Stage {
 
     /// Starts another process of the service over the same storage. Later requests go to it.
     pub(crate) async fn restart(&mut self) {
+        self.restart_with(|parts| parts).await;
+    }
+
+    /// Does the same with changed parts.
+    pub(crate) async fn restart_with(&mut self, change: impl FnOnce(Parts) -> Parts) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.address = listener.local_addr().unwrap();
         self.stop = CancellationToken::new();
         let (parts, settings) = &self.again;
-        let serving = Server::new(parts(), settings.clone()).serve(listener, self.stop.clone().cancelled_owned());
-        self.serving = tokio::spawn(serving);
+        let server = Server::new(change(parts()), settings.clone());
+        self.serving = tokio::spawn(server.serve(listener, self.stop.clone().cancelled_owned()));
     }
 
     /// Begins a request to this path with the key of `acme`.

@@ -22,7 +22,8 @@ pub(super) fn read_delivery(row: &AnyRow) -> Result<Delivery, StorageError> {
     let has_due_at = row.try_column("due_at").is_ok();
     let customer = row.text("customer")?;
     let customer = if customer.is_empty() { None } else { Some(row.id("customer")?) };
-    let attempts = row.text("attempts")?;
+    // Attempts are only shown. One that a newer release has written in another form must not stop all deliveries.
+    let attempts: Vec<serde_json::Value> = serde_json::from_str(&row.text("attempts")?).unwrap_or_default();
     Ok(Delivery {
         id: DeliveryId::parse(&row.text("id")?).ok_or_else(|| malformed("id"))?,
         number: row.number("number")?,
@@ -34,7 +35,7 @@ pub(super) fn read_delivery(row: &AnyRow) -> Result<Delivery, StorageError> {
         waiting_since: row.seconds("waiting_since")?,
         ended_at: row.optional_seconds("ended_at")?,
         tries: u32::try_from(row.number("tries")?).unwrap_or(u32::MAX),
-        attempts: serde_json::from_str(&attempts).map_err(|_| malformed("attempts"))?,
+        attempts: attempts.into_iter().filter_map(|attempt| serde_json::from_value(attempt).ok()).collect(),
         due_at: if has_due_at { row.optional_seconds("due_at")? } else { None },
         body: row.optional_text("body")?,
     })

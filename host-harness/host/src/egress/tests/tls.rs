@@ -12,7 +12,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ProtocolVersion, ServerConfig};
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::*;
 
@@ -317,4 +317,31 @@ async fn the_two_authorities_never_share_a_connection() {
     }
     let names = [server.handshakes.recv().await.unwrap().name, server.handshakes.recv().await.unwrap().name];
     assert_eq!(names, [Authority::Auth.host(), Authority::Api.host()]);
+}
+
+/// A connection can be dead although nobody has closed it. With HTTP/2, all requests share one connection.
+#[tokio::test]
+async fn after_a_request_without_an_answer_the_next_one_gets_another_http_2_connection() {
+    let root = Root::new();
+    let config = root.issue(&valid()).server(&["h2"], rustls::ALL_VERSIONS);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let client = client_over_tls(listener.local_addr().unwrap(), root.trusted());
+    tokio::spawn(async move {
+        for number in 0.. {
+            let acceptor = TlsAcceptor::from(Arc::clone(&config));
+            let stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            let service = service_fn(move |_: Request<Incoming>| async move {
+                if number == 0 {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(b"{}"))))
+            });
+            tokio::spawn(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let first_byte_timeout = Some(Duration::from_millis(1));
+    let options = RequestOptions { first_byte_timeout, ..RequestOptions::default() };
+    let unanswered = fetch(&client, TOKEN_URL, options).await.unwrap_err();
+    assert_eq!(format!("{unanswered:?}"), "ConnectionReadTimeout");
+    assert_eq!(body_of(send(&client).await).await, "{}");
 }
