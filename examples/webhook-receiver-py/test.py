@@ -82,7 +82,9 @@ class Service:
     def connect(self, customer):
         """Plays the seller's browser."""
         session = self.ask("POST", f"/v1/customers/{customer}/connect-sessions", {})
-        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        # A browser sends secure cookies to loopback without TLS, too.
+        policy = http.cookiejar.DefaultCookiePolicy(secure_protocols=("http", "https"))
+        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar(policy))
         browser = urllib.request.build_opener(cookies)
         with browser.open(session["address"], timeout=DEADLINE) as page:
             address, _, query = page.url.partition("?")

@@ -12,7 +12,7 @@ use super::connections::page_size;
 use crate::caller::{Admin, Allowed, Read};
 use crate::delivery::{Attempt, Delivery as Stored, DeliveryFilter, DeliveryId, DeliveryState, EndpointName, content};
 use crate::input::{JsonOf, PathOf, QueryOf};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::Problem;
 use crate::state::{Shared, State as ServiceState, in_time};
 
 /// The number of dead letters that are redelivered in one transaction.
@@ -45,10 +45,10 @@ pub(crate) struct Wanted {
     #[param(inline)]
     state: Option<DeliveryState>,
     /// Only deliveries to the endpoint with this name.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[a-z0-9-]{1,64}$")]
     endpoint: Option<EndpointName>,
     /// Only deliveries about this customer.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 256)]
     customer: Option<CustomerId>,
     /// The `next_cursor` of the page before. Without it, the list begins with the oldest delivery.
     cursor: Option<String>,
@@ -115,10 +115,10 @@ pub(crate) struct DeliveryPage {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Redelivery {
     /// Only those to the endpoint with this name.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[a-z0-9-]{1,64}$")]
     endpoint: Option<EndpointName>,
     /// Only those about this customer.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     customer: Option<CustomerId>,
 }
 
@@ -155,8 +155,6 @@ fn unknown_delivery() -> Problem {
     get, path = "/v1/deliveries", tag = "webhooks", operation_id = "list_deliveries", params(Wanted),
     responses(
         (status = 200, description = "A page of deliveries", body = DeliveryPage),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -167,7 +165,7 @@ pub(crate) async fn list(
 ) -> Result<Json<DeliveryPage>, Problem> {
     let Wanted { state: wanted, endpoint, customer, cursor, limit } = wanted;
     let after = cursor.map(|cursor| cursor.parse::<u64>()).transpose();
-    let after = after.map_err(|_| Problem::invalid_parameter("cursor: not a next_cursor of this list"))?;
+    let after = after.map_err(|_| Problem::invalid_cursor())?;
     let limit = page_size(limit)?;
     let filter = DeliveryFilter { id: None, state: wanted, endpoint, customer };
     let found = in_time(state.outgoing.storage.list(&allowed.tenant, &filter, after, limit)).await?;
@@ -181,8 +179,6 @@ pub(crate) async fn list(
     get, path = "/v1/deliveries/{delivery}", tag = "webhooks", operation_id = "show_delivery", params(OfDelivery),
     responses(
         (status = 200, description = "The delivery", body = Delivery),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -207,8 +203,6 @@ async fn load(state: &ServiceState, tenant: &TenantId, id: &DeliveryId) -> Resul
     params(OfDelivery),
     responses(
         (status = 200, description = "The delivery waits again", body = Delivery),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["admin"]))
 )]
@@ -238,8 +232,6 @@ pub(crate) async fn redeliver(
     request_body = Redelivery,
     responses(
         (status = 200, description = "The dead letters wait again", body = Redelivered),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["admin"]))
 )]
@@ -270,8 +262,6 @@ pub(crate) async fn redeliver_all(
     get, path = "/v1/webhook-endpoints", tag = "webhooks", operation_id = "list_webhook_endpoints",
     responses(
         (status = 200, description = "The endpoints", body = EndpointList),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -293,8 +283,6 @@ pub(crate) async fn endpoints(
     params(OfEndpoint),
     responses(
         (status = 202, description = "The webhook waits", body = Delivery),
-        (status = "default", description = "A problem", body = ProblemDetails,
-         content_type = "application/problem+json"),
     ),
     security(("api-key" = ["admin"]))
 )]
