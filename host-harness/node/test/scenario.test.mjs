@@ -15,12 +15,12 @@ const OTHER_KEYS = { text: `other:${'3c'.repeat(32)}` };
 
 /** The functions of the storage that a scenario names. */
 const FUNCTIONS = {
-  accounts: 'token-storage.accounts',
-  loadToken: 'token-storage.load',
-  swapToken: 'token-storage.swap',
-  listRows: 'connection-storage.list',
-  loadRow: 'connection-storage.load',
-  swapRow: 'connection-storage.swap',
+  accounts: 'accounts',
+  loadToken: 'load(tokens)',
+  swapToken: 'swap(tokens)',
+  listRows: 'list',
+  loadRow: 'load(rows)',
+  swapRow: 'swap(rows)',
 };
 
 /** One scenario: a fresh fake, an empty storage and a host. */

@@ -25,6 +25,12 @@ const OF_BODIES: [&str; 4] = ["408", "413", "415", "422"];
 /// the request can't be carried out, or TikTok Shop failed.
 const OF_CUSTOMERS: [&str; 5] = ["404", "409", "422", "502", "504"];
 
+/// The status of a request about a delivery or an endpoint that the tenant does not have.
+const OF_NAMED: [&str; 1] = ["404"];
+/// The statuses of a request with an idempotency key: the first request with this key is not finished, or it was another
+/// request.
+const OF_IDEMPOTENCY_KEYS: [&str; 2] = ["409", "422"];
+
 impl Modify for Problems {
     fn modify(&self, document: &mut OpenApi) {
         let problem = ResponseBuilder::new()
@@ -39,7 +45,8 @@ impl Modify for Problems {
         document.components.get_or_insert_default().responses.insert(PROBLEM.to_owned(), problem.into());
         for (path, item) in &mut document.paths.paths {
             let is_about_customer = path.contains("{customer}");
-            for (_, operation) in operations(item) {
+            let is_named = path.contains("{delivery}") || path.contains("{endpoint}");
+            for (method, operation) in operations(item) {
                 let responses = &mut operation.responses.responses;
                 for response in responses.values_mut() {
                     if let RefOr::T(Response { headers, .. }) = response {
@@ -58,7 +65,10 @@ impl Modify for Problems {
                     .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "cursor"));
                 let cursor = if has_cursor { &["422"][..] } else { &[] };
                 let customer = if is_about_customer { &OF_CUSTOMERS[..] } else { &[] };
-                for status in OF_EVERY_REQUEST.iter().chain(body).chain(cursor).chain(customer) {
+                let named = if is_named { &OF_NAMED[..] } else { &[] };
+                let keys = if takes_key(path, method) { &OF_IDEMPOTENCY_KEYS[..] } else { &[] };
+                let statuses = OF_EVERY_REQUEST.iter().chain(body).chain(cursor).chain(customer);
+                for status in statuses.chain(named).chain(keys) {
                     responses.insert((*status).to_owned(), Ref::from_response_name(PROBLEM).into());
                 }
             }
@@ -73,12 +83,17 @@ impl Modify for IdempotencyKey {
     fn modify(&self, document: &mut OpenApi) {
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
-                if Method::try_from(method.to_ascii_uppercase().as_str()).is_ok_and(|method| applies(path, &method)) {
+                if takes_key(path, method) {
                     operation.parameters.get_or_insert_default().push(key().into());
                 }
             }
         }
     }
+}
+
+/// Returns whether a request takes an idempotency key.
+fn takes_key(path: &str, method: &str) -> bool {
+    Method::try_from(method.to_ascii_uppercase().as_str()).is_ok_and(|method| applies(path, &method))
 }
 
 fn key() -> Parameter {
