@@ -128,6 +128,11 @@ impl Server {
         dispatch::start(&state, &stopping);
         state.calls.spawn(backlog::watch(state.clone(), stopping.clone()));
         let connections = GracefulShutdown::new();
+        // Nothing new begins from here on. A client notices it, because the listener is closed afterwards.
+        let stop = async {
+            stop.await;
+            stopping.cancel();
+        };
         tokio::select! {
             biased;
             () = stop => {}

@@ -11,6 +11,7 @@ use tiktok_shop_server::delivery::{
     AttemptFailure, Delivery, DeliveryId, DeliveryState, DeliveryStorage, EventTypes, MemoryDeliveries, NewDelivery,
 };
 use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::http::Request;
@@ -233,6 +234,10 @@ async fn a_running_delivery_finishes_before_the_service_ends() {
     let service = stage.serve_another(storage.clone(), vec![receiver.endpoint("main")], |_| {}).await;
     assert_eq!(receiver.next().await.id(), "a_1");
     service.stop.cancel();
+    // The service closes its listener after it has noticed the stop.
+    while TcpStream::connect(service.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
     released.notify_one();
     service.end().await;
     assert!(is_delivered(&until(&*storage, "a_1", |_| true).await));
