@@ -220,6 +220,7 @@ impl Imports {
     async fn list_rows(&mut self, customer: String) -> Result<Vec<Listed>, StorageError> {
         let customer = self.customer(customer)?;
         let tenant = &self.scope.tenant;
+        self.read_ahead = ReadAhead::Nothing;
         let (rows, accounts) = run_within(self.timeout, self.storage.list_rows(tenant, &customer)).await?;
         self.read_ahead = accounts.map_or(ReadAhead::Nothing, |accounts| ReadAhead::Accounts(customer, accounts));
         let mut listed = Vec::with_capacity(rows.len());

@@ -137,6 +137,44 @@ async fn a_tenant_is_known_once_a_call_has_read_one_of_its_records() {
     assert!(known.contains(tenant));
 }
 
+/// Fails to list rows. Every other access reaches the storage. A read of two values is one access.
+struct NoLists;
+
+#[async_trait]
+impl Interceptor for NoLists {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        match access.method() {
+            "list_rows_with_accounts" => Passage::Fail(StorageError::Unavailable("down".to_owned())),
+            _ => Passage::Forward,
+        }
+    }
+
+    fn sees_joint_reads(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_read_ahead_is_used_only_by_the_next_access() {
+    let memory = Arc::new(memory());
+    let no_lists = Intercepted::new(Arc::clone(&memory) as _, Arc::new(NoLists));
+    let mut ours = imports_over(Arc::new(no_lists), Some("mine"));
+    let mut theirs = imports_over(memory, Some("mine"));
+    let first = stored(theirs.swap_token(key("mine"), None, Some(write(1))).await.unwrap());
+    ours.list_accounts("mine".to_owned()).await.unwrap();
+    let second = stored(theirs.swap_token(key("mine"), Some(first.clone()), Some(write(2))).await.unwrap());
+    for expected in [&first, &second] {
+        let loaded = ours.load_token(key("mine")).await.unwrap().unwrap();
+        assert_eq!(loaded.revision.as_str(), expected);
+    }
+
+    ours.list_accounts("mine".to_owned()).await.unwrap();
+    let third = stored(theirs.swap_token(key("mine"), Some(second), Some(write(3))).await.unwrap());
+    assert!(ours.list_rows("mine".to_owned()).await.is_err());
+    let loaded = ours.load_token(key("mine")).await.unwrap().unwrap();
+    assert_eq!(loaded.revision.as_str(), third, "the failed list has dropped the record");
+}
+
 #[tokio::test(start_paused = true)]
 async fn repeated_swaps_of_a_guest_share_one_budget() {
     let started = Instant::now();
