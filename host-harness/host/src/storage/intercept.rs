@@ -142,7 +142,8 @@ pub trait Interceptor: Send + Sync {
     async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage;
 
     /// Watches the end of each access that was not answered by [`Passage::Answer`]. `is_ok` says whether the caller gets
-    /// no error. `took` is the time that the storage took. Does nothing by default.
+    /// no error. It is false, too, if the storage panics, or if the caller no longer waits, for example because its
+    /// deadline has passed. `took` is the time that the storage took. Does nothing by default.
     fn answered(&self, method: &'static str, is_ok: bool, took: Duration) {
         let _ = (method, is_ok, took);
     }
@@ -205,9 +206,9 @@ impl Intercepted {
     where
         F: Future<Output = Result<T, StorageError>>,
     {
-        let began = Instant::now();
+        let mut watched = Watched { interceptor: &*self.interceptor, method, began: Instant::now(), is_ok: false };
         let answer = self.pass(method, passage, perform).await;
-        self.interceptor.answered(method, answer.is_ok(), began.elapsed());
+        watched.is_ok = answer.is_ok();
         answer
     }
 
@@ -238,6 +239,20 @@ impl Intercepted {
                 answer.method()
             ))),
         }
+    }
+}
+
+/// An access that has begun. When this value is dropped, the access has ended, or nobody waits for its end any more.
+struct Watched<'a> {
+    interceptor: &'a dyn Interceptor,
+    method: &'static str,
+    began: Instant,
+    is_ok: bool,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.interceptor.answered(self.method, self.is_ok, self.began.elapsed());
     }
 }
 
@@ -555,6 +570,10 @@ impl KeyStorage for Intercepted {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use futures::FutureExt as _;
+
     use super::*;
     use crate::clock::ManualClock;
     use crate::storage::MemoryStorage;
@@ -578,5 +597,42 @@ mod tests {
         assert_eq!(storage.load_token(&tenant, &key).await, Ok(None));
         let refused = "the interceptor answered load_row with an answer to load_token";
         assert_eq!(storage.load_row(&tenant, &key).await, Err(StorageError::Refused(refused.to_owned())));
+    }
+
+    /// Never ends an access to a token record.
+    struct Stuck;
+
+    #[async_trait]
+    impl Interceptor for Stuck {
+        async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+            if access.method() == "load_token" { std::future::pending().await } else { Passage::Forward }
+        }
+    }
+
+    /// Records the end of each access.
+    #[derive(Default)]
+    struct Ends(Mutex<Vec<(&'static str, bool)>>);
+
+    #[async_trait]
+    impl Interceptor for Ends {
+        async fn passage(&self, _: Access<'_>, _: &dyn HostStorage) -> Passage {
+            Passage::Forward
+        }
+
+        fn answered(&self, method: &'static str, is_ok: bool, _: Duration) {
+            self.0.lock().unwrap().push((method, is_ok));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_access_that_the_caller_gives_up_ends_without_success() {
+        let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
+        let (stuck, ends) = (Intercepted::new(memory, Arc::new(Stuck)), Arc::new(Ends::default()));
+        let storage = Intercepted::new(Arc::new(stuck), Arc::clone(&ends) as _);
+        let (tenant, customer) = ("t".parse().unwrap(), "c".parse().unwrap());
+        let key = ConnectionKey { customer, account: "a".parse().unwrap() };
+        assert_eq!(storage.load_token(&tenant, &key).now_or_never(), None);
+        assert_eq!(storage.load_row(&tenant, &key).await, Ok(None));
+        assert_eq!(*ends.0.lock().unwrap(), [("load_token", false), ("load_row", true)]);
     }
 }
