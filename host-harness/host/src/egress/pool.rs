@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use hyper::client::conn::http2;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::allow::Authority;
@@ -22,8 +23,8 @@ pub(super) struct Pool(Mutex<State>);
 #[derive(Default)]
 struct State {
     servers: BTreeMap<Authority, Idle>,
-    /// Whether a task closes the connections that are idle for too long.
-    is_watched: bool,
+    /// The task that closes the connections that are idle for too long. `None` if there is no connection.
+    watch: Option<JoinHandle<()>>,
 }
 
 /// The connections to one server.
@@ -99,11 +100,10 @@ impl Pool {
         }
     }
 
-    /// Starts the task that closes idle connections, unless it runs.
+    /// Starts the task that closes idle connections, unless it runs. The task also ends with its runtime.
     fn watch(self: &Arc<Self>, state: &mut State) {
-        if !state.is_watched {
-            state.is_watched = true;
-            tokio::spawn(close_idle(Watch(Arc::downgrade(self))));
+        if state.watch.as_ref().is_none_or(JoinHandle::is_finished) {
+            state.watch = Some(tokio::spawn(close_idle(Arc::downgrade(self))));
         }
     }
 
@@ -127,29 +127,17 @@ impl Idle {
     }
 }
 
-/// The pool that a task watches. When the task ends, for example with its runtime, the next connection starts another.
-struct Watch(Weak<Pool>);
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(pool) = self.0.upgrade() {
-            pool.lock().is_watched = false;
-        }
-    }
-}
-
 /// Closes connections that are idle for too long, until no connection is left.
-async fn close_idle(mut watch: Watch) {
+async fn close_idle(pool: Weak<Pool>) {
     loop {
         let oldest = {
-            let Some(pool) = watch.0.upgrade() else { return };
+            let Some(pool) = pool.upgrade() else { return };
             let mut state = pool.lock();
             let now = Instant::now();
             state.servers.values_mut().for_each(|idle| idle.close_expired(now));
             let Some(oldest) = state.servers.values().filter_map(Idle::oldest).min() else {
                 // From here on, the next connection starts another task.
-                state.is_watched = false;
-                watch.0 = Weak::new();
+                state.watch = None;
                 return;
             };
             oldest
