@@ -86,7 +86,8 @@ async fn sqlite_script(pool: AnyPool, statement: Statement) -> Result<Result<Vec
         let mut connection = pool.acquire().await?;
         let rows = for_any(statement).fetch_all(&mut *connection).await;
         if rows.is_err() {
-            connection.close().await?;
+            // The caller gets the error of the script, also if closing fails.
+            let _closed = connection.close().await;
         }
         rows
     });
