@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId};
 use crate::seal::{CheckedRow, OpenToken, OpenWrite, RowWrite, SealedStorage};
-use crate::storage::{Next, OpenRow, Row, RowIndex, RowOrigin, StorageError, Swapped, run_within};
+use crate::storage::{Next, OpenRow, StorageError, Swapped, run_within};
 
 /// The state that the imports of one call use.
 pub(super) struct Imports {
@@ -303,15 +303,7 @@ impl Imports {
         if self.secrets.are_in(&clear) {
             return Err(secret_in_clear());
         }
-        let row = Row {
-            key: key.clone(),
-            document,
-            sealed: None,
-            origin: RowOrigin::Document,
-            index: RowIndex::of(&open.connection),
-            token_lineage: open.token_lineage.clone(),
-            token_generation: open.token_generation,
-        };
+        let row = open.with_document(document);
         Ok((open, RowWrite { row, secrets }))
     }
 

@@ -7,7 +7,7 @@ use super::sealed_storage::{CheckedRow, OpenToken, OpenWrite, RowWrite, SealedSt
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, Revision, TenantId};
-use crate::storage::{Next, OpenRow, Row, RowIndex, RowOrigin, StorageError, Swapped};
+use crate::storage::{Next, OpenRow, StorageError, Swapped};
 
 /// The storage of a host as its instances see it: every value is sealed when it is written, and opened when it is read.
 pub struct SealedRecords(SealedStorage);
@@ -98,16 +98,7 @@ impl SealedRecords {
     ) -> Result<Swapped<Opened<EncodedRow>>, StorageError> {
         let write = |(revision, (document, secrets)): (Revision, EncodedRow)| {
             let open = OpenRow::decode(key, &document, &secrets)?;
-            let row = Row {
-                key: key.clone(),
-                document,
-                sealed: None,
-                origin: RowOrigin::Document,
-                index: RowIndex::of(&open.connection),
-                token_lineage: open.token_lineage,
-                token_generation: open.token_generation,
-            };
-            Ok::<_, StorageError>(Next { revision, value: RowWrite { row, secrets } })
+            Ok::<_, StorageError>(Next { revision, value: RowWrite { row: open.with_document(document), secrets } })
         };
         let next = next.map(write).transpose()?;
         Ok(match self.0.swap_row(tenant, key, expected, next.as_ref(), &[]).await? {

@@ -36,9 +36,13 @@ impl OpenRow {
     /// # Errors
     /// [`StorageError::Refused`] if the row cannot be encoded. This does not happen for rows that the connector writes.
     pub fn encode(&self) -> Result<Row, StorageError> {
+        Ok(self.with_document(document::encode(&self.in_core()?).ok_or_else(not_encoded)?))
+    }
+
+    /// Returns the row with its document, which is not sealed yet. The values beside the document are those of `self`.
+    pub(crate) fn with_document(&self, document: String) -> Row {
         let Self { connection, token_lineage, token_generation } = self;
-        let document = document::encode(&self.in_core()?).ok_or_else(not_encoded)?;
-        Ok(Row {
+        Row {
             key: connection.key.clone(),
             document,
             sealed: None,
@@ -46,7 +50,7 @@ impl OpenRow {
             index: RowIndex::of(connection),
             token_lineage: token_lineage.clone(),
             token_generation: *token_generation,
-        })
+        }
     }
 
     /// Returns the ciphers of the shops as the bytes that the host seals.

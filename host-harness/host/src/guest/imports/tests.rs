@@ -18,7 +18,8 @@ use crate::refresh::RefreshMode;
 use crate::seal::{DataKey, HostKeys, KeyError, KeyProvider, Keyring, UnsealedRows};
 use crate::secret::Secret;
 use crate::storage::{
-    Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage, WrappedKey,
+    Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage, RowIndex, RowOrigin,
+    WrappedKey,
 };
 
 const SAVE: Duration = Duration::from_secs(10);
