@@ -141,7 +141,7 @@ async fn every_change_of_a_connection_is_recorded_in_order() {
     assert_eq!(stage.storage.events(&tenant(1), None, 9).await.unwrap(), []);
 }
 
-/// Counts the accesses that write. What every sweep deletes does not count.
+/// Counts the accesses that write, without the deletion at the end of each sweep.
 #[derive(Default)]
 struct CountWrites(AtomicUsize);
 

@@ -46,7 +46,7 @@ pub const WEBHOOKS: &str = "tiktok_shop_webhooks_total";
 /// Durations of accesses to the storage, in seconds.
 pub const STORAGE_SECONDS: &str = "tiktok_shop_storage_access_duration_seconds";
 
-/// Each type of event is a series. TikTok Shop has about 60 types (2026), numbered from 1.
+/// Each type of event below this number is counted apart. TikTok Shop has about 60 types (2026), numbered from 1.
 const MAX_EVENT_TYPES: u32 = 200;
 
 /// A recorder of metrics that several threads may use.

@@ -13,9 +13,9 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::Pollable;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// What a request ends with.
+/// The end of a request: its response, or an error.
 pub(super) type Answer = Result<Response<WasiBody>, Error>;
-/// A request on its way.
+/// A request that is being sent, or whose response is awaited.
 pub(super) type Sending = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// The requests of one call. All clones share the same requests.

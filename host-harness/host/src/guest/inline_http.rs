@@ -1,9 +1,9 @@
 //! Links `wasi:http` so that a request runs in the task of its call.
 //!
-//! wasmtime's own functions run each request on a task of its own, and its answer on another one. So each request would
-//! wake threads that have nothing else to do. Here the call's task runs its requests (`exchanges.rs`). This file replaces
-//! the functions of two resources, `outgoing-body` and `future-incoming-response`, and `handle`. All other functions are
-//! wasmtime's.
+//! wasmtime's own functions start one task for each request, and another task when its response begins. So each request
+//! would wake threads that have nothing else to do. Here the call's task runs its requests (`exchanges.rs`). This file
+//! replaces the functions of two resources, `outgoing-body` and `future-incoming-response`, and `handle`. All other
+//! functions are wasmtime's.
 
 use http::header::CONTENT_LENGTH;
 use http::uri::Scheme;
@@ -127,7 +127,8 @@ fn subscribe_to_response(
     Ok((subscribe(&mut context.data_mut().table, response)?,))
 }
 
-/// What the guest gets from a pending response: nothing yet, nothing any more, or a response or an error.
+/// The answer to a guest that asks for a response: `None` if it has not arrived, an outer error if the guest has got it
+/// before, or else the response or the error of the request.
 type Taken = Option<Result<Result<Resource<HostIncomingResponse>, ErrorCode>, ()>>;
 
 fn take_response(mut context: Context<'_>, (response,): (Resource<PendingResponse>,)) -> wasmtime::Result<(Taken,)> {
