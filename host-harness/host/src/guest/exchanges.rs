@@ -6,7 +6,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::Response;
 use wasmtime_wasi::async_trait;
@@ -20,30 +20,24 @@ pub(super) type Sending = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// The requests of one call. All clones share the same requests.
 #[derive(Clone, Default)]
-pub(super) struct Exchanges(Arc<Mutex<Vec<Exchange>>>);
+pub(super) struct Exchanges(Arc<Mutex<Vec<Weak<Mutex<Exchange>>>>>);
 
-struct Exchange {
-    sending: Sending,
-    response: Weak<Mutex<Slot>>,
-}
+/// The response of a request: the resource `future-incoming-response`. It owns the request, so the request ends when the
+/// guest drops it.
+pub(super) struct PendingResponse(Arc<Mutex<Exchange>>);
 
-/// The response of a request: the resource `future-incoming-response`. If the guest drops it, the request ends.
-pub(super) struct PendingResponse(Arc<Mutex<Slot>>);
-
-/// The place for the answer of one request.
-pub(super) enum Slot {
-    Waiting,
-    Ready(Answer),
-    /// The guest has got the answer.
-    Taken,
+enum Exchange {
+    Sending(Sending),
+    /// `None` if the guest has got the answer.
+    Ended(Option<Answer>),
 }
 
 impl Exchanges {
     /// Begins a request. It makes progress in [`run`](Self::run).
     pub(super) fn begin(&self, sending: Sending) -> PendingResponse {
-        let slot = Arc::new(Mutex::new(Slot::Waiting));
-        lock(&self.0).push(Exchange { sending, response: Arc::downgrade(&slot) });
-        PendingResponse(slot)
+        let exchange = Arc::new(Mutex::new(Exchange::Sending(sending)));
+        lock(&self.0).push(Arc::downgrade(&exchange));
+        PendingResponse(exchange)
     }
 
     /// Runs a call and its requests. A request that ends wakes nobody, because the call continues directly after it.
@@ -64,11 +58,11 @@ impl Exchanges {
         .await
     }
 
-    /// Polls all requests, and removes those that have ended. Returns how many are left.
+    /// Polls all requests, and removes those that have ended or were dropped. Returns how many are left.
     fn poll_all(&self, cx: &mut Context<'_>) -> usize {
         // A request does not begin other requests, so the list is complete without those that are polled.
         let mut exchanges = std::mem::take(&mut *lock(&self.0));
-        exchanges.retain_mut(|exchange| exchange.poll(cx).is_pending());
+        exchanges.retain(|exchange| exchange.upgrade().is_some_and(|exchange| lock(&exchange).poll(cx).is_pending()));
         let running = exchanges.len();
         *lock(&self.0) = exchanges;
         running
@@ -77,16 +71,21 @@ impl Exchanges {
 
 impl Exchange {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(slot) = self.response.upgrade() else { return Poll::Ready(()) };
-        self.sending.as_mut().poll(cx).map(|answer| *lock(&slot) = Slot::Ready(answer))
+        if let Self::Sending(sending) = self {
+            let answer = ready!(sending.as_mut().poll(cx));
+            *self = Self::Ended(Some(answer));
+        }
+        Poll::Ready(())
     }
 }
 
 impl PendingResponse {
-    /// Returns the answer if it is there. The second time, there is no answer any more.
-    pub(super) fn take(&self) -> Slot {
-        let mut slot = lock(&self.0);
-        if matches!(*slot, Slot::Waiting) { Slot::Waiting } else { std::mem::replace(&mut *slot, Slot::Taken) }
+    /// Returns the answer if it is there. Returns `None` if it was taken before.
+    pub(super) fn take(&self) -> Poll<Option<Answer>> {
+        match &mut *lock(&self.0) {
+            Exchange::Sending(_) => Poll::Pending,
+            Exchange::Ended(answer) => Poll::Ready(answer.take()),
+        }
     }
 }
 
@@ -94,8 +93,8 @@ impl PendingResponse {
 impl Pollable for PendingResponse {
     /// Needs no waker: [`Exchanges::run`] polls the guest after every progress of a request.
     async fn ready(&mut self) {
-        std::future::poll_fn(|_| if matches!(*lock(&self.0), Slot::Waiting) { Poll::Pending } else { Poll::Ready(()) })
-            .await;
+        let poll = || if matches!(*lock(&self.0), Exchange::Sending(_)) { Poll::Pending } else { Poll::Ready(()) };
+        std::future::poll_fn(|_| poll()).await;
     }
 }
 

@@ -5,6 +5,8 @@
 //! replaces the functions of two resources, `outgoing-body` and `future-incoming-response`, and `handle`. All other
 //! functions are wasmtime's.
 
+use std::task::Poll;
+
 use http::header::CONTENT_LENGTH;
 use http::uri::Scheme;
 use http::{HeaderMap, Request, Uri};
@@ -20,7 +22,7 @@ use wasmtime_wasi_http::p2::types::{
 use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody, WasiHttpHooks as _, WasiHttpView as _};
 
 use super::call_state::CallState;
-use super::exchanges::{PendingResponse, Slot};
+use super::exchanges::PendingResponse;
 use super::request_body::RequestBody;
 
 /// The interfaces in the version that wasmtime links. With another version, no component could be linked.
@@ -134,9 +136,9 @@ type Taken = Option<Result<Result<Resource<HostIncomingResponse>, ErrorCode>, ()
 fn take_response(mut context: Context<'_>, (response,): (Resource<PendingResponse>,)) -> wasmtime::Result<(Taken,)> {
     let mut http = context.data_mut().http();
     let answer = match http.table.get(&response)?.take() {
-        Slot::Ready(answer) => answer,
-        Slot::Taken => return Ok((Some(Err(())),)),
-        Slot::Waiting => return Ok((None,)),
+        Poll::Ready(Some(answer)) => answer,
+        Poll::Ready(None) => return Ok((Some(Err(())),)),
+        Poll::Pending => return Ok((None,)),
     };
     let (head, body) = match answer {
         Ok(response) => response.into_parts(),
