@@ -109,8 +109,13 @@ async fn serve(state: Shared, place: usize, stop: CancellationToken) {
             () = served.wake.notified() => {}
             _ = turns.tick() => {}
         }
-        if let Err(error) = collect(&state, &served.endpoint, &mut position).await {
-            tracing::warn!(%error, "lifecycle events could not be made into webhooks; this is tried again");
+        match collect(&state, &served.endpoint, &mut position).await {
+            // The next turn begins at once, unless the service is stopping.
+            Ok(true) => served.wake.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "lifecycle events could not be made into webhooks; this is tried again");
+            }
         }
         if let Err(error) = send_due(&state, place, served).await {
             tracing::warn!(%error, "no webhook could be taken from the storage; this is tried again");
