@@ -316,13 +316,16 @@ impl DeliveryStorage for SqlStorage {
 
     async fn delete_old(&self, state: DeliveryState, before: UnixSeconds, limit: usize) -> Result<u64, StorageError> {
         self.run_to_deadline(async {
-            // The state is a part of the text, because the index of the waiting deliveries contains only these.
-            let (since, state) = match state {
-                DeliveryState::Waiting => ("waiting_since", state.as_str()),
-                DeliveryState::Delivered | DeliveryState::Dead => ("ended_at", state.as_str()),
+            let since = match state {
+                DeliveryState::Waiting => "waiting_since",
+                DeliveryState::Delivered | DeliveryState::Dead => "ended_at",
             };
+            // The state is a part of the text, because the index of the waiting deliveries contains only these. It
+            // occurs twice, because PostgreSQL checks only the outer condition again for a delivery that another
+            // transaction has just changed. Otherwise a dead letter that is being redelivered could be deleted.
+            let state = state.as_str();
             let sql = format!(
-                "DELETE FROM tiktok_shop_deliveries WHERE (tenant, id) IN (SELECT tenant, id \
+                "DELETE FROM tiktok_shop_deliveries WHERE state = '{state}' AND (tenant, id) IN (SELECT tenant, id \
                  FROM tiktok_shop_deliveries WHERE state = '{state}' AND {since} < $1 LIMIT $2)"
             );
             let query = statement(sql).bind_bound(before.0).bind_limit(limit);
