@@ -220,14 +220,9 @@ impl DeliveryStorage for SqlStorage {
             let sql = "SELECT number FROM tiktok_shop_deliveries \
                        WHERE tenant = $1 AND endpoint = $2 AND customer = $3 AND state = 'waiting' \
                        ORDER BY number LIMIT 1";
-            let first = fetch_optional(&mut transaction, queue_statement(sql, tenant, queue)).await?;
-            let due_at = match (first.map(|row| row.number("number")).transpose()?, settlement) {
-                (None, _) => None,
-                (Some(first), Settlement::Retry(at)) if first == delivery.number => Some(at),
-                (Some(_), _) => Some(now),
-            };
-            match due_at {
-                Some(due_at) => {
+            match fetch_optional(&mut transaction, queue_statement(sql, tenant, queue)).await? {
+                Some(first) => {
+                    let due_at = settlement.queue_due_at(delivery, first.number("number")?, now);
                     let sql = "UPDATE tiktok_shop_delivery_queues SET due_at = $4 \
                                WHERE tenant = $1 AND endpoint = $2 AND customer = $3";
                     execute(&mut transaction, queue_statement(sql, tenant, queue).bind_seconds(due_at)?).await?;
@@ -367,11 +362,7 @@ async fn settle_delivery(
     settlement: Settlement,
     now: UnixSeconds,
 ) -> Result<(), StorageError> {
-    let (state, ended_at) = match settlement {
-        Settlement::Delivered => (DeliveryState::Delivered, Some(now)),
-        Settlement::Retry(_) => (DeliveryState::Waiting, None),
-        Settlement::Dead => (DeliveryState::Dead, Some(now)),
-    };
+    let state = settlement.state();
     // The body may be personal data, so it is deleted as soon as nobody needs it.
     let body = if state == DeliveryState::Delivered { ", body = NULL" } else { "" };
     let sql = format!(
@@ -382,7 +373,7 @@ async fn settle_delivery(
         .bind_text(tenant.as_str())
         .bind_text(delivery.id.as_str())
         .bind_text(state.as_str())
-        .bind_optional_seconds(ended_at)?
+        .bind_optional_seconds(settlement.ended_at(now))?
         .bind_number(delivery.tries.into())?
         .bind_text(&attempts_text(&delivery.attempts)?);
     execute(transaction, query).await.map(drop)
