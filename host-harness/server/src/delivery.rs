@@ -1,9 +1,10 @@
 //! Webhooks from the service to platforms (<https://www.standardwebhooks.com>, version 1.0.0, 2026).
 //!
-//! An event becomes a [`Delivery`] in the [storage](DeliveryStorage) before anything else depends on it. It leaves the
-//! storage only after the platform has accepted it, or as a dead letter after three days. Each endpoint has one queue
-//! for each customer, and sends the first delivery of a queue only. A process must hold the lease of a queue to send
-//! from it, so that replicas keep the order, too.
+//! The service stores an event as a [`Delivery`] in the [storage](DeliveryStorage): an event of TikTok Shop before TikTok
+//! Shop gets the answer 200, and a lifecycle event together with its position. It sends the delivery until the platform
+//! accepts it. After three days, the delivery becomes a dead letter. Each endpoint has one queue for each customer. Only
+//! the first delivery of a queue is sent, and only by the process that holds the lease of the queue, so that replicas
+//! keep the order, too.
 
 pub(crate) mod backlog;
 pub(crate) mod client;

@@ -76,8 +76,9 @@ async fn guarded(state: &Shared, request: Request, next: Next, max: usize) -> Re
     SystemRandomness.fill(&mut attempt).map_err(|_| Problem::no_randomness())?;
     let begun = BegunRequest { fingerprint: fingerprint(&parts, &body), attempt };
     let shared = state.clone();
-    // If the client goes away, the request is carried out nevertheless, and its answer is kept. This includes the
-    // beginning: a request that is remembered and never carried out would keep its key in vain.
+    // If the client goes away, the request is carried out nevertheless, and its answer is kept. The beginning is a part
+    // of this task, too: otherwise the key of a request that was remembered and never carried out could not be used
+    // for 24 hours.
     let running = async move {
         if let Some(stored) = begin(&shared, &tenant, &digest, &begun).await? {
             return replay(&stored, &begun, &seal);

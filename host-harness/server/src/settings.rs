@@ -34,8 +34,8 @@ pub struct Settings {
     pub head_deadline: Duration,
     /// How long a client may take to send the body of a request. Default: 60 s.
     pub body_deadline: Duration,
-    /// How long an attempt to deliver a webhook may take, up to half of [`LEASE`](crate::delivery::LEASE). Default:
-    /// 15 s.
+    /// How long an attempt to deliver a webhook may take. A longer time than half of [`LEASE`](crate::delivery::LEASE)
+    /// counts as half of it. Default: 15 s.
     pub delivery_deadline: Duration,
     /// How often an endpoint looks for events and due deliveries, if nothing else wakes it. Default: 1 s.
     pub delivery_poll: Duration,

@@ -23,7 +23,7 @@ impl<S> WriteDeadline<S> {
         Self { stream, deadline, waiting: None }
     }
 
-    /// Returns the result of a write. If the write waits, starts the time or looks whether it is over.
+    /// Returns the result of a write. If the write waits, starts the deadline, and fails if the deadline has passed.
     fn limit<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waiting = None;

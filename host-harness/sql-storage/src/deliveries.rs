@@ -220,14 +220,9 @@ impl DeliveryStorage for SqlStorage {
             let sql = "SELECT number FROM tiktok_shop_deliveries \
                        WHERE tenant = $1 AND endpoint = $2 AND customer = $3 AND state = 'waiting' \
                        ORDER BY number LIMIT 1";
-            let first = fetch_optional(&mut transaction, queue_statement(sql, tenant, queue)).await?;
-            let due_at = match (first.map(|row| row.number("number")).transpose()?, settlement) {
-                (None, _) => None,
-                (Some(first), Settlement::Retry(at)) if first == delivery.number => Some(at),
-                (Some(_), _) => Some(now),
-            };
-            match due_at {
-                Some(due_at) => {
+            match fetch_optional(&mut transaction, queue_statement(sql, tenant, queue)).await? {
+                Some(first) => {
+                    let due_at = settlement.queue_due_at(delivery, first.number("number")?, now);
                     let sql = "UPDATE tiktok_shop_delivery_queues SET due_at = $4 \
                                WHERE tenant = $1 AND endpoint = $2 AND customer = $3";
                     execute(&mut transaction, queue_statement(sql, tenant, queue).bind_seconds(due_at)?).await?;
@@ -316,13 +311,16 @@ impl DeliveryStorage for SqlStorage {
 
     async fn delete_old(&self, state: DeliveryState, before: UnixSeconds, limit: usize) -> Result<u64, StorageError> {
         self.run_to_deadline(async {
-            // The state is a part of the text, because the index of the waiting deliveries contains only these.
-            let (since, state) = match state {
-                DeliveryState::Waiting => ("waiting_since", state.as_str()),
-                DeliveryState::Delivered | DeliveryState::Dead => ("ended_at", state.as_str()),
+            let since = match state {
+                DeliveryState::Waiting => "waiting_since",
+                DeliveryState::Delivered | DeliveryState::Dead => "ended_at",
             };
+            // The state is a part of the text, because the index of the waiting deliveries contains only these. It
+            // occurs twice, because PostgreSQL checks only the outer condition again for a delivery that another
+            // transaction has just changed. Otherwise a dead letter that is being redelivered could be deleted.
+            let state = state.as_str();
             let sql = format!(
-                "DELETE FROM tiktok_shop_deliveries WHERE (tenant, id) IN (SELECT tenant, id \
+                "DELETE FROM tiktok_shop_deliveries WHERE state = '{state}' AND (tenant, id) IN (SELECT tenant, id \
                  FROM tiktok_shop_deliveries WHERE state = '{state}' AND {since} < $1 LIMIT $2)"
             );
             let query = statement(sql).bind_bound(before.0).bind_limit(limit);
@@ -364,11 +362,7 @@ async fn settle_delivery(
     settlement: Settlement,
     now: UnixSeconds,
 ) -> Result<(), StorageError> {
-    let (state, ended_at) = match settlement {
-        Settlement::Delivered => (DeliveryState::Delivered, Some(now)),
-        Settlement::Retry(_) => (DeliveryState::Waiting, None),
-        Settlement::Dead => (DeliveryState::Dead, Some(now)),
-    };
+    let state = settlement.state();
     // The body may be personal data, so it is deleted as soon as nobody needs it.
     let body = if state == DeliveryState::Delivered { ", body = NULL" } else { "" };
     let sql = format!(
@@ -379,7 +373,7 @@ async fn settle_delivery(
         .bind_text(tenant.as_str())
         .bind_text(delivery.id.as_str())
         .bind_text(state.as_str())
-        .bind_optional_seconds(ended_at)?
+        .bind_optional_seconds(settlement.ended_at(now))?
         .bind_number(delivery.tries.into())?
         .bind_text(&attempts_text(&delivery.attempts)?);
     execute(transaction, query).await.map(drop)

@@ -112,7 +112,7 @@ impl Create {
         report.line(key.expose());
         report.line("");
         report.line("[[api-keys]]");
-        // TOML writes a text as JSON does, as far as printable characters are concerned.
+        // For printable characters, a text in TOML has the same form as in JSON.
         report.line(&format!("name = {}", serde_json::Value::from(name.as_str())));
         report.line(&format!("tenant = {}", serde_json::Value::from(tenant.as_str())));
         report.line(&format!("scopes = [{}]", scopes.join(", ")));

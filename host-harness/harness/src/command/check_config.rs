@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_server::delivery::Endpoints;
 use tiktok_shop_server::{ApiKeys, Metrics, PublicAddress};
+use tokio::task::block_in_place;
 
 use super::serve::checked_listen;
 use crate::failure::Failure;
@@ -45,7 +46,8 @@ struct Line {
 
 impl CheckConfig {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        telemetry::check()?;
+        // The client of the collector has a runtime of its own. An asynchronous task must not drop a runtime.
+        block_in_place(telemetry::check)?;
         let mut opened = self.settings.open_for_service(&Metrics::new(), report).await?.opened;
         let service = opened.take_service();
         check_addresses(&service)?;

@@ -70,7 +70,7 @@ impl WebhookSecret {
         report.line(secret);
         report.line("");
         report.line("[[serve.webhooks]]");
-        // TOML writes a text as JSON does, as far as printable characters are concerned.
+        // For printable characters, a text in TOML has the same form as in JSON.
         report.line(&format!("tenant = {}", serde_json::Value::from(tenant.as_str())));
         report.line(&format!("name = \"{name}\""));
         report.line(&format!("address = {}", serde_json::Value::from(address)));

@@ -229,7 +229,7 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>, VariableErr
     match (value, path) {
         (Some(_), Some((file, _))) => Err(VariableError::Both(name, file)),
         (None, Some((file, path))) => {
-            let text = secret_file::read(Path::new(&path), access()?);
+            let text = secret_file::read(Path::new(&path), secret_file::MAX_BYTES, access()?);
             let text = text.map_err(|what| VariableError::File(file, what))?;
             match cleaned_value(name, &text) {
                 Ok(value) => Ok(Some(value)),

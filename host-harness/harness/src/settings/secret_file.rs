@@ -22,12 +22,13 @@ pub(super) const FILES: [(&str, &str); 6] = [
     (PREVIOUS_APP_SECRET, PREVIOUS_APP_SECRET_FILE),
 ];
 
-/// The maximum size of such a file: 64 KiB.
-const MAX_BYTES: u64 = 64 << 10;
+/// The maximum size of the file of a variable: 64 KiB.
+pub(super) const MAX_BYTES: u64 = 64 << 10;
 
-/// Returns the text of the file at this path, which `access` users may read. The error contains no text of the file.
-pub(super) fn read(path: &Path, access: Access) -> Result<String, String> {
-    match private_file::read_with_access(path, MAX_BYTES, access) {
+/// Returns the text of a file of at most `limit` bytes. `access` says who may read the file. The error contains no text
+/// of the file.
+pub(super) fn read(path: &Path, limit: u64, access: Access) -> Result<String, String> {
+    match private_file::read_with_access(path, limit, access) {
         Ok(Some(text)) => Ok(text),
         Ok(None) => Err(format!("there is no file {}; correct the path", path.display())),
         Err(error) => Err(format!("{error}{}", access_advice(&error))),

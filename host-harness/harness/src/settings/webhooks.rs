@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use tiktok_shop_host::{Secret, TenantId};
-use tiktok_shop_private_file::{self as private_file, Access};
+use tiktok_shop_private_file::Access;
 use tiktok_shop_server::delivery::{Endpoint, EndpointAddress, EndpointName, EventTypes, SigningSecret};
 use toml::Value;
 
 use super::configured_text::Rule;
+use super::secret_file;
 use super::serve::parsed;
 use super::toml_value::{table_of, text_of, unknown};
-use crate::failure::access_advice;
 
 /// The members of each endpoint.
 const MEMBERS: &str = "tenant, name, address, secret, secret-file, previous-secret, previous-secret-file, types";
@@ -129,10 +129,8 @@ impl ConfiguredEndpoint {
             SecretPlace::Value(secret) => (secret.clone(), format!("{}.{member}", self.place)),
             SecretPlace::File(path) => {
                 let place = format!("{}.{member}-file", self.place);
-                let text = private_file::read_with_access(path, MAX_SECRET_BYTES, access)
-                    .map_err(|error| format!("{place}: {error}{}", access_advice(&error)))?
-                    .ok_or_else(|| format!("{place}: there is no file {}; correct the path", path.display()))?;
-                (text.into(), place)
+                let text = secret_file::read(path, MAX_SECRET_BYTES, access);
+                (text.map_err(|error| format!("{place}: {error}"))?.into(), place)
             }
         };
         text.expose().trim().parse().map_err(|error| format!("{place}: {error}"))
@@ -141,6 +139,7 @@ impl ConfiguredEndpoint {
 
 #[cfg(test)]
 mod tests {
+    use tiktok_shop_private_file as private_file;
     use toml::Table;
 
     use super::*;

@@ -157,10 +157,14 @@ fn a_collector_gets_spans_of_requests_and_calls_without_secrets() {
 }
 
 #[test]
-fn a_wrong_setting_of_the_traces_is_an_error() {
+fn check_config_accepts_right_settings_of_the_traces_and_refuses_wrong_ones_as_serve_does() {
     let stage = Stage::new();
     stage.ok("keys init", "");
     stage.ok("migrate", "");
+    let mut right = stage.command("check-config");
+    right.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    let run = crate::run(right, "");
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
     for (name, value, error) in [
         (
             "OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -57,15 +57,6 @@ pub(crate) struct Seen {
     pub(crate) lost: usize,
 }
 
-/// How a request for a connection ended.
-enum Reached {
-    Yes,
-    /// The service asks for a new consent.
-    NeedsConsent,
-    /// Another request has a claim, and the access token has ended.
-    Later,
-}
-
 impl Customer {
     pub(crate) fn new(number: usize, rng: Rng) -> Self {
         Self { number, rng, state: State::None, seen: Seen::default() }
@@ -172,27 +163,24 @@ impl Customer {
     /// Sends a request that needs the connection, and checks its answer. Returns whether the request had its effect.
     async fn try_to(&mut self, stage: &Stage, target: &str, body: &str, check: impl Fn(&Answer)) -> bool {
         let answer = stage.ask("POST", target, body).await;
-        let reached = match answer.status.as_u16() {
+        match answer.status.as_u16() {
             200 => {
                 check(&answer);
-                Reached::Yes
+                true
             }
-            409 => Reached::NeedsConsent,
-            503 if answer.json()["action"] == "retry-after" => Reached::Later,
-            _ => panic!("{target}: {} {}", answer.status, answer.text()),
-        };
-        match reached {
-            Reached::Yes => true,
-            Reached::NeedsConsent => {
+            // The service asks for a new consent.
+            409 => {
                 self.assert_tiktok_has_ended_it(stage).await;
                 self.state = State::Ended;
                 self.seen.lost += 1;
                 false
             }
-            Reached::Later => {
+            // Another request has a claim, and the access token has ended.
+            503 if answer.json()["action"] == "retry-after" => {
                 self.seen.put_off += 1;
                 false
             }
+            _ => panic!("{target}: {} {}", answer.status, answer.text()),
         }
     }
 

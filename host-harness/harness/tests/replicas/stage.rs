@@ -154,8 +154,8 @@ impl Stage {
         }
     }
 
-    /// Sends a request of the platform until it gets an answer of a service. The request can be repeated
-    /// (docs/service.md). Returns also how often it was sent.
+    /// Sends a request of the platform until a service answers. Only for requests that may be repeated
+    /// (docs/service.md).
     pub(crate) async fn ask(&self, method: &str, target: &str, body: &str) -> Answer {
         let key = format!("Bearer {}", self.key);
         for _ in 0..MAX_TRIES {

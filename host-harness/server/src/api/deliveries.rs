@@ -271,7 +271,7 @@ pub(crate) async fn endpoints(
 ) -> Result<Json<EndpointList>, Problem> {
     let details = |endpoint: &crate::delivery::Endpoint| EndpointDetails {
         name: endpoint.name.to_string(),
-        origin: format!("{:?}", endpoint.address),
+        origin: endpoint.address.origin(),
         types: endpoint.types.entries().to_vec(),
     };
     Ok(Json(EndpointList { endpoints: state.outgoing.endpoints(&allowed.tenant).map(details).collect() }))

@@ -30,19 +30,25 @@ pub(crate) async fn watch(state: Shared, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = turns.tick() => {}
         }
-        if let Err(error) = once(&state).await {
-            tracing::warn!(%error, "the backlog of webhooks could not be measured");
+        if let Err(error) = once(&state, &stop).await {
+            tracing::warn!(%error, "the backlog of webhooks could not be measured or cleaned up");
         }
     }
 }
 
-async fn once(state: &Shared) -> Result<(), StorageError> {
+async fn once(state: &Shared, stop: &CancellationToken) -> Result<(), StorageError> {
     let (storage, now) = (&state.outgoing.storage, state.now().0);
-    for (state, kept) in KEPT {
-        in_time(storage.delete_old(state, UnixSeconds(now.saturating_sub(kept)), PAGE)).await?;
-    }
     let backlog = in_time(storage.backlog()).await?;
     let waits = backlog.oldest_waiting.map_or(0, |since| now.saturating_sub(since.0));
     state.metrics.backlog(waits, backlog.dead);
+    for (state, kept) in KEPT {
+        let before = UnixSeconds(now.saturating_sub(kept));
+        // After a full page there may be more. One page each time would fall behind a busy service.
+        while in_time(storage.delete_old(state, before, PAGE)).await? == PAGE as u64 {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+        }
+    }
     Ok(())
 }

@@ -13,38 +13,35 @@ const PAGE: usize = 200;
 /// A database keeps positions as signed numbers.
 const MAX_POSITION: u64 = i64::MAX.unsigned_abs();
 
-/// Makes deliveries of all events behind the stored position. `known` is the position, as far as this process knows it.
-/// All replicas may do this at the same time, because only one of them can move the position.
+/// Makes deliveries of the next page of events behind the stored position. Returns whether there may be more events.
+/// `known` is the position, as far as this process knows it. All replicas may do this at the same time, because only one
+/// of them can move the position.
 pub(crate) async fn collect(
     state: &Shared,
     endpoint: &Endpoint,
     known: &mut Option<EventPosition>,
-) -> Result<(), StorageError> {
-    loop {
-        let from = match *known {
-            Some(position) => position,
-            None => position(state, endpoint).await?,
-        };
-        let page = in_time(state.storage.events(&endpoint.tenant, Some(from), PAGE)).await?;
-        let Some(to) = page.last().map(|event| event.position) else {
-            *known = Some(from);
-            return Ok(());
-        };
-        let mut deliveries = Vec::new();
-        for event in &page {
-            match content::of_event(endpoint, event) {
-                Ok(delivery) => deliveries.extend(delivery),
-                Err(error) => tracing::error!(%error, "an event can't be delivered, and is left out"),
-            }
-        }
-        let (storage, now) = (&state.outgoing.storage, state.now());
-        let advance = storage.advance(&endpoint.tenant, &endpoint.name, Some(from), to, &deliveries, now);
-        // If another replica was faster, the position is read again.
-        *known = in_time(advance).await?.then_some(to);
-        if known.is_some() && page.len() < PAGE {
-            return Ok(());
+) -> Result<bool, StorageError> {
+    let from = match *known {
+        Some(position) => position,
+        None => position(state, endpoint).await?,
+    };
+    let page = in_time(state.storage.events(&endpoint.tenant, Some(from), PAGE)).await?;
+    let Some(to) = page.last().map(|event| event.position) else {
+        *known = Some(from);
+        return Ok(false);
+    };
+    let mut deliveries = Vec::new();
+    for event in &page {
+        match content::of_event(endpoint, event) {
+            Ok(delivery) => deliveries.extend(delivery),
+            Err(error) => tracing::error!(%error, "an event can't be delivered, and is left out"),
         }
     }
+    let (storage, now) = (&state.outgoing.storage, state.now());
+    let advance = storage.advance(&endpoint.tenant, &endpoint.name, Some(from), to, &deliveries, now);
+    // If another replica was faster, the position is read again.
+    *known = in_time(advance).await?.then_some(to);
+    Ok(known.is_none() || page.len() == PAGE)
 }
 
 /// Returns the stored position of an endpoint. An endpoint that has none begins behind the last event, so that a new

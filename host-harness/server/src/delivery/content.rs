@@ -8,7 +8,7 @@ use tiktok_shop_host::events::Event;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::webhook::Webhook;
-use tiktok_shop_host::{AccountId, CustomerId, TenantId};
+use tiktok_shop_host::{AccountId, CustomerId};
 
 use super::endpoint::Endpoint;
 use super::storage::{DeliveryId, NewDelivery};
@@ -59,8 +59,7 @@ pub(crate) fn of_event(endpoint: &Endpoint, event: &Event) -> Result<Option<NewD
     if !endpoint.types.contain(&event_type) {
         return Ok(None);
     }
-    let position = event.position.0.to_be_bytes();
-    let id = id_of(&["event".as_bytes(), place(endpoint).as_bytes(), &position]);
+    let id = id_of(endpoint, &["event".as_bytes(), &event.position.0.to_be_bytes()]);
     let body = body(&event_type, event.event.at, model::Event::from(event))?;
     let customer = key.map(|key| key.customer.clone());
     Ok(Some(NewDelivery { id, endpoint: endpoint.name.clone(), customer, event_type, body }))
@@ -102,10 +101,9 @@ pub(crate) fn of_webhook(
             event_type: webhook.event_type,
             data,
         };
-        let place = place(endpoint);
-        let parts: [&str; 6] = ["tiktok", &place, app, &event_type, &notification, customer.as_str()];
+        let parts: [&str; 5] = ["tiktok", app, &event_type, &notification, customer.as_str()];
         Ok(NewDelivery {
-            id: id_of(&parts.map(str::as_bytes)),
+            id: id_of(endpoint, &parts.map(str::as_bytes)),
             endpoint: endpoint.name.clone(),
             customer: Some(customer.clone()),
             event_type: event_type.clone(),
@@ -127,17 +125,12 @@ pub(crate) fn test(endpoint: &Endpoint, now: UnixSeconds) -> Result<NewDelivery,
     Ok(NewDelivery { id, endpoint, customer: None, event_type: TEST.to_owned(), body })
 }
 
-/// Returns a text that names the endpoint among those of all tenants.
-fn place(endpoint: &Endpoint) -> String {
-    let tenant: &TenantId = &endpoint.tenant;
-    format!("{} {tenant} {}", tenant.as_str().len(), endpoint.name)
-}
-
-/// Returns an id that is the same for the same event, endpoint and customer. So an event that is stored a second time
-/// is recognised.
-fn id_of(parts: &[&[u8]]) -> DeliveryId {
+/// Returns an id that is the same for the same endpoint and the same parts, which identify the event and the customer.
+/// So an event that is stored a second time is recognised.
+fn id_of(endpoint: &Endpoint, parts: &[&[u8]]) -> DeliveryId {
     let mut hash = Sha256::new();
-    for part in parts {
+    let place = [endpoint.tenant.as_str().as_bytes(), endpoint.name.as_str().as_bytes()];
+    for part in place.iter().chain(parts) {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }

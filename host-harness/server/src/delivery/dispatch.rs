@@ -16,7 +16,7 @@ use super::collect::collect;
 use super::content;
 use super::endpoint::{Endpoint, EndpointName, Endpoints};
 use super::retry::settlement;
-use super::storage::{Attempt, Delivery, DeliveryStorage, Lease, NewDelivery, Settlement};
+use super::storage::{Attempt, Delivery, DeliveryStorage, LEASE, Lease, NewDelivery, Settlement};
 use crate::settings::Settings;
 use crate::state::{Shared, State, in_time};
 
@@ -51,7 +51,8 @@ impl Outgoing {
             places: Arc::new(Semaphore::new(places)),
         };
         let endpoints = endpoints.iter().map(served).collect();
-        Self { storage, endpoints, client: Client::new(settings.delivery_deadline) }
+        // An attempt must end before its lease lapses. Otherwise another process sends the same delivery meanwhile.
+        Self { storage, endpoints, client: Client::new(settings.delivery_deadline.min(LEASE / 2)) }
     }
 
     /// Returns the endpoints of a tenant.
@@ -109,8 +110,13 @@ async fn serve(state: Shared, place: usize, stop: CancellationToken) {
             () = served.wake.notified() => {}
             _ = turns.tick() => {}
         }
-        if let Err(error) = collect(&state, &served.endpoint, &mut position).await {
-            tracing::warn!(%error, "lifecycle events could not be made into webhooks; this is tried again");
+        match collect(&state, &served.endpoint, &mut position).await {
+            // The next turn begins at once, unless the service is stopping.
+            Ok(true) => served.wake.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "lifecycle events could not be made into webhooks; this is tried again");
+            }
         }
         if let Err(error) = send_due(&state, place, served).await {
             tracing::warn!(%error, "no webhook could be taken from the storage; this is tried again");

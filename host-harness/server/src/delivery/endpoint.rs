@@ -85,6 +85,12 @@ impl EndpointAddress {
     pub fn to_text(&self) -> String {
         self.0.to_string()
     }
+
+    /// Returns the scheme, the host and the port. They are not secret.
+    pub(crate) fn origin(&self) -> String {
+        let authority = self.0.authority().map(ToString::to_string).unwrap_or_default();
+        format!("{}://{authority}", self.0.scheme_str().unwrap_or_default())
+    }
 }
 
 impl FromStr for EndpointAddress {
@@ -99,8 +105,7 @@ impl FromStr for EndpointAddress {
 impl fmt::Debug for EndpointAddress {
     /// Shows the origin only, because a platform may have put a secret into the path or the query.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.0.authority().map(ToString::to_string).unwrap_or_default();
-        write!(f, "{}://{authority}", self.0.scheme_str().unwrap_or_default())
+        f.write_str(&self.origin())
     }
 }
 

@@ -204,21 +204,12 @@ impl DeliveryStorage for MemoryDeliveries {
         if let Some(stored) = records.deliveries.get_mut(&(tenant.clone(), delivery.number)) {
             stored.attempts.clone_from(&delivery.attempts);
             stored.tries = delivery.tries;
-            let (state, ended_at) = match settlement {
-                Settlement::Delivered => (DeliveryState::Delivered, Some(now)),
-                Settlement::Retry(_) => (DeliveryState::Waiting, None),
-                Settlement::Dead => (DeliveryState::Dead, Some(now)),
-            };
-            (stored.state, stored.ended_at) = (state, ended_at);
-            if state == DeliveryState::Delivered {
+            (stored.state, stored.ended_at) = (settlement.state(), settlement.ended_at(now));
+            if stored.state == DeliveryState::Delivered {
                 stored.body = None;
             }
         }
-        let due_at = match (records.first(&key).map(|first| first.number), settlement) {
-            (None, _) => None,
-            (Some(first), Settlement::Retry(at)) if first == delivery.number => Some(at),
-            (Some(_), _) => Some(now),
-        };
+        let due_at = records.first(&key).map(|first| settlement.queue_due_at(delivery, first.number, now));
         match due_at {
             Some(due_at) => drop(records.queues.insert(key, Queue { due_at, lease: None })),
             None => drop(records.queues.remove(&key)),

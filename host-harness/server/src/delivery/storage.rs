@@ -189,6 +189,37 @@ pub enum Settlement {
     Dead,
 }
 
+impl Settlement {
+    /// Returns the state of the delivery.
+    #[must_use]
+    pub const fn state(self) -> DeliveryState {
+        match self {
+            Self::Delivered => DeliveryState::Delivered,
+            Self::Retry(_) => DeliveryState::Waiting,
+            Self::Dead => DeliveryState::Dead,
+        }
+    }
+
+    /// Returns when the delivery ended, if it was settled at `now`.
+    #[must_use]
+    pub const fn ended_at(self, now: UnixSeconds) -> Option<UnixSeconds> {
+        match self {
+            Self::Delivered | Self::Dead => Some(now),
+            Self::Retry(_) => None,
+        }
+    }
+
+    /// Returns when the queue of the delivery is due, if its first waiting delivery then has the number `first`. A
+    /// delivery that was redelivered meanwhile can come before one that is attempted again.
+    #[must_use]
+    pub fn queue_due_at(self, delivery: &Delivery, first: u64, now: UnixSeconds) -> UnixSeconds {
+        match self {
+            Self::Retry(at) if first == delivery.number => at,
+            Self::Delivered | Self::Retry(_) | Self::Dead => now,
+        }
+    }
+}
+
 /// Selects deliveries. An empty filter selects all deliveries of the tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {

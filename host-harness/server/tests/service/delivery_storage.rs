@@ -96,6 +96,12 @@ impl Place {
         execute(address, sql).await;
     }
 
+    /// Changes a storage in SQL, as an operator can.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let (Ages::Sqlite(address) | Ages::Postgres(address)) = &self.ages else { panic!("not a storage in SQL") };
+        execute(address, sql.to_owned()).await;
+    }
+
     /// Gives every delivery an attempt with a word that this release does not know. Returns `false` for the storage in
     /// memory, which no other release can write.
     async fn add_attempt_of_newer_release(&self) -> bool {

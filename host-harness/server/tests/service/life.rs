@@ -163,7 +163,7 @@ async fn tokens_of_another_system_are_imported_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exported_connection_is_imported_by_another_tenant_and_recorded() {
+async fn an_exported_connection_is_imported_for_another_customer_and_recorded() {
     let stage = Stage::new().await;
     let account = stage.connect("customer-7", "one-shop").await;
     let apps = stage.get("/v1/apps").await.json();
@@ -173,7 +173,7 @@ async fn an_exported_connection_is_imported_by_another_tenant_and_recorded() {
     let issued = stage.fake.issued(&stage.fake.apps()[0].service_id, "one-shop").unwrap();
     assert!(issued.honours_access_token(exported["access_token"].as_str().unwrap()));
     assert_eq!(exported["account"], account);
-    // The answer has exactly members of an import.
+    // Every member of the answer is a member of an import.
     stage.post("/v1/customers/customer-7/disconnect", &json!({ "tiktok_access": "keep" })).await;
     let imported = stage.post("/v1/customers/customer-8/imports", &exported).await;
     assert_eq!((imported.status, &imported.json()["account"]), (201, &json!(account)), "{}", imported.text());

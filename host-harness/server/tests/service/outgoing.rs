@@ -224,6 +224,24 @@ async fn a_delivery_dies_after_three_days_and_the_next_one_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn old_deliveries_are_deleted_even_if_there_are_more_than_a_page() {
+    let stage = Stage::new().await;
+    let storage = memory(&stage);
+    // One transaction deletes 500 deliveries.
+    let old: Vec<_> = (0..501).map(|number| new("removed-endpoint", "a", number)).collect();
+    append(&*storage, &old).await;
+    stage.pass(34 * DAY);
+    let _service = stage.serve_another(storage.clone(), Vec::new(), |_| {}).await;
+    let deleted = async {
+        while !storage.list(&acme(), &Default::default(), None, 1).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    // The next turn begins 30 s after the first one.
+    tokio::time::timeout(Duration::from_secs(20), deleted).await.expect("the first turn deletes everything");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_running_delivery_finishes_before_the_service_ends() {
     let stage = Stage::new().await;
     let storage = memory(&stage);

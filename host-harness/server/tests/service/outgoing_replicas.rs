@@ -2,17 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
 use serde_json::json;
-use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::events::EventPosition;
-use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_server::delivery::{
-    Backlog, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryStorage, EndpointName, LEASE, Lease,
-    MemoryDeliveries, NewDelivery, Settlement,
+    DeliveryFilter, DeliveryState, DeliveryStorage as _, LEASE, Lease, MemoryDeliveries,
 };
 
 use crate::delivery_storage::Place;
@@ -114,101 +108,13 @@ async fn lifecycle_events_become_deliveries_once_even_with_several_services() {
     assert!(receiver.already().is_none());
 }
 
-/// A storage of deliveries that fails to append while it is switched on.
-struct FailsToAppend {
-    inner: MemoryDeliveries,
-    fails: AtomicBool,
-}
-
-#[async_trait]
-impl DeliveryStorage for FailsToAppend {
-    async fn append(&self, tenant: &TenantId, new: &[NewDelivery], now: UnixSeconds) -> Result<u64, StorageError> {
-        if self.fails.load(Ordering::SeqCst) {
-            return Err(StorageError::Unavailable("switched off".to_owned()));
-        }
-        self.inner.append(tenant, new, now).await
-    }
-
-    async fn position(&self, tenant: &TenantId, at: &EndpointName) -> Result<Option<EventPosition>, StorageError> {
-        self.inner.position(tenant, at).await
-    }
-
-    async fn advance(
-        &self,
-        tenant: &TenantId,
-        endpoint: &EndpointName,
-        from: Option<EventPosition>,
-        to: EventPosition,
-        deliveries: &[NewDelivery],
-        now: UnixSeconds,
-    ) -> Result<bool, StorageError> {
-        self.inner.advance(tenant, endpoint, from, to, deliveries, now).await
-    }
-
-    async fn claim(
-        &self,
-        tenant: &TenantId,
-        endpoint: &EndpointName,
-        lease: &Lease,
-        now: UnixSeconds,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, StorageError> {
-        self.inner.claim(tenant, endpoint, lease, now, limit).await
-    }
-
-    async fn settle(
-        &self,
-        tenant: &TenantId,
-        lease: &Lease,
-        delivery: &Delivery,
-        settlement: Settlement,
-        now: UnixSeconds,
-    ) -> Result<bool, StorageError> {
-        self.inner.settle(tenant, lease, delivery, settlement, now).await
-    }
-
-    async fn list(
-        &self,
-        tenant: &TenantId,
-        filter: &DeliveryFilter,
-        after: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, StorageError> {
-        self.inner.list(tenant, filter, after, limit).await
-    }
-
-    async fn load(&self, tenant: &TenantId, id: &DeliveryId) -> Result<Option<Delivery>, StorageError> {
-        self.inner.load(tenant, id).await
-    }
-
-    async fn redeliver(
-        &self,
-        tenant: &TenantId,
-        filter: &DeliveryFilter,
-        after: Option<u64>,
-        now: UnixSeconds,
-        limit: usize,
-    ) -> Result<Vec<u64>, StorageError> {
-        self.inner.redeliver(tenant, filter, after, now, limit).await
-    }
-
-    async fn backlog(&self) -> Result<Backlog, StorageError> {
-        self.inner.backlog().await
-    }
-
-    async fn delete_old(&self, state: DeliveryState, before: UnixSeconds, limit: usize) -> Result<u64, StorageError> {
-        self.inner.delete_old(state, before, limit).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn tiktok_shop_gets_200_only_after_its_event_is_stored() {
     let stage = Stage::new().await;
     stage.connect("customer-1", "one-shop").await;
-    let inner = MemoryDeliveries::new(stage.clock());
-    let storage = Arc::new(FailsToAppend { inner, fails: AtomicBool::new(true) });
+    let place = Place::sqlite().await;
     let mut receiver = Receiver::accepting().await;
-    let service = stage.serve_another(storage.clone(), vec![receiver.endpoint("main")], |_| {}).await;
+    let service = stage.serve_another(place.storage.clone(), vec![receiver.endpoint("main")], |_| {}).await;
     let tiktok = stage.fake.apps().remove(0).service_id;
     stage.fake.queue_webhook(&tiktok, 1, Some(SHOP), json!({ "order_id": "1" })).unwrap();
     let webhook = stage.fake.webhooks_due().remove(0);
@@ -217,8 +123,10 @@ async fn tiktok_shop_gets_200_only_after_its_event_is_stored() {
         let request = request.header("authorization", webhook.header("authorization").unwrap());
         request.body("application/json", webhook.body.clone().into_bytes()).send().await.status
     };
+    let fails = "BEGIN SELECT RAISE(ABORT, 'switched off'); END";
+    place.execute(&format!("CREATE TRIGGER fails BEFORE INSERT ON tiktok_shop_deliveries {fails}")).await;
     assert_eq!(send().await, 500);
-    storage.fails.store(false, Ordering::SeqCst);
+    place.execute("DROP TRIGGER fails").await;
     assert_eq!(send().await, 200, "the event was not remembered as handled");
     assert_eq!(receiver.next().await.json()["type"], "tiktok.1");
 }
