@@ -1,6 +1,8 @@
 //! The options of a host, as the other language gives them.
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -136,6 +138,19 @@ impl<'de> Deserialize<'de> for SecretText {
 impl From<SecretText> for Secret {
     fn from(text: SecretText) -> Self {
         text.0
+    }
+}
+
+/// One of the words of a type of the library.
+pub(crate) struct Word<T>(pub(crate) T);
+
+impl<'de, T> Deserialize<'de> for Word<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
     }
 }
 
