@@ -93,6 +93,12 @@ impl BindingError {
         Self::new(Action::Misconfigured, code, message)
     }
 
+    /// Creates the error for a bug in the package of the other language.
+    #[must_use]
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Action::Internal, "internal", message)
+    }
+
     pub(crate) fn closed() -> Self {
         Self::new(Action::InvalidRequest, "host-closed", "this host is closed; open another one")
     }
