@@ -154,15 +154,26 @@ where
     }
 }
 
-/// An app of a tenant.
+/// An app of a tenant, in the options. It has the members of [`App`]. They are not flattened into it, because serde
+/// would then accept unknown members.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct TenantApp {
-    pub(crate) tenant: TenantId,
-    #[serde(flatten)]
-    pub(crate) app: App,
+    tenant: TenantId,
+    app_key: String,
+    app_secret: SecretText,
+    previous_app_secret: Option<SecretText>,
+    authorization_link: Option<String>,
 }
 
-/// The credentials of an app.
+impl TenantApp {
+    pub(crate) fn into_parts(self) -> (TenantId, AppCredentials) {
+        let Self { tenant, app_key, app_secret, previous_app_secret, authorization_link } = self;
+        (tenant, App { app_key, app_secret, previous_app_secret, authorization_link }.into())
+    }
+}
+
+/// The credentials of an app that a function of the other language returns. It may have other members, too.
 #[derive(Deserialize)]
 pub(crate) struct App {
     app_key: String,
@@ -261,6 +272,11 @@ mod tests {
             (
                 json!({"storage": "memory:", "keys": "drawn", "apps": [{"tenant": "", "app_key": "CANARY"}]}),
                 "the options: tenant id: 1 to 256 bytes",
+            ),
+            (
+                json!({"storage": "memory:", "keys": "drawn", "apps": [{"tenant": "acme", "app_sercet": "CANARY"}]}),
+                "the options: unknown field `app_sercet`, expected one of `tenant`, `app_key`, `app_secret`, \
+                 `previous_app_secret`, `authorization_link`",
             ),
         ] {
             assert_eq!(HostOptions::read(options).err().unwrap().message, message);
