@@ -39,9 +39,13 @@ def server(port, secret, inbox):
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            length = int(self.headers.get("content-length", 0))
-            if length > MAX_BYTES:
-                return self.answer(413)
+            try:
+                length = int(self.headers.get("content-length", 0))
+            except ValueError:
+                return self.answer(400)
+            # With a negative length, `read` would read without a limit.
+            if not 0 <= length <= MAX_BYTES:
+                return self.answer(400)
             # The signature is over these bytes. Do not parse and write them again before.
             body = self.rfile.read(length)
             try:

@@ -158,6 +158,8 @@ class ReceiverTest(unittest.TestCase):
             wrong = "msg_0" if name.lower() == "webhook-id" else "1767225600"
             self.assertEqual(self.post(body, {**headers, name: wrong}), 400, name)
             self.assertEqual(self.post(body, {other: headers[other] for other in headers if other != name}), 400, name)
+        for length in ["-1", "1.5", "", str(receiver.MAX_BYTES + 1)]:
+            self.assertEqual(self.post("", {**headers, "content-length": length}), 400, length)
         self.assertEqual(len(self.inbox.bodies()), 4, "nothing was stored twice")
 
 

@@ -77,7 +77,7 @@ function createApp({ host, tenant, log, metrics, queue, consentPage }) {
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const delivery = { tenant: request.params.tenant, authorization, body };
     const reply = await host.acceptWebhook(delivery, (webhook) => queue.add(webhook));
-    if (reply.error) log.error({ reply: reply.reply, error: reply.error }, 'a webhook was not handled');
+    if (reply.error) log.error({ reply: reply.reply, err: reply.error }, 'a webhook was not handled');
     response.status(reply.status).end();
   });
 
@@ -87,7 +87,7 @@ function createApp({ host, tenant, log, metrics, queue, consentPage }) {
 
   // Express knows an error handler by its four parameters.
   app.use((error, _request, response, _next) => {
-    log.error({ code: error.code, action: error.action, error }, 'a request failed');
+    log.error({ code: error.code, action: error.action, err: error }, 'a request failed');
     if (error.retryAfterMs) response.set('retry-after', Math.ceil(error.retryAfterMs / 1000));
     response.status(statusOf(error)).type('text').send('This did not work.');
   });

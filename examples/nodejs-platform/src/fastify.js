@@ -71,14 +71,14 @@ function createApp({ host, tenant, log, metrics, queue, consentPage }) {
     const { authorization } = request.headers;
     const delivery = { tenant: request.params.tenant, authorization, body: request.body ?? Buffer.alloc(0) };
     const { status, reply: what, error } = await host.acceptWebhook(delivery, (webhook) => queue.add(webhook));
-    if (error) log.error({ reply: what, error }, 'a webhook was not handled');
+    if (error) log.error({ reply: what, err: error }, 'a webhook was not handled');
     return reply.code(status).send();
   });
 
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()));
 
   app.setErrorHandler((error, _request, reply) => {
-    log.error({ code: error.code, action: error.action, error }, 'a request failed');
+    log.error({ code: error.code, action: error.action, err: error }, 'a request failed');
     if (error.retryAfterMs) reply.header('retry-after', Math.ceil(error.retryAfterMs / 1000));
     return reply.code(statusOf(error)).type('text/plain').send('This did not work.');
   });

@@ -30,7 +30,7 @@ async function sweepUntil(signal, host, log, everyMs) {
       const { refreshed, failed, unusable } = await host.sweep({}, { signal });
       log[failed || unusable ? 'error' : 'info']({ refreshed, failed, unusable }, 'swept');
     } catch (error) {
-      log.error({ code: error.code, error }, 'a sweep failed');
+      log.error({ code: error.code, err: error }, 'a sweep failed');
     }
     await sleep(everyMs, undefined, { signal }).catch(() => {});
   }

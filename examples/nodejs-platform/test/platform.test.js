@@ -84,6 +84,7 @@ for (const [name, framework] of [
     const other = new Browser(platform.address);
     assert.doesNotMatch((await other.ask('GET', '/')).text, /Teapot/);
     assert.equal((await other.ask('GET', `/shops/${SHOP}/orders`)).status, 404);
+    assert.match(lines.join(''), /"err":\{"type":"InvalidRequestError","message":"[^"]/);
     assert.equal((await browser.ask('POST', '/disconnect')).status, 303);
     assert.doesNotMatch((await browser.ask('GET', '/')).text, /Teapot/);
     const metrics = await browser.ask('GET', '/metrics');

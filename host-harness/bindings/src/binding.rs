@@ -8,7 +8,7 @@ use std::time::Duration;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials};
+use tiktok_shop_host::credentials::{CredentialsProvider, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::randomness::SystemRandomness;
@@ -241,8 +241,8 @@ fn credentials(
 ) -> Result<Arc<dyn CredentialsProvider>, BindingError> {
     match (apps, foreign) {
         (Some(apps), None) => {
-            let add = |all: StaticCredentials, one: TenantApp| all.with(one.tenant, AppCredentials::from(one.app));
-            Ok(Arc::new(apps.into_iter().fold(StaticCredentials::new(), add)))
+            let add = |all: StaticCredentials, (tenant, app)| all.with(tenant, app);
+            Ok(Arc::new(apps.into_iter().map(TenantApp::into_parts).fold(StaticCredentials::new(), add)))
         }
         (None, Some(foreign)) => Ok(Arc::new(ForeignCredentials(foreign))),
         _ => Err(BindingError::arguments("apps: give a list of apps, or a function that returns one")),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tiktok_shop_host::consent::ConsentError;
-use tiktok_shop_host::error::{Action as HostAction, ConnectorError};
+use tiktok_shop_host::error::{Action, ConnectorError};
 use tiktok_shop_host::export_grant::ExportError;
 use tiktok_shop_host::install::InstallError;
 use tiktok_shop_host::seal::RotationError;
@@ -14,56 +14,16 @@ use tiktok_shop_host::{CallError, InvalidId};
 /// The pause before the caller may try a call again that did not begin.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the caller does next. These are the actions of the connector. Errors of the host have them, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Make the same call again after the pause.
-    RetryAfter,
-    /// Ask the seller for a new consent.
-    Reauthorize,
-    /// An operator must correct the settings.
-    Misconfigured,
-    /// Correct the arguments.
-    InvalidRequest,
-    /// Show the error, and do not repeat the call automatically.
-    Upstream,
-    /// Make the same call again.
-    StorageConflict,
-    /// An operator must restore the storage. Then make the call again.
-    StorageFailed,
-    /// Report a bug.
-    Internal,
-}
-
-impl Action {
-    /// Returns the name of the action in WIT.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RetryAfter => "retry-after",
-            Self::Reauthorize => "reauthorize",
-            Self::Misconfigured => "misconfigured",
-            Self::InvalidRequest => "invalid-request",
-            Self::Upstream => "upstream",
-            Self::StorageConflict => "storage-conflict",
-            Self::StorageFailed => "storage-failed",
-            Self::Internal => "internal",
-        }
-    }
-}
-
 /// Why a request failed. It contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct BindingError {
-    /// What the caller does next.
+    /// What the caller does next. Errors of the host have the actions of the connector, too.
     pub action: Action,
     /// The cause, for counting and for support. `docs/errors.md` lists the codes. Later versions add codes.
     pub code: String,
     /// What happened, as an English text for a log.
     pub message: String,
-    /// The pause before the same call may be made again.
-    pub retry_after: Option<Duration>,
     /// The HTTP status of TikTok Shop's answer, if TikTok Shop answered.
     pub tiktok_http_status: Option<u16>,
     /// TikTok Shop's id of the request.
@@ -76,7 +36,6 @@ impl BindingError {
             action,
             code: code.to_owned(),
             message: message.into(),
-            retry_after: None,
             tiktok_http_status: None,
             tiktok_request_id: None,
         }
@@ -93,20 +52,35 @@ impl BindingError {
         Self::new(Action::Misconfigured, code, message)
     }
 
+    /// Creates the error for a bug in the host or in the package of the other language.
+    #[must_use]
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Action::Internal, "internal", message)
+    }
+
     pub(crate) fn closed() -> Self {
         Self::new(Action::InvalidRequest, "host-closed", "this host is closed; open another one")
     }
 
-    fn after(mut self, pause: Duration) -> Self {
-        self.retry_after = Some(pause);
-        self
+    /// Returns the pause before the same call may be made again.
+    fn retry_after(&self) -> Option<Duration> {
+        match self.action {
+            Action::RetryAfter(pause) => Some(pause),
+            Action::StorageConflict => Some(Duration::ZERO),
+            Action::Reauthorize
+            | Action::Misconfigured
+            | Action::InvalidRequest
+            | Action::Upstream
+            | Action::StorageFailed
+            | Action::Internal => None,
+        }
     }
 
     /// Returns the error as JSON: `action`, `code`, `message`, `retry_after_ms`, `tiktok_http_status` and
     /// `tiktok_request_id`. The last three may be `null`.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let pause = self.retry_after.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        let pause = self.retry_after().map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
         json!({
             "action": self.action.as_str(),
             "code": self.code,
@@ -118,29 +92,13 @@ impl BindingError {
     }
 }
 
-/// Returns the action of the connector, and the pause before the next call.
-fn of_action(action: HostAction) -> (Action, Option<Duration>) {
-    match action {
-        HostAction::RetryAfter(pause) => (Action::RetryAfter, Some(pause)),
-        HostAction::Reauthorize => (Action::Reauthorize, None),
-        HostAction::Misconfigured => (Action::Misconfigured, None),
-        HostAction::InvalidRequest => (Action::InvalidRequest, None),
-        HostAction::Upstream => (Action::Upstream, None),
-        HostAction::StorageConflict => (Action::StorageConflict, Some(Duration::ZERO)),
-        HostAction::StorageFailed => (Action::StorageFailed, None),
-        HostAction::Internal => (Action::Internal, None),
-    }
-}
-
 impl From<&ConnectorError> for BindingError {
     fn from(error: &ConnectorError) -> Self {
         let failure = error.failure();
-        let (action, retry_after) = of_action(error.action());
         Self {
-            retry_after,
             tiktok_http_status: failure.http_status,
             tiktok_request_id: failure.request_id.clone(),
-            ..Self::new(action, &failure.code, failure.detail.clone())
+            ..Self::new(error.action(), &failure.code, failure.detail.clone())
         }
     }
 }
@@ -155,7 +113,7 @@ impl From<CallError> for BindingError {
             CallError::Trapped { .. } | CallError::Exhausted { .. } | CallError::ContractBroken { .. } => {
                 of(Action::Internal)
             }
-            CallError::Busy { .. } | CallError::NoRandomness { .. } => of(Action::RetryAfter).after(SHORT_PAUSE),
+            CallError::Busy { .. } | CallError::NoRandomness { .. } => of(Action::RetryAfter(SHORT_PAUSE)),
             CallError::NotRecorded { .. } => of(Action::StorageFailed),
             // It is unknown whether the call took effect.
             _ => of(Action::Upstream),
@@ -211,7 +169,7 @@ impl From<RotationError> for BindingError {
         match error {
             RotationError::Storage(error) => error.into(),
             RotationError::Busy(_) => {
-                Self::new(Action::RetryAfter, "data-key-busy", error.to_string()).after(Duration::from_secs(60))
+                Self::new(Action::RetryAfter(Duration::from_secs(60)), "data-key-busy", error.to_string())
             }
             other => Self::settings("host-keys", other.to_string()),
         }
@@ -252,11 +210,11 @@ mod tests {
 
     #[test]
     fn the_json_of_an_error_has_all_members() {
-        let json = BindingError::closed().after(SHORT_PAUSE).to_json();
+        let json = BindingError::new(Action::RetryAfter(SHORT_PAUSE), "busy", "no instance is free").to_json();
         let expected = json!({
-            "action": "invalid-request",
-            "code": "host-closed",
-            "message": "this host is closed; open another one",
+            "action": "retry-after",
+            "code": "busy",
+            "message": "no instance is free",
             "retry_after_ms": 1000,
             "tiktok_http_status": null,
             "tiktok_request_id": null,

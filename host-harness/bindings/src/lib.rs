@@ -22,7 +22,7 @@ mod shape;
 mod webhooks;
 
 pub use self::binding::{Begun, Binding, Parts};
-pub use self::error::{Action, BindingError};
+pub use self::error::BindingError;
 pub use self::foreign::{Foreign, ForeignError};
 pub use self::foreign_storage::{ForeignStorage, check_storage};
 pub use self::logs::forward_logs;

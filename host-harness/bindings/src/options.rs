@@ -1,6 +1,8 @@
 //! The options of a host, as the other language gives them.
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -139,15 +141,39 @@ impl From<SecretText> for Secret {
     }
 }
 
-/// An app of a tenant.
-#[derive(Deserialize)]
-pub(crate) struct TenantApp {
-    pub(crate) tenant: TenantId,
-    #[serde(flatten)]
-    pub(crate) app: App,
+/// One of the words of a type of the library.
+pub(crate) struct Word<T>(pub(crate) T);
+
+impl<'de, T> Deserialize<'de> for Word<T>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
-/// The credentials of an app.
+/// An app of a tenant, in the options. It has the members of [`App`]. They are not flattened into it, because serde
+/// would then accept unknown members.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantApp {
+    tenant: TenantId,
+    app_key: String,
+    app_secret: SecretText,
+    previous_app_secret: Option<SecretText>,
+    authorization_link: Option<String>,
+}
+
+impl TenantApp {
+    pub(crate) fn into_parts(self) -> (TenantId, AppCredentials) {
+        let Self { tenant, app_key, app_secret, previous_app_secret, authorization_link } = self;
+        (tenant, App { app_key, app_secret, previous_app_secret, authorization_link }.into())
+    }
+}
+
+/// The credentials of an app that a function of the other language returns. It may have other members, too.
 #[derive(Deserialize)]
 pub(crate) struct App {
     app_key: String,
@@ -246,6 +272,11 @@ mod tests {
             (
                 json!({"storage": "memory:", "keys": "drawn", "apps": [{"tenant": "", "app_key": "CANARY"}]}),
                 "the options: tenant id: 1 to 256 bytes",
+            ),
+            (
+                json!({"storage": "memory:", "keys": "drawn", "apps": [{"tenant": "acme", "app_sercet": "CANARY"}]}),
+                "the options: unknown field `app_sercet`, expected one of `tenant`, `app_key`, `app_secret`, \
+                 `previous_app_secret`, `authorization_link`",
             ),
         ] {
             assert_eq!(HostOptions::read(options).err().unwrap().message, message);

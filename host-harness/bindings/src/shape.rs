@@ -6,14 +6,14 @@ use tiktok_shop_host::access_token::ValidToken;
 use tiktok_shop_host::call::CallResponse;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, PastFailure, ReauthorizationReason, Shop, UnixSeconds};
 use tiktok_shop_host::disconnect::{Disconnected, NotRevoked, SharedConnections};
-use tiktok_shop_host::events::{Actor, Cause, Event, EventKind, StatedReason};
+use tiktok_shop_host::events::{Actor, Cause, Event, EventValues, StatedReason};
 use tiktok_shop_host::existing_grant::ExistingGrant;
 use tiktok_shop_host::install::PendingInstall;
 use tiktok_shop_host::refresh::{RefreshEffect, Refreshed};
 use tiktok_shop_host::storage::Due;
 use tiktok_shop_host::sweep::{AccessTokenState, SweepOutcome, Swept};
 use tiktok_shop_host::webhook::Webhook;
-use tiktok_shop_host::{AccountId, AppKey, Secret, ShopId};
+use tiktok_shop_host::{AccountId, AppKey, HostKeyId, Secret, ShopId};
 
 use crate::error::BindingError;
 
@@ -187,36 +187,20 @@ pub(crate) fn webhook(webhook: &Webhook) -> Value {
 }
 
 /// An event. The position is text, because not every language has integers of 64 bits in its JSON.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds have no values, or they are newer")]
 pub(crate) fn event(Event { position, event }: &Event) -> Value {
     let (key, origin) = (event.key.as_ref(), &event.origin);
-    let (mut reason, mut days, mut ends_at, mut shops, mut host_key) = (None, None, None, None, None);
-    match &event.kind {
-        EventKind::AuthorizationEnding { ends } => ends_at = Some(ends.0),
-        EventKind::ReauthorizationRequired(why) => reason = Some(why.as_str()),
-        EventKind::Notice { days: left, ends } => (days, ends_at) = (Some(*left), Some(ends.0)),
-        EventKind::ShopsLinked { shops: named }
-        | EventKind::ShopsUnlinked { shops: named }
-        | EventKind::ShopsLost { shops: named }
-        | EventKind::ShopsRegained { shops: named } => {
-            shops = Some(named.iter().map(ShopId::as_str).collect::<Vec<_>>());
-        }
-        EventKind::KeysRotated { host_key: named } | EventKind::HostKeyRetired { host_key: named } => {
-            host_key = Some(named.as_str());
-        }
-        _ => {}
-    }
+    let EventValues { reason, days, ends_at, shops, host_key, .. } = event.kind.values();
     json!({
         "position": position.0.to_string(),
         "at": event.at.0,
         "event": event.kind.as_str(),
         "customer": key.map(|key| key.customer.as_str()),
         "account": key.map(|key| key.account.as_str()),
-        "reason": reason,
+        "reason": reason.map(ReauthorizationReason::as_str),
         "days": days,
-        "ends_at": ends_at,
-        "shops": shops,
-        "host_key": host_key,
+        "ends_at": seconds(ends_at),
+        "shops": shops.map(|shops| shops.iter().map(ShopId::as_str).collect::<Vec<_>>()),
+        "host_key": host_key.map(HostKeyId::as_str),
         "actor": origin.actor.as_ref().map(Actor::as_str),
         "stated_reason": origin.stated_reason.as_ref().map(StatedReason::as_str),
         "cause": origin.cause.map(Cause::as_str),

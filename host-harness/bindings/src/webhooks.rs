@@ -15,22 +15,21 @@ pub(crate) async fn accept(host: &ConnectorHost, head: WebhookHead, body: Vec<u8
     let WebhookHead { tenant, app, authorization } = head;
     let handle = async |webhook| platform.call("handle", shape::webhook(&webhook)).await.map(drop);
     let reply = host.accept_webhook(&tenant, app.as_ref(), &authorization, body, handle).await;
-    let (word, error) = describe(&reply);
-    json!({ "status": reply.status(), "reply": word, "error": error.map(|error| error.to_json()) })
+    let error = error_of(&reply).map(|error| error.to_json());
+    json!({ "status": reply.status(), "reply": reply.as_str(), "error": error })
 }
 
-/// Returns the word for a reply, and its error.
-fn describe(reply: &WebhookReply<ForeignError>) -> (&'static str, Option<BindingError>) {
+fn error_of(reply: &WebhookReply<ForeignError>) -> Option<BindingError> {
     match reply {
-        WebhookReply::Handled => ("handled", None),
-        WebhookReply::Repeated => ("repeated", None),
-        WebhookReply::Forged => ("forged", None),
-        WebhookReply::TooLarge => ("too-large", None),
-        WebhookReply::Late => ("late", None),
-        WebhookReply::Malformed(error) => ("malformed", Some(error.into())),
-        // The other language has the error itself.
-        WebhookReply::NotHandled(_) => ("not-handled", None),
-        WebhookReply::NotReceived(error) => ("not-received", Some(error.clone().into())),
-        WebhookReply::NotRead(error) => ("not-read", Some(error.clone().into())),
+        WebhookReply::Malformed(error) => Some(error.into()),
+        WebhookReply::NotReceived(error) => Some(error.clone().into()),
+        WebhookReply::NotRead(error) => Some(error.clone().into()),
+        // The other language has the error of a webhook that its function did not handle.
+        WebhookReply::Handled
+        | WebhookReply::Repeated
+        | WebhookReply::Forged
+        | WebhookReply::TooLarge
+        | WebhookReply::Late
+        | WebhookReply::NotHandled(_) => None,
     }
 }

@@ -222,4 +222,46 @@ impl EventKind {
             Self::TenantErased => "tenant-erased",
         }
     }
+
+    /// Returns the values of this event.
+    #[must_use]
+    pub fn values(&self) -> EventValues<'_> {
+        let none = EventValues::default();
+        match self {
+            Self::Connected
+            | Self::ConsentRenewed
+            | Self::RefreshForced
+            | Self::TokenShown
+            | Self::GrantExported
+            | Self::Recovered
+            | Self::Disconnected
+            | Self::TenantErased => none,
+            Self::ShopsLinked { shops }
+            | Self::ShopsUnlinked { shops }
+            | Self::ShopsLost { shops }
+            | Self::ShopsRegained { shops } => EventValues { shops: Some(shops.as_slice()), ..none },
+            Self::AuthorizationEnding { ends } => EventValues { ends_at: Some(*ends), ..none },
+            Self::ReauthorizationRequired(reason) => EventValues { reason: Some(*reason), ..none },
+            Self::Notice { days, ends } => EventValues { days: Some(*days), ends_at: Some(*ends), ..none },
+            Self::KeysRotated { host_key } | Self::HostKeyRetired { host_key } => {
+                EventValues { host_key: Some(host_key), ..none }
+            }
+        }
+    }
+}
+
+/// The values of an event. Each kind of event has only some of them, and the others are `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventValues<'a> {
+    /// Why a new consent is needed.
+    pub reason: Option<ReauthorizationReason>,
+    /// The days that are left, of an expiry notice.
+    pub days: Option<u8>,
+    /// When the authorization ends.
+    pub ends_at: Option<UnixSeconds>,
+    /// The shops of the event.
+    pub shops: Option<&'a [ShopId]>,
+    /// The host key of the event.
+    pub host_key: Option<&'a HostKeyId>,
 }

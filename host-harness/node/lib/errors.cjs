@@ -39,12 +39,12 @@ function errorOf(described) {
   return new (CLASSES[described.action] ?? InternalError)(described);
 }
 
-/** A storage of one's own throws it: nothing was written, for example because of a limit. */
+/** A storage of your own throws it if nothing was written, for example because of a limit. */
 class StorageRefused extends Error {
   code = 'refused';
 }
 
-/** A storage of one's own throws it: the tenant no longer has the key with which the value is sealed. */
+/** A storage of your own throws it if the tenant no longer has the key with which the value is sealed. */
 class KeyGone extends Error {
   code = 'key-gone';
 }

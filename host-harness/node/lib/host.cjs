@@ -63,18 +63,17 @@ class Host {
     this.#reason = reason;
   }
 
-  static async open({ storage, apps, keys, onRequest, ...others }) {
+  static async open({ storage, apps, onRequest, ...others }) {
     const core = new Core(onRequest);
     const isObject = typeof storage === 'object' && storage !== null;
     const isFunction = typeof apps === 'function';
-    const options = { ...others, storage: isObject ? 'foreign' : storage, apps: isFunction ? null : apps, keys };
-    const provider = isFunction && { apps: ({ tenant }) => apps(tenant) };
+    const options = { ...others, storage: isObject ? 'foreign' : storage, apps: isFunction ? null : apps };
     const opening = core.native.open(
       JSON.stringify(values.plain(options)),
       component.file,
       component.sha256,
       isObject ? dispatcher(storage) : undefined,
-      provider ? dispatcher(provider) : undefined,
+      isFunction ? dispatcher({ apps: ({ tenant }) => apps(tenant) }) : undefined,
     );
     const { value } = await core.settle('open', opening);
     // A storage in JavaScript can't work any more while the process exits, so such a host is not waited for.

@@ -5,7 +5,7 @@ const { inspect } = require('node:util');
 
 const REDACTED = '[redacted]';
 
-/** A secret text. Whatever prints it, prints `[redacted]`. Only `expose` returns the text. */
+/** A secret text. It prints as `[redacted]`. Only `expose` returns the text. */
 class Secret {
   #text;
 

@@ -120,6 +120,7 @@ export interface ConsentStorage {
   ): Awaitable<{ browser: string; sealed: string | null; ageMs: number | null } | null>;
   closeInstall(named: OfTenant & { install: string }): Awaitable<void>;
   deleteInstall(named: OfTenant & { install: string }): Awaitable<void>;
+  deleteExpired(): Awaitable<void>;
 }
 
 export interface WebhookStorage {

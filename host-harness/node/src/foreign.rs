@@ -46,7 +46,7 @@ fn take(number: u32) -> Option<oneshot::Sender<Answer>> {
     UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner).calls.remove(&number)
 }
 
-/// Forgets a call of which nobody waits for the answer any more. JavaScript may never answer.
+/// Forgets a call as soon as nobody waits for its answer. JavaScript may never answer it.
 struct Waiting(u32);
 
 impl Drop for Waiting {
@@ -59,7 +59,7 @@ impl Drop for Waiting {
 #[napi]
 pub fn answer(number: u32, is_ok: bool, text: String) {
     if let Some(call) = take(number) {
-        // If nobody waits for the answer any more, it is not needed.
+        // The send fails if nobody waits for the answer any more.
         let _ = call.send(if is_ok { Ok(text) } else { Err(text) });
     }
 }

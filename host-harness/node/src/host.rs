@@ -10,7 +10,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, JsDeferred, Result};
 use napi_derive::napi;
 use serde_json::Value;
-use tiktok_shop_bindings::{Action, Binding, BindingError, Foreign, HostOptions, Parts, Reply, Request, check_storage};
+use tiktok_shop_bindings::{Binding, BindingError, Foreign, HostOptions, Parts, Reply, Request, check_storage};
 use tiktok_shop_host::ComponentDigest;
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +66,8 @@ impl NativeHost {
         let (storage, apps) = (storage.map(object), apps.map(object));
         let cell = Arc::clone(&self.binding);
         answer_later(env, async move {
-            let digest: ComponentDigest = component_sha256.parse().map_err(|_| damaged())?;
+            let damaged = |_| BindingError::internal("the package names no SHA-256 of its component");
+            let digest: ComponentDigest = component_sha256.parse().map_err(damaged)?;
             let component_sha256 = Some(digest);
             let parts = Parts { component: PathBuf::from(component), component_sha256, storage, apps };
             let binding = Binding::open(HostOptions::read(parse(&options)?)?, parts).await?;
@@ -202,7 +203,7 @@ fn answer_later<'env>(
     let runtime = runtime()?;
     runtime.spawn(async move {
         let ended = tokio::spawn(request).await;
-        let ended = ended.unwrap_or_else(|_panic| Err(panicked()));
+        let ended = ended.unwrap_or_else(|_panic| Err(BindingError::internal("the request ended without a result")));
         let (is_ok, value, body) = match ended {
             Ok(Reply { value, body }) => (true, value, body),
             Err(error) => (false, error.to_json(), None),
@@ -228,30 +229,12 @@ fn request(
 }
 
 fn parse(text: &str) -> std::result::Result<Value, BindingError> {
-    serde_json::from_str(text).map(case::to_snake).map_err(|_| internal("the package sent no JSON to its addon"))
+    let malformed = |_| BindingError::internal("the package sent no JSON to its addon");
+    serde_json::from_str(text).map(case::to_snake).map_err(malformed)
 }
 
 fn opened(cell: &OnceLock<Binding>) -> std::result::Result<&Binding, BindingError> {
-    cell.get().ok_or_else(|| internal("the package used a host that is not open"))
-}
-
-fn internal(message: &str) -> BindingError {
-    BindingError {
-        action: Action::Internal,
-        code: "internal".to_owned(),
-        message: message.to_owned(),
-        retry_after: None,
-        tiktok_http_status: None,
-        tiktok_request_id: None,
-    }
-}
-
-fn panicked() -> BindingError {
-    internal("the request ended without a result")
-}
-
-fn damaged() -> BindingError {
-    internal("the package names no SHA-256 of its component")
+    cell.get().ok_or_else(|| BindingError::internal("the package used a host that is not open"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,4 +1,4 @@
-//! The addon of the package for Node.js. The package's JavaScript calls these functions, and nobody else does.
+//! The addon of the package for Node.js. Only the package's JavaScript calls these functions.
 //!
 //! Arguments and results are JSON texts, which are read and written on the threads of this addon, so that Node.js's
 //! event loop does little work. A request runs on a task of its own. It continues until its end, even if JavaScript

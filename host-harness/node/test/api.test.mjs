@@ -59,6 +59,10 @@ test('a wrong argument is named without its value', async (t) => {
       'the arguments of link-shops: shop id: 1 to 19 digits',
     ],
     [() => host.beginConsent({ tenant, customer, browser: 'CANARY' }), 'browser: a random secret of 16 bytes at least'],
+    [
+      () => host.beginConsent({ tenant, customer, browser, shopPolicy: 'CANARY' }),
+      'the arguments of begin-consent: not one of: all, exactly-one',
+    ],
     [() => host.actingAs('').listShops({ tenant, customer }), 'actor: 1 to 256 bytes'],
   ]) {
     await assert.rejects(call, (error) => {

@@ -1,5 +1,5 @@
 // A storage in JavaScript: it keeps everything in the memory of this process. The five parts of a storage are in one
-// class. `docs/nodejs.md` says what each function promises.
+// class. `docs/storage.md` says what each function promises.
 
 import { KeyGone, StorageRefused } from 'tiktok-shop-connector';
 

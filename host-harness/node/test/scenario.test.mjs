@@ -21,6 +21,7 @@ const FUNCTIONS = {
   listRows: 'list',
   loadRow: 'load(rows)',
   swapRow: 'swap(rows)',
+  owners: 'owners',
 };
 
 /** One scenario: a fresh fake, an empty storage and a host. */

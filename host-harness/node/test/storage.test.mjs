@@ -1,16 +1,28 @@
 // A storage that is written in JavaScript keeps the contract, and a broken one does not.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
 import test from 'node:test';
 import { checkStorage } from 'tiktok-shop-connector';
 import { MemoryStorage } from './memory-storage.mjs';
 
-test('a storage in JavaScript keeps the contract', async (t) => {
-  const outcomes = await checkStorage(new MemoryStorage());
+const PACKAGE = path.dirname(createRequire(import.meta.url).resolve('tiktok-shop-connector/package.json'));
+
+test('a storage in JavaScript keeps the contract, and the declarations name its functions', async (t) => {
+  const called = new Set();
+  const get = (storage, name) => {
+    called.add(name);
+    return storage[name].bind(storage);
+  };
+  const outcomes = await checkStorage(new Proxy(new MemoryStorage(), { get }));
   assert.ok(outcomes.length > 30, `${outcomes.length} checks`);
   for (const { check, promise, failure } of outcomes) {
     await t.test(check, () => assert.equal(failure, null, promise));
   }
+  const declarations = readFileSync(path.join(PACKAGE, 'lib/storage.d.cts'), 'utf8');
+  for (const name of called) assert.match(declarations, new RegExp(`^  ${name}\\(`, 'm'), name);
 });
 
 test('the contract notices a swap that ignores the revision', async () => {

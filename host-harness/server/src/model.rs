@@ -6,9 +6,9 @@ use tiktok_shop_host::connection as host;
 use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant, SharedConnections};
 use tiktok_shop_host::error::{ConnectorError, Failure};
-use tiktok_shop_host::events::{self, Actor, Cause, EventKind, StatedReason};
+use tiktok_shop_host::events::{self, Actor, Cause, EventValues, StatedReason};
 use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
-use tiktok_shop_host::{AccountId, AppKey, ShopId};
+use tiktok_shop_host::{AccountId, AppKey, HostKeyId, ShopId};
 use utoipa::ToSchema;
 
 use crate::problem::{Problem, ProblemDetails};
@@ -519,40 +519,24 @@ pub(crate) struct Event {
 }
 
 impl From<&events::Event> for Event {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds have no values, or they are newer")]
     fn from(events::Event { position, event }: &events::Event) -> Self {
         let (key, origin) = (event.key.as_ref(), &event.origin);
-        let mut shown = Self {
+        let EventValues { reason, days, ends_at, shops, host_key, .. } = event.kind.values();
+        Self {
             position: position.0,
             at: event.at.0,
             event: event.kind.as_str(),
             customer: key.map(|key| key.customer.to_string()),
             account: key.map(|key| key.account.to_string()),
-            reason: None,
-            days: None,
-            ends_at: None,
-            shops: None,
-            host_key: None,
+            reason: reason.map(ReauthorizationReason::as_str),
+            days,
+            ends_at: seconds(ends_at),
+            shops: shops.map(|shops| shops.iter().map(ShopId::to_string).collect()),
+            host_key: host_key.map(HostKeyId::to_string),
             actor: origin.actor.as_ref().map(Actor::to_string),
             stated_reason: origin.stated_reason.as_ref().map(StatedReason::to_string),
             cause: origin.cause.map(Cause::as_str),
-        };
-        match &event.kind {
-            EventKind::AuthorizationEnding { ends } => shown.ends_at = Some(ends.0),
-            EventKind::ReauthorizationRequired(why) => shown.reason = Some(why.as_str()),
-            EventKind::Notice { days, ends } => (shown.days, shown.ends_at) = (Some(*days), Some(ends.0)),
-            EventKind::ShopsLinked { shops }
-            | EventKind::ShopsUnlinked { shops }
-            | EventKind::ShopsLost { shops }
-            | EventKind::ShopsRegained { shops } => {
-                shown.shops = Some(shops.iter().map(ShopId::to_string).collect());
-            }
-            EventKind::KeysRotated { host_key } | EventKind::HostKeyRetired { host_key } => {
-                shown.host_key = Some(host_key.to_string());
-            }
-            _ => {}
         }
-        shown
     }
 }
 

@@ -11,7 +11,7 @@ use tiktok_shop_host::{AccountId, AppKey, ConnectorHost, CustomerId, Secret, Ten
 
 use super::Outcome;
 use crate::error::BindingError;
-use crate::options::SecretText;
+use crate::options::{SecretText, Word};
 use crate::shape;
 
 fn session(secret: SecretText) -> Result<BrowserSession, BindingError> {
@@ -23,22 +23,9 @@ fn install_id(id: &SecretText) -> Result<InstallId, BindingError> {
     InstallId::parse(id.0.expose()).ok_or_else(|| BindingError::arguments("id: not the id of an install"))
 }
 
-/// Which shops a consent links.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Policy {
-    #[default]
-    All,
-    ExactlyOne,
-}
-
-impl From<Policy> for ShopPolicy {
-    fn from(policy: Policy) -> Self {
-        match policy {
-            Policy::All => Self::All,
-            Policy::ExactlyOne => Self::ExactlyOne,
-        }
-    }
+/// The policy of a consent for which the caller names none.
+fn all_shops() -> Word<ShopPolicy> {
+    Word(ShopPolicy::All)
 }
 
 #[derive(Deserialize)]
@@ -48,13 +35,13 @@ pub(super) struct BeginConsent {
     customer: CustomerId,
     browser: SecretText,
     app: Option<AppKey>,
-    #[serde(default)]
-    shop_policy: Policy,
+    #[serde(default = "all_shops")]
+    shop_policy: Word<ShopPolicy>,
 }
 
 pub(super) async fn begin_consent(host: &ConnectorHost, a: BeginConsent) -> Outcome {
     let browser = session(a.browser)?;
-    let policy = a.shop_policy.into();
+    let Word(policy) = a.shop_policy;
     let consent = host.begin_consent(&a.tenant, &a.customer, a.app.as_ref(), &browser, policy).await?;
     Ok(json!({ "url": consent.url.expose() }).into())
 }
@@ -96,8 +83,8 @@ pub(super) struct Connect {
     /// The query of a callback, and the state that it must contain.
     query: Option<SecretText>,
     state: Option<SecretText>,
-    #[serde(default)]
-    shop_policy: Policy,
+    #[serde(default = "all_shops")]
+    shop_policy: Word<ShopPolicy>,
 }
 
 pub(super) async fn connect(host: &ConnectorHost, a: Connect) -> Outcome {
@@ -106,7 +93,7 @@ pub(super) async fn connect(host: &ConnectorHost, a: Connect) -> Outcome {
         (None, Some(query), Some(state)) => Grant::Callback { query: query.into(), state: state.into() },
         _ => return Err(BindingError::arguments("connect: give either a code, or a query with its state")),
     };
-    let connection = host.connect(&a.tenant, &a.customer, a.app.as_ref(), grant, a.shop_policy.into()).await?;
+    let connection = host.connect(&a.tenant, &a.customer, a.app.as_ref(), grant, a.shop_policy.0).await?;
     Ok(shape::connection(&connection).into())
 }
 
@@ -121,8 +108,8 @@ pub(super) struct ImportGrant {
     access_token: Option<SecretText>,
     access_token_ends: Option<u64>,
     refresh_token_ends: Option<u64>,
-    #[serde(default)]
-    shop_policy: Policy,
+    #[serde(default = "all_shops")]
+    shop_policy: Word<ShopPolicy>,
 }
 
 pub(super) async fn import_grant(host: &ConnectorHost, a: ImportGrant) -> Outcome {
@@ -133,7 +120,7 @@ pub(super) async fn import_grant(host: &ConnectorHost, a: ImportGrant) -> Outcom
         access_token_ends: a.access_token_ends.map(UnixSeconds),
         refresh_token_ends: a.refresh_token_ends.map(UnixSeconds),
     };
-    let connection = host.import_grant(&a.tenant, &a.customer, a.app.as_ref(), grant, a.shop_policy.into()).await?;
+    let connection = host.import_grant(&a.tenant, &a.customer, a.app.as_ref(), grant, a.shop_policy.0).await?;
     Ok(shape::connection(&connection).into())
 }
 
@@ -174,13 +161,13 @@ pub(super) struct ConfirmInstall {
     customer: CustomerId,
     browser: SecretText,
     id: SecretText,
-    #[serde(default)]
-    shop_policy: Policy,
+    #[serde(default = "all_shops")]
+    shop_policy: Word<ShopPolicy>,
 }
 
 pub(super) async fn confirm_install(host: &ConnectorHost, a: ConfirmInstall) -> Outcome {
     let (browser, id) = (session(a.browser)?, install_id(&a.id)?);
-    let policy = a.shop_policy.into();
+    let Word(policy) = a.shop_policy;
     let connection = host.confirm_install(&a.tenant, &a.customer, &browser, &id, policy).await?;
     Ok(shape::connection(&connection).into())
 }

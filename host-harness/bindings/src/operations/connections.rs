@@ -13,6 +13,7 @@ use tiktok_shop_host::{AccountId, ConnectorHost, CustomerId, ShopId, TenantId};
 
 use super::{Outcome, page};
 use crate::error::BindingError;
+use crate::options::Word;
 use crate::request::Reply;
 use crate::shape;
 
@@ -65,30 +66,12 @@ pub(super) async fn list_connections(host: &ConnectorHost, a: OfCustomer) -> Out
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantConnections {
     tenant: TenantId,
-    status: Option<StatusWord>,
+    status: Option<Word<StatusKind>>,
     shop: Option<ShopId>,
     account: Option<AccountId>,
     seller_name: Option<String>,
     after: Option<After>,
     limit: Option<usize>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum StatusWord {
-    Active,
-    AuthorizationEnding,
-    ReauthorizationRequired,
-}
-
-impl From<StatusWord> for StatusKind {
-    fn from(word: StatusWord) -> Self {
-        match word {
-            StatusWord::Active => Self::Active,
-            StatusWord::AuthorizationEnding => Self::AuthorizationEnding,
-            StatusWord::ReauthorizationRequired => Self::ReauthorizationRequired,
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -99,7 +82,7 @@ pub(super) struct After {
 
 pub(super) async fn tenant_connections(host: &ConnectorHost, a: TenantConnections) -> Outcome {
     let TenantConnections { tenant, status, shop, account, seller_name, after, limit } = a;
-    let filter = RowFilter { status: status.map(StatusKind::from), shop, account, seller_name };
+    let filter = RowFilter { status: status.map(|Word(kind)| kind), shop, account, seller_name };
     let after = after.map(|After { customer, account }| ConnectionKey { customer, account });
     let connections = host.tenant_connections(&tenant, &filter, after.as_ref(), page(limit)).await?;
     Ok(Value::from_iter(connections.iter().map(shape::connection)).into())

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use tiktok_shop_host::connection::{Connection, PastFailure, ReauthorizationReason, Shop, UnixSeconds};
 use tiktok_shop_host::error::Failure;
-use tiktok_shop_host::events::{Actor, Cause, Event, EventKind, NewEvent, StatedReason};
-use tiktok_shop_host::{AppKey, ShopId};
+use tiktok_shop_host::events::{Actor, Cause, Event, EventValues, NewEvent, StatedReason};
+use tiktok_shop_host::{AppKey, HostKeyId, ShopId};
 
 /// Whether the output contains the ciphers themselves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -179,38 +179,22 @@ impl<'a> From<&'a Failure> for FailureLine<'a> {
 }
 
 impl<'a> From<&'a Event> for EventLine<'a> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds have no values, or they are newer")]
     fn from(Event { position, event: NewEvent { at, key, kind, origin } }: &'a Event) -> Self {
-        let mut line = Self {
+        let EventValues { reason, days, ends_at, shops, host_key, .. } = kind.values();
+        Self {
             position: position.0,
             at: at.0,
             customer: key.as_ref().map(|key| key.customer.as_str()),
             account: key.as_ref().map(|key| key.account.as_str()),
             event: kind.as_str(),
-            reason: None,
-            days: None,
-            ends_at: None,
-            shops: None,
-            host_key: None,
+            reason: reason.map(ReauthorizationReason::as_str),
+            days,
+            ends_at: seconds(ends_at),
+            shops: shops.map(|shops| shops.iter().map(ShopId::as_str).collect()),
+            host_key: host_key.map(HostKeyId::as_str),
             actor: origin.actor.as_ref().map(Actor::as_str),
             stated_reason: origin.stated_reason.as_ref().map(StatedReason::as_str),
             cause: origin.cause.map(Cause::as_str),
-        };
-        match kind {
-            EventKind::AuthorizationEnding { ends } => line.ends_at = Some(ends.0),
-            EventKind::ReauthorizationRequired(why) => line.reason = Some(why.as_str()),
-            EventKind::Notice { days, ends } => (line.days, line.ends_at) = (Some(*days), Some(ends.0)),
-            EventKind::ShopsLinked { shops }
-            | EventKind::ShopsUnlinked { shops }
-            | EventKind::ShopsLost { shops }
-            | EventKind::ShopsRegained { shops } => {
-                line.shops = Some(shops.iter().map(ShopId::as_str).collect());
-            }
-            EventKind::KeysRotated { host_key } | EventKind::HostKeyRetired { host_key } => {
-                line.host_key = Some(host_key.as_str());
-            }
-            _ => {}
         }
-        line
     }
 }
