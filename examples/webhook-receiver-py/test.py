@@ -19,7 +19,7 @@ from pathlib import Path
 import receiver
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = os.environ.get("TIKTOK_SHOP_HARNESS", ROOT / "target/debug/tiktok-shop-harness")
+PROGRAM = os.environ.get("TIKTOK_SHOP_TEST_HARNESS", ROOT / "target/debug/tiktok-shop-harness")
 COMPONENT = os.environ.get("TIKTOK_SHOP_COMPONENT", ROOT / "target/dist/tiktok_shop_connector.wasm")
 SHOP = "7490000000000000001"
 ORDER = {"order_id": "5760000000000010001", "order_status": "AWAITING_SHIPMENT"}

@@ -34,7 +34,7 @@ class Service:
         configuration = Path(self._folder.name) / "config.toml"
         configuration.touch(mode=0o600)
         configuration.write_text(CONFIGURATION)
-        command = [os.environ["TIKTOK_SHOP_HARNESS"], "serve", "--with-fake", "--listen", "127.0.0.1:0", "--json"]
+        command = [os.environ["TIKTOK_SHOP_TEST_HARNESS"], "serve", "--with-fake", "--listen", "127.0.0.1:0", "--json"]
         self._log = open(Path(self._folder.name) / "log", "w+")
         # Other settings of the caller, for example of CI, do not reach the service.
         settings = {name: os.environ[name] for name in ["HOME", "PATH", "TIKTOK_SHOP_COMPONENT"]}
