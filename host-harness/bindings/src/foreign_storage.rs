@@ -72,6 +72,14 @@ pub async fn check_storage(object: Arc<dyn Foreign>, mut on_outcome: impl FnMut(
     tiktok_shop_storage_contract::run(storage, report).await;
 }
 
+/// Returns the checks of [`check_storage`], in its order: the members `check` and `promise` of each.
+#[must_use]
+pub fn storage_checks() -> Value {
+    tiktok_shop_storage_contract::checks()
+        .map(|(check, promise)| json!({ "check": check, "promise": promise }))
+        .collect()
+}
+
 /// The arguments that name a connection.
 fn of_connection(tenant: &TenantId, key: &ConnectionKey) -> Value {
     json!({ "tenant": tenant.as_str(), "customer": key.customer.as_str(), "account": key.account.as_str() })

@@ -10,7 +10,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::reload::{self, Handle};
 
 use crate::error::BindingError;
 
@@ -18,10 +19,11 @@ use crate::error::BindingError;
 type Sink = Arc<dyn Fn(Value) + Send + Sync>;
 
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
-static INSTALLED: OnceLock<bool> = OnceLock::new();
+/// Changes the level. `None` if this process has another subscriber.
+static LEVEL: OnceLock<Option<Handle<LevelFilter, Registry>>> = OnceLock::new();
 
 /// Hands the logs of all hosts of this process to `sink`, from this level on: `error`, `warn`, `info`, `debug` or
-/// `trace`. A later call replaces the sink, and does not change the level. The records contain no secret.
+/// `trace`. A later call replaces the sink and the level. The records contain no secret.
 ///
 /// # Errors
 /// The level has another name, or this process has another subscriber for the logs.
@@ -35,14 +37,20 @@ pub fn forward_logs(level: &str, sink: impl Fn(Value) + Send + Sync + 'static) -
         _ => return Err(BindingError::arguments("the level of the logs is error, warn, info, debug or trace")),
     };
     *SINK.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sink));
-    let install = || {
-        let layer = Forward.with_filter(level.and(LogFilter));
-        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).is_ok()
-    };
-    if *INSTALLED.get_or_init(install) {
+    let mut is_new = false;
+    let installed = LEVEL.get_or_init(|| {
+        is_new = true;
+        let (filter, handle) = reload::Layer::new(level);
+        let layer = Forward.with_filter(filter.and(LogFilter));
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).ok().map(|()| handle)
+    });
+    let taken = || BindingError::settings("logs-taken", "another part of this process takes the logs already");
+    let handle = installed.as_ref().ok_or_else(taken)?;
+    if is_new {
         return Ok(());
     }
-    Err(BindingError::settings("logs-taken", "another part of this process takes the logs already"))
+    // The subscriber lives as long as the process.
+    handle.reload(level).map_err(|_| BindingError::internal("the subscriber of the logs is gone"))
 }
 
 /// The fields of a span or an event.
@@ -132,5 +140,10 @@ mod tests {
         let fields = json!({ "tenant": "acme", "customer": "customer-7", "code": "rate-limited", "retry_after_ms": 7 });
         let expected = json!({ "level": "warn", "target": "host", "message": "the call failed", "fields": fields });
         assert_eq!(*records.lock().unwrap(), [expected]);
+        let later = Arc::clone(&records);
+        forward_logs("debug", move |record| later.lock().unwrap().push(record)).unwrap();
+        tracing::debug!(target: "host", "wanted now");
+        forward_logs("error", |_| {}).unwrap();
+        assert_eq!(records.lock().unwrap().len(), 2);
     }
 }

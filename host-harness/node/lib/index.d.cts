@@ -336,8 +336,8 @@ export class Host implements AsyncDisposable {
 export type Logger = Record<'error' | 'warn' | 'info' | 'debug' | 'trace', (fields: object, text: string) => void>;
 
 /**
- * Hands the logs of all hosts of this process to a logger. They contain no secret. A later call replaces the logger,
- * and does not change the level. Default: `info`.
+ * Hands the logs of all hosts of this process to a logger. They contain no secret. A later call replaces the logger and
+ * the level. Default: `info`.
  */
 export function logTo(logger: Logger, options?: { level?: keyof Logger }): void;
 

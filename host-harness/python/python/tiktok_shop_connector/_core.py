@@ -1,0 +1,152 @@
+"""What the copies of a host share: the host of the native module, its requests, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from . import _component, _exit, _native
+from ._post import Callee, PostOffice, Reply, post_office
+from .errors import TikTokShopError
+from .types import EndedRequest
+
+OnRequest = Callable[[EndedRequest], object]
+
+
+class Core:
+    """A host that is open, or that is being opened."""
+
+    def __init__(self, on_request: OnRequest | None) -> None:
+        self._native = _native.NativeHost()
+        self._on_request = on_request
+        self._office: PostOffice | None = None
+        self._objects: list[int] = []
+
+    async def open(self, options: dict[str, Any], storage: Callee | None, apps: Callee | None) -> str:
+        """Opens the host. Its Python objects are called on the event loop that runs now."""
+        office = self._office = post_office()
+        native = self._native
+
+        def register(callee: Callee | None) -> int | None:
+            if callee is None:
+                return None
+            self._objects.append(office.register(callee, contextvars.Context()))
+            return self._objects[-1]
+
+        objects = (register(storage), register(apps))
+        component = (_component.FILE, _component.SHA256)
+        try:
+            _, reply = office.ask(lambda number: native.open(office.mailbox, number, options, *component, *objects))
+            plugin, _ = await self._observed("open", reply)
+        except BaseException:
+            self._forget_objects()
+            raise
+        if storage is None:
+            _exit.track(native)
+        return str(plugin)
+
+    async def close(self) -> None:
+        """Waits until all requests have ended. The end goes on if the caller stops waiting."""
+        office, native = post_office(), self._native
+        _, closing = office.ask(lambda number: native.close(office.mailbox, number))
+        closing.add_done_callback(self._closed)
+        await asyncio.shield(closing)
+
+    def _closed(self, _closing: asyncio.Future[Reply]) -> None:
+        _exit.forget(self._native)
+        self._forget_objects()
+
+    def _forget_objects(self) -> None:
+        if self._office is not None:
+            for number in self._objects:
+                self._office.unregister(number)
+
+    async def perform(
+        self, operation: str, arguments: dict[str, Any], actor: str | None, reason: str | None, body: bytes | None
+    ) -> Reply:
+        """Makes a request, and returns the reply. If the caller is cancelled, the request goes on."""
+        office = post_office()
+        number, reply = office.expect()
+        try:
+            self._native.perform(office.mailbox, number, operation, arguments, body, actor, reason)
+        except BaseException:
+            office.forget(number)
+            raise
+        if self._on_request is None:
+            return await reply
+        return await self._observed(operation, reply)
+
+    async def perform_until(
+        self,
+        operation: str,
+        arguments: dict[str, Any],
+        actor: str | None,
+        reason: str | None,
+        stop: asyncio.Event | None,
+    ) -> Reply:
+        """Makes a request that `stop` stops: it finishes what has begun, and its reply says so.
+
+        A cancelled caller stops it, too, and does not wait for its end.
+        """
+        office, native = post_office(), self._native
+        perform = native.perform
+        stopper, reply = office.ask(
+            lambda number: perform(office.mailbox, number, operation, arguments, None, actor, reason)
+        )
+        watching = None if stop is None else asyncio.ensure_future(_stop_when(stop, stopper))
+        try:
+            return await self._observed(operation, reply)
+        except asyncio.CancelledError:
+            stopper.stop()
+            raise
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+    async def accept_webhook(
+        self, arguments: dict[str, Any], actor: str | None, reason: str | None, body: bytes, handle: Callee
+    ) -> Any:
+        """Receives a webhook. `handle` runs in the context of the caller."""
+        office, native = post_office(), self._native
+        platform = office.register(handle, contextvars.copy_context())
+        accept = native.accept_webhook
+        try:
+            _, reply = office.ask(
+                lambda number: accept(office.mailbox, number, arguments, body, actor, reason, platform)
+            )
+        except BaseException:
+            office.unregister(platform)
+            raise
+        # The request goes on if the caller is cancelled, so the function stays registered until the request has ended.
+        reply.add_done_callback(lambda _: office.unregister(platform))
+        return (await self._observed("accept-webhook", asyncio.shield(reply)))[0]
+
+    async def _observed(self, operation: str, reply: Awaitable[Reply]) -> Reply:
+        """Waits for a reply, and reports the end of the request."""
+        began = time.perf_counter()
+        try:
+            value, body = await reply
+        except TikTokShopError as error:
+            self._report(EndedRequest(operation, error.action, error.code, time.perf_counter() - began))
+            raise
+        word = value["reply"] if operation == "accept-webhook" else "ok"
+        self._report(EndedRequest(operation, word, None, time.perf_counter() - began))
+        return value, body
+
+    def _report(self, ended: EndedRequest) -> None:
+        if self._on_request is None:
+            return
+        try:
+            self._on_request(ended)
+        except Exception as error:
+            # The request has ended, so an error of the platform's function must not change its result.
+            context = {"message": "on_request raised an exception", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+
+async def _stop_when(stop: asyncio.Event, stopper: _native.Stopper) -> None:
+    await stop.wait()
+    stopper.stop()

@@ -1,0 +1,39 @@
+"""Waits for requests that have begun, when the process exits."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import Final
+
+from ._native import NativeHost
+from ._post import forget_offices
+
+#: How long the exit waits: a request for tokens and its save end in this time.
+_EXIT_TIMEOUT_MS: Final = 40_000
+
+#: The hosts that are open. A host with a storage in Python is not one of them, because Python's functions can't work
+#: any more while the process exits.
+_hosts: set[NativeHost] = set()
+
+
+def track(host: NativeHost) -> None:
+    _hosts.add(host)
+
+
+def forget(host: NativeHost) -> None:
+    _hosts.discard(host)
+
+
+@atexit.register
+def _settle_all() -> None:
+    for host in list(_hosts):
+        host.settle(_EXIT_TIMEOUT_MS)
+
+
+def _after_fork() -> None:
+    _hosts.clear()
+    forget_offices()
+
+
+os.register_at_fork(after_in_child=_after_fork)

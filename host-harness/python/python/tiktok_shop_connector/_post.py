@@ -1,0 +1,158 @@
+"""Fetches what the threads of the native module tell an event loop.
+
+Each event loop has a post office: a mailbox, whose file the loop watches as it watches a socket. So a thread that has
+news never waits for Python, and an event loop never waits for a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import itertools
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
+
+from . import _native
+from .errors import KeyGone, Refused, error_of
+
+T = TypeVar("T")
+
+#: The maximum number of messages in one turn of the event loop. Further ones come in the next turn, so that the loop
+#: serves its other callbacks in between.
+_TURN: Final = 16
+
+#: The result of a request: the value, and the body of TikTok Shop's answer.
+Reply = tuple[Any, bytes | None]
+
+
+class Callee(Protocol):
+    """Makes the calls of an object of Python."""
+
+    def __call__(self, function: str, arguments: dict[str, Any], /) -> Any: ...
+
+
+def functions_of(instance: object) -> Callee:
+    """Makes the calls with the functions of this object. Their arguments are keyword arguments."""
+    return lambda function, arguments: getattr(instance, function)(**arguments)
+
+
+class PostOffice:
+    """The mailbox of an event loop, and who waits for messages."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.mailbox = _native.Mailbox()
+        self._loop = loop
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._callees: dict[int, tuple[Callee, contextvars.Context]] = {}
+        self._receivers: dict[int, Callable[[Any], object]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def watch(self) -> None:
+        """Begins to fetch messages."""
+        self._loop.add_reader(self.mailbox.fileno(), self._fetch)
+
+    def expect(self) -> tuple[int, asyncio.Future[Reply]]:
+        """Returns a number for a request, and a future that gets the reply to this number."""
+        number = next(self._numbers)
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting[number] = future
+        return number, future
+
+    def forget(self, number: int) -> None:
+        """Forgets a request that was not made."""
+        self._waiting.pop(number, None)
+
+    def ask(self, make: Callable[[int], T]) -> tuple[T, asyncio.Future[Reply]]:
+        """Makes a request with a number. Returns what `make` returns, and a future that gets the reply."""
+        number, reply = self.expect()
+        try:
+            return make(number), reply
+        except BaseException:
+            self.forget(number)
+            raise
+
+    def register(self, callee: Callee, context: contextvars.Context) -> int:
+        """Returns a number with which the native module calls functions. They run in a copy of this context."""
+        number = next(self._numbers)
+        self._callees[number] = (callee, context)
+        return number
+
+    def unregister(self, number: int) -> None:
+        """Forgets an object or a receiver."""
+        self._callees.pop(number, None)
+        self._receivers.pop(number, None)
+
+    def receive(self, receiver: Callable[[Any], object]) -> int:
+        """Returns a number with which the native module sends values."""
+        number = next(self._numbers)
+        self._receivers[number] = receiver
+        return number
+
+    def _fetch(self) -> None:
+        for number, word, value, extra in self.mailbox.take(_TURN):
+            if word == "ok" or word == "error":
+                future = self._waiting.pop(number, None)
+                # A cancelled caller does not wait any more.
+                if future is None or future.done():
+                    continue
+                if word == "ok":
+                    future.set_result((value, extra))
+                else:
+                    future.set_exception(error_of(value))
+            elif word == "call":
+                self._start(number, value[0], value[1], extra)
+            elif number in self._receivers:
+                # A receiver that raises must not stop the other messages.
+                self._loop.call_soon(self._receivers[number], value)
+
+    def _start(self, number: int, function: str, arguments: dict[str, Any], answer: _native.Answer) -> None:
+        """Starts a task that calls a function. If the object is gone, the answer is dropped, so the call fails."""
+        if number not in self._callees:
+            return
+        callee, context = self._callees[number]
+        task = context.copy().run(self._loop.create_task, _answer(callee, function, arguments, answer))
+        # The event loop keeps only a weak reference to a task.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answer: _native.Answer) -> None:
+    try:
+        result = callee(function, arguments)
+        answer.ok(await result if inspect.isawaitable(result) else result)
+    except (Refused, KeyGone) as error:
+        answer.error(error.code, str(error))
+    except asyncio.CancelledError:
+        answer.error(None, "the task of a function of Python was cancelled")
+        raise
+    except Exception as error:
+        # The text of another exception may contain a stored value, so only its class reaches logs.
+        kind = type(error)
+        answer.error(None, f"{function} raised {kind.__module__}.{kind.__qualname__}")
+
+
+_offices: dict[asyncio.AbstractEventLoop, PostOffice] = {}
+
+
+def post_office() -> PostOffice:
+    """Returns the post office of the running event loop."""
+    loop = asyncio.get_running_loop()
+    office = _offices.get(loop)
+    return office if office is not None else _open_office(loop)
+
+
+def _open_office(loop: asyncio.AbstractEventLoop) -> PostOffice:
+    for other in [other for other in list(_offices) if other.is_closed()]:
+        _offices.pop(other, None)
+    office = PostOffice(loop)
+    # The context of the caller must not stay alive as long as the event loop.
+    contextvars.Context().run(office.watch)
+    _offices[loop] = office
+    return office
+
+
+def forget_offices() -> None:
+    """Forgets the post offices of the parent process, in a process that was forked."""
+    _offices.clear()

@@ -1,0 +1,37 @@
+"""Repeats a call while its error asks for a repetition."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from .errors import RetryAfterError, StorageConflictError
+
+T = TypeVar("T")
+
+#: The maximum number of repetitions after a storage conflict. There is no pause before them.
+_MAX_CONFLICTS: Final = 3
+
+
+async def with_retries(within_seconds: float, call: Callable[[], Awaitable[T]]) -> T:
+    """Makes a call, and repeats it while its error asks for that.
+
+    It waits for the pause of a `RetryAfterError`, and repeats up to three times at once after a `StorageConflictError`.
+    No call begins later than `within_seconds` after the first.
+    """
+    end = time.monotonic() + within_seconds
+    conflicts = 0
+    while True:
+        try:
+            return await call()
+        except RetryAfterError as error:
+            pause = error.retry_after_ms / 1000
+            if time.monotonic() + pause > end:
+                raise
+            await asyncio.sleep(pause)
+        except StorageConflictError:
+            if conflicts == _MAX_CONFLICTS or time.monotonic() > end:
+                raise
+            conflicts += 1

@@ -1,0 +1,77 @@
+//! Calls functions of Python objects: of a storage, of a provider of apps, and of the platform that handles a webhook.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use pyo3::prelude::*;
+use serde_json::Value;
+use tiktok_shop_bindings::{Foreign, ForeignError};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::mailbox::{Letters, Message};
+use crate::values::to_json;
+
+type Answered = Result<Value, ForeignError>;
+
+/// The way back to the caller of a function. If Python drops it without an answer, the call fails.
+#[pyclass(frozen)]
+pub(crate) struct Answer(Mutex<Option<oneshot::Sender<Answered>>>);
+
+impl Answer {
+    fn send(&self, answered: Answered) {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender {
+            // The send fails if nobody waits for the answer any more.
+            let _ = sender.send(answered);
+        }
+    }
+}
+
+#[pymethods]
+impl Answer {
+    /// Answers with the result of the function.
+    ///
+    /// # Errors
+    /// The result contains a type that can't cross. The call then fails, too.
+    fn ok(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        let answered = to_json(result);
+        let text = || ForeignError::new("a function of Python returned a value of another type");
+        self.send(answered.as_ref().map(Value::clone).map_err(|_| text()));
+        answered.map(drop)
+    }
+
+    /// Answers with an error. `code` is the word that the exception has, if any.
+    #[pyo3(signature = (code, message))]
+    fn error(&self, code: Option<String>, message: String) {
+        self.send(Err(ForeignError { code, message }));
+    }
+}
+
+/// An object of Python. The package has given it a number.
+pub(crate) struct PythonObject {
+    letters: Arc<Letters>,
+    object: u64,
+    /// Cancelled when Python can't answer any more, because the process exits.
+    exiting: CancellationToken,
+}
+
+impl PythonObject {
+    pub(crate) fn new(letters: Arc<Letters>, object: u64, exiting: CancellationToken) -> Self {
+        Self { letters, object, exiting }
+    }
+}
+
+#[async_trait]
+impl Foreign for PythonObject {
+    async fn call(&self, function: &'static str, arguments: Value) -> Answered {
+        let ending = || ForeignError::new("Python's event loop has ended, so its functions can't answer");
+        let (sender, receiver) = oneshot::channel();
+        let answer = Answer(Mutex::new(Some(sender)));
+        self.letters.put(Message::Call { object: self.object, function, arguments, answer });
+        tokio::select! {
+            answered = receiver => answered.unwrap_or_else(|_| Err(ending())),
+            () = self.exiting.cancelled() => Err(ending()),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+"""What the tests share: a fake with a host, and the names of a customer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypedDict
+
+from fake import Fake
+from tiktok_shop_connector import Connection, Host, Secret
+
+
+class OfCustomer(TypedDict):
+    tenant: str
+    customer: str
+
+
+TENANT: Final = "tenant-1"
+CUSTOMER: Final = "customer-7"
+NAMED: Final[OfCustomer] = {"tenant": TENANT, "customer": CUSTOMER}
+BROWSER: Final = Secret("a-session-secret-of-32-characters")
+SHOP: Final = "7490000000000000001"
+EIGHT_DAYS: Final = 8 * 86_400
+
+
+@dataclass
+class Stage:
+    fake: Fake
+    host: Host
+
+    async def connected(self, seller: str = "one-shop", customer: str = CUSTOMER) -> Connection:
+        """Connects the customer with the fake's seller."""
+        url = await self.host.begin_consent(tenant=TENANT, customer=customer, browser=BROWSER)
+        query = self.fake.decide(url.expose(), seller)
+        return await self.host.finish_consent(tenant=TENANT, browser=BROWSER, query=query)
+
+    async def advance(self, seconds: int) -> None:
+        """Moves the clocks of the fake and the host forward."""
+        self.fake.ask("POST", "/clock/advance", {"seconds": seconds})
+        await self.host.advance_clock(seconds=seconds)

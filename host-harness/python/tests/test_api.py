@@ -1,0 +1,252 @@
+"""The package as a Python library: secrets, errors, options, metrics and logs."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import pickle
+from typing import Any
+
+import prometheus_client
+import pytest
+
+from conftest import Stages
+from stage import BROWSER, CUSTOMER, NAMED, TENANT, Stage
+from tiktok_shop_connector import (
+    App,
+    EndedRequest,
+    Host,
+    InvalidRequestError,
+    ReauthorizeError,
+    RetryAfterError,
+    Secret,
+    StorageConflictError,
+    TikTokShopError,
+    forward_logs,
+    with_retries,
+)
+from tiktok_shop_connector.metrics import RequestMetrics
+
+
+def test_a_secret_is_shown_nowhere() -> None:
+    secret = Secret("ROW_token")
+    for shown in (str(secret), repr(secret), f"{secret}", f"{secret:>20}", repr([secret]), ascii(secret)):
+        assert "ROW_" not in shown
+        assert "[redacted]" in shown
+    assert secret.expose() == "ROW_token"
+    with pytest.raises(TypeError):
+        json.dumps({"secret": secret})
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="can't be pickled"):
+            pickle.dumps(secret, protocol)
+    assert copy.deepcopy({"secret": secret})["secret"] is secret
+    assert not hasattr(secret, "__dict__")
+    with pytest.raises(TypeError):
+        Secret(None)  # type: ignore[arg-type]
+
+
+async def test_an_error_is_of_the_class_of_its_action_and_shows_no_secret(stage: Stage) -> None:
+    fake, host = stage.fake, stage.host
+    with pytest.raises(InvalidRequestError) as raised:
+        await host.refresh(**NAMED)
+    error = raised.value
+    assert (error.action, error.code, error.retry_after_ms) == ("invalid-request", "not-connected", None)
+    assert isinstance(error, TikTokShopError)
+    assert str(error) == f"not-connected: {error.message}"
+
+    url = await host.begin_consent(**NAMED, browser=BROWSER)
+    assert isinstance(url, Secret)
+    query = fake.decide(url.expose(), "one-shop")
+    with pytest.raises(ReauthorizeError, match=r"^other-browser: "):
+        await host.finish_consent(tenant=TENANT, browser="another-session-secret-of-this-user", query=query)
+    await host.finish_consent(tenant=TENANT, browser=BROWSER, query=query)
+    with pytest.raises(ReauthorizeError, match=r"^state-used: ") as used:
+        await host.finish_consent(tenant=TENANT, browser=BROWSER, query=query)
+    assert query not in repr(used.value)
+
+
+def test_an_error_can_be_pickled() -> None:
+    error = RetryAfterError("rate-limited", "too many calls", 7, 429, "a-request")
+    copied = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert type(copied) is RetryAfterError
+    shown = (copied.action, copied.code, copied.retry_after_ms, copied.tiktok_http_status, copied.tiktok_request_id)
+    assert shown == ("retry-after", "rate-limited", 7, 429, "a-request")
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "message"),
+    [
+        ("refresh", {"mode": "CANARY"}, "the arguments of refresh: a member has the wrong type or form"),
+        ("refresh", {"account": 7}, "the arguments of refresh: a member has the wrong type or form"),
+        ("link_shops", {"shops": ["CANARY"]}, "the arguments of link-shops: shop id: 1 to 19 digits"),
+        ("begin_consent", {"browser": "CANARY"}, "browser: a random secret of 16 bytes at least"),
+        (
+            "begin_consent",
+            {"browser": BROWSER, "shop_policy": "CANARY"},
+            "the arguments of begin-consent: not one of: all, exactly-one",
+        ),
+        ("call", {"method": "HEAD", "path": "/a"}, "call: the method is GET, POST, PUT or DELETE"),
+    ],
+)
+async def test_a_wrong_argument_is_named_without_its_value(
+    stage: Stage, operation: str, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        await getattr(stage.host, operation)(**NAMED, **arguments)
+    assert (raised.value.code, raised.value.message) == ("invalid-argument", message)
+
+
+async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    for body in (object(), {"a": {1, 2}}, float("nan")):
+        with pytest.raises((TypeError, ValueError)):
+            await stage.host.call(**NAMED, method="POST", path="/a", body=body)
+    for shops, message in (
+        ([b"CANARY"], "a value of the type bytes is not expected here"),
+        ([endless], "a value is more than 32 levels deep"),
+        ([2**64], "a number has more than 64 bits"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            await stage.host.link_shops(**NAMED, shops=shops)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequestError, match="actor: 1 to 256 bytes"):
+        await stage.host.acting_as("").list_shops(**NAMED)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"storage": "mysql:CANARY"}, "invalid-argument"),
+        ({"keys": {"text": "CANARY"}}, "host-keys"),
+        ({"keys": {"file": "/nowhere/host-keys"}}, "host-keys"),
+        ({"storage": "sqlite:/nowhere/missing.sqlite"}, "storage-not-opened"),
+        ({"fake": "http://10.0.0.1:4010"}, "invalid-argument"),
+        ({"proxy": "socks5://CANARY"}, "invalid-argument"),
+        ({"deadlines": {"call_ms": 1}}, "host-not-built"),
+    ],
+)
+async def test_options_that_do_not_fit_are_refused(options: dict[str, Any], code: str) -> None:
+    usual: dict[str, Any] = {"storage": "memory:", "keys": "drawn", "apps": []}
+    with pytest.raises(TikTokShopError) as raised:
+        await Host.open(**{**usual, **options})
+    assert raised.value.code == code
+    assert "CANARY" not in repr(raised.value)
+
+
+def test_a_host_is_made_by_open() -> None:
+    with pytest.raises(TypeError, match=r"Host.open"):
+        Host()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_function_provides_the_apps_and_is_asked_for_each_tenant(stages: Stages, is_async: bool) -> None:
+    asked: list[str] = []
+
+    def apps(tenant: str) -> list[App]:
+        asked.append(tenant)
+        app = stage.fake.app_of(tenant)
+        link = app["authorization_link"]
+        return [{"app_key": app["app_key"], "app_secret": Secret(str(app["app_secret"])), "authorization_link": link}]
+
+    async def apps_later(tenant: str) -> list[App]:
+        return apps(tenant)
+
+    stage = await stages.open(apps=apps_later if is_async else apps)
+    assert (await stage.connected()).status == "active"
+    assert set(asked) == {TENANT}
+
+
+async def test_an_exception_of_a_function_does_not_show_its_text(stages: Stages) -> None:
+    def apps(tenant: str) -> list[App]:
+        raise LookupError(f"CANARY {tenant}")
+
+    stage = await stages.open(apps=apps)
+    with pytest.raises(TikTokShopError) as raised:
+        await stage.host.begin_consent(**NAMED, browser=BROWSER)
+    assert "builtins.LookupError" in raised.value.message
+    assert "CANARY" not in repr(raised.value)
+
+
+async def test_each_request_is_reported_for_metrics(stages: Stages) -> None:
+    ended: list[EndedRequest] = []
+    stage = await stages.open(on_request=ended.append)
+    await stage.connected()
+    with pytest.raises(InvalidRequestError):
+        await stage.host.refresh(tenant=TENANT, customer="nobody")
+    assert [(one.operation, one.outcome, one.code) for one in ended] == [
+        ("open", "ok", None),
+        ("begin-consent", "ok", None),
+        ("finish-consent", "ok", None),
+        ("refresh", "invalid-request", "not-connected"),
+    ]
+    assert all(one.seconds > 0 for one in ended)
+
+
+async def test_the_metrics_of_prometheus_count_requests(stages: Stages) -> None:
+    registry = prometheus_client.CollectorRegistry()
+    stage = await stages.open(on_request=RequestMetrics(registry))
+    await stage.host.list_shops(**NAMED)
+    text = prometheus_client.generate_latest(registry).decode()
+    assert 'tiktok_shop_requests_total{operation="list-shops",outcome="ok"} 1.0' in text
+    assert 'tiktok_shop_request_seconds_count{operation="list-shops",outcome="ok"} 1.0' in text
+    assert CUSTOMER not in text
+
+
+async def test_with_retries_waits_as_long_as_the_error_says() -> None:
+    calls = 0
+
+    async def third_succeeds() -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RetryAfterError("busy", "no instance is free", 1)
+        if calls == 2:
+            raise StorageConflictError("conflict", "another host has written")
+        return calls
+
+    assert await with_retries(60, third_succeeds) == 3
+
+    async def never() -> None:
+        raise RetryAfterError("busy", "no instance is free", 1_000)
+
+    with pytest.raises(RetryAfterError):
+        await with_retries(0.5, never)
+
+
+async def test_the_logs_go_to_logging_without_secrets(stages: Stages, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="tiktok_shop_connector")
+    stage = await stages.open()
+    await stage.connected()
+    with pytest.raises(InvalidRequestError):
+        await stage.host.refresh(tenant=TENANT, customer="nobody")
+    await stage.host.close()
+    record = await asyncio.wait_for(logged(caplog, "not-connected"), 30)
+    fields = record.__dict__["fields"]
+    assert (fields["tenant"], fields["customer"], fields["operation"]) == (TENANT, "nobody", "refresh")
+    assert record.name == "tiktok_shop_connector"
+    assert "code=not-connected" in record.getMessage()
+    for secret in ("ROW_", stage.fake.app["app_secret"], BROWSER.expose()):
+        assert secret not in caplog.text
+
+
+async def logged(caplog: pytest.LogCaptureFixture, code: str) -> logging.LogRecord:
+    """Waits for the thread that fetches records."""
+    while True:
+        for record in caplog.records:
+            if record.__dict__.get("fields", {}).get("code") == code:
+                return record
+        await asyncio.sleep(0)
+
+
+async def test_the_level_of_the_logs_can_change(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(1, logger="tiktok_shop_connector")
+    forward_logs(logging.CRITICAL)
+    with pytest.raises(InvalidRequestError):
+        await stage.host.refresh(tenant=TENANT, customer="not-logged")
+    forward_logs()
+    with pytest.raises(InvalidRequestError):
+        await stage.host.refresh(tenant=TENANT, customer="logged")
+    await asyncio.wait_for(logged(caplog, "not-connected"), 30)
+    assert "customer=not-logged" not in caplog.text
