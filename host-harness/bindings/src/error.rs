@@ -62,12 +62,12 @@ impl BindingError {
         Self::new(Action::InvalidRequest, "host-closed", "this host is closed; open another one")
     }
 
-    /// Creates the error of a request in a process that was forked after the host was opened. The host's threads do not
-    /// exist in it.
+    /// Creates the error of a request in a process that was forked after a host was opened. The threads of hosts, and
+    /// those that compile the component, do not exist in it.
     #[must_use]
-    pub fn other_process() -> Self {
-        let text = "this host was opened before a fork; open a host in each process, after the fork";
-        Self::new(Action::InvalidRequest, "host-closed", text)
+    pub fn forked() -> Self {
+        let text = "this process was forked after a host was opened; fork first, and then open a host in each process";
+        Self::settings("process-forked", text)
     }
 
     /// Returns the pause before the same call may be made again.

@@ -61,7 +61,7 @@ impl NativeHost {
     /// Begins a request.
     fn begin(&self) -> Result<Begun, BindingError> {
         if self.is_forked() {
-            return Err(BindingError::other_process());
+            return Err(BindingError::forked());
         }
         opened(&self.binding)?.begin()
     }
@@ -102,7 +102,8 @@ impl NativeHost {
             // Python calls this function once for each host.
             let _ = cell.set(binding);
             Ok(Value::from(plugin).into())
-        })
+        });
+        Ok(())
     }
 
     /// Makes a request. The outcome is put into the mailbox with this number. The result can stop the request.
@@ -124,7 +125,7 @@ impl NativeHost {
         answer_later(mailbox, number, async move {
             let (begun, request) = (begun?, request?);
             opened(&cell)?.perform(begun, Request { stop, ..request }).await
-        })?;
+        });
         Ok(stopper)
     }
 
@@ -146,41 +147,45 @@ impl NativeHost {
         answer_later(mailbox, number, async move {
             let (begun, request) = (begun?, request?);
             opened(&cell)?.accept_webhook(begun, request, &*platform).await
-        })
+        });
+        Ok(())
     }
 
     /// Accepts no further requests, and waits until all requests have ended.
-    fn close(&self, mailbox: &Bound<'_, Mailbox>, number: u64) -> PyResult<()> {
-        let (cell, is_forked) = (Arc::clone(&self.binding), self.is_forked());
+    fn close(&self, mailbox: &Bound<'_, Mailbox>, number: u64) {
+        let cell = Arc::clone(&self.binding);
+        if self.is_forked() {
+            // The host belongs to the parent process.
+            return mailbox.get().letters().put(Message::Ended { number, outcome: Ok(Reply::default()) });
+        }
         // A request that Python makes after this function is refused.
-        if let Some(binding) = cell.get().filter(|_| !is_forked) {
+        if let Some(binding) = cell.get() {
             binding.stop();
         }
         answer_later(mailbox, number, async move {
-            if let Some(binding) = cell.get().filter(|_| !is_forked) {
+            if let Some(binding) = cell.get() {
                 binding.close().await;
             }
             Ok(Reply::default())
-        })
+        });
     }
 
     /// Accepts no further requests, and blocks this thread until all requests have ended, for at most this time. Returns
     /// whether they have ended. Python calls it when the process exits.
-    fn settle(&self, py: Python<'_>, milliseconds: u64) -> PyResult<bool> {
-        let Some(binding) = self.binding.get().filter(|_| !self.is_forked()) else { return Ok(true) };
+    fn settle(&self, py: Python<'_>, milliseconds: u64) -> bool {
+        let (Some(binding), Ok(runtime)) = (self.binding.get(), runtime()) else { return true };
         binding.stop();
         // No event loop runs any more.
         self.exiting.cancel();
-        let (runtime, limit) = (runtime()?, Duration::from_millis(milliseconds));
-        let settled = async { tokio::time::timeout(limit, binding.settled()).await.is_ok() };
-        Ok(py.detach(|| runtime.block_on(settled)))
+        let limit = Duration::from_millis(milliseconds);
+        py.detach(|| runtime.block_on(async { tokio::time::timeout(limit, binding.settled()).await.is_ok() }))
     }
 }
 
 /// Checks whether the object with the number `storage` keeps the contract of a storage. Each outcome is put into the
 /// mailbox for `receiver`, and then all of them with `number`.
 #[pyfunction]
-pub(crate) fn check_contract(mailbox: &Bound<'_, Mailbox>, number: u64, storage: u64, receiver: u64) -> PyResult<()> {
+pub(crate) fn check_contract(mailbox: &Bound<'_, Mailbox>, number: u64, storage: u64, receiver: u64) {
     let letters = mailbox.get().letters();
     let object = Arc::new(PythonObject::new(Arc::clone(&letters), storage, CancellationToken::new()));
     answer_later(mailbox, number, async move {
@@ -191,7 +196,7 @@ pub(crate) fn check_contract(mailbox: &Bound<'_, Mailbox>, number: u64, storage:
         };
         check_storage(object, each).await;
         Ok(Value::from(outcomes).into())
-    })
+    });
 }
 
 /// Returns the checks of the contract: the name and the promise of each.
@@ -201,18 +206,17 @@ pub(crate) fn contract_checks(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// Runs a request on a task of its own, and puts its outcome into the mailbox. A request that panics fails.
-fn answer_later(
-    mailbox: &Bound<'_, Mailbox>,
-    number: u64,
-    request: impl Future<Output = Outcome> + Send + 'static,
-) -> PyResult<()> {
+fn answer_later(mailbox: &Bound<'_, Mailbox>, number: u64, request: impl Future<Output = Outcome> + Send + 'static) {
     let letters = mailbox.get().letters();
-    runtime()?.spawn(async move {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return letters.put(Message::Ended { number, outcome: Err(error) }),
+    };
+    runtime.spawn(async move {
         let ended = AssertUnwindSafe(request).catch_unwind().await;
         let panicked = |_| Err(BindingError::internal("the request ended without a result"));
         letters.put(Message::Ended { number, outcome: ended.unwrap_or_else(panicked) });
     });
-    Ok(())
 }
 
 fn request(

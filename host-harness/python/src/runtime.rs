@@ -2,30 +2,29 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::exceptions::PyRuntimeError;
-use pyo3::prelude::*;
+use tiktok_shop_bindings::BindingError;
 use tokio::runtime::{Builder, Runtime};
 
 /// The runtime, and the process that started its threads.
 static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
 
-/// Returns the runtime of this process. It ends with the process. A process that was forked gets a runtime of its own,
-/// because threads do not exist in it.
+/// Returns the runtime of this process. It ends with the process.
 ///
 /// # Errors
-/// The system gave no threads.
-pub(crate) fn runtime() -> PyResult<&'static Runtime> {
+/// The process was forked after its parent started the runtime, or the system gave no threads.
+pub(crate) fn runtime() -> Result<&'static Runtime, BindingError> {
     let mut current = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
-    if let Some((of, runtime)) = *current
-        && of == process
-    {
-        return Ok(runtime);
+    match *current {
+        Some((of, runtime)) if of == process => Ok(runtime),
+        // A new runtime would not help, because the threads that compile the component are those of the parent.
+        Some(_) => Err(BindingError::forked()),
+        None => {
+            let built = Builder::new_multi_thread().thread_name("tiktok-shop").enable_all().build();
+            let built = built.map_err(|error| BindingError::internal(format!("no threads for the host: {error}")))?;
+            let runtime: &'static Runtime = Box::leak(Box::new(built));
+            *current = Some((process, runtime));
+            Ok(runtime)
+        }
     }
-    let built = Builder::new_multi_thread().thread_name("tiktok-shop").enable_all().build();
-    let built = built.map_err(|error| PyRuntimeError::new_err(format!("no threads for the host: {error}")))?;
-    // The runtime of a parent process is never dropped, because that would wait for its threads.
-    let runtime: &'static Runtime = Box::leak(Box::new(built));
-    *current = Some((process, runtime));
-    Ok(runtime)
 }
