@@ -13,7 +13,7 @@ pub(crate) const PATH: &str = "CONTRIBUTING.md";
 const START: &str = "<!-- Written by `cargo xtask docs` from the first sentence of each file; a test fails while it is out of date. -->\n";
 
 /// The folders with product code, in the order in which a call passes through them.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "connector-core/src",
     "connector/src",
     "host-harness/host/src",
@@ -25,6 +25,7 @@ const FOLDERS: [&str; 12] = [
     "host-harness/server/src",
     "host-harness/bindings/src",
     "host-harness/node/src",
+    "host-harness/python/src",
     "host-harness/harness/src",
 ];
 

@@ -1,8 +1,9 @@
 //! A storage that is an object of the other language. Each file implements one part of a storage.
 //!
 //! The object gets and returns JSON. Values that a storage only keeps are texts: the record of a consent, an event, and
-//! the row without its sealed value. Digests and sealed bytes are hexadecimal digits. For Node.js, the file
-//! `host-harness/node/lib/storage.d.cts` lists the functions.
+//! the row without its sealed value. Digests and sealed bytes are hexadecimal digits. The files
+//! `host-harness/node/lib/storage.d.cts` and `host-harness/python/python/tiktok_shop_connector/storage.py` list the
+//! functions.
 
 mod connections;
 mod consents;

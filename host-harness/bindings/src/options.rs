@@ -14,7 +14,7 @@ use tiktok_shop_host::{Secret, TenantId};
 
 use crate::error::BindingError;
 
-/// The options of a host. `docs/nodejs.md` describes each one.
+/// The options of a host. `docs/nodejs.md` and `docs/python.md` describe each one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostOptions {
