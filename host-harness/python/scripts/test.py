@@ -48,6 +48,7 @@ def main() -> int:
         shutil.copy(PACKAGE / "pyproject.toml", project)
         environment = {
             "FAKE_TIKTOK_SHOP": str(TARGET / "debug/fake-tiktok-shop"),
+            "TIKTOK_SHOP_DOCS": str(WORKSPACE / "docs"),
             "TIKTOK_SHOP_SCENARIO": str(WORKSPACE / "tests/scenario/scenario.json"),
             **os.environ,
         }

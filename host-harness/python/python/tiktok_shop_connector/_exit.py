@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from typing import Final
 
 from ._native import NativeHost
 from ._post import forget_offices
 
 #: How long the exit waits: a request for tokens and its save end in this time.
-_EXIT_TIMEOUT_MS: Final = 40_000
+_EXIT_SECONDS: Final = 40
+#: How long the exit waits at a time. In between, Python handles signals, so Ctrl-C ends the waiting.
+_SLICE_MS: Final = 200
 
 #: The hosts that are open. A host with a storage in Python is not one of them, because Python's functions can't work
 #: any more while the process exits.
@@ -27,8 +30,10 @@ def forget(host: NativeHost) -> None:
 
 @atexit.register
 def _settle_all() -> None:
+    end = time.monotonic() + _EXIT_SECONDS
     for host in list(_hosts):
-        host.settle(_EXIT_TIMEOUT_MS)
+        while not host.settle(_SLICE_MS) and time.monotonic() < end:
+            pass
 
 
 def _after_fork() -> None:

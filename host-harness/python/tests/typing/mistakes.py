@@ -1,0 +1,13 @@
+"""A platform with a mistake in each line that says so."""
+
+from tiktok_shop_connector import Host, Secret
+
+
+async def platform(host: Host) -> None:
+    await host.list_shops(tenant="acme", customer=7)  # mistake
+    await host.call(tenant="acme", customer="c", method="HEAD", path="/a")  # mistake
+    await host.disconnect(tenant="acme", customer="c")  # mistake
+    await host.refresh(tenant="acme", costumer="c")  # mistake
+    secret: str = await host.begin_consent(tenant="acme", customer="c", browser="session")  # mistake
+    Secret(secret).text()  # mistake
+    Host.open(storage="memory:", keys={"flie": "keys"}, apps=[])  # mistake
