@@ -270,6 +270,28 @@ uvloop.run(main())
     assert run(opened_in_memory(fake, "[app]", body)) == 0
 
 
+def test_a_second_interpreter_of_the_process_can_not_import_the_package(fake: Fake) -> None:
+    body = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+reader, writer = os.pipe()
+interpreters.run_string(interpreters.create(), f'''
+import os
+try:
+    import tiktok_shop_connector
+except ImportError:
+    os.write({writer}, b"refused")
+else:
+    os.write({writer}, b"imported")
+''')
+assert os.read(reader, 8) == b"refused"
+assert asyncio.run(open_host()).plugin
+"""
+    assert run(opened_in_memory(fake, "[app]", body)) == 0
+
+
 async def test_many_requests_in_flight_do_not_block_the_event_loop(stage: Stage) -> None:
     turns = 0
 
