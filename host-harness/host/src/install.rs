@@ -392,7 +392,7 @@ impl ConnectorHost {
         let app = app.map(String::from);
         self.sandbox
             .call(log, scope, secrets, ExchangedInstall::try_from, move |guest, wasm_store| {
-                async move { guest.call_exchange_install(wasm_store, app.as_ref(), query.expose()).await }.boxed()
+                async move { guest.exchange_install(wasm_store, app.as_deref(), query.expose()).await }.boxed()
             })
             .await
     }
@@ -405,7 +405,7 @@ impl ConnectorHost {
         let pending = Zeroizing::new(tokens.expose().to_vec());
         self.sandbox
             .call(log, scope, secrets, read_all, move |guest, wasm_store| {
-                async move { guest.call_install_shops(wasm_store, &pending).await }.boxed()
+                async move { guest.install_shops(wasm_store, &pending).await }.boxed()
             })
             .await
     }

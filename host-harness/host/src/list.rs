@@ -23,7 +23,7 @@ impl ConnectorHost {
         let customer = String::from(customer.clone());
         self.sandbox
             .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| {
-                async move { guest.call_list_shops(wasm_store, &customer).await }.boxed()
+                async move { guest.list_shops(wasm_store, &customer).await }.boxed()
             })
             .await
     }
@@ -81,7 +81,7 @@ impl ConnectorHost {
         let customer = String::from(customer.clone());
         self.sandbox
             .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| {
-                async move { guest.call_list_connections(wasm_store, &customer).await }.boxed()
+                async move { guest.list_connections(wasm_store, &customer).await }.boxed()
             })
             .await
     }
