@@ -170,8 +170,8 @@ impl NativeHost {
         });
     }
 
-    /// Accepts no further requests, and blocks this thread until all requests have ended, for at most this time. Returns
-    /// whether they have ended. Python calls it when the process exits.
+    /// Accepts no further requests, and blocks this thread until all requests have ended, for at most this time.
+    /// Returns whether they have ended. Python calls it when the process exits.
     fn settle(&self, py: Python<'_>, milliseconds: u64) -> bool {
         let (Some(binding), Ok(runtime)) = (self.binding.get(), runtime()) else { return true };
         binding.stop();

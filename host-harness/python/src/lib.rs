@@ -1,10 +1,11 @@
 //! The native module of the package for Python. Only the package's Python calls these functions.
 //!
-//! Values cross without JSON texts: objects of Python become the JSON values of `tiktok-shop-bindings`, and the other way
-//! round. A request runs on a thread of this module. It continues until its end, even if Python does not wait for it.
+//! Values cross without JSON texts: objects of Python become the JSON values of `tiktok-shop-bindings`, and the other
+//! way round. A request runs on a thread of this module. It continues until its end, even if Python does not wait for
+//! it.
 //!
-//! **No thread of this module ever takes the lock of Python's interpreter.** A thread leaves a message in a `Mailbox`, and
-//! Python fetches it. So a thread never waits for Python, and Python may end at any time.
+//! **No thread of this module ever takes the lock of Python's interpreter.** A thread leaves a message in a `Mailbox`,
+//! and Python fetches it. So a thread never waits for Python, and Python may end at any time.
 
 mod foreign;
 mod host;
