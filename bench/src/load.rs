@@ -30,10 +30,11 @@ const FORGED_BYTES: usize = 1_024;
 /// TikTok Shop counts a delivery as failed after this time.
 const TIKTOK_WAITS: Duration = Duration::from_secs(3);
 
-/// Send requests to a service, and print how many it has answered. The figures `service_*` start this command.
+/// Send requests to a service, and print how many of them it has answered. The benchmarks `service_*` start this
+/// command.
 #[derive(Args, Debug)]
 pub(crate) struct Load {
-    /// What is sent.
+    /// Kind of requests to send.
     #[arg(long)]
     kind: Kind,
     /// Address of the service.
@@ -45,7 +46,7 @@ pub(crate) struct Load {
     /// API key of the requests.
     #[arg(long, default_value = "")]
     key: String,
-    /// Number of the first webhook. A number must not come twice.
+    /// Number of the first webhook. Each webhook needs a new number, so it must be larger than all numbers sent before.
     #[arg(long, default_value_t = 0)]
     first: u64,
     /// Number of clients that send at the same time.
@@ -56,7 +57,7 @@ pub(crate) struct Load {
     seconds: u64,
 }
 
-/// What is sent.
+/// The kind of requests that the command sends.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Kind {
     /// Searches for orders.
@@ -65,7 +66,7 @@ pub(crate) enum Kind {
     Webhooks,
 }
 
-/// What a load has measured.
+/// The result of one run of this command.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Answered {
     /// Calls, or signed webhooks that were answered within three seconds.

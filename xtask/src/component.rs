@@ -32,7 +32,7 @@ struct Guest {
     unread: UnreadTexts,
 }
 
-/// A new instance has 256 KiB of memory: a stack of 64 KiB, the data, and room for the values of a small call. So a small
+/// A new instance has 128 KiB of memory: a stack of 32 KiB, the data, and room for the values of a small call. So a small
 /// call need not grow the memory, and the host can clear all of it after the call for little (`guest/engine.rs` in the
 /// host). The deepest call uses 8 KiB of the stack; the compiler's default is 1 MiB. The stack lies at the lowest
 /// addresses, so a stack that overflows is a trap.
@@ -40,7 +40,7 @@ const CONNECTOR: Guest = Guest {
     package: "tiktok-shop-connector",
     library: "tiktok_shop_connector",
     folder: "dist",
-    memory: &["-Clink-arg=-zstack-size=65536", "-Clink-arg=--initial-memory=262144"],
+    memory: &["-Clink-arg=-zstack-size=32768", "-Clink-arg=--initial-memory=131072"],
     unread: UnreadTexts::Remove,
 };
 /// The guest that attacks its host. Only tests load it, so it is not in `dist`.

@@ -11,14 +11,14 @@ use tiktok_shop_host::seal::RotationError;
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{CallError, InvalidId};
 
-/// The pause before the caller may try a call again that did not begin.
+/// If a call could not begin, the caller may make it again after this pause.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a request failed. It contains no secret.
+/// The error of a request. It contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct BindingError {
-    /// What the caller does next. Errors of the host have the actions of the connector, too.
+    /// What the caller does next. Errors of the host use the same actions as errors of the connector.
     pub action: Action,
     /// The cause, for counting and for support. `docs/errors.md` lists the codes. Later versions add codes.
     pub code: String,
@@ -41,10 +41,13 @@ impl BindingError {
         }
     }
 
+    /// The code of an error about arguments or options.
+    pub const INVALID_ARGUMENT: &str = "invalid-argument";
+
     /// The arguments or options are wrong. The text names the rule, and contains no value, because a value may be
     /// secret.
     pub(crate) fn arguments(message: impl Into<String>) -> Self {
-        Self::new(Action::InvalidRequest, "invalid-argument", message)
+        Self::new(Action::InvalidRequest, Self::INVALID_ARGUMENT, message)
     }
 
     /// The host can't be opened with these settings.
@@ -52,7 +55,7 @@ impl BindingError {
         Self::new(Action::Misconfigured, code, message)
     }
 
-    /// Creates the error for a bug in the host or in the package of the other language.
+    /// Creates the error for a bug in the host library, or in the package that calls it from another language.
     #[must_use]
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Action::Internal, "internal", message)
@@ -70,7 +73,7 @@ impl BindingError {
         Self::settings("process-forked", text)
     }
 
-    /// Returns the pause before the same call may be made again.
+    /// Returns how long the caller must wait before it repeats the call. `None` if it must not repeat the call.
     fn retry_after(&self) -> Option<Duration> {
         match self.action {
             Action::RetryAfter(pause) => Some(pause),
@@ -149,14 +152,12 @@ impl From<ConsentError> for BindingError {
 }
 
 impl From<InstallError> for BindingError {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "every other error needs a new install or consent")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library decides the action of its own errors")]
     fn from(error: InstallError) -> Self {
-        let refused = |error: InstallError| Self::new(Action::InvalidRequest, error.code(), error.to_string());
         match error {
             InstallError::Storage(error) => error.into(),
             InstallError::Call(error) => error.into(),
-            InstallError::OtherBrowser | InstallError::OtherCustomer | InstallError::Confirmed => refused(error),
-            other => Self::new(Action::Reauthorize, other.code(), other.to_string()),
+            own => Self::new(own.own_action().unwrap_or(Action::Upstream), own.code(), own.to_string()),
         }
     }
 }

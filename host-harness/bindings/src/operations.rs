@@ -38,6 +38,7 @@ pub(crate) async fn perform(binding: &Binding, host: &ConnectorHost, request: Re
         "refresh" => connections::refresh(host, a.read()?).await,
         "list-shops" => connections::list_shops(host, a.read()?).await,
         "list-connections" => connections::list_connections(host, a.read()?).await,
+        "left-out" => connections::left_out(host, a.read()?).await,
         "tenant-connections" => connections::tenant_connections(host, a.read()?).await,
         "link-shops" => connections::link_shops(host, a.read()?).await,
         "access-token" => connections::access_token(host, a.read()?).await,

@@ -18,6 +18,7 @@ mod held_back;
 mod import;
 mod inspect;
 mod keys;
+mod left_out;
 mod link_shops;
 mod list_connections;
 mod list_shops;

@@ -47,7 +47,10 @@ pub(crate) const STATUSES: [(u8, &str); 18] = [
     (13, "invalid-request: the arguments do not match what is stored, or they break a rule of TikTok Shop"),
     (14, "upstream: TikTok Shop refused the request or broke the protocol, or it is unknown whether TikTok Shop acted"),
     (15, "storage-conflict: other writers were faster; run the same command again"),
-    (STORAGE_FAILED, "storage-failed: the database failed, or a key is missing; nothing stored was lost"),
+    (
+        STORAGE_FAILED,
+        "storage-failed: the database failed, a key is missing, or a row is missing or was changed in the database; no stored token was lost",
+    ),
     (17, "internal: the connector has a bug"),
     (ENDED_BY_HOST, "the host ended the call: a trap, a deadline, a limit, or no free instance"),
     (INTERRUPTED, "Ctrl-C was pressed while the command finished its running calls, so it stopped at once"),
@@ -84,6 +87,8 @@ pub(crate) enum Failure {
     /// A call failed because the connection is held back after failures. `why` is the latest of these failures, and
     /// `next` says what the user can do about it.
     HeldBack { error: Box<CallError>, why: String, next: String },
+    /// A list leaves out connections because of their rows. `code` is the worst fault of these rows.
+    LeftOut { code: &'static str, detail: String, next: String },
     /// The storage failed when the program used it directly, not in a call of the connector.
     Storage(StorageError),
     /// The host keys open none of the stored data keys. The text names the host keys that are missing.
@@ -295,6 +300,9 @@ impl ErrorReport {
             }
             Action::Upstream => (14, "find out what happened before you repeat the command".to_owned()),
             Action::StorageConflict => (15, "run the same command again".to_owned()),
+            Action::StorageFailed if [Cause::RowChanged, Cause::RowUnreadable].map(Cause::code).contains(&code) => {
+                (STORAGE_FAILED, RESTORE_ROW.to_owned())
+            }
             Action::StorageFailed => (STORAGE_FAILED, RESTORE.to_owned()),
             Action::Internal => (17, "report a bug in the connector".to_owned()),
         };
@@ -363,7 +371,8 @@ impl ErrorReport {
             StorageError::Unavailable(why) | StorageError::Refused(why) => why.clone(),
             StorageError::KeyGone | StorageError::RowChanged(_) => error.to_string(),
         };
-        Self::new(STORAGE_FAILED, "storage-failed", detail).with_code(error.code(), RESTORE)
+        let next = if matches!(error, StorageError::RowChanged(_)) { RESTORE_ROW } else { RESTORE };
+        Self::new(STORAGE_FAILED, "storage-failed", detail).with_code(error.code(), next)
     }
 
     /// If the storage failed, adds the error of a host key to `detail`, unless `detail` already contains this error.
@@ -399,6 +408,8 @@ impl ErrorReport {
     }
 }
 
+const RESTORE_ROW: &str = "restore the row from a backup, or delete it from tiktok_shop_connections; then run refresh \
+                           for this customer";
 const RESTORE: &str = "restore the storage or its keys, then run the same command again";
 
 impl Failure {
@@ -423,6 +434,9 @@ impl Failure {
                 let report = ErrorReport::of_call(error);
                 let detail = format!("{}; the latest failure: {why}", report.detail.trim_end_matches('.'));
                 ErrorReport { detail, next: format!("{next}, or {}", report.next), ..report }
+            }
+            Self::LeftOut { code, detail, next } => {
+                ErrorReport::new(STORAGE_FAILED, "storage-failed", detail.clone()).with_code(code, next)
             }
             Self::Storage(error) => ErrorReport::of_storage(error),
             Self::HostKeys(text) => ErrorReport::new(STORAGE_FAILED, "storage-failed", text.clone())

@@ -20,12 +20,45 @@ use crate::failure::Failure;
 const MAX_BYTES: u64 = 16 * MIB;
 const MIB: u64 = 1024 * 1024;
 
-/// Why the input can't be used, in one line. The line says where the mistake is, and does not quote the input.
-pub(crate) struct Malformed(String);
+/// Why the input can't be used. The text says where the mistake is, and does not quote the input. `Display` names
+/// standard input as the source.
+pub(crate) enum Malformed {
+    /// The whole input can't be used.
+    Whole(String),
+    /// The input is not JSON. Lines and columns are counted from 1.
+    NotJson { why: String, line: usize, column: usize },
+    /// A value can't be used. The text begins with its place.
+    Value(String),
+}
+
+impl Malformed {
+    /// Returns the text for a line of a file. The caller names the line, so only the column is named.
+    pub(crate) fn in_line(&self) -> String {
+        match self {
+            Self::Whole(text) | Self::Value(text) => text.clone(),
+            Self::NotJson { why, column, .. } => format!("not JSON: {why} at column {column}"),
+        }
+    }
+}
 
 impl Display for Malformed {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Whole(text) => f.write_str(text),
+            Self::NotJson { why, line, column } => {
+                write!(f, "standard input: not JSON: {why} at line {line} column {column}")
+            }
+            Self::Value(text) => write!(f, "standard input: {text}"),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Malformed {
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let text = error.to_string();
+        let why = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text).to_owned();
+        Self::NotJson { why, line, column }
     }
 }
 
@@ -59,10 +92,10 @@ pub(crate) async fn standard_input<T: Send + 'static>(
 pub(crate) fn bytes(source: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, Malformed> {
     let mut bytes = Vec::new();
     let read = source.take(limit + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Malformed(format!("cannot read {name}: {}", private_file::reason(&error))))?;
+    read.map_err(|error| Malformed::Whole(format!("cannot read {name}: {}", private_file::reason(&error))))?;
     if bytes.len() as u64 > limit {
         let limit = if limit < MIB { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / MIB) };
-        return Err(Malformed(format!("{name} is longer than {limit}")));
+        return Err(Malformed::Whole(format!("{name} is longer than {limit}")));
     }
     Ok(bytes)
 }
@@ -78,38 +111,41 @@ pub(crate) fn line(mut stdin: impl BufRead, limit: u64) -> Result<String, Malfor
     let mut line = Vec::new();
     if io::stdin().is_terminal() {
         let read = stdin.take(limit).read_until(b'\n', &mut line);
-        read.map_err(|error| Malformed(format!("cannot read standard input: {error}")))?;
+        read.map_err(|error| Malformed::Whole(format!("cannot read standard input: {error}")))?;
     } else {
         line = bytes(&mut stdin, "standard input", limit)?;
     }
     let line = text(line)?.trim().to_owned();
-    if line.contains('\n') { Err(Malformed("standard input has more than one line".to_owned())) } else { Ok(line) }
+    if line.contains('\n') {
+        Err(Malformed::Whole("standard input has more than one line".to_owned()))
+    } else {
+        Ok(line)
+    }
 }
 
 /// Reads the next line of standard input, and trims it. Returns `None` at the end.
 pub(crate) fn next_line(stdin: impl BufRead, limit: u64) -> Result<Option<String>, Malformed> {
     let mut line = Vec::new();
     let read = stdin.take(limit + 1).read_until(b'\n', &mut line);
-    let read = read.map_err(|error| Malformed(format!("cannot read standard input: {error}")))?;
+    let read = read.map_err(|error| Malformed::Whole(format!("cannot read standard input: {error}")))?;
     if read as u64 > limit {
-        return Err(Malformed(format!("a line of standard input is longer than {} KiB", limit / 1024)));
+        return Err(Malformed::Whole(format!("a line of standard input is longer than {} KiB", limit / 1024)));
     }
     if read == 0 { Ok(None) } else { Ok(Some(text(line)?.trim().to_owned())) }
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, Malformed> {
     String::from_utf8(bytes).map_err(|error| {
-        Malformed(format!("standard input is not UTF-8 at byte {}", error.utf8_error().valid_up_to() + 1))
+        Malformed::Whole(format!("standard input is not UTF-8 at byte {}", error.utf8_error().valid_up_to() + 1))
     })
 }
 
 /// Parses the input: one object, or an array of at least one object.
 pub(crate) fn objects(text: &str) -> Result<Vec<Object<'_>>, Malformed> {
     if text.trim().is_empty() {
-        return Err(Malformed("standard input is empty".to_owned()));
+        return Err(Malformed::Whole("standard input is empty".to_owned()));
     }
-    let whole = serde_json::from_str(text).map_err(|error| Malformed(format!("standard input: not JSON: {error}")))?;
-    let whole = Value { place: String::new(), raw: whole };
+    let whole = Value { place: String::new(), raw: serde_json::from_str(text)? };
     if whole.raw.get().starts_with('{') {
         return Ok(vec![whole.object()?]);
     }
@@ -218,5 +254,5 @@ impl<'a> Object<'a> {
 
 fn malformed(place: &str, what: &str) -> Malformed {
     let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
-    Malformed(format!("standard input: {place}{what}"))
+    Malformed::Value(format!("{place}{what}"))
 }

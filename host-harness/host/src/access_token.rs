@@ -56,7 +56,7 @@ impl ConnectorHost {
         let shown = self
             .sandbox
             .call(log, scope, Secrets::default(), ValidToken::try_from, move |guest, wasm_store| {
-                async move { guest.call_access_token(wasm_store, &customer, account.as_ref(), seconds).await }.boxed()
+                async move { guest.access_token(wasm_store, &customer, account.as_deref(), seconds).await }.boxed()
             })
             .await?;
         let at = UnixSeconds(self.sandbox.clock.wall().as_secs());

@@ -195,7 +195,7 @@ impl ConnectorHost {
                 Secrets::default(),
                 |response| Ok(CallResponse::from(response)),
                 move |guest, wasm_store| {
-                    async move { guest.call_call(wasm_store, &customer, &request.into()).await }.boxed()
+                    async move { guest.call_api(wasm_store, &customer, &request.into()).await }.boxed()
                 },
             )
             .await

@@ -131,7 +131,7 @@ impl ConnectorHost {
         self.sandbox
             .call_prepared(log, scope, secrets, prepared, read, move |guest, wasm_store| {
                 let app = app.map(String::from);
-                async move { guest.call_authorization_url(wasm_store, app.as_ref(), state.expose()).await }.boxed()
+                async move { guest.authorization_url(wasm_store, app.as_deref(), state.expose()).await }.boxed()
             })
             .await
     }
@@ -164,7 +164,7 @@ impl ConnectorHost {
         self.sandbox
             .call(log, scope, secrets, Connection::try_from, move |guest, wasm_store| {
                 async move {
-                    guest.call_connect(wasm_store, &customer, app.as_ref(), &grant.into(), shops.into()).await
+                    guest.connect(wasm_store, &customer, app.as_deref(), &grant.into(), shops.into()).await
                 }
                 .boxed()
             })

@@ -243,7 +243,7 @@ impl ConnectorHost {
         let meant = target.clone();
         let disconnecting =
             self.sandbox.call(log, scope, Secrets::default(), Disconnected::try_from, move |guest, wasm_store| {
-                async move { guest.call_disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
+                async move { guest.disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
             });
         let ended = disconnecting.await?;
         let found = found.connections(|key, FoundConnection { shops, .. }| {

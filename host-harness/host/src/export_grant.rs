@@ -82,7 +82,7 @@ impl ConnectorHost {
         let exported = self
             .sandbox
             .call(log, scope, Secrets::default(), ExistingGrant::try_from, move |guest, wasm_store| {
-                async move { guest.call_export_grant(wasm_store, &customer, account.as_ref()).await }.boxed()
+                async move { guest.export_grant(wasm_store, &customer, account.as_deref()).await }.boxed()
             })
             .await?;
         let at = UnixSeconds(self.sandbox.clock.wall().as_secs());

@@ -10,6 +10,7 @@ mod clocks;
 mod convert;
 mod engine;
 mod exchanges;
+mod exports;
 mod fetched_credentials;
 mod found;
 pub(crate) mod http;

@@ -21,7 +21,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::connect::Grant;
 use crate::connection::{Connection, ShopPolicy};
 use crate::consent::BrowserSession;
-use crate::error::{CallError, ConnectorError};
+use crate::error::{Action, CallError, ConnectorError};
 use crate::events::Cause;
 use crate::guest::{Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
@@ -136,6 +136,18 @@ pub enum InstallError {
 }
 
 impl InstallError {
+    /// Returns what the caller does next, if the error is the host's own. `None` if the error of the storage or of the
+    /// call decides.
+    #[must_use]
+    pub const fn own_action(&self) -> Option<Action> {
+        match self {
+            // The code is spent, so only a new install or a consent helps.
+            Self::Unknown | Self::Expired | Self::NotStored(_) => Some(Action::Reauthorize),
+            Self::OtherBrowser | Self::OtherCustomer | Self::Confirmed => Some(Action::InvalidRequest),
+            Self::Storage(_) | Self::Call(_) => None,
+        }
+    }
+
     /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word
     /// for the host's own error.
     #[must_use]
@@ -392,7 +404,7 @@ impl ConnectorHost {
         let app = app.map(String::from);
         self.sandbox
             .call(log, scope, secrets, ExchangedInstall::try_from, move |guest, wasm_store| {
-                async move { guest.call_exchange_install(wasm_store, app.as_ref(), query.expose()).await }.boxed()
+                async move { guest.exchange_install(wasm_store, app.as_deref(), query.expose()).await }.boxed()
             })
             .await
     }
@@ -405,7 +417,7 @@ impl ConnectorHost {
         let pending = Zeroizing::new(tokens.expose().to_vec());
         self.sandbox
             .call(log, scope, secrets, read_all, move |guest, wasm_store| {
-                async move { guest.call_install_shops(wasm_store, &pending).await }.boxed()
+                async move { guest.install_shops(wasm_store, &pending).await }.boxed()
             })
             .await
     }

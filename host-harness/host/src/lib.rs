@@ -56,9 +56,9 @@
 //!
 //! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids.
 //! Everything else is in a module. There is one module for each call: [`connect`], [`consent`], [`existing_grant`],
-//! [`export_grant`], [`install`], [`refresh`], [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. The module [`events`] contains the
-//! events, which say who did what. There is one module for each part that an embedder provides or chooses: [`storage`],
-//! [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
+//! [`export_grant`], [`install`], [`list`], [`refresh`], [`access_token`], [`call`], [`disconnect`], [`webhook`],
+//! [`sweep`]. The module [`events`] contains the events, which say who did what. There is one module for each part that
+//! an embedder provides or chooses: [`storage`], [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
 //!
 //! # Logs
 //!
@@ -70,7 +70,7 @@
 //! | level | event |
 //! | --- | --- |
 //! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector returned `internal`. The event `TokenShown` of a returned access token, or `GrantExported` of an exported grant, could not be stored. |
-//! | `WARN` | The connector returned another error. `outcome` is the error's action. The event also has the fields `code`, `http_status`, `request_id` and `retry_after_ms`. No instance was free (`busy`). An export was refused because the host does not allow it. A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. A confirmed install could not be closed. |
+//! | `WARN` | The connector returned another error. `outcome` is the error's action. The event also has the fields `code`, `http_status`, `request_id` and `retry_after_ms`. No instance was free (`busy`). An export was refused because the host does not allow it. A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. A confirmed install could not be closed. A list leaves out a connection because of its row. |
 //! | `INFO` | A `connect`, `refresh`, `link-shops` or `disconnect` succeeded. |
 //! | `DEBUG` | A call that only reads succeeded. Each response: host, method and status. |
 //! | `TRACE` | The answer of each call, with its secrets redacted. |
@@ -118,7 +118,7 @@ mod install_tokens;
 mod known_tenants;
 pub mod limits;
 mod link_shops;
-mod list;
+pub mod list;
 pub mod log_filter;
 pub mod metrics;
 pub mod randomness;

@@ -29,7 +29,7 @@ impl ConnectorHost {
         let shops: Vec<_> = shops.iter().cloned().map(String::from).collect();
         self.sandbox
             .call(log, scope, Secrets::default(), Connection::try_from, move |guest, wasm_store| {
-                async move { guest.call_link_shops(wasm_store, &customer, account.as_ref(), &shops).await }.boxed()
+                async move { guest.link_shops(wasm_store, &customer, account.as_deref(), &shops).await }.boxed()
             })
             .await
     }

@@ -76,7 +76,7 @@ impl ConnectorHost {
         let log = self.log(Operation::Refresh, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         let refreshing = self.sandbox.call(log, scope, Secrets::default(), refreshed, move |guest, wasm_store| {
-            async move { guest.call_refresh(wasm_store, &customer, account.as_ref(), mode.into()).await }.boxed()
+            async move { guest.refresh(wasm_store, &customer, account.as_deref(), mode.into()).await }.boxed()
         });
         let (connection, effect) = refreshing.await?;
         let effect = effect.of(self.plugin());

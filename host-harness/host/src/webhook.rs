@@ -192,7 +192,7 @@ impl ConnectorHost {
         let webhook = self
             .sandbox
             .call_prepared(log, scope, secrets, prepared, Webhook::try_from, move |guest, wasm_store| {
-                async move { guest.call_receive_webhook(wasm_store, Some(&named), &authorization, &body).await }.boxed()
+                async move { guest.receive_webhook(wasm_store, Some(&named), &authorization, &body).await }.boxed()
             })
             .await?;
         let of_id = |id: &str| WebhookDigest::of_id(&webhook.app, id);

@@ -10,6 +10,7 @@ import type {
   Event,
   ExistingGrant,
   KeyStatus,
+  LeftOut,
   OfAccount,
   OfCustomer,
   PendingInstall,
@@ -265,6 +266,11 @@ export class Host implements AsyncDisposable {
   /** Returns the shops that the customer may use now. */
   listShops(named: OfCustomer, options?: CallOptions): Promise<Shop[]>;
   listConnections(named: OfCustomer, options?: CallOptions): Promise<Connection[]>;
+  /**
+   * Returns the connections whose tokens are stored, and which `listShops` and `listConnections` leave out because of
+   * their rows. If it returns none and `listConnections` returns none, the customer is not connected.
+   */
+  leftOut(named: OfCustomer, options?: CallOptions): Promise<LeftOut[]>;
   /** Returns a page of the tenant's connections. Pass the last one as `after` to get the next page. */
   tenantConnections(
     named: {

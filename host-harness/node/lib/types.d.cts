@@ -14,6 +14,13 @@ export interface ConnectionName {
   account: string;
 }
 
+/** A connection that the lists leave out because of its row. */
+export interface LeftOut {
+  account: string;
+  /** A refresh writes a missing row again. In the other cases, the error of a refresh says what to do. */
+  code: 'row-missing' | 'row-changed' | 'row-unreadable';
+}
+
 export interface Shop {
   id: string;
   account: string;

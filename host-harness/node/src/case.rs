@@ -39,6 +39,24 @@ pub(crate) fn camel(name: &str) -> String {
     camel
 }
 
+/// Returns the text of an error about arguments or options, with the names that JavaScript uses. The text has the names
+/// of members between backticks, and the name of an operation in kebab case after *the arguments of*.
+pub(crate) fn message(text: &str) -> String {
+    const OPERATION: &str = "the arguments of ";
+    let (operation, rest) = match text.strip_prefix(OPERATION).and_then(|rest| rest.split_once(':')) {
+        Some((operation, rest)) => (format!("{OPERATION}{}:", camel(&operation.replace('-', "_"))), rest),
+        None => (String::new(), text),
+    };
+    let parts = rest.split('`').enumerate().map(|(at, part)| if at % 2 == 1 { member(part) } else { part.to_owned() });
+    operation + &parts.collect::<Vec<_>>().join("`")
+}
+
+/// Returns the name that JavaScript uses for a member of the arguments.
+fn member(name: &str) -> String {
+    // The package passes the body beside the other arguments, and in its place whether there is one.
+    if name == "has_body" { "body".to_owned() } else { camel(name) }
+}
+
 fn snake(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for letter in name.chars() {
@@ -55,6 +73,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_message_has_the_names_of_javascript() {
+        let unknown =
+            "the arguments of link-shops: unknown field `shop_ids`, expected one of `content_type`, `has_body`";
+        let script = "the arguments of linkShops: unknown field `shopIds`, expected one of `contentType`, `body`";
+        assert_eq!(message(unknown), script);
+        let missing = "the options: missing field `app_key`";
+        assert_eq!(message(missing), "the options: missing field `appKey`");
+        for plain in ["actor: 1 to 256 bytes", "shops_of: a text", "an odd ` backtick_", ""] {
+            let odd = plain.replace("backtick_", "backtick");
+            assert_eq!(message(plain), odd);
+        }
+    }
 
     #[test]
     fn names_change_their_case_at_every_depth_and_values_do_not() {

@@ -206,13 +206,22 @@ fn answer_later<'env>(
         let ended = ended.unwrap_or_else(|_panic| Err(BindingError::internal("the request ended without a result")));
         let (is_ok, value, body) = match ended {
             Ok(Reply { value, body }) => (true, value, body),
-            Err(error) => (false, error.to_json(), None),
+            Err(error) => (false, in_script(error).to_json(), None),
         };
         let text = case::to_camel(value).to_string();
         let resolver = move |_: Env| Ok(Outcome { is_ok, text, body: body.map(Buffer::from) });
         deferred.resolve(Box::new(resolver));
     });
     Ok(promise)
+}
+
+/// Returns the error with the names that JavaScript uses, if it is about arguments or options.
+fn in_script(error: BindingError) -> BindingError {
+    if error.code == BindingError::INVALID_ARGUMENT {
+        BindingError { message: case::message(&error.message), ..error }
+    } else {
+        error
+    }
 }
 
 fn request(

@@ -56,13 +56,19 @@ test('a wrong argument is named without its value', async (t) => {
     [() => host.refresh({ tenant, customer, mode: 'CANARY' }), wrong],
     [
       () => host.linkShops({ tenant, customer, shops: ['CANARY'] }),
-      'the arguments of link-shops: shop id: 1 to 19 digits',
+      'the arguments of linkShops: shop id: 1 to 19 digits',
     ],
     [() => host.beginConsent({ tenant, customer, browser: 'CANARY' }), 'browser: a random secret of 16 bytes at least'],
     [
       () => host.beginConsent({ tenant, customer, browser, shopPolicy: 'CANARY' }),
-      'the arguments of begin-consent: not one of: all, exactly-one',
+      'the arguments of beginConsent: not one of: all, exactly-one',
     ],
+    [
+      () => host.call({ tenant, customer, method: 'GET', path: '/', contentTyp: 'CANARY' }),
+      'the arguments of call: unknown field `contentTyp`, expected one of `tenant`, `customer`, `shop`, `account`, ' +
+        '`method`, `path`, `query`, `contentType`, `maxResponseBytes`, `body`',
+    ],
+    [() => host.accessToken({ tenant }), 'the arguments of accessToken: missing field `customer`'],
     [() => host.actingAs('').listShops({ tenant, customer }), 'actor: 1 to 256 bytes'],
   ]) {
     await assert.rejects(call, (error) => {

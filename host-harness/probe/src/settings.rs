@@ -39,6 +39,10 @@ pub enum Webhooks {
     None,
 }
 
+/// The longest wait that a run may be asked for: 400 days. That is longer than the seven days of an access token, and
+/// than an authorization of a year. A refresh token may end about 99 years ahead, and no run can wait so long.
+pub const MAX_WAIT: Duration = Duration::from_secs(400 * 86_400);
+
 /// The settings of a run.
 pub struct Settings {
     /// The app, with its authorization link.
@@ -47,7 +51,7 @@ pub struct Settings {
     pub route: Route,
     /// How much of the consent the run may cost.
     pub risk: Risk,
-    /// The longest time for which the run waits to answer one question.
+    /// The longest time for which the run waits to answer one question. At most [`MAX_WAIT`].
     pub longest_wait: Duration,
     /// Whether the run asks the seller to refuse the app once.
     pub refusal: Refusal,

@@ -7,6 +7,7 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, with_local_recorder,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tiktok_shop_host::list::RowFault;
 use tiktok_shop_host::metrics::{self as host, SharedRecorder};
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::sweep::Swept;
@@ -29,6 +30,7 @@ const DUE: &str = "tiktok_shop_due_connections";
 const OVERDUE: &str = "tiktok_shop_overdue_connections";
 const OLDEST_DUE: &str = "tiktok_shop_oldest_due_seconds";
 const NEXT_END: &str = "tiktok_shop_next_end_seconds";
+const LEFT_OUT: &str = "tiktok_shop_connections_left_out_total";
 const LAST_CENSUS: &str = "tiktok_shop_last_census_timestamp_seconds";
 const READY: &str = "tiktok_shop_ready";
 const BUILD: &str = "tiktok_shop_build_info";
@@ -63,10 +65,13 @@ impl Metrics {
         let handle = recorder.handle();
         host::describe(&recorder);
         with_local_recorder(&recorder, describe);
-        // An alert on an increase would miss the first dead letter if the counter began with it.
+        // An alert on an increase would miss the first event if the counter began with it.
         with_local_recorder(&recorder, || {
             for outcome in ["delivered", "failed", "dead"] {
                 counter!(DELIVERIES, "outcome" => outcome).increment(0);
+            }
+            for fault in [RowFault::Changed, RowFault::Missing, RowFault::Unreadable] {
+                counter!(LEFT_OUT, "code" => fault.code()).increment(0);
             }
         });
         Self { recorder: Arc::new(recorder), handle }
@@ -125,6 +130,11 @@ impl Metrics {
     /// Counts an attempt to deliver a webhook to a platform.
     pub(crate) fn delivery(&self, outcome: &'static str) {
         self.record(|| counter!(DELIVERIES, "outcome" => outcome).increment(1));
+    }
+
+    /// Counts a connection that a list leaves out because of its row.
+    pub(crate) fn left_out(&self, fault: RowFault) {
+        self.record(|| counter!(LEFT_OUT, "code" => fault.code()).increment(1));
     }
 
     /// Shows how long the oldest waiting delivery of all tenants has waited, in seconds, and how many dead letters
@@ -214,6 +224,7 @@ fn describe() {
     describe_gauge!(OVERDUE, "Connections in the storage whose refresh has been due for more than an hour");
     describe_gauge!(OLDEST_DUE, Unit::Seconds, "How long the longest due refresh has been due");
     describe_gauge!(NEXT_END, Unit::Seconds, "Time until the next authorization ends; +Inf if none does");
+    describe_counter!(LEFT_OUT, "Connections that the answer to a request left out because of their row, by fault");
     describe_gauge!(LAST_CENSUS, Unit::Seconds, "Time of the latest count of connections by this process");
     describe_gauge!(READY, "Whether a part of the latest check of readiness succeeded: storage or keys");
     describe_gauge!(BUILD, "Always 1; the labels are the versions of the service and of the component");

@@ -3,10 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 use tiktok_shop_host::connection as host;
-use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
+use tiktok_shop_host::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant, SharedConnections};
 use tiktok_shop_host::error::{ConnectorError, Failure};
 use tiktok_shop_host::events::{self, Actor, Cause, EventValues, StatedReason};
+use tiktok_shop_host::list as host_list;
 use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_host::{AccountId, AppKey, HostKeyId, ShopId};
 use utoipa::ToSchema;
@@ -174,6 +175,26 @@ impl From<&host::Connection> for Connection {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConnectionList {
     pub(crate) connections: Vec<Connection>,
+    /// Connections that the list lacks because of their row. Missing if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// A connection whose tokens are stored, and which a list leaves out because its row is missing, was changed in the
+/// database or can't be decoded. A refresh of the connection writes a missing row, and otherwise says what to do.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LeftOut {
+    customer: String,
+    account: String,
+    /// What is wrong with the row: `row-missing`, `row-changed` or `row-unreadable`.
+    code: &'static str,
+}
+
+impl From<&host_list::LeftOut> for LeftOut {
+    fn from(left_out: &host_list::LeftOut) -> Self {
+        let ConnectionKey { customer, account } = &left_out.key;
+        Self { customer: customer.to_string(), account: account.to_string(), code: left_out.fault.code() }
+    }
 }
 
 /// A page of the tenant's connections.
@@ -182,12 +203,18 @@ pub(crate) struct ConnectionPage {
     pub(crate) connections: Vec<Connection>,
     /// Pass it as `cursor` to read the next page. Missing at the end of the list.
     pub(crate) next_cursor: Option<String>,
+    /// Connections that the page lacks because of their row. Missing if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 /// Shops that a customer may use now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ShopList {
     pub(crate) shops: Vec<Shop>,
+    /// Connections whose shops the list lacks because of their row. Missing if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 /// TikTok Shop's id of a shop.
@@ -362,8 +389,8 @@ pub(crate) struct ConnectionName {
     account: String,
 }
 
-impl From<&host::ConnectionKey> for ConnectionName {
-    fn from(key: &host::ConnectionKey) -> Self {
+impl From<&ConnectionKey> for ConnectionName {
+    fn from(key: &ConnectionKey) -> Self {
         Self { customer: key.customer.to_string(), account: key.account.to_string() }
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tiktok_shop_host::CallError;
 use tiktok_shop_host::consent::ConsentError;
 use tiktok_shop_host::error::{Action, ConnectorError, codes};
+use tiktok_shop_host::list::RowFault;
 use tiktok_shop_host::storage::StorageError;
 use utoipa::ToSchema;
 
@@ -212,6 +213,21 @@ impl Problem {
     /// The body is well formed, and what it asks for is not allowed.
     pub(crate) fn refused(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, Next::InvalidRequest, code, detail)
+    }
+
+    /// The connection exists, and its row can't be shown.
+    pub(crate) fn left_out(fault: RowFault) -> Self {
+        let detail = match fault {
+            RowFault::Missing => "the row of the connection is missing; a refresh of the connection writes it again",
+            RowFault::Changed => {
+                "the row of the connection was changed in the database; an operator must restore it, or delete it and \
+                 refresh the connection"
+            }
+            RowFault::Unreadable | _ => {
+                "the row of the connection can't be decoded; a refresh of the connection says why"
+            }
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Next::StorageFailed, fault.code(), detail)
     }
 
     pub(crate) fn invalid_cursor() -> Self {

@@ -92,6 +92,9 @@ async fn close_queue(
     execute(transaction, queue_statement(sql, tenant, queue)).await.map(drop)
 }
 
+/// The number of endpoints whose backlog one statement asks for.
+const ENDPOINTS_AT_ONCE: usize = 100;
+
 #[async_trait]
 impl DeliveryStorage for SqlStorage {
     async fn append(
@@ -299,12 +302,32 @@ impl DeliveryStorage for SqlStorage {
         .await
     }
 
-    async fn backlog(&self) -> Result<Backlog, StorageError> {
+    async fn backlog(&self, endpoints: &[(TenantId, EndpointName)]) -> Result<Backlog, StorageError> {
         self.run_to_deadline(async {
-            let sql = "SELECT (SELECT MIN(waiting_since) FROM tiktok_shop_deliveries WHERE state = 'waiting') AS oldest, \
-                       (SELECT COUNT(*) FROM tiktok_shop_deliveries WHERE state = 'dead') AS dead";
-            let Some(row) = fetch_optional(&self.readers, statement(sql)).await? else { return Ok(Backlog::default()) };
-            Ok(Backlog { oldest_waiting: row.optional_seconds("oldest")?, dead: row.number("dead")? })
+            let mut backlog = Backlog::default();
+            for some in endpoints.chunks(ENDPOINTS_AT_ONCE) {
+                let places: Vec<_> = (0..some.len())
+                    .map(|at| format!("tenant = ${} AND endpoint = ${}", 2 * at + 1, 2 * at + 2))
+                    .collect();
+                // The index of the waiting deliveries is in this order, so the first row that matches ends the search.
+                let sql = format!(
+                    "SELECT waiting_since FROM tiktok_shop_deliveries WHERE state = 'waiting' AND ({}) \
+                     ORDER BY waiting_since LIMIT 1",
+                    places.join(" OR ")
+                );
+                let query = some.iter().fold(statement(sql), |query, (tenant, endpoint)| {
+                    query.bind_text(tenant.as_str()).bind_text(endpoint.as_str())
+                });
+                if let Some(row) = fetch_optional(&self.readers, query).await? {
+                    let since = row.seconds("waiting_since")?;
+                    backlog.oldest_waiting = Some(backlog.oldest_waiting.map_or(since, |oldest| oldest.min(since)));
+                }
+            }
+            let dead = "SELECT COUNT(*) AS dead FROM tiktok_shop_deliveries WHERE state = 'dead'";
+            if let Some(row) = fetch_optional(&self.readers, statement(dead)).await? {
+                backlog.dead = row.number("dead")?;
+            }
+            Ok(backlog)
         })
         .await
     }

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::clock::Clock;
 use crate::file_error::reason;
+use crate::switches::Switches;
 use crate::{FakeTikTokShop, Options, extra_sellers, probe_report};
 
 /// The command-line arguments that start a fake.
@@ -118,10 +119,32 @@ impl FakeTikTokShop {
                 app.authorization_link(),
             ));
         }
+        let changed = self.changed_switches();
+        if changed.is_empty() {
+            text.push_str("\nswitches     all have their defaults\n");
+        } else {
+            text.push_str("\nswitches that do not have their defaults\n");
+            for (name, value) in changed {
+                text.push_str(&format!("  {name}  {value}\n"));
+            }
+        }
         text
     }
 
-    /// Returns the fake's addresses, its apps with their consent links, and its sellers, as one JSON object.
+    /// Returns the switches that do not have their defaults, with their values. A report of the probe changes switches.
+    fn changed_switches(&self) -> Vec<(String, Value)> {
+        // The switches are a struct of plain values, so they can always be serialized.
+        let members = |switches: Switches| match serde_json::to_value(switches) {
+            Ok(Value::Object(members)) => members,
+            Ok(_) | Err(_) => Map::new(),
+        };
+        let defaults = members(Switches::default());
+        let changed = members(self.control().switches()).into_iter();
+        changed.filter(|(name, value)| defaults.get(name) != Some(value)).collect()
+    }
+
+    /// Returns the fake's addresses, its apps with their consent links, its sellers, and the switches that do not have
+    /// their defaults, as one JSON object.
     pub fn announcement_json(&self) -> Value {
         let base = self.base();
         let apps = self.control().apps().into_iter().map(|app| {
@@ -140,6 +163,7 @@ impl FakeTikTokShop {
             "start_page": format!("{base}/"),
             "control": format!("{base}/_control"),
             "apps": apps.collect::<Vec<_>>(),
+            "changed_switches": Map::from_iter(self.changed_switches()),
             "sellers": self.control().sellers().into_iter().map(|seller| seller.id).collect::<Vec<_>>(),
         })
     }

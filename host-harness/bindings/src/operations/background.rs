@@ -65,7 +65,7 @@ pub(super) async fn sweep(
     const USUAL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9);
     let usual = Sweep::new(binding.now(), a.concurrency.unwrap_or(USUAL));
     let jitter = a.jitter_seconds.map(Duration::try_from_secs_f64).transpose();
-    let jitter = jitter.map_err(|_| BindingError::arguments("jitter_seconds: a number of seconds"))?;
+    let jitter = jitter.map_err(|_| BindingError::arguments("`jitter_seconds`: a number of seconds"))?;
     let sweep = Sweep { jitter: jitter.unwrap_or(usual.jitter), ..usual };
     let closing = binding.closing();
     let stop = async move {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
 use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
+use tiktok_shop_host::list::LeftOut;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ConnectorHost, CustomerId, ShopId, TenantId};
@@ -60,6 +61,13 @@ pub(super) async fn list_shops(host: &ConnectorHost, a: OfCustomer) -> Outcome {
 pub(super) async fn list_connections(host: &ConnectorHost, a: OfCustomer) -> Outcome {
     let connections = host.list_connections(&a.tenant, &a.customer).await?;
     Ok(Value::from_iter(connections.iter().map(shape::connection)).into())
+}
+
+/// Returns the connections that the lists of the customer leave out because of their rows.
+pub(super) async fn left_out(host: &ConnectorHost, a: OfCustomer) -> Outcome {
+    let left_out = host.left_out(&a.tenant, &a.customer).await?;
+    let each = |LeftOut { key, fault }: &LeftOut| json!({ "account": key.account.as_str(), "code": fault.code() });
+    Ok(Value::from_iter(left_out.iter().map(each)).into())
 }
 
 #[derive(Deserialize)]

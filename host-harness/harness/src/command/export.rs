@@ -180,6 +180,8 @@ struct Run<'a> {
     /// The connections that were exported or counted.
     seen: BTreeSet<ConnectionKey>,
     summary: Exported,
+    /// What the command says if there is no connection.
+    absent: String,
     report: &'a mut Report,
 }
 
@@ -199,7 +201,11 @@ impl Export {
         let Some(file) = private_file::create_new(&path)? else { return Err(exists(&path)) };
         let tenant = opened.tenant.clone();
         let (seen, summary) = (BTreeSet::new(), Exported::default());
-        let mut run = Run { host, tenant, path, file, seen, summary, report };
+        let absent = match &customer {
+            Some(customer) => format!("{customer} is not connected"),
+            None => format!("the tenant {tenant} has no connection"),
+        };
+        let mut run = Run { host, tenant, path, file, seen, summary, absent, report };
         let outcome = match run.all(&mut connections).await {
             Ok(()) if !run.summary.stopped => run.count_not_listed(&*opened.storage, customer.as_ref()).await,
             outcome => outcome,
@@ -331,6 +337,9 @@ impl Run<'_> {
         let Exported { exported, dead, later, failed, stopped } = self.summary;
         if exported == 0 {
             let _removed = fs::remove_file(&self.path);
+            if outcome.is_ok() && self.summary.is_complete() {
+                return Err(Failure::Absent(self.absent));
+            }
         } else if outcome.is_err() {
             self.report.note(&format!("{path} is incomplete; delete it, and export again to another file"));
         }
@@ -369,17 +378,10 @@ struct Connections {
 }
 
 impl Connections {
-    /// # Errors
-    /// There is no connection.
     async fn of(host: &ConnectorHost, tenant: &TenantId, customer: Option<&CustomerId>) -> Result<Self, Failure> {
-        let connections = match customer {
-            Some(customer) => Self { page: host.list_connections(tenant, customer).await?.into(), after: None },
-            None => Self::page(host, tenant, None).await?,
-        };
-        match (connections.page.is_empty(), customer) {
-            (false, _) => Ok(connections),
-            (true, Some(customer)) => Err(Failure::Absent(format!("{customer} is not connected"))),
-            (true, None) => Err(Failure::Absent(format!("the tenant {tenant} has no connection"))),
+        match customer {
+            Some(customer) => Ok(Self { page: host.list_connections(tenant, customer).await?.into(), after: None }),
+            None => Self::page(host, tenant, None).await,
         }
     }
 

@@ -25,7 +25,7 @@ read all secrets of the fake and change its state. --host-name adds a name by wh
 it; links contain the first of these names. The other commands accept only a fake on loopback.
 
 With --as, the fake behaves as the report of the command probe says. A switch that the report does
-not name keeps its default.
+not name keeps its default. At its start, the fake prints the switches that the report has changed.
 
 Example:
 

@@ -95,7 +95,9 @@ The command prints a line for each line of the file:
                      --retry-in-doubt
   malformed          the line can't be used; nothing was sent
 
-With --dry-run, the command also checks the apps of the lines and the journal. It opens no database.
+With --dry-run, the command checks the form of every line, its app and the journal. It opens no
+database and sends nothing. So it can't know whether TikTok Shop accepts a token, or which
+customers are connected already.
 
 To continue after a kill, run the same command again, two minutes later. It sends no token of a
 customer who is connected already. If TikTok Shop had a request when the command was killed, it may
@@ -109,7 +111,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ echo '{\"customer\":\"customer-8\",\"refresh_token\":\"ROW_not-a-token\",\"account\":\"x\"}' |
       tiktok-shop-harness import - --dry-run
-  1 to import, 0 without an account, 0 rejected, 0 in doubt, 0 malformed; nothing was sent
+  1 to import, 0 of them without an account, 0 rejected, 0 in doubt, 0 malformed; nothing was sent
 
   $ printf 'customer,refresh_token,account\\ncustomer-8,ROW_not-a-token,x\\n' |
       tiktok-shop-harness import -
@@ -136,7 +138,8 @@ const OUTCOME_UNKNOWN: &str = "an earlier run sent the token, or was about to, a
                                replaced it. Next: see list-connections, or run import with --retry-in-doubt";
 /// Why a line is rejected if the journal says that its account is not a seller.
 const NOT_A_SELLER: &str = "an earlier run found that the token is of a creator or a partner, and TikTok Shop has \
-                            replaced it. Next: remove the line";
+                            replaced it. Next: remove the line, and let the shop's main account consent, with \
+                            authorization-url";
 /// Why a line is in doubt if the journal says *connected*, and the storage has no connection of the customer.
 const NO_CONNECTION: &str = "an earlier run connected this seller, but this database has no connection of the customer: \
                              the journal belongs to another database, or the connection was ended. Next: check \
@@ -538,10 +541,11 @@ impl Run<'_> {
         let failure = Failure::from(error.clone());
         let why = (verdict != Verdict::AlreadyConnected).then(|| {
             let report = self.report.error_report(&failure, &self.opened.tenant);
-            if !may_be_claimed(&error) {
-                return report.line();
+            let next = if may_be_claimed(&error) { Some(AFTER_THE_CLAIM) } else { next_of_line(error.code()) };
+            match next {
+                Some(next) => report.with_next(&format!("{next}; docs/errors.md explains {}", error.code())).line(),
+                None => report.line(),
             }
-            report.with_next(&format!("{AFTER_THE_CLAIM}; docs/errors.md explains {}", error.code())).line()
         });
         let result = LineResult {
             customer: Some(customer),
@@ -635,6 +639,30 @@ fn keeps_token(error_code: &str) -> bool {
     TOKEN_KEPT.iter().any(|cause| cause.code() == error_code)
 }
 
+/// Returns what the user can do about a line after this error, if the line may be the cause. `None` if the general
+/// advice for the error fits.
+fn next_of_line(error_code: &str) -> Option<&'static str> {
+    const NEXT: [(Cause, &str); 8] = [
+        (
+            Cause::AccountOfAnotherApp,
+            "name in the line the app under which list-connections shows the account, or disconnect that connection first",
+        ),
+        (Cause::AppRequired, "name the app in the line, or with --app"),
+        (Cause::AppUnknown, "correct the app of the line, or put this app into the configuration file"),
+        // TikTok Shop answers in this way to a token of another app, too.
+        (Cause::AuthorizationExpired, SPENT_TOKEN),
+        (Cause::AuthorizationRevoked, SPENT_TOKEN),
+        (Cause::GrantMalformed, "correct the line"),
+        (Cause::NotASeller, "remove the line, and let the shop's main account consent, with authorization-url"),
+        (Cause::WrongUserType, "remove the line, and let the shop's main account consent, with authorization-url"),
+    ];
+    NEXT.iter().find(|(cause, _)| cause.code() == error_code).map(|(_, next)| *next)
+}
+
+/// The advice for a line whose token TikTok Shop does not accept.
+const SPENT_TOKEN: &str = "check that refresh_token is the newest one and that the line names the app to which the \
+                           seller consented; if both are right, run authorization-url, and let the seller consent again";
+
 /// Decides what an error of the connector means for the line and for the import.
 fn verdict(action: Action, error_code: &str) -> Verdict {
     match action {
@@ -684,8 +712,8 @@ impl DryRun<'_> {
             let Checked { to_import, without_account, rejected, in_doubt, malformed } = self.checked;
             let style = if self.checked.is_complete() { GOOD } else { BAD };
             let counts = format!(
-                "{to_import} to import, {without_account} without an account, {rejected} rejected, {in_doubt} in doubt, \
-                 {malformed} malformed"
+                "{to_import} to import, {without_account} of them without an account, {rejected} rejected, \
+                 {in_doubt} in doubt, {malformed} malformed"
             );
             self.report.styled(style, &format!("{counts}; nothing was sent"));
         }
@@ -751,10 +779,17 @@ fn wrong_app(known: &[String], app: Option<&AppKey>) -> Option<(&'static str, St
         ([], _) | ([_], None) => None,
         (_, Some(app)) if known.iter().any(|key| key == app.as_str()) => None,
         (_, Some(app)) => {
-            Some((Cause::AppUnknown.code(), format!("the tenant has no app {app}; its apps are: {listed}")))
+            let why = format!(
+                "the tenant has no app {app}; its apps are: {listed}. Next: correct the app of the line, or put this \
+                 app into the configuration file"
+            );
+            Some((Cause::AppUnknown.code(), why))
         }
         (_, None) => {
-            let why = format!("the tenant has several apps, and the line names none; name one of: {listed}");
+            let why = format!(
+                "the tenant has several apps, and the line names none. Next: name one in the line or with --app: \
+                 {listed}"
+            );
             Some((Cause::AppRequired.code(), why))
         }
     }
@@ -920,6 +955,23 @@ mod tests {
             "wrong-user-type",
         ];
         assert_eq!(codes(|cause| keeps_token(cause.code())), expected);
+    }
+
+    /// For the other codes of a rejected line, the advice of the error itself names the next step.
+    #[test]
+    fn a_line_that_may_be_the_cause_has_advice_of_its_own() {
+        let advised = codes(|cause| next_of_line(cause.code()).is_some());
+        let expected = [
+            "account-of-another-app",
+            "app-required",
+            "app-unknown",
+            "authorization-expired",
+            "authorization-revoked",
+            "grant-malformed",
+            "not-a-seller",
+            "wrong-user-type",
+        ];
+        assert_eq!(advised, expected);
     }
 
     #[test]

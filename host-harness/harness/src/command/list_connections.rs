@@ -3,9 +3,11 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
 use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
+use tiktok_shop_host::list::TenantPage;
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
+use super::left_out;
 use crate::failure::Failure;
 use crate::output::{Report, print_connection};
 use crate::settings::{HostArgs, Needs, OpenedHost};
@@ -77,7 +79,8 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   $ tiktok-shop-harness list-connections --tenant-wide --status reauthorization-required
   note: no connection of the tenant matches
 
-Exit status: 0, also if there is no such connection; for others see tiktok-shop-harness --help.";
+Exit status: 0, also if there is no such connection; 16 if the list leaves out a connection, because
+its row is missing or was changed in the database; for others see tiktok-shop-harness --help.";
 
 /// The error if the command has no customer. It is not an error of the parser, so that it can name the other way.
 const NO_CUSTOMER: &str = "no customer is named; name the customer, or list the connections of all customers with \
@@ -105,16 +108,22 @@ impl ListConnections {
         };
         let limit = usize::from(limit.unwrap_or(LIMIT));
         let OpenedHost { host, opened, .. } = settings.open_for(Needs::NO_KEYS, report).await?;
-        let connections = match &customer {
-            Some(customer) => host.list_connections(&opened.tenant, customer).await?,
-            None => host.tenant_connections(&opened.tenant, &filter, after.as_ref(), limit).await?,
+        let TenantPage { connections, left_out } = match &customer {
+            Some(customer) => {
+                let connections = host.list_connections(&opened.tenant, customer).await?;
+                let left_out = host.left_out(&opened.tenant, customer).await?;
+                TenantPage { connections, left_out }
+            }
+            None => host.tenant_page(&opened.tenant, &filter, after.as_ref(), limit).await?,
         };
         connections.iter().for_each(|connection| print_connection(connection, opened.now(), report));
         match (customer, connections.last()) {
-            (Some(customer), None) if !report.is_json() => {
+            (Some(customer), None) if left_out.is_empty() && !report.is_json() => {
                 report.note(&format!("{customer} is not connected; begin a consent with authorization-url"));
             }
-            (None, None) if !report.is_json() => report.note("no connection of the tenant matches"),
+            (None, None) if left_out.is_empty() && !report.is_json() => {
+                report.note("no connection of the tenant matches")
+            }
             (None, Some(last)) if connections.len() == limit => report.note(&format!(
                 "there may be more connections; continue with --after {} {}",
                 quoted(last.key.customer.as_str()),
@@ -122,7 +131,8 @@ impl ListConnections {
             )),
             _ => {}
         }
-        Ok(())
+        report.flush();
+        left_out::check(&left_out)
     }
 }
 

@@ -68,10 +68,14 @@ impl Migrate {
         } else {
             report.styled(GOOD, &text);
             if unsealed_rows > 0 {
-                let rows = if unsealed_rows == 1 { "row is" } else { "rows are" };
-                report.line(&format!(
-                    "{unsealed_rows} {rows} not sealed yet: the next refresh of the connection seals it"
-                ));
+                let text = if unsealed_rows == 1 {
+                    "1 row of release 0.1 is not sealed yet: the next refresh of its connection seals it".to_owned()
+                } else {
+                    format!(
+                        "{unsealed_rows} rows of release 0.1 are not sealed yet: a refresh of a connection seals its row"
+                    )
+                };
+                report.line(&text);
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use tiktok_shop_probe::finding::Finding;
 use tiktok_shop_probe::http::Route;
 use tiktok_shop_probe::report::{Ended, Report as ProbeReport};
 use tiktok_shop_probe::run;
-use tiktok_shop_probe::settings::{Refusal, Risk, Settings, Webhooks};
+use tiktok_shop_probe::settings::{MAX_WAIT, Refusal, Risk, Settings, Webhooks};
 use tiktok_shop_probe::switch::Switch;
 use tiktok_shop_probe::webhook_receiver::WebhookReceiver;
 
@@ -34,7 +34,7 @@ pub(crate) struct Probe {
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     report: PathBuf,
 
-    /// Longest wait for one question: 900s, 15m, 2h, 8d
+    /// Longest wait for one question: 15m, 2h, 8d; at most 400d
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = time)]
     wait: Duration,
 
@@ -99,8 +99,8 @@ malformed or a report exists; 4 if nobody consented; 7 if a signal stopped the c
 TikTok Shop refuses the app key, the secret or the IP address; 14 if TikTok Shop does not answer or
 refuses a step without which the others make no sense; for others see tiktok-shop-harness --help.";
 
-/// Reads a time: a number with the unit s, m, h or d. A number without a unit is refused, because most people who write
-/// 8 mean days or minutes, and not seconds.
+/// Reads a time of at most [`MAX_WAIT`]: a number with the unit s, m, h or d. A number without a unit is refused, because
+/// most people who write 8 mean days or minutes, and not seconds.
 fn time(text: &str) -> Result<Duration, String> {
     let malformed = || "not a time such as 900s, 15m, 2h or 8d".to_owned();
     let parse = |number: &str| number.parse::<u64>().map_err(|_| malformed());
@@ -115,7 +115,12 @@ fn time(text: &str) -> Result<Duration, String> {
         }
     };
     let number = parse(number.unwrap_or_default())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(malformed)
+    let time = number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(malformed)?;
+    if time > MAX_WAIT {
+        let days = MAX_WAIT.as_secs() / 86_400;
+        return Err(format!("longer than {days} days; an access token ends after 7 days, so 8d is usually enough"));
+    }
+    Ok(time)
 }
 
 impl Probe {
@@ -271,11 +276,17 @@ mod tests {
 
     #[test]
     fn a_time_has_a_number_and_a_unit() {
-        for (text, seconds) in [("0s", 0), ("900s", 900), ("15m", 900), ("2h", 7_200), ("8d", 691_200)] {
+        for (text, seconds) in
+            [("0s", 0), ("900s", 900), ("15m", 900), ("2h", 7_200), ("8d", 691_200), ("400d", 34_560_000)]
+        {
             assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "m", "1.5h", "-1", "8 d", "1w", "é", "99999999999999999999d", "9999999999999999999d"] {
             assert_eq!(time(text), Err("not a time such as 900s, 15m, 2h or 8d".to_owned()), "{text}");
+        }
+        let too_long = "longer than 400 days; an access token ends after 7 days, so 8d is usually enough".to_owned();
+        for text in ["401d", "34560001s", "36136d"] {
+            assert_eq!(time(text), Err(too_long.clone()), "{text}");
         }
         for number in ["0", "8", "90"] {
             let advice = format!("a time without a unit; write {number}s, {number}m, {number}h or {number}d");

@@ -13,7 +13,7 @@ use crate::Run;
 use crate::stage::Stage;
 
 /// Writes a configuration file that allows exports, and returns the option that names it.
-fn allowed(stage: &Stage) -> String {
+pub(crate) fn allowed(stage: &Stage) -> String {
     let path = stage.home().join("export.toml");
     fs::write(&path, "export = \"allowed\"\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -111,7 +111,10 @@ fn one_customer_is_exported_with_every_member_that_import_reads() {
     ];
     assert_eq!(names, expected);
     let checked = stage.ok(&format!("import {} --dry-run", file.display()), "");
-    assert!(checked.starts_with("1 to import, 0 without an account, 0 rejected, 0 in doubt, 0 malformed"), "{checked}");
+    assert!(
+        checked.starts_with("1 to import, 0 of them without an account, 0 rejected, 0 in doubt, 0 malformed"),
+        "{checked}"
+    );
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn the_sellers_of_a_file_are_connected_once() {
     let file = write(&stage, &[HEADER.to_owned(), line("customer-1", &first), line("customer-2", &second)]);
 
     let (status, printed) = import(&stage, &file, "--dry-run");
-    let checked = "2 to import, 0 without an account, 0 rejected, 0 in doubt, 0 malformed; nothing was sent";
+    let checked = "2 to import, 0 of them without an account, 0 rejected, 0 in doubt, 0 malformed; nothing was sent";
     assert_eq!((status, printed), (Some(0), vec![checked.to_owned()]));
     assert_eq!(requests(&stage), 0);
 
@@ -250,8 +250,11 @@ fn a_dry_run_checks_the_apps_and_the_journal() {
     ];
     let file = write(&stage, &lines);
     let (status, printed) = import(&stage, &file, "--dry-run");
-    let unknown = format!("line 2: customer-1: rejected: the tenant has no app no-such-app; its apps are: {app}");
-    let counts = "2 to import, 1 without an account, 1 rejected, 0 in doubt, 0 malformed; nothing was sent";
+    let unknown = format!(
+        "line 2: customer-1: rejected: the tenant has no app no-such-app; its apps are: {app}. Next: correct the app of \
+         the line, or put this app into the configuration file"
+    );
+    let counts = "2 to import, 1 of them without an account, 1 rejected, 0 in doubt, 0 malformed; nothing was sent";
     assert_eq!((status, printed), (Some(1), vec![unknown, counts.to_owned()]));
     assert!(!file.with_file_name("sellers.csv.journal").exists(), "a dry run creates nothing");
 
@@ -261,11 +264,11 @@ fn a_dry_run_checks_the_apps_and_the_journal() {
     stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap());
     assert_eq!(import(&stage, &file, "").0, Some(1));
     let (status, printed) = import(&stage, &file, "--dry-run");
-    let counts = "0 to import, 0 without an account, 0 rejected, 1 in doubt, 0 malformed; nothing was sent";
+    let counts = "0 to import, 0 of them without an account, 0 rejected, 1 in doubt, 0 malformed; nothing was sent";
     assert_eq!((status, printed[1].as_str()), (Some(1), counts));
     assert!(printed[0].starts_with("line 2: customer-3: in-doubt: an earlier run sent the token"), "{printed:?}");
     let (status, printed) = import(&stage, &file, "--dry-run --retry-in-doubt");
-    let counts = "1 to import, 1 without an account, 0 rejected, 0 in doubt, 0 malformed; nothing was sent";
+    let counts = "1 to import, 1 of them without an account, 0 rejected, 0 in doubt, 0 malformed; nothing was sent";
     assert_eq!((status, printed), (Some(0), vec![counts.to_owned()]));
     let (status, line) = stage.error(stage.command("import - --dry-run"), "customer,refresh_token\nc,R\n");
     let expected = "standard input has a line without an account; name a journal with --journal FILE";
@@ -288,7 +291,7 @@ fn an_unusable_file_is_refused_before_anything_is_opened() {
     let dry = || stage.command("import - --dry-run");
     for (input, expected) in [
         ("", "the file is empty"),
-        ("a,b\n", "line 1: column 1 of the header is none of "),
+        ("a,b\n", "line 1: column 1 of the header has an unknown name; use only these: customer, "),
         ("customer,account\n", "line 1: the header has no column refresh_token"),
     ] {
         let (status, line) = stage.error(dry(), input);

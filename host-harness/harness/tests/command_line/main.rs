@@ -23,6 +23,7 @@ mod json;
 mod key_roll_out;
 mod key_service;
 mod keys;
+mod left_out;
 mod life;
 mod malformed;
 mod mistakes;

@@ -66,11 +66,10 @@ impl Connection {
             let (requests, exchange) = http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(stream).await?;
             return Ok(Self::Http1(Box::new(Http1 { requests, exchange: Some(exchange), wakes: Arc::default() })));
         }
-        let (mut requests, exchange) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_header_list_size(MAX_HEAD_BYTES as u32)
-            .handshake(stream)
-            .await?;
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2.timer(TokioTimer::new()).max_header_list_size(MAX_HEAD_BYTES as u32);
+        // The future is large, and the future of a connection with HTTP/1 must not have room for it.
+        let (mut requests, exchange) = Box::pin(http2.handshake(stream)).await?;
         tokio::spawn(async move {
             // Every request reports the error that it got.
             let _ = exchange.await;

@@ -13,8 +13,8 @@ use crate::limits::Limits;
 const TICK: Duration = Duration::from_millis(10);
 
 /// How much of a guest's memory is cleared by writing zeros and the initial data over it when its call has ended. This is
-/// the whole memory of a new instance of the connector (`xtask/src/component.rs`), so a call that needs no more changes
-/// no mapping. A changed mapping interrupts every processor that runs a thread of this process.
+/// more than the memory of a new instance of the connector (`xtask/src/component.rs`), so a call that needs no more memory
+/// changes no mapping. A changed mapping interrupts every processor that runs a thread of this process.
 const CLEARED_BYTES: usize = 256 << 10;
 /// As [`CLEARED_BYTES`], for each table of functions. The tables of the connector have a few hundred elements.
 const CLEARED_TABLE_BYTES: usize = 16 << 10;

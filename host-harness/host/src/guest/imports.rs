@@ -228,6 +228,10 @@ impl Imports {
             let (key, entry) = match row {
                 Ok(mut row) => {
                     let decoded = self.decoded(&mut row);
+                    if decoded.is_none() {
+                        let account = row.entry.row.key.account.as_str();
+                        tracing::warn!(account, "a row can't be decoded, so the list leaves it out");
+                    }
                     if let (Some(found), Some(known)) = (&self.scope.found, &decoded) {
                         found.row(&known.row);
                     }

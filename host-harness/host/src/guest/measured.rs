@@ -9,6 +9,6 @@ impl ConnectorHost {
     /// Returns the engine with the pool of instances.
     #[must_use]
     pub fn engine(&self) -> &Engine {
-        self.sandbox.program.contract.engine()
+        self.sandbox.program.linked.component().engine()
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::bindings::ContractPre;
 use super::call_state::{CallState, link};
 use super::engine::{GuestMemories, Ticker, engine, engine_with_memories};
+use super::exports::Places;
 use super::turns::Turns;
 use crate::build_error::BuildError;
 use crate::compiled_cache::CompiledCache;
@@ -20,7 +21,8 @@ use crate::limits::Limits;
 pub(crate) struct Program {
     pub(crate) plugin: Plugin,
     pub(crate) digest: ComponentDigest,
-    pub(super) contract: ContractPre<CallState>,
+    pub(super) linked: InstancePre<CallState>,
+    pub(super) places: Places,
     pub(super) calls: Lane,
     pub(super) webhooks: Lane,
     /// The places in which webhooks ask for the credentials of tenants that are not known yet. Anybody can post a
@@ -91,12 +93,15 @@ impl Program {
         link(&mut linker).map_err(unavailable)?;
         let linked =
             linker.instantiate_pre(compiled).map_err(|error| BuildError::ImportNotOffered(format!("{error:#}")))?;
+        // The generated bindings say which export is missing.
         let contract = ContractPre::new(linked).map_err(|error| BuildError::NotAConnector(format!("{error:#}")))?;
+        let places = Places::find(compiled).ok_or_else(|| BuildError::NotAConnector("an export is missing".into()))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| BuildError::Engine(error.to_string()))?;
         Ok(Self {
             plugin: plugin(compiled, engine),
             digest,
-            contract,
+            linked: contract.instance_pre().clone(),
+            places,
             calls: Lane::new(limits, limits.concurrent_calls),
             webhooks: Lane::new(limits, limits.concurrent_webhooks),
             webhooks_of_unknown_tenants: Turns::new(limits.share_of(limits.concurrent_webhooks), 1),

@@ -14,12 +14,13 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use super::bindings::{export, types};
+use super::bindings::types;
 use super::boundary_hook::{self, EndedAtBoundary, OnBoundary};
 use super::call_log::CallLog;
 use super::call_state::CallState;
 use super::engine::ticks;
 use super::exchanges::Exchanges;
+use super::exports::{Answer, Exports};
 use super::fetched_credentials::{FetchedCredentials, GuestCredentials, fetch_credentials};
 use super::http::GuestHttp;
 use super::imports::Imports;
@@ -59,9 +60,6 @@ pub(crate) struct Sandbox {
     pub(crate) metrics: HostMetrics,
 }
 
-/// The answer of an export: a value, the connector's own error, or wasmtime's error, for example a trap.
-type Answer<T> = wasmtime::Result<Result<T, types::ConnectorError>>;
-
 /// The state of a call that has not taken an instance yet.
 pub(crate) struct Prepared {
     /// The credentials, if the host fetches them before the call.
@@ -86,7 +84,7 @@ impl Sandbox {
     where
         T: Send + 'static,
         U: ClearTexts + fmt::Debug + Send + 'static,
-        F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
+        F: for<'a> FnOnce(&'a Exports, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
     {
         match self.prepare(&log, &scope).await {
             Ok(prepared) => self.call_prepared(log, scope, secrets, prepared, read, export).await,
@@ -157,7 +155,7 @@ impl Sandbox {
     where
         T: Send + 'static,
         U: ClearTexts + fmt::Debug + Send + 'static,
-        F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
+        F: for<'a> FnOnce(&'a Exports, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
     {
         let lane = if scope.is_webhook() { LaneName::Webhooks } else { LaneName::Calls };
         let waiting = self.metrics.waiting(lane);
@@ -210,7 +208,7 @@ impl Sandbox {
         scope: Scope,
         secrets: Secrets,
         credentials: Option<FetchedCredentials>,
-        export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
+        export: impl for<'a> FnOnce(&'a Exports, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
     ) -> Result<T, CallError> {
         let deadline = self.deadlines.call;
         let last_proxy_error = LastProxyError::default();
@@ -227,12 +225,12 @@ impl Sandbox {
     async fn run<T>(
         &self,
         mut wasm_store: Store<CallState>,
-        export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
+        export: impl for<'a> FnOnce(&'a Exports, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
     ) -> Answer<T> {
         let exchanges = wasm_store.data().exchanges.clone();
         let call = async {
-            let instance = self.program.contract.instantiate_async(&mut wasm_store).await?;
-            export(instance.tiktok_shop_connector_connector(), &mut wasm_store).await
+            let instance = self.program.linked.instantiate_async(&mut wasm_store).await?;
+            export(&Exports::new(instance, self.program.places), &mut wasm_store).await
         };
         exchanges.run(call).await
     }
@@ -282,7 +280,7 @@ impl Sandbox {
             ticks_left: ticks(self.deadlines.cpu),
         };
 
-        let mut wasm_store = Store::new(self.program.contract.engine(), state);
+        let mut wasm_store = Store::new(self.program.linked.component().engine(), state);
         wasm_store.limiter(|state| &mut state.growth);
         wasm_store.set_hostcall_fuel(limits.hostcall_bytes);
         wasm_store.set_max_component_handles(limits.handles);

@@ -372,7 +372,8 @@ impl SealedStorage {
         }
         let opened = self.keyring.open_row_for(purpose, tenant, revision, row).await.inspect_err(|error| {
             if matches!(error, StorageError::RowChanged(_)) {
-                tracing::error!(%tenant, "a row was changed in the database");
+                let ConnectionKey { customer, account } = &row.key;
+                tracing::error!(%tenant, %customer, %account, "a row was changed in the database");
             }
         });
         let (secrets, decoded) = opened?;

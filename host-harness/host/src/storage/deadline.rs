@@ -10,23 +10,26 @@ use tokio::time::Instant;
 use super::error::StorageError;
 
 /// Runs `work` for at most `limit`. If `work` panics or does not end in time, returns [`StorageError::Unavailable`].
-pub(crate) async fn run_within<T>(
+pub(crate) fn run_within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, StorageError>>,
-) -> Result<T, StorageError> {
-    run_to_deadline(Instant::now() + limit, work).await
+) -> impl Future<Output = Result<T, StorageError>> {
+    run_to_deadline(Instant::now() + limit, work)
 }
 
 /// Runs `work`, at most until `deadline`. If `work` panics or does not end in time, returns
 /// [`StorageError::Unavailable`].
-pub(crate) async fn run_to_deadline<T>(
+///
+/// This is no `async fn`, because the future of an `async fn` has room for its argument and for each form that the
+/// argument takes inside. The future would be three times as large, and it lies on the stack of the guest.
+pub(crate) fn run_to_deadline<T>(
     deadline: Instant,
     work: impl Future<Output = Result<T, StorageError>>,
-) -> Result<T, StorageError> {
+) -> impl Future<Output = Result<T, StorageError>> {
     // Unwind safety: nothing reads the future's state after a panic.
-    match tokio::time::timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).await {
+    tokio::time::timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).map(|ended| match ended {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Err(StorageError::Unavailable("the backend panicked".to_owned())),
         Err(_late) => Err(StorageError::Unavailable("the backend did not answer in time".to_owned())),
-    }
+    })
 }

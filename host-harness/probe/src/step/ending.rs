@@ -139,7 +139,7 @@ impl<W: World> Session<'_, W> {
             Lasting::Refused { worked, refused } => Finding::Seen {
                 value: json!({ "honoured-for-seconds": worked + 1 }),
                 at_most_seconds: Some(*refused),
-                why: format!("they work after {worked} s and are refused after {refused} s"),
+                why: format!("they work {worked} s after the removal, and are refused {refused} s after it"),
             },
             Lasting::ListChanged | Lasting::ToTheEnd => Finding::not_observable("the grant was not removed"),
             Lasting::NotOver(seconds) => Finding::unclear(format!(

@@ -169,7 +169,10 @@ impl<W: World> Session<'_, W> {
             (Some(_), _) => Finding::Seen {
                 value: kind.value_for(honoured + 1),
                 at_most_seconds: Some(refused_within),
-                why: format!("a replay gets tokens after {honoured} s and is refused after {refused_within} s"),
+                why: format!(
+                    "a replay {honoured} s after the refresh gets tokens, and a replay {refused_within} s after it is \
+                     refused"
+                ),
             },
             (None, Replay::NewPair) if reached_end && honoured >= UNLIMITED => {
                 let why = format!("a replay gets a new pair after {honoured} s, shortly before the authorization ends");
@@ -177,7 +180,9 @@ impl<W: World> Session<'_, W> {
             }
             (None, _) => Finding::AtLeast {
                 value: kind.value_for(honoured + 1),
-                why: format!("a replay still gets tokens after {honoured} s; a longer --wait tries longer pauses"),
+                why: format!(
+                    "a replay {honoured} s after the refresh still gets tokens; a longer --wait tries longer pauses"
+                ),
             },
         };
         self.find(switch, finding);

@@ -3,9 +3,10 @@
 use crate::finding::Finding;
 use crate::report::Ended;
 use crate::session::{Grant, Session, TokenState};
+use crate::settings::MAX_WAIT;
 use crate::step::calls::failure_status;
 use crate::switch::Switch;
-use crate::words::{time, wait_option};
+use crate::words::{span, time, wait_option};
 use crate::world::World;
 
 /// The probe looks at a token this many seconds after its end, because clocks differ.
@@ -18,11 +19,17 @@ pub(super) const UNLIMITED: u64 = 7 * 86_400;
 
 /// Returns the reason for a question about something that ends later than the run may wait.
 fn ends_later(what: &str, ends: u64, wait: u64) -> String {
-    format!(
-        "{what} ends at {}, and the run may not wait so long; run the probe with {} to see it",
-        time(ends),
-        wait_option(wait)
-    )
+    format!("{what} ends at {}, and the run may not wait so long; {}", time(ends), way_to_see(wait))
+}
+
+/// Returns what the user can do to see the end of something that ends after this wait.
+fn way_to_see(wait: u64) -> String {
+    if wait <= MAX_WAIT.as_secs() {
+        format!("run the probe with {} to see it", wait_option(wait))
+    } else {
+        let limit = span(MAX_WAIT.as_secs());
+        format!("--wait is at most {limit}, so only a consent that ends sooner can show it")
+    }
 }
 
 impl<W: World> Session<'_, W> {
@@ -61,9 +68,8 @@ impl<W: World> Session<'_, W> {
         let longest = self.settings.longest_wait.as_secs();
         if self.grant.is_none() && self.lasts.saturating_add(AFTER_END) > longest {
             let why = format!(
-                "the consent had ended before, and the run may not wait for the end of another one; run the probe with {} \
-                 to see it",
-                wait_option(self.lasts.saturating_add(AFTER_END))
+                "the consent had ended before, and the run may not wait for the end of another one; {}",
+                way_to_see(self.lasts.saturating_add(AFTER_END))
             );
             self.find(Switch::AccessTokenAfterEnd, Finding::not_observable(why));
             return Ok(());
@@ -111,5 +117,21 @@ impl<W: World> Session<'_, W> {
         self.fact("a refresh after the authorization has ended", format!("{}, “{message}”", answer.in_words()));
         self.lose_grant();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reason names no option that the command refuses.
+    #[test]
+    fn a_wait_that_no_run_may_have_is_not_suggested() {
+        let longest = MAX_WAIT.as_secs();
+        assert_eq!(way_to_see(longest), "run the probe with --wait 400d to see it");
+        let none = "--wait is at most 400 days, so only a consent that ends sooner can show it";
+        for wait in [longest + 1, 36_136 * 86_400, u64::MAX] {
+            assert_eq!(way_to_see(wait), none);
+        }
     }
 }

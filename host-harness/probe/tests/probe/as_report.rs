@@ -34,7 +34,18 @@ async fn a_fake_that_is_started_with_a_report_behaves_like_the_fake_of_the_repor
             redirect: None,
             now: None,
         };
-        let switches = launch.start().unwrap().control().switches();
+        let fake = launch.start().unwrap();
+        let switches = fake.control().switches();
+        // The announcement names what the report has changed.
+        let (announced, values) = (fake.announcement(), serde_json::to_value(switches).unwrap());
+        let defaults = serde_json::to_value(fake_tiktok_shop::Switches::default()).unwrap();
+        let changed: serde_json::Map<_, _> =
+            values.as_object().unwrap().clone().into_iter().filter(|(name, value)| defaults[name] != *value).collect();
+        assert_eq!(fake.announcement_json()["changed_switches"], serde_json::Value::from(changed.clone()));
+        assert_eq!(announced.contains("switches     all have their defaults"), changed.is_empty(), "{announced}");
+        for (name, value) in changed {
+            assert!(announced.contains(&format!("\n  {name}  {value}\n")), "{name} in {announced}");
+        }
         // The same seller and the same app, on a fake with these switches.
         let mut again = Draw::with_every_option(seed).await;
         again.world.control.set_switches(switches);

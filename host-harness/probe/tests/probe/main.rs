@@ -158,8 +158,8 @@ async fn a_question_that_needs_an_option_names_it_in_its_reason() {
         ),
         (
             Switch::AccessTokenAfterEnd,
-            "the authorization ends at 2124-12-08T00:00:00Z, and the run may not wait so long; run the probe with --wait \
-             36136d to see it",
+            "the authorization ends at 2124-12-08T00:00:00Z, and the run may not wait so long; --wait is at most 400 days, \
+             so only a consent that ends sooner can show it",
         ),
         (
             Switch::GrantedScopesField,

@@ -32,7 +32,7 @@ async fn a_replay_that_comes_late_does_not_make_the_time_of_a_replaced_token_too
     let expected = Finding::Seen {
         value: json!({ "honoured-for-seconds": 95 }),
         at_most_seconds: Some(100),
-        why: "a replay gets tokens after 94 s and is refused after 100 s".to_owned(),
+        why: "a replay 94 s after the refresh gets tokens, and a replay 100 s after it is refused".to_owned(),
     };
     assert_eq!(report.findings[&Switch::ReplacedRefreshToken], expected);
 }

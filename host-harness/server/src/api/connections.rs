@@ -6,14 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
+use tiktok_shop_host::list::TenantPage;
 use tiktok_shop_host::storage::RowFilter;
-use tiktok_shop_host::{AccountId, ShopId};
+use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 use utoipa::ToSchema;
 
 use super::{DEFAULT_PAGE, MAX_PAGE, OfConnection, OfCustomer};
 use crate::caller::{Allowed, Read};
 use crate::input::{PathOf, QueryOf};
-use crate::model::{Connection, ConnectionList, ConnectionPage};
+use crate::model::{Connection, ConnectionList, ConnectionPage, LeftOut};
 use crate::problem::Problem;
 use crate::state::Shared;
 
@@ -55,7 +56,7 @@ pub(crate) struct Wanted {
     get, path = "/v1/customers/{customer}/connections", tag = "connections",
     operation_id = "list_customer_connections", params(OfCustomer),
     responses(
-        (status = 200, description = "The connections. Empty if the customer has none", body = ConnectionList),
+        (status = 200, description = "The connections. Empty, without `left_out`, if the customer is not connected", body = ConnectionList),
     ),
     security(("api-key" = ["read"]))
 )]
@@ -64,9 +65,24 @@ pub(crate) async fn of_customer(
     allowed: Allowed<Read>,
     PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
 ) -> Result<Json<ConnectionList>, Problem> {
+    let TenantPage { connections, left_out } = list(&state, &allowed, customer).await?;
+    Ok(Json(ConnectionList {
+        connections: connections.iter().map(Connection::from).collect(),
+        left_out: left_out.iter().map(LeftOut::from).collect(),
+    }))
+}
+
+/// Returns all connections of a customer, and those that the list leaves out.
+async fn list(state: &Shared, allowed: &Allowed<Read>, customer: CustomerId) -> Result<TenantPage, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let listed = state.run(async move { host.list_connections(&tenant, &customer).await }).await?;
-    Ok(Json(ConnectionList { connections: listed?.iter().map(Connection::from).collect() }))
+    let listed = state.run(async move {
+        let connections = host.list_connections(&tenant, &customer).await?;
+        let left_out = host.left_out(&tenant, &customer).await?;
+        Ok::<_, Problem>(TenantPage { connections, left_out })
+    });
+    let listed = listed.await??;
+    listed.left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
+    Ok(listed)
 }
 
 /// Shows one connection.
@@ -83,10 +99,11 @@ pub(crate) async fn one(
     allowed: Allowed<Read>,
     PathOf(OfConnection { customer, account }): PathOf<OfConnection>,
 ) -> Result<Json<Connection>, Problem> {
-    let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let listed = state.run(async move { host.list_connections(&tenant, &customer).await }).await?;
-    let found = listed?;
-    let found = found.iter().find(|connection| connection.key.account == account);
+    let TenantPage { connections, left_out } = list(&state, &allowed, customer).await?;
+    if let Some(left_out) = left_out.iter().find(|left_out| left_out.key.account == account) {
+        return Err(Problem::left_out(left_out.fault));
+    }
+    let found = connections.iter().find(|connection| connection.key.account == account);
     let unknown = || Problem::not_found("not-connected", "the customer has no connection to this account");
     found.map(|connection| Json(connection.into())).ok_or_else(unknown)
 }
@@ -112,10 +129,15 @@ pub(crate) async fn of_tenant(
     let limit = page_size(limit)?;
     let filter = RowFilter { status, shop, account, seller_name };
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let page = async move { host.tenant_connections(&tenant, &filter, after.as_ref(), limit).await };
-    let page = state.run(page).await??;
-    let next_cursor = page.last().filter(|_| page.len() == limit).map(|last| write_cursor(&last.key));
-    Ok(Json(ConnectionPage { connections: page.iter().map(Connection::from).collect(), next_cursor }))
+    let page = async move { host.tenant_page(&tenant, &filter, after.as_ref(), limit).await };
+    let TenantPage { connections, left_out } = state.run(page).await??;
+    left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
+    let next_cursor = connections.last().filter(|_| connections.len() == limit).map(|last| write_cursor(&last.key));
+    Ok(Json(ConnectionPage {
+        connections: connections.iter().map(Connection::from).collect(),
+        next_cursor,
+        left_out: left_out.iter().map(LeftOut::from).collect(),
+    }))
 }
 
 /// Returns the size of a page.

@@ -6,7 +6,7 @@ use axum::extract::State;
 use super::{OfConnection, OfCustomer};
 use crate::caller::{Allowed, Connect, Read};
 use crate::input::{JsonOf, PathOf};
-use crate::model::{Connection, LinkShops, Shop, ShopList};
+use crate::model::{Connection, LeftOut, LinkShops, Shop, ShopList};
 use crate::problem::Problem;
 use crate::state::Shared;
 
@@ -25,9 +25,17 @@ pub(crate) async fn list(
     PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
 ) -> Result<Json<ShopList>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let listed = state.run(async move { host.list_shops(&tenant, &customer).await }).await?;
+    let listed = state.run(async move {
+        let shops = host.list_shops(&tenant, &customer).await?;
+        Ok::<_, Problem>((shops, host.left_out(&tenant, &customer).await?))
+    });
+    let (shops, left_out) = listed.await??;
+    left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
     // The list contains only shops that the customer may use.
-    Ok(Json(ShopList { shops: listed?.iter().map(|shop| Shop::new(shop, true)).collect() }))
+    Ok(Json(ShopList {
+        shops: shops.iter().map(|shop| Shop::new(shop, true)).collect(),
+        left_out: left_out.iter().map(LeftOut::from).collect(),
+    }))
 }
 
 /// Links exactly these shops of the account to the customer. Repeating the request changes nothing more.

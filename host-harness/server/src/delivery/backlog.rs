@@ -38,7 +38,7 @@ pub(crate) async fn watch(state: Shared, stop: CancellationToken) {
 
 async fn once(state: &Shared, stop: &CancellationToken) -> Result<(), StorageError> {
     let (storage, now) = (&state.outgoing.storage, state.now().0);
-    let backlog = in_time(storage.backlog()).await?;
+    let backlog = in_time(storage.backlog(&state.outgoing.names())).await?;
     let waits = backlog.oldest_waiting.map_or(0, |since| now.saturating_sub(since.0));
     state.metrics.backlog(waits, backlog.dead);
     for (state, kept) in KEPT {

@@ -55,6 +55,11 @@ impl Outgoing {
         Self { storage, endpoints, client: Client::new(settings.delivery_deadline.min(LEASE / 2)) }
     }
 
+    /// Returns the tenants and the names of all endpoints.
+    pub(crate) fn names(&self) -> Vec<(TenantId, EndpointName)> {
+        self.endpoints.iter().map(|Served { endpoint, .. }| (endpoint.tenant.clone(), endpoint.name.clone())).collect()
+    }
+
     /// Returns the endpoints of a tenant.
     pub(crate) fn endpoints(&self, tenant: &TenantId) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().map(|served| &served.endpoint).filter(move |endpoint| endpoint.tenant == *tenant)

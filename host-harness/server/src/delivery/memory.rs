@@ -259,10 +259,14 @@ impl DeliveryStorage for MemoryDeliveries {
         Ok(numbers)
     }
 
-    async fn backlog(&self) -> Result<Backlog, StorageError> {
+    async fn backlog(&self, endpoints: &[(TenantId, EndpointName)]) -> Result<Backlog, StorageError> {
         let records = self.lock();
-        let of = |state| records.deliveries.values().filter(move |delivery| delivery.state == state);
-        let oldest_waiting = of(DeliveryState::Waiting).map(|delivery| delivery.waiting_since).min();
+        let of = |state| records.deliveries.iter().filter(move |(_, delivery)| delivery.state == state);
+        let is_served = |tenant: &TenantId, delivery: &Delivery| {
+            endpoints.iter().any(|(of, name)| of == tenant && *name == delivery.endpoint)
+        };
+        let waiting = of(DeliveryState::Waiting).filter(|((tenant, _), delivery)| is_served(tenant, delivery));
+        let oldest_waiting = waiting.map(|(_, delivery)| delivery.waiting_since).min();
         let dead = u64::try_from(of(DeliveryState::Dead).count()).unwrap_or(u64::MAX);
         Ok(Backlog { oldest_waiting, dead })
     }

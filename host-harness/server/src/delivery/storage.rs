@@ -233,7 +233,7 @@ pub struct DeliveryFilter {
     pub customer: Option<CustomerId>,
 }
 
-/// The waiting deliveries and the dead letters of all tenants.
+/// The waiting deliveries of some endpoints, and the dead letters of all tenants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// The time since which the oldest waiting delivery has waited.
@@ -324,8 +324,9 @@ pub trait DeliveryStorage: Send + Sync {
         limit: usize,
     ) -> Result<Vec<u64>, StorageError>;
 
-    /// Returns the backlog of all tenants.
-    async fn backlog(&self) -> Result<Backlog, StorageError>;
+    /// Returns the backlog. Only deliveries to these endpoints count as waiting, because nobody sends the deliveries to
+    /// an endpoint that is no longer configured.
+    async fn backlog(&self, endpoints: &[(TenantId, EndpointName)]) -> Result<Backlog, StorageError>;
 
     /// Deletes up to `limit` deliveries of all tenants that have been in this state since before this time. Returns how
     /// many were deleted.

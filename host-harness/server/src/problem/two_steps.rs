@@ -4,20 +4,20 @@ use http::StatusCode;
 use tiktok_shop_host::export_grant::ExportError;
 use tiktok_shop_host::install::InstallError;
 
-use super::{Next, Problem};
+use super::{Next, Problem, of_action};
 
 impl From<InstallError> for Problem {
     fn from(error: InstallError) -> Self {
-        let (status, next) = match error {
+        let status = match error {
             InstallError::Storage(error) => return error.into(),
             InstallError::Call(error) => return error.into(),
-            InstallError::Unknown => (StatusCode::NOT_FOUND, Next::InvalidRequest),
-            InstallError::OtherBrowser | InstallError::OtherCustomer => (StatusCode::FORBIDDEN, Next::InvalidRequest),
-            InstallError::Confirmed => (StatusCode::UNPROCESSABLE_ENTITY, Next::InvalidRequest),
-            // The code is spent, so only a new install or a consent helps.
-            InstallError::Expired | InstallError::NotStored(_) => (StatusCode::CONFLICT, Next::Reauthorize),
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, Next::Upstream),
+            InstallError::Unknown => StatusCode::NOT_FOUND,
+            InstallError::OtherBrowser | InstallError::OtherCustomer => StatusCode::FORBIDDEN,
+            InstallError::Confirmed => StatusCode::UNPROCESSABLE_ENTITY,
+            InstallError::Expired | InstallError::NotStored(_) => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
+        let next = error.own_action().map_or(Next::Upstream, |action| of_action(action, error.code()).1);
         Self::new(status, next, error.code(), error.to_string())
     }
 }
@@ -46,7 +46,7 @@ mod tests {
     fn every_error_of_an_install_and_of_an_export_has_its_status_and_action() {
         let lost = || StorageError::Unavailable(String::new());
         let installs = [
-            (InstallError::Unknown, 404, "invalid-request", "install-unknown"),
+            (InstallError::Unknown, 404, "reauthorize", "install-unknown"),
             (InstallError::OtherBrowser, 403, "invalid-request", "other-browser"),
             (InstallError::OtherCustomer, 403, "invalid-request", "other-customer"),
             (InstallError::Confirmed, 422, "invalid-request", "install-confirmed"),

@@ -257,7 +257,14 @@ async fn dead_letters_are_redelivered_in_their_order_and_before_what_still_waits
             }
         }
         let backlog = Backlog { oldest_waiting: Some(NOW), dead: 3 };
-        assert_eq!(storage.backlog().await, Ok(backlog));
+        let other = "other".parse().unwrap();
+        let endpoints = [(other, main_endpoint()), (tenant(), main_endpoint())];
+        assert_eq!(storage.backlog(&endpoints).await, Ok(backlog));
+        // Nobody sends the deliveries to an endpoint that is no longer configured, so they do not count as waiting.
+        let removed = Backlog { oldest_waiting: None, dead: 3 };
+        assert_eq!(storage.backlog(&endpoints[..1]).await, Ok(removed));
+        assert_eq!(storage.backlog(&[(tenant(), "another".parse().unwrap())]).await, Ok(removed));
+        assert_eq!(storage.backlog(&[]).await, Ok(removed));
         let dead = DeliveryFilter { state: Some(DeliveryState::Dead), ..DeliveryFilter::default() };
         assert_eq!(ids(&storage.list(&tenant(), &dead, None, 9).await.unwrap()), ["a1", "a2", "b1"]);
 

@@ -13,6 +13,7 @@ mod http;
 mod idempotency;
 mod installs;
 mod keys;
+mod left_out;
 mod life;
 mod log;
 mod metrics;

@@ -223,6 +223,11 @@ impl Stage {
     }
 
     /// Returns the clock of the services.
+    /// Returns the storage of the service. Rows in it are sealed.
+    pub(crate) fn storage(&self) -> Arc<dyn HostStorage> {
+        (self.again.0)().storage
+    }
+
     pub(crate) fn clock(&self) -> Arc<ManualClock> {
         self.clock.clone()
     }

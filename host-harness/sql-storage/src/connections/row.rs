@@ -128,7 +128,10 @@ pub(crate) fn bind_row(
 /// for it. If the revision is not valid, the row has [`NO_REVISION`].
 pub(super) fn read_row(rows: &[AnyRow]) -> Result<Option<RowEntry>, StorageError> {
     let Some(row) = rows.first() else { return Ok(None) };
-    let Ok(key) = row.key() else { return Ok(None) };
+    let Ok(key) = row.key() else {
+        tracing::error!("a row is left out, because its customer or its account is no valid id");
+        return Ok(None);
+    };
     let Ok(revision) = row.id("revision").or_else(|_| Revision::try_from(NO_REVISION.to_owned())) else {
         return Err(malformed("revision"));
     };

@@ -180,7 +180,7 @@ impl Form {
         let mut columns = Vec::new();
         for (at, name) in (1_u64..).zip(cells(first, delimiter)?) {
             let Some(column) = column(&name) else {
-                return Err(format!("column {at} of the header is none of {KNOWN}"));
+                return Err(format!("column {at} of the header has an unknown name; use only these: {KNOWN}"));
             };
             if columns.contains(&column) {
                 return Err(format!("the header has the column {column} twice"));
@@ -276,15 +276,15 @@ fn members(line: &str) -> Result<Fields, String> {
     if !line.trim_start().starts_with('{') {
         return Err("the line is not a JSON object".to_owned());
     }
-    let objects = input::objects(line).map_err(|error| error.to_string())?;
+    let objects = input::objects(line).map_err(|error| error.in_line())?;
     let mut fields = Fields::new();
     for object in &objects {
         for name in object.names() {
-            let Some(column) = column(name) else { return Err(format!("a member is none of {KNOWN}")) };
+            let Some(column) = column(name) else { return Err(unknown_member()) };
             let Some(value) = object.optional(name) else { continue };
             let text =
                 value.text().or_else(|error| value.whole_number().map(|number| number.to_string()).or(Err(error)));
-            let text = text.map_err(|error| error.to_string())?;
+            let text = text.map_err(|error| error.in_line())?;
             if fields.insert(column, text).is_some() {
                 return Err(format!("the member {column} is there twice"));
             }
@@ -292,6 +292,11 @@ fn members(line: &str) -> Result<Fields, String> {
     }
     fields.retain(|_, text| !text.is_empty());
     Ok(fields)
+}
+
+/// The reason if a member has an unknown name. The name may be a token in the wrong place, so it is not quoted.
+fn unknown_member() -> String {
+    format!("a member has an unknown name; remove or rename it, and use only these: {KNOWN}")
 }
 
 fn wanted(mut fields: Fields) -> Result<Wanted, String> {
@@ -398,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_usable_header_is_refused() {
-        let none = format!("end: line 1: column 1 of the header is none of {KNOWN}");
+        let none = format!("end: line 1: column 1 of the header has an unknown name; use only these: {KNOWN}");
         let table: [(&[u8], &str); 9] = [
             (b"", "end: the file is empty"),
             (b"\n \r\n", "end: the file is empty"),
@@ -446,6 +451,22 @@ mod tests {
             let lines = read(file);
             assert_eq!((lines.len(), lines[0].as_str()), (2, "1: c R"));
             assert!(lines[1].starts_with("2! ") && !lines[1].contains("CANARY"), "{}", lines[1]);
+        }
+    }
+
+    /// The outcome names the line, and the file is not standard input. So the reason names only the column.
+    #[test]
+    fn the_reason_of_a_malformed_json_line_names_the_column_or_the_member() {
+        let table = [
+            ("{\"customer\"", "not JSON: EOF while parsing an object at column 11"),
+            ("{nope}", "not JSON: key must be a string at column 2"),
+            ("{\"customer\":[1]}", ".customer: not text"),
+            ("{\"customer\":\"c\",\"customer\":\"d\"}", "a duplicate member"),
+            ("{\"token\":\"t\"}", &unknown_member()),
+        ];
+        for (line, why) in table {
+            let file = format!("{{\"customer\":\"c\",\"refresh_token\":\"R\"}}\n{line}\n");
+            assert_eq!(read(file), ["1: c R".to_owned(), format!("2! {why}")], "{line}");
         }
     }
 
