@@ -60,7 +60,7 @@ class MemoryStorage:
         #: Returns the time of the storage in seconds.
         self._now = now
 
-    def _tenant(self, tenant: str) -> Tenant:
+    def tenant(self, tenant: str) -> Tenant:
         return self._tenants.setdefault(tenant, Tenant())
 
     # Token records.
@@ -72,11 +72,11 @@ class MemoryStorage:
         return self._environment == environment
 
     def accounts(self, *, tenant: str, customer: str) -> list[str]:
-        accounts = [account for of, account in self._tenant(tenant).tokens if of == customer]
+        accounts = [account for of, account in self.tenant(tenant).tokens if of == customer]
         return sorted(accounts, key=str.encode)
 
     def load_token(self, *, tenant: str, customer: str, account: str) -> StoredToken | None:
-        stored = self._tenant(tenant).tokens.get((customer, account))
+        stored = self.tenant(tenant).tokens.get((customer, account))
         if stored is None:
             return None
         age_ms = (self._now() - stored.at) * 1000
@@ -85,7 +85,7 @@ class MemoryStorage:
     def swap_token(
         self, *, tenant: str, customer: str, account: str, expected: str | None, next: NewToken | None
     ) -> Done | StaleToken:
-        kept, key = self._tenant(tenant), (customer, account)
+        kept, key = self.tenant(tenant), (customer, account)
         stored = self.load_token(tenant=tenant, customer=customer, account=account)
         if (stored and stored["revision"]) != expected:
             return {"outcome": "stale", "stored": stored}
@@ -108,11 +108,11 @@ class MemoryStorage:
     # Rows and events.
 
     def list_rows(self, *, tenant: str, customer: str) -> list[StoredRow]:
-        rows = [(key, row) for key, row in self._tenant(tenant).rows.items() if key[0] == customer]
+        rows = [(key, row) for key, row in self.tenant(tenant).rows.items() if key[0] == customer]
         return [row_of(row) for _, row in page(rows, lambda item: item[0], None, len(rows))]
 
     def load_row(self, *, tenant: str, customer: str, account: str) -> StoredRow | None:
-        row = self._tenant(tenant).rows.get((customer, account))
+        row = self.tenant(tenant).rows.get((customer, account))
         return row and row_of(row)
 
     def swap_row(
@@ -125,7 +125,7 @@ class MemoryStorage:
         next: NewRow | None,
         events: list[str],
     ) -> Done | StaleRow:
-        kept = self._tenant(tenant)
+        kept = self.tenant(tenant)
         stored = self.load_row(tenant=tenant, customer=customer, account=account)
         if (stored and stored["revision"]) != expected:
             return {"outcome": "stale", "stored": stored}
@@ -139,11 +139,11 @@ class MemoryStorage:
         return DONE
 
     def owners(self, *, tenant: str, shop: str) -> list[Name]:
-        keys = [key for key, row in self._tenant(tenant).rows.items() if shop in row["index"]["shops"]]
+        keys = [key for key, row in self.tenant(tenant).rows.items() if shop in row["index"]["shops"]]
         return [name(key) for key in page(keys, lambda key: key, None, len(keys))]
 
     def tenant_rows(self, *, tenant: str, filter: RowFilter, after: Name | None, limit: int) -> list[StoredRow]:
-        kept = self._tenant(tenant)
+        kept = self.tenant(tenant)
 
         def matches(key: Key, row: NewRow) -> bool:
             index = row["index"]
@@ -171,13 +171,13 @@ class MemoryStorage:
 
     def events(self, *, tenant: str, after: int | None, limit: int) -> list[StoredEvent]:
         behind = after or 0
-        return [event for event in self._tenant(tenant).events if event["position"] > behind][:limit]
+        return [event for event in self.tenant(tenant).events if event["position"] > behind][:limit]
 
     def knows_once(self, *, tenant: str, customer: str, account: str, once: str) -> bool:
-        return (customer, account, once) in self._tenant(tenant).once
+        return (customer, account, once) in self.tenant(tenant).once
 
     def append_once(self, *, tenant: str, customer: str | None, account: str | None, once: str, event: str) -> bool:
-        kept, key = self._tenant(tenant), (customer, account, once)
+        kept, key = self.tenant(tenant), (customer, account, once)
         if key in kept.once:
             return False
         kept.once.add(key)
@@ -187,50 +187,50 @@ class MemoryStorage:
     # Consents and installs.
 
     def put_state(self, *, tenant: str, state: str, consent: str) -> None:
-        kept = self._tenant(tenant)
+        kept = self.tenant(tenant)
         kept.delete_old_consents(self._now())
         if state in kept.states:
             raise Refused("this state is already stored")
         kept.states[state] = State(consent, self._now())
 
     def load_state(self, *, tenant: str, state: str) -> StoredConsent | None:
-        stored = self._tenant(tenant).states.get(state)
+        stored = self.tenant(tenant).states.get(state)
         if stored is None:
             return None
         return {"consent": stored.consent, "used": stored.used, "age_ms": (self._now() - stored.at) * 1000}
 
     def use_state(self, *, tenant: str, state: str) -> bool:
-        stored = self._tenant(tenant).states.get(state)
+        stored = self.tenant(tenant).states.get(state)
         if stored is None or stored.used:
             return False
         stored.used = True
         return True
 
     def release_state(self, *, tenant: str, state: str) -> None:
-        stored = self._tenant(tenant).states.get(state)
+        stored = self.tenant(tenant).states.get(state)
         if stored is not None:
             stored.used = False
 
     def put_install(self, *, tenant: str, install: str, browser: str, sealed: str) -> None:
-        kept = self._tenant(tenant)
+        kept = self.tenant(tenant)
         kept.delete_old_consents(self._now())
         if install in kept.installs:
             raise Refused("this install is already stored")
         kept.installs[install] = Install(browser, sealed, self._now())
 
     def load_install(self, *, tenant: str, install: str) -> StoredInstall | None:
-        stored = self._tenant(tenant).installs.get(install)
+        stored = self.tenant(tenant).installs.get(install)
         if stored is None:
             return None
         return {"browser": stored.browser, "sealed": stored.sealed, "age_ms": (self._now() - stored.at) * 1000}
 
     def close_install(self, *, tenant: str, install: str) -> None:
-        stored = self._tenant(tenant).installs.get(install)
+        stored = self.tenant(tenant).installs.get(install)
         if stored is not None:
             stored.sealed = None
 
     def delete_install(self, *, tenant: str, install: str) -> None:
-        self._tenant(tenant).installs.pop(install, None)
+        self.tenant(tenant).installs.pop(install, None)
 
     def delete_expired(self) -> None:
         for kept in self._tenants.values():
@@ -239,10 +239,10 @@ class MemoryStorage:
     # Webhooks.
 
     def knows_webhook(self, *, tenant: str, webhook: str) -> bool:
-        return webhook in self._tenant(tenant).webhooks
+        return webhook in self.tenant(tenant).webhooks
 
     def remember_webhook(self, *, tenant: str, webhook: str) -> None:
-        webhooks, now = self._tenant(tenant).webhooks, self._now()
+        webhooks, now = self.tenant(tenant).webhooks, self._now()
         for old in [known for known, at in webhooks.items() if now - at > WEBHOOK_SECONDS]:
             del webhooks[old]
         webhooks.setdefault(webhook, now)
@@ -250,10 +250,10 @@ class MemoryStorage:
     # Keys.
 
     def tenant_keys(self, *, tenant: str) -> list[DataKey]:
-        return self._tenant(tenant).keys
+        return self.tenant(tenant).keys
 
     def add_key(self, *, tenant: str, newest: str | None, key: DataKey) -> bool:
-        keys = self._tenant(tenant).keys
+        keys = self.tenant(tenant).keys
         listed = [known["id"] for known in keys]
         if (listed[-1] if listed else None) != newest or key["id"] in listed:
             return False
@@ -261,14 +261,14 @@ class MemoryStorage:
         return True
 
     def rewrap_key(self, *, tenant: str, key: DataKey, next: WrappedKey | None) -> bool:
-        keys = self._tenant(tenant).keys
+        keys = self.tenant(tenant).keys
         if key["wrapped"] is None or key not in keys:
             return False
         keys[keys.index(key)] = {"id": key["id"], "wrapped": next}
         return True
 
     def remove_key(self, *, tenant: str, key: str) -> bool:
-        kept = self._tenant(tenant)
+        kept = self.tenant(tenant)
         if any(record["sealed"]["key"] == key for record in kept.sealed()):
             return False
         count = len(kept.keys)
@@ -289,7 +289,7 @@ class MemoryStorage:
         return page(uses, lambda use: (use["tenant"], use["key"]["id"]), behind, limit)
 
     def sealed_under(self, *, tenant: str, key: str, after: SealedName | None, limit: int) -> list[SealedRecord]:
-        records = [record for record in self._tenant(tenant).sealed() if record["sealed"]["key"] == key]
+        records = [record for record in self.tenant(tenant).sealed() if record["sealed"]["key"] == key]
         return page(records, sealed_order, after and sealed_order(after), limit)
 
     def reseal(
@@ -303,7 +303,7 @@ class MemoryStorage:
         sealed: Sealed,
         next: Sealed,
     ) -> bool:
-        kept, key = self._tenant(tenant), (customer, account)
+        kept, key = self.tenant(tenant), (customer, account)
         kept.check_key(next)
         if record(key, purpose, revision, sealed) not in kept.sealed():
             return False
@@ -314,7 +314,7 @@ class MemoryStorage:
         return True
 
     def delete_tenant(self, *, tenant: str, limit: int) -> Deleted:
-        kept = self._tenant(tenant)
+        kept = self.tenant(tenant)
         connections = list(dict.fromkeys([*kept.tokens, *kept.rows]))
         for key in connections[:limit]:
             kept.tokens.pop(key, None)

@@ -49,6 +49,7 @@ async def connect_and_read(stage: Stage) -> None:
     assert [(shop.id, shop.linked, shop.usable) for shop in connection.shops] == [(SHOP, True, True)]
     assert [shop.id for shop in await host.list_shops(**NAMED)] == [SHOP]
     assert await host.list_connections(**NAMED) == [connection]
+    assert await host.left_out(**NAMED) == []
     assert await host.tenant_connections(tenant=TENANT, shop=SHOP, status="active") == [connection]
     assert await host.tenant_connections(tenant=TENANT, after=connection) == []
     # An access token is a secret.

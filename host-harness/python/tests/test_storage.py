@@ -9,8 +9,8 @@ import pytest_asyncio
 
 from conftest import Stages
 from memory_storage import MemoryStorage
-from stage import NAMED
-from tiktok_shop_connector import Refused, check_storage, contract_checks
+from stage import NAMED, TENANT
+from tiktok_shop_connector import LeftOut, Refused, check_storage, contract_checks
 from tiktok_shop_connector.errors import StorageFailedError
 from tiktok_shop_connector.storage import ContractOutcome, Done, NewToken, StaleToken, Storage
 
@@ -94,3 +94,12 @@ async def test_an_exception_of_a_storage_is_an_error_without_its_text(stages: St
             await stage.host.list_connections(**NAMED)
         assert raised.value.code == code
         assert "CANARY" not in repr(raised.value)
+
+
+async def test_a_connection_whose_row_is_missing_is_left_out_of_the_lists(stages: Stages) -> None:
+    storage = MemoryStorage()
+    stage = await stages.open(storage=storage)
+    account = (await stage.connected()).account
+    storage.tenant(TENANT).rows.clear()
+    assert await stage.host.list_connections(**NAMED) == []
+    assert await stage.host.left_out(**NAMED) == [LeftOut(account, "row-missing")]

@@ -37,6 +37,13 @@ class Connections(Requests):
         """Returns the customer's connections."""
         return _values.connections(await self._ask("list-connections", tenant=tenant, customer=customer))
 
+    async def left_out(self, *, tenant: str, customer: str) -> list[types.LeftOut]:
+        """Returns the connections whose tokens are stored, and which both lists leave out because of their rows.
+
+        If it returns none and `list_connections` returns none, the customer is not connected.
+        """
+        return [types.LeftOut(**one) for one in await self._ask("left-out", tenant=tenant, customer=customer)]
+
     async def tenant_connections(
         self,
         *,

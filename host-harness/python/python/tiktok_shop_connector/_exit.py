@@ -31,7 +31,11 @@ def forget(host: NativeHost) -> None:
 @atexit.register
 def _settle_all() -> None:
     end = time.monotonic() + _EXIT_SECONDS
-    for host in list(_hosts):
+    hosts = list(_hosts)
+    # This stops the sweeps of every host, before the process waits for the first host.
+    for host in hosts:
+        host.settle(0)
+    for host in hosts:
         while not host.settle(_SLICE_MS) and time.monotonic() < end:
             pass
 

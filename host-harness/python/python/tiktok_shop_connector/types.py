@@ -84,6 +84,15 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A connection that the lists leave out because of its row."""
+
+    account: str
+    #: A refresh writes a missing row again. In the other cases, the error of a refresh says what to do.
+    code: Literal["row-missing", "row-changed", "row-unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
 class Refreshed:
     connection: Connection
     effect: Literal["renewed", "shops-read", "nothing-sent"]
