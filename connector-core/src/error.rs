@@ -356,7 +356,8 @@ mod tests {
         let secret = "0123456789abcdef";
         for at in 0..=8 {
             let part = secret.get(at..at + 8).unwrap();
-            for word in [part.into(), alloc::format!("x{part}"), alloc::format!("{part}y"), alloc::format!("é{part}é")] {
+            for word in [part.into(), alloc::format!("x{part}"), alloc::format!("{part}y"), alloc::format!("é{part}é")]
+            {
                 assert!(shares_a_part(&word, secret), "{word}");
             }
             let changed = alloc::format!("{}X{}", part.get(..3).unwrap(), part.get(4..).unwrap());

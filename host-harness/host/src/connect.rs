@@ -163,10 +163,8 @@ impl ConnectorHost {
         let app = app.cloned().map(String::from);
         self.sandbox
             .call(log, scope, secrets, Connection::try_from, move |guest, wasm_store| {
-                async move {
-                    guest.connect(wasm_store, &customer, app.as_deref(), &grant.into(), shops.into()).await
-                }
-                .boxed()
+                async move { guest.connect(wasm_store, &customer, app.as_deref(), &grant.into(), shops.into()).await }
+                    .boxed()
             })
             .await
     }
