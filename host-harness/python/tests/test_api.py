@@ -111,6 +111,11 @@ async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
     ):
         with pytest.raises(TypeError, match=message):
             await stage.host.link_shops(**NAMED, shops=shops)  # type: ignore[arg-type]
+    for value in (None, ["a"], Secret("CANARY")):
+        with pytest.raises(TypeError, match=f"a value of the query has the type {type(value).__name__}, "):
+            await stage.host.call(**NAMED, method="GET", path="/a", query={"a": value})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="access_token_ends: the type is int"):
+        await stage.host.import_grant(**NAMED, refresh_token=Secret("CANARY"), access_token_ends=7)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequestError, match="actor: 1 to 256 bytes"):
         await stage.host.acting_as("").list_shops(**NAMED)
 
@@ -229,6 +234,36 @@ async def test_the_logs_go_to_logging_without_secrets(stages: Stages, caplog: py
     assert "code=not-connected" in record.getMessage()
     for secret in ("ROW_", stage.fake.app["app_secret"], BROWSER.expose()):
         assert secret not in caplog.text
+
+
+async def test_an_id_with_a_line_break_makes_no_second_line(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidRequestError):
+        await stage.host.refresh(tenant=TENANT, customer="é\nERROR forged\x1b[2J")
+    record = await asyncio.wait_for(logged(caplog, "not-connected"), 30)
+    assert "customer=é\\nERROR forged\\x1b[2J" in record.getMessage()
+    assert record.__dict__["fields"]["customer"] == "é\nERROR forged\x1b[2J"
+
+
+async def test_a_filter_that_raises_does_not_end_the_logs(
+    stage: Stage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_record: logging.LogRecord) -> bool:
+        raise LookupError("this error is a part of the test")
+
+    logger = logging.getLogger("tiktok_shop_connector")
+    logger.addFilter(refuse)
+    try:
+        with pytest.raises(InvalidRequestError):
+            await stage.host.refresh(tenant=TENANT, customer="nobody")
+        printed = ""
+        while "LookupError" not in printed:
+            await asyncio.sleep(0.01)
+            printed += capfd.readouterr().err
+    finally:
+        logger.removeFilter(refuse)
+    with pytest.raises(InvalidRequestError):
+        await stage.host.refresh(tenant=TENANT, customer="nobody")
+    await asyncio.wait_for(logged(caplog, "not-connected"), 30)
 
 
 async def logged(caplog: pytest.LogCaptureFixture, code: str) -> logging.LogRecord:
