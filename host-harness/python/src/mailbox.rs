@@ -1,4 +1,4 @@
-//! What the threads of this module tell Python.
+//! The messages that the threads of this module leave for Python.
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -15,11 +15,11 @@ use tiktok_shop_bindings::{BindingError, Reply};
 use crate::foreign::Answer;
 use crate::values::from_json;
 
-/// Something that a thread of this module tells Python.
+/// A message of a thread of this module.
 pub(crate) enum Message {
     /// A request has ended. Python has given it the number.
     Ended { number: u64, outcome: Result<Reply, BindingError> },
-    /// Python is to call a function of the object that has this number.
+    /// Python must call this function of the object that has this number.
     Call { object: u64, function: &'static str, arguments: Value, answer: Answer },
     /// A value for the receiver with this number: a log record, or the outcome of a check.
     Value { receiver: u64, value: Value },

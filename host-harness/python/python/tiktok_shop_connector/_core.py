@@ -1,4 +1,4 @@
-"""What the copies of a host share: the host of the native module, its requests, and how it ends."""
+"""The part that all copies of a host share: the host of the native module, its requests, and its end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Fetches what the threads of the native module tell an event loop.
+"""Fetches the messages that the threads of the native module leave for an event loop.
 
-Each event loop has a post office: a mailbox, whose file the loop watches as it watches a socket. So a thread that has
-news never waits for Python, and an event loop never waits for a thread.
+Each event loop has a post office, which has a mailbox. The loop watches the file of the mailbox as it watches a socket.
+So a thread never waits for Python, and an event loop never waits for a thread.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def functions_of(instance: object) -> Callee:
 
 
 class PostOffice:
-    """The mailbox of an event loop, and who waits for messages."""
+    """The mailbox of an event loop, and the receivers of its messages."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.mailbox = _native.Mailbox()
