@@ -47,7 +47,8 @@ class PostOffice:
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._callees: dict[int, tuple[Callee, contextvars.Context]] = {}
         self._receivers: dict[int, Callable[[Any], object]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: The running functions, and how each one answers.
+        self._tasks: dict[asyncio.Task[None], _native.Answer] = {}
 
     def watch(self) -> None:
         """Begins to fetch messages."""
@@ -90,6 +91,15 @@ class PostOffice:
         self._receivers[number] = receiver
         return number
 
+    def discard(self) -> None:
+        """Fails the calls that wait for functions of this event loop, which has ended."""
+        for answer in list(self._tasks.values()):
+            answer.error(None, "the event loop of a function of Python has ended")
+        self._tasks.clear()
+        # A call whose message is dropped fails, too.
+        while self.mailbox.take(_TURN):
+            pass
+
     def _fetch(self) -> None:
         for number, word, value, extra in self.mailbox.take(_TURN):
             if word == "ok" or word == "error":
@@ -114,8 +124,11 @@ class PostOffice:
         callee, context = self._callees[number]
         task = context.copy().run(self._loop.create_task, _answer(callee, function, arguments, answer))
         # The event loop keeps only a weak reference to a task.
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = answer
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
 
 
 async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answer: _native.Answer) -> None:
@@ -124,13 +137,13 @@ async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answ
         answer.ok(await result if inspect.isawaitable(result) else result)
     except (Refused, KeyGone) as error:
         answer.error(error.code, str(error))
-    except asyncio.CancelledError:
-        answer.error(None, "the task of a function of Python was cancelled")
-        raise
-    except Exception as error:
+    except BaseException as error:
         # The text of another exception may contain a stored value, so only its class reaches logs.
         kind = type(error)
         answer.error(None, f"{function} raised {kind.__module__}.{kind.__qualname__}")
+        # `SystemExit` and the like also end the task. Without the answer, the request would wait for ever.
+        if not isinstance(error, Exception):
+            raise
 
 
 _offices: dict[asyncio.AbstractEventLoop, PostOffice] = {}
@@ -144,13 +157,21 @@ def post_office() -> PostOffice:
 
 
 def _open_office(loop: asyncio.AbstractEventLoop) -> PostOffice:
-    for other in [other for other in list(_offices) if other.is_closed()]:
-        _offices.pop(other, None)
+    discard_closed_loops()
     office = PostOffice(loop)
     # The context of the caller must not stay alive as long as the event loop.
     contextvars.Context().run(office.watch)
     _offices[loop] = office
     return office
+
+
+def discard_closed_loops() -> None:
+    """Forgets the post offices of event loops that have ended."""
+    for loop in list(_offices):
+        if loop.is_closed():
+            office = _offices.pop(loop, None)
+            if office is not None:
+                office.discard()
 
 
 def forget_offices() -> None:
