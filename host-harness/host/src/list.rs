@@ -47,14 +47,17 @@ impl RowFault {
     }
 }
 
+/// How many connections a page names that are left out. Somebody who changes every row must not make an answer large.
+const MAX_LEFT_OUT: usize = 1_000;
+
 /// A page of the tenant's connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TenantPage {
     /// The connections, ordered by customer, then by account, in byte order.
     pub connections: Vec<Connection>,
     /// The connections of this part of the list that are not in `connections`, because their row was changed in the
-    /// database or can't be decoded. There may be more of them than the limit. A connection whose row is missing is not
-    /// found.
+    /// database or can't be decoded. There may be more of them than the limit, but at most 1 000 are named. A connection
+    /// whose row is missing is not found.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -130,7 +133,9 @@ impl ConnectorHost {
                     Ok((key, None)) => (key, RowFault::Unreadable),
                     Err(key) => (key, RowFault::Changed),
                 };
-                listed.left_out.push(LeftOut { key, fault });
+                if listed.left_out.len() < MAX_LEFT_OUT {
+                    listed.left_out.push(LeftOut { key, fault });
+                }
             }
             if is_last {
                 break;

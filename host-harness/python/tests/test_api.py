@@ -47,6 +47,19 @@ def test_a_secret_is_shown_nowhere() -> None:
         Secret(None)  # type: ignore[arg-type]
 
 
+async def test_an_error_about_a_malformed_text_does_not_contain_it(stage: Stage) -> None:
+    malformed = "CANARY\udc80"
+    with pytest.raises(ValueError, match="lone surrogate") as raised:
+        Secret(malformed)
+    assert "CANARY" not in repr(raised.value)
+    with pytest.raises(ValueError, match="lone surrogate") as wrong:
+        await stage.host.refresh(**{**NAMED, "customer": malformed})
+    assert "CANARY" not in repr(wrong.value)
+    with pytest.raises(ValueError, match="lone surrogate") as refused:
+        await stage.host.import_grant(**NAMED, refresh_token=malformed)
+    assert "CANARY" not in repr(refused.value)
+
+
 async def test_an_error_is_of_the_class_of_its_action_and_shows_no_secret(stage: Stage) -> None:
     fake, host = stage.fake, stage.host
     with pytest.raises(InvalidRequestError) as raised:

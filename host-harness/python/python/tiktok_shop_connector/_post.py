@@ -97,8 +97,7 @@ class PostOffice:
             answer.error(None, "the event loop of a function of Python has ended")
         self._tasks.clear()
         # A call whose message is dropped fails, too.
-        while self.mailbox.take(_TURN):
-            pass
+        self.mailbox.close()
 
     def _fetch(self) -> None:
         for number, word, value, extra in self.mailbox.take(_TURN):
@@ -136,7 +135,8 @@ async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answ
         result = callee(function, arguments)
         answer.ok(await result if inspect.isawaitable(result) else result)
     except (Refused, KeyGone) as error:
-        answer.error(error.code, str(error))
+        # A text with a lone surrogate can't be passed on.
+        answer.error(error.code, str(error).encode(errors="replace").decode())
     except BaseException as error:
         # The text of another exception may contain a stored value, so only its class reaches logs.
         kind = type(error)
