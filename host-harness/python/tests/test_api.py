@@ -27,6 +27,7 @@ from tiktok_shop_connector import (
     forward_logs,
     with_retries,
 )
+from tiktok_shop_connector._post import Reply
 from tiktok_shop_connector.metrics import RequestMetrics
 
 
@@ -91,8 +92,8 @@ def test_an_error_can_be_pickled() -> None:
 @pytest.mark.parametrize(
     ("operation", "arguments", "message"),
     [
-        ("refresh", {"mode": "CANARY"}, "the arguments of refresh: a member has the wrong type or form"),
-        ("refresh", {"account": 7}, "the arguments of refresh: a member has the wrong type or form"),
+        ("refresh", {"mode": "CANARY"}, "the arguments of refresh: `mode` has the wrong type or form"),
+        ("refresh", {"account": 7}, "the arguments of refresh: `account` has the wrong type or form"),
         ("link_shops", {"shops": ["CANARY"]}, "the arguments of link-shops: shop id: 1 to 19 digits"),
         ("begin_consent", {"browser": "CANARY"}, "browser: a random secret of 16 bytes at least"),
         (
@@ -139,7 +140,8 @@ async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
         ({"storage": "mysql:CANARY"}, "invalid-argument"),
         ({"keys": {"text": "CANARY"}}, "host-keys"),
         ({"keys": {"file": "/nowhere/host-keys"}}, "host-keys"),
-        ({"storage": "sqlite:/nowhere/missing.sqlite"}, "storage-not-opened"),
+        ({"storage": "sqlite:/nowhere/missing.sqlite", "keys": {"file": "/nowhere/host-keys"}}, "storage-not-opened"),
+        ({"storage": Secret("sqlite:/nowhere/missing.sqlite")}, "invalid-argument"),
         ({"fake": "http://10.0.0.1:4010"}, "invalid-argument"),
         ({"proxy": "socks5://CANARY"}, "invalid-argument"),
         ({"deadlines": {"call_ms": 1}}, "host-not-built"),
@@ -151,6 +153,19 @@ async def test_options_that_do_not_fit_are_refused(options: dict[str, Any], code
         await Host.open(**{**usual, **options})
     assert raised.value.code == code
     assert "CANARY" not in repr(raised.value)
+
+
+@pytest.mark.parametrize("storage", [None, 5, b"memory:"])
+async def test_a_storage_of_another_type_is_named(storage: object) -> None:
+    with pytest.raises(TypeError, match="storage: give"):
+        await Host.open(storage=storage, keys="drawn", apps=[])  # type: ignore[arg-type]
+
+
+async def test_the_text_of_a_future_does_not_show_a_reply() -> None:
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    future.set_result(Reply(({"access_token": "CANARY"}, b"CANARY")))
+    assert "<reply>" in repr(future)
+    assert "CANARY" not in repr(future)
 
 
 def test_a_host_is_made_by_open() -> None:

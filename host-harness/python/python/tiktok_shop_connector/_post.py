@@ -22,8 +22,18 @@ T = TypeVar("T")
 #: serves its other callbacks in between.
 _TURN: Final = 16
 
-#: The result of a request: the value, and the body of TikTok Shop's answer.
-Reply = tuple[Any, bytes | None]
+
+class Reply(tuple[Any, "bytes | None"]):
+    """The result of a request: the value, and the body of TikTok Shop's answer.
+
+    The text of a task shows the result for which it waits, and a result may contain tokens.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<reply>"
+
 
 
 class Callee(Protocol):
@@ -107,7 +117,7 @@ class PostOffice:
                 if future is None or future.done():
                     continue
                 if word == "ok":
-                    future.set_result((value, extra))
+                    future.set_result(Reply((value, extra)))
                 else:
                     future.set_exception(error_of(value))
             elif word == "call":
