@@ -312,8 +312,8 @@ pub(crate) fn shares_a_part(word: &str, secret: &str) -> bool {
     !of_word.is_empty() && parts(secret, length).any(|part| of_word.contains(&part))
 }
 
-/// Returns every part of a text that has `length` bytes, as a number. Numbers are compared many times faster than slices.
-/// Returns nothing if `length` is 0.
+/// Returns every part of a text that has `length` bytes, as a number. `length` is at most 8. If `length` is 0, returns
+/// nothing. Numbers are compared many times faster than slices.
 fn parts(text: &str, length: usize) -> impl Iterator<Item = u64> {
     let kept = u64::MAX.checked_shr(64 - 8 * length as u32).unwrap_or_default();
     let mut part = 0;

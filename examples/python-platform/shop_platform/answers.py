@@ -1,4 +1,4 @@
-"""What the platform answers, on every framework."""
+"""The answers of the platform, for both frameworks."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class QueuedEvent:
 
 @dataclass
 class Platform:
-    """What the routes need."""
+    """The parts of the platform that the routes use."""
 
     host: Host
     tenant: str
@@ -42,7 +42,7 @@ class Platform:
     events: list[QueuedEvent] = field(default_factory=list)
 
     def queue(self, webhook: Webhook) -> None:
-        """Queues an event. An exception would let TikTok Shop send the webhook again."""
+        """Queues an event. If this function raised an exception, TikTok Shop would send the webhook again."""
         customers = [owner.customer for owner in webhook.owners if owner.may_use]
         self.events.append(QueuedEvent(webhook.event_type, webhook.shop, webhook.data, customers))
 

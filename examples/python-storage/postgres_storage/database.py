@@ -1,4 +1,4 @@
-"""What all parts of the storage share: statements, transactions, and the change of a record with compare-and-swap."""
+"""The base of all parts of the storage: statements, transactions, and compare-and-swap of a record."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class Database:
     ) -> Done | tuple[T | None]:
         """Writes a record with `write`, which returns whether it has changed a row.
 
-        If it has changed none, the stored record is another one than the caller expects. The result is then a tuple
-        with the stored record.
+        If `write` has changed no row, the stored record is not the one that the caller expects. The result is then a
+        tuple with the stored record.
         """
         while True:
             async with self.transaction() as statements:

@@ -78,6 +78,12 @@ impl Binding {
             Some(clock) => Arc::clone(clock) as _,
             None => Arc::new(SystemClock::new()),
         };
+        let is_database = matches!(options.storage, StorageOption::Sqlite(_) | StorageOption::Postgres(_));
+        if is_database && matches!(options.keys, KeyOption::Drawn) {
+            let text = "keys: `drawn` is not for a database, because nobody could read it after the next start; name a key \
+                        file";
+            return Err(BindingError::arguments(text));
+        }
         let credentials = credentials(options.apps, parts.apps)?;
         let egress = egress(options.fake.as_deref(), options.proxy)?;
         let environment = if movable.is_some() { Environment::Fake } else { Environment::TikTokShop };

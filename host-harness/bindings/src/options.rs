@@ -63,13 +63,16 @@ impl HostOptions {
 
 /// Reads arguments or options. The parser's text is shown only if it contains no value, because a value may be secret.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(what: &str, value: Value) -> Result<T, BindingError> {
-    T::deserialize(value).map_err(|error| {
-        let text = error.to_string();
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let text = error.into_inner().to_string();
         let shows_a_value = ["invalid ", "unknown variant", "data did not match"];
-        if shows_a_value.iter().any(|start| text.starts_with(start)) {
-            return BindingError::arguments(format!("{what}: a member has the wrong type or form"));
+        if !shows_a_value.iter().any(|start| text.starts_with(start)) {
+            return BindingError::arguments(format!("{what}: {text}"));
         }
-        BindingError::arguments(format!("{what}: {text}"))
+        let is_known = path != "." && !path.contains('?');
+        let member = if is_known { format!("`{path}`") } else { "a member".to_owned() };
+        BindingError::arguments(format!("{what}: {member} has the wrong type or form"))
     })
 }
 
@@ -262,12 +265,16 @@ mod tests {
     fn an_error_names_the_option_and_never_a_value() {
         for (options, message) in [
             (json!({"storage": "CANARY"}), "the options: storage: write memory:, sqlite:PATH or postgres://…"),
-            (json!({"storage": 7}), "the options: a member has the wrong type or form"),
+            (json!({"storage": 7}), "the options: `storage` has the wrong type or form"),
             (json!({"storage": "memory:"}), "the options: missing field `keys`"),
-            (json!({"storage": "memory:", "keys": {"text": 7}}), "the options: a member has the wrong type or form"),
+            (json!({"storage": "memory:", "keys": {"text": 7}}), "the options: `keys.text` has the wrong type or form"),
             (
                 json!({"storage": "memory:", "keys": "drawn", "tables": "CANARY"}),
-                "the options: a member has the wrong type or form",
+                "the options: `tables` has the wrong type or form",
+            ),
+            (
+                json!({"storage": "memory:", "keys": "drawn", "apps": [{"tenant": "acme", "app_key": 7}]}),
+                "the options: `apps[0].app_key` has the wrong type or form",
             ),
             (
                 json!({"storage": "memory:", "keys": "drawn", "apps": [{"tenant": "", "app_key": "CANARY"}]}),

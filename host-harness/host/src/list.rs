@@ -13,7 +13,7 @@ use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
 use crate::storage::{RowFilter, StorageError, run_within};
 
-/// A connection whose tokens are stored, and which the lists nevertheless leave out because of its row.
+/// A connection that the lists leave out because of its row, although its tokens are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     /// The customer and the account of the connection.
@@ -28,8 +28,8 @@ pub struct LeftOut {
 pub enum RowFault {
     /// Somebody changed the row in the database. A refresh of the connection ends in `row-changed`.
     Changed,
-    /// There is no row. Somebody deleted it, or a `connect` has stored the tokens and not yet the row. A refresh of the
-    /// connection writes a new row.
+    /// There is no row. Either somebody deleted it, or a running `connect` has stored the tokens, but not yet the row.
+    /// A refresh of the connection writes a new row.
     Missing,
     /// This release can't decode the row. A refresh of the connection ends in `row-too-new` or `row-unreadable`.
     Unreadable,
@@ -47,13 +47,17 @@ impl RowFault {
     }
 }
 
+/// How many connections a page names that are left out. Somebody who changes every row must not make an answer large.
+const MAX_LEFT_OUT: usize = 1_000;
+
 /// A page of the tenant's connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TenantPage {
     /// The connections, ordered by customer, then by account, in byte order.
     pub connections: Vec<Connection>,
-    /// The connections between them that the page lacks, because their row was changed in the database or can't be
-    /// decoded.
+    /// The connections of this part of the list that are not in `connections`, because their row was changed in the
+    /// database or can't be decoded. There may be more of them than the limit, but at most 1 000 are named. A connection
+    /// whose row is missing is not found.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -99,7 +103,8 @@ impl ConnectorHost {
     }
 
     /// Returns what [`tenant_connections`](Self::tenant_connections) returns, and the connections that it leaves out.
-    /// The filter applies to the columns of the row, so the filter may also leave out a row that was changed.
+    /// The storage applies the filter to the columns of a row. If somebody changed these columns, the row may be in
+    /// neither list.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -116,7 +121,7 @@ impl ConnectorHost {
             let wanted = limit - listed.connections.len();
             let page = storage.tenant_rows(tenant, filter, after.as_ref(), wanted);
             let page = run_within(self.storage_timeout(), page).await?;
-            // A row that was changed, or whose document can't be decoded, is left out, so that the others are listed.
+            // A row that was changed or can't be decoded must not hide the others, so it is only named.
             let is_last = page.len() < wanted;
             after = page.last().map(|row| row.as_ref().map_or_else(Clone::clone, |row| row.entry.row.key.clone()));
             for row in page {
@@ -128,7 +133,9 @@ impl ConnectorHost {
                     Ok((key, None)) => (key, RowFault::Unreadable),
                     Err(key) => (key, RowFault::Changed),
                 };
-                listed.left_out.push(LeftOut { key, fault });
+                if listed.left_out.len() < MAX_LEFT_OUT {
+                    listed.left_out.push(LeftOut { key, fault });
+                }
             }
             if is_last {
                 break;
@@ -137,10 +144,10 @@ impl ConnectorHost {
         Ok(listed)
     }
 
-    /// Returns the customer's connections whose tokens are stored, and which [`list_shops`](Self::list_shops) and
-    /// [`list_connections`](Self::list_connections) leave out because of their rows. If this list and the list of
-    /// connections are empty, the customer is not connected. Reads the storage without running the component, and logs
-    /// a warning for each connection of the list.
+    /// Returns the customer's connections that [`list_shops`](Self::list_shops) and
+    /// [`list_connections`](Self::list_connections) leave out because of their rows, although their tokens are stored.
+    /// If this list and the list of connections are both empty, the customer is not connected. Reads the storage
+    /// without running the component, and logs a warning for each connection that it returns.
     ///
     /// # Errors
     /// See [`StorageError`].

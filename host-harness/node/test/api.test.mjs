@@ -49,11 +49,11 @@ test('a wrong argument is named without its value', async (t) => {
   const { host } = await stage(t);
   const known = '`tenant`, `customer`, `account`, `mode`';
   const unknown = `the arguments of refresh: unknown field \`acount\`, expected one of ${known}`;
-  const wrong = 'the arguments of refresh: a member has the wrong type or form';
+  const wrong = (name) => `the arguments of refresh: \`${name}\` has the wrong type or form`;
   for (const [call, message] of [
     [() => host.refresh({ tenant, customer, acount: 'CANARY' }), unknown],
-    [() => host.refresh({ tenant, customer: 7 }), wrong],
-    [() => host.refresh({ tenant, customer, mode: 'CANARY' }), wrong],
+    [() => host.refresh({ tenant, customer: 7 }), wrong('customer')],
+    [() => host.refresh({ tenant, customer, mode: 'CANARY' }), wrong('mode')],
     [
       () => host.linkShops({ tenant, customer, shops: ['CANARY'] }),
       'the arguments of linkShops: shop id: 1 to 19 digits',

@@ -33,7 +33,7 @@ impl Answer {
     /// Answers with the result of the function.
     ///
     /// # Errors
-    /// The result contains a type that can't cross. The call then fails, too.
+    /// The result contains a value of a type that JSON does not have. The call then fails, too.
     fn ok(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let answered = to_json(result);
         let text = || ForeignError::new("a function of Python returned a value of another type");

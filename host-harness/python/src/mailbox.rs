@@ -1,9 +1,9 @@
-//! What the threads of this module tell Python.
+//! The messages that the threads of this module leave for Python.
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
@@ -15,11 +15,11 @@ use tiktok_shop_bindings::{BindingError, Reply};
 use crate::foreign::Answer;
 use crate::values::from_json;
 
-/// Something that a thread of this module tells Python.
+/// A message of a thread of this module.
 pub(crate) enum Message {
     /// A request has ended. Python has given it the number.
     Ended { number: u64, outcome: Result<Reply, BindingError> },
-    /// Python is to call a function of the object that has this number.
+    /// Python must call this function of the object that has this number.
     Call { object: u64, function: &'static str, arguments: Value, answer: Answer },
     /// A value for the receiver with this number: a log record, or the outcome of a check.
     Value { receiver: u64, value: Value },
@@ -28,9 +28,18 @@ pub(crate) enum Message {
 /// The messages, and a pipe that contains one byte if and only if there are messages. So an event loop can wait for
 /// messages as it waits for a socket.
 pub(crate) struct Letters {
-    queue: Mutex<VecDeque<Message>>,
+    queue: Mutex<Queue>,
     reader: PipeReader,
     writer: PipeWriter,
+}
+
+#[derive(Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    /// Whether the pipe contains its byte.
+    is_signalled: bool,
+    /// Whether the event loop has ended. Further messages are dropped.
+    is_closed: bool,
 }
 
 impl Letters {
@@ -46,26 +55,44 @@ impl Letters {
 
     /// Adds a message, unless so many messages wait already.
     pub(crate) fn put_at_most(&self, limit: usize, message: Message) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.len() >= limit {
+        let mut queue = self.lock();
+        if queue.is_closed || queue.messages.len() >= limit {
+            // The call of a dropped message fails, and nothing may happen under the lock.
+            drop(queue);
+            drop(message);
             return;
         }
-        if queue.is_empty() {
-            // A pipe accepts one byte unless a process has no memory left. The next message then tries again.
-            let _ = (&self.writer).write_all(&[1]);
+        queue.messages.push_back(message);
+        if !queue.is_signalled {
+            // A pipe accepts one byte unless the system has no memory left. The next message then tries again.
+            queue.is_signalled = (&self.writer).write_all(&[1]).is_ok();
         }
-        queue.push_back(message);
     }
 
     /// Takes at most `limit` messages.
     fn take(&self, limit: usize) -> Vec<Message> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = limit.min(queue.len());
-        let taken: Vec<Message> = queue.drain(..count).collect();
-        if count > 0 && queue.is_empty() {
+        let mut queue = self.lock();
+        let count = limit.min(queue.messages.len());
+        let taken: Vec<Message> = queue.messages.drain(..count).collect();
+        if queue.is_signalled && queue.messages.is_empty() {
             let _ = (&self.reader).read(&mut [0]);
+            queue.is_signalled = false;
         }
         taken
+    }
+
+    /// Drops all messages, now and later.
+    fn close(&self) {
+        let dropped = {
+            let mut queue = self.lock();
+            queue.is_closed = true;
+            std::mem::take(&mut queue.messages)
+        };
+        drop(dropped);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,6 +119,11 @@ impl Mailbox {
     /// Returns the file that can be read while there are messages. Only `take` may read it.
     fn fileno(&self) -> i32 {
         self.letters.reader.as_raw_fd()
+    }
+
+    /// Drops all messages, now and later. A call whose message is dropped fails.
+    fn close(&self) {
+        self.letters.close();
     }
 
     /// Returns at most `limit` messages. A message is a tuple of a number, a word and two values. The word is `ok`,

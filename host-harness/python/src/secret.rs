@@ -2,6 +2,9 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::values::text_of;
 
 const REDACTED: &str = "[redacted]";
 
@@ -18,8 +21,8 @@ impl Secret {
 #[pymethods]
 impl Secret {
     #[new]
-    fn new(text: String) -> Self {
-        Self(text.into())
+    fn new(text: &Bound<'_, PyString>) -> PyResult<Self> {
+        Ok(Self(text_of(text)?.into()))
     }
 
     /// Returns the text.

@@ -1,6 +1,6 @@
 //! Converts values between Python and the JSON values of the bindings.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use serde_json::{Map, Number, Value};
@@ -23,7 +23,7 @@ fn json_of(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         return Err(PyTypeError::new_err(format!("a value is more than {MAX_DEPTH} levels deep")));
     };
     if let Ok(text) = object.cast::<PyString>() {
-        return Ok(Value::String(text.to_str()?.to_owned()));
+        return Ok(Value::String(text_of(text)?));
     }
     if object.is_none() {
         return Ok(Value::Null);
@@ -47,7 +47,7 @@ fn json_of(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
             let Ok(name) = name.cast::<PyString>() else {
                 return Err(PyTypeError::new_err("the names of a dict must be str"));
             };
-            json.insert(name.to_str()?.to_owned(), json_of(&member, deeper)?);
+            json.insert(text_of(name)?, json_of(&member, deeper)?);
         }
         return Ok(Value::Object(json));
     }
@@ -57,6 +57,15 @@ fn json_of(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     }
     let name = object.get_type().name()?;
     Err(PyTypeError::new_err(format!("a value of the type {name} is not expected here")))
+}
+
+/// Returns a text of Python.
+///
+/// # Errors
+/// The text contains a lone surrogate. Python's own error would contain the whole text.
+pub(crate) fn text_of(text: &Bound<'_, PyString>) -> PyResult<String> {
+    let malformed = |_| PyValueError::new_err("a text contains a lone surrogate, so it is not UTF-8: correct the text");
+    text.to_str().map(ToOwned::to_owned).map_err(malformed)
 }
 
 fn whole_number(object: &Bound<'_, PyAny>) -> PyResult<Value> {

@@ -27,6 +27,7 @@ from tiktok_shop_connector import (
     forward_logs,
     with_retries,
 )
+from tiktok_shop_connector._post import Reply
 from tiktok_shop_connector.metrics import RequestMetrics
 
 
@@ -45,6 +46,19 @@ def test_a_secret_is_shown_nowhere() -> None:
     assert not hasattr(secret, "__dict__")
     with pytest.raises(TypeError):
         Secret(None)  # type: ignore[arg-type]
+
+
+async def test_an_error_about_a_malformed_text_does_not_contain_it(stage: Stage) -> None:
+    malformed = "CANARY\udc80"
+    with pytest.raises(ValueError, match="lone surrogate") as raised:
+        Secret(malformed)
+    assert "CANARY" not in repr(raised.value)
+    with pytest.raises(ValueError, match="lone surrogate") as wrong:
+        await stage.host.refresh(**{**NAMED, "customer": malformed})
+    assert "CANARY" not in repr(wrong.value)
+    with pytest.raises(ValueError, match="lone surrogate") as refused:
+        await stage.host.import_grant(**NAMED, refresh_token=malformed)
+    assert "CANARY" not in repr(refused.value)
 
 
 async def test_an_error_is_of_the_class_of_its_action_and_shows_no_secret(stage: Stage) -> None:
@@ -78,8 +92,8 @@ def test_an_error_can_be_pickled() -> None:
 @pytest.mark.parametrize(
     ("operation", "arguments", "message"),
     [
-        ("refresh", {"mode": "CANARY"}, "the arguments of refresh: a member has the wrong type or form"),
-        ("refresh", {"account": 7}, "the arguments of refresh: a member has the wrong type or form"),
+        ("refresh", {"mode": "CANARY"}, "the arguments of refresh: `mode` has the wrong type or form"),
+        ("refresh", {"account": 7}, "the arguments of refresh: `account` has the wrong type or form"),
         ("link_shops", {"shops": ["CANARY"]}, "the arguments of link-shops: shop id: 1 to 19 digits"),
         ("begin_consent", {"browser": "CANARY"}, "browser: a random secret of 16 bytes at least"),
         (
@@ -111,6 +125,11 @@ async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
     ):
         with pytest.raises(TypeError, match=message):
             await stage.host.link_shops(**NAMED, shops=shops)  # type: ignore[arg-type]
+    for value in (None, ["a"], Secret("CANARY")):
+        with pytest.raises(TypeError, match=f"a value of the query has the type {type(value).__name__}, "):
+            await stage.host.call(**NAMED, method="GET", path="/a", query={"a": value})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="access_token_ends: the type is int"):
+        await stage.host.import_grant(**NAMED, refresh_token=Secret("CANARY"), access_token_ends=7)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequestError, match="actor: 1 to 256 bytes"):
         await stage.host.acting_as("").list_shops(**NAMED)
 
@@ -121,7 +140,8 @@ async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
         ({"storage": "mysql:CANARY"}, "invalid-argument"),
         ({"keys": {"text": "CANARY"}}, "host-keys"),
         ({"keys": {"file": "/nowhere/host-keys"}}, "host-keys"),
-        ({"storage": "sqlite:/nowhere/missing.sqlite"}, "storage-not-opened"),
+        ({"storage": "sqlite:/nowhere/missing.sqlite", "keys": {"file": "/nowhere/host-keys"}}, "storage-not-opened"),
+        ({"storage": Secret("sqlite:/nowhere/missing.sqlite")}, "invalid-argument"),
         ({"fake": "http://10.0.0.1:4010"}, "invalid-argument"),
         ({"proxy": "socks5://CANARY"}, "invalid-argument"),
         ({"deadlines": {"call_ms": 1}}, "host-not-built"),
@@ -133,6 +153,19 @@ async def test_options_that_do_not_fit_are_refused(options: dict[str, Any], code
         await Host.open(**{**usual, **options})
     assert raised.value.code == code
     assert "CANARY" not in repr(raised.value)
+
+
+@pytest.mark.parametrize("storage", [None, 5, b"memory:"])
+async def test_a_storage_of_another_type_is_named(storage: object) -> None:
+    with pytest.raises(TypeError, match="storage: give"):
+        await Host.open(storage=storage, keys="drawn", apps=[])  # type: ignore[arg-type]
+
+
+async def test_the_text_of_a_future_does_not_show_a_reply() -> None:
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    future.set_result(Reply(({"access_token": "CANARY"}, b"CANARY")))
+    assert "<reply>" in repr(future)
+    assert "CANARY" not in repr(future)
 
 
 def test_a_host_is_made_by_open() -> None:
@@ -229,6 +262,36 @@ async def test_the_logs_go_to_logging_without_secrets(stages: Stages, caplog: py
     assert "code=not-connected" in record.getMessage()
     for secret in ("ROW_", stage.fake.app["app_secret"], BROWSER.expose()):
         assert secret not in caplog.text
+
+
+async def test_an_id_with_a_line_break_makes_no_second_line(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidRequestError):
+        await stage.host.refresh(tenant=TENANT, customer="é\nERROR forged\x1b[2J")
+    record = await asyncio.wait_for(logged(caplog, "not-connected"), 30)
+    assert "customer=é\\nERROR forged\\x1b[2J" in record.getMessage()
+    assert record.__dict__["fields"]["customer"] == "é\nERROR forged\x1b[2J"
+
+
+async def test_a_filter_that_raises_does_not_end_the_logs(
+    stage: Stage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_record: logging.LogRecord) -> bool:
+        raise LookupError("this error is a part of the test")
+
+    logger = logging.getLogger("tiktok_shop_connector")
+    logger.addFilter(refuse)
+    try:
+        with pytest.raises(InvalidRequestError):
+            await stage.host.refresh(tenant=TENANT, customer="nobody")
+        printed = ""
+        while "LookupError" not in printed:
+            await asyncio.sleep(0.01)
+            printed += capfd.readouterr().err
+    finally:
+        logger.removeFilter(refuse)
+    with pytest.raises(InvalidRequestError):
+        await stage.host.refresh(tenant=TENANT, customer="nobody")
+    await asyncio.wait_for(logged(caplog, "not-connected"), 30)
 
 
 async def logged(caplog: pytest.LogCaptureFixture, code: str) -> logging.LogRecord:

@@ -201,6 +201,53 @@ asyncio.run(main())
     assert run(opened_in_memory(fake, "lambda tenant: apps_of(tenant)", body)) == 3
 
 
+#: Signs a webhook, and begins to receive it.
+WEBHOOK = """
+import hashlib, hmac, time
+event = {"type": 1, "tts_notification_id": "7327", "shop_id": "7490000000000000001", "timestamp": int(time.time())}
+body = json.dumps({**event, "data": {}}).encode()
+signed = app["app_key"].encode() + body
+authorization = hmac.new(app["app_secret"].encode(), signed, hashlib.sha256).hexdigest()
+def accept(host, handle):
+    delivery = {"tenant": named["tenant"], "authorization": authorization, "body": body}
+    return asyncio.ensure_future(host.accept_webhook(**delivery, handle=handle))
+"""
+
+
+def test_a_function_that_ends_the_process_does_not_keep_the_host_open(fake: Fake) -> None:
+    body = """
+async def main():
+    async with await open_host() as host:
+        accept(host, lambda webhook: sys.exit(3))
+        await asyncio.sleep(3600)
+asyncio.run(main())
+"""
+    assert run(opened_in_memory(fake, "[app]", WEBHOOK + body)) == 3
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_function_of_an_event_loop_that_has_ended_does_not_keep_the_host_open(fake: Fake, has_begun: bool) -> None:
+    body = f"""
+async def handle(webhook):
+    begun.set()
+    await asyncio.sleep(3600)
+async def start():
+    accepting.append(accept(host, handle))
+    if {has_begun}:
+        await begun.wait()
+    await asyncio.sleep(0)
+async def close():
+    await asyncio.wait_for(host.close(), 30)
+host, accepting, begun = asyncio.run(open_host()), [], asyncio.Event()
+loop = asyncio.new_event_loop()
+loop.run_until_complete(start())
+time.sleep(1)
+loop.close()
+asyncio.run(close())
+"""
+    assert run(opened_in_memory(fake, "[app]", WEBHOOK + body)) == 0
+
+
 def test_a_host_that_is_not_closed_does_not_keep_the_process_alive(fake: Fake) -> None:
     assert run(opened_in_memory(fake, "[app]", "asyncio.run(open_host())")) == 0
 

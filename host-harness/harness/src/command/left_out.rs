@@ -8,7 +8,7 @@ use crate::failure::Failure;
 /// The maximum number of connections that the error names.
 const MAX_NAMED: usize = 5;
 
-/// Fails if a list has left out connections. Without this failure, a changed row would look like a customer who is not
+/// Fails if a list has left out connections. Without this failure, the customer of a changed row would seem not to be
 /// connected.
 pub(super) fn check(left_out: &[LeftOut]) -> Result<(), Failure> {
     // A changed row is the worst of the faults: a refresh does not mend it, and somebody should look for the cause.
@@ -38,8 +38,8 @@ fn named(LeftOut { key: ConnectionKey { customer, account }, fault }: &LeftOut) 
     format!("the row of {customer}, account {account}, {what}")
 }
 
-/// Returns what the user can do next. The refresh of a connection with a missing row writes the row again. In the other
-/// cases the error of the refresh says more.
+/// Returns what the user can do next. A refresh writes a missing row again. In the other cases, the error of the
+/// refresh says more.
 fn next(LeftOut { key, fault }: &LeftOut) -> String {
     let refresh = format!("run refresh {}", key.customer);
     match fault {

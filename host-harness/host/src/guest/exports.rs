@@ -9,7 +9,7 @@ use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, I
 use super::bindings::{export, types};
 use super::call_state::CallState;
 
-/// The interface that has the functions. It is found in every compatible version.
+/// The interface that has the functions. If a component exports another version 0.2.x of it, wasmtime finds that one.
 const INTERFACE: &str = "tiktok-shop:connector/connector@0.2.0";
 
 /// The answer of an export: a value, the connector's own error, or wasmtime's error, for example a trap.
@@ -47,7 +47,7 @@ macro_rules! exports {
         }
 
         impl Places {
-            /// Finds the functions. Returns `None` if one is missing.
+            /// Finds the functions. Returns `None` if a function is missing. Does not compare their types.
             pub(super) fn find(component: &Component) -> Option<Self> {
                 let interface = component.get_export_index(None, INTERFACE)?;
                 Some(Self { $($method: component.get_export_index(Some(&interface), $name)?,)* })

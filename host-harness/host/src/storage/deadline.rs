@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::error::StorageError;
 
-/// Runs `work` for at most `limit`. If `work` panics or does not end in time, returns [`StorageError::Unavailable`].
+/// Runs `work` for at most `limit`, which begins now and not when the future is first polled. If `work` panics or does
+/// not end in time, returns [`StorageError::Unavailable`].
 pub(crate) fn run_within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, StorageError>>,
@@ -20,8 +21,9 @@ pub(crate) fn run_within<T>(
 /// Runs `work`, at most until `deadline`. If `work` panics or does not end in time, returns
 /// [`StorageError::Unavailable`].
 ///
-/// This is no `async fn`, because the future of an `async fn` has room for its argument and for each form that the
-/// argument takes inside. The future would be three times as large, and it lies on the stack of the guest.
+/// The future lies on the stack of the guest, so it must be small. The future of an `async fn` would have room for
+/// `work` three times: as the argument, and for each value into which the function wraps the argument. So this is a
+/// plain function.
 pub(crate) fn run_to_deadline<T>(
     deadline: Instant,
     work: impl Future<Output = Result<T, StorageError>>,

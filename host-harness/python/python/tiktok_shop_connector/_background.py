@@ -28,7 +28,8 @@ class Background(Requests):
     ) -> types.WebhookReply:
         """Receives a webhook, and calls `handle` unless it was handled before. Answer TikTok Shop with `status`.
 
-        `handle` may be asynchronous. `authorization` is the value of this header. A bad webhook raises nothing.
+        `handle` may be asynchronous. `authorization` is the value of this header. A forged or malformed webhook raises
+        no exception.
         """
         failures: list[BaseException] = []
 
@@ -66,7 +67,7 @@ class Background(Requests):
         jitter_seconds: float | None = None,
         stop: asyncio.Event | None = None,
     ) -> types.Swept:
-        """Refreshes all due connections. After a stop, the result says so."""
+        """Refreshes all due connections. The result says whether `stop` ended the sweep early."""
         named = {"concurrency": concurrency, "jitter_seconds": jitter_seconds}
         return _values.swept(await self._ask_until("sweep", stop, **named))
 

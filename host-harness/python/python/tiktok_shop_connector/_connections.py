@@ -38,9 +38,9 @@ class Connections(Requests):
         return _values.connections(await self._ask("list-connections", tenant=tenant, customer=customer))
 
     async def left_out(self, *, tenant: str, customer: str) -> list[types.LeftOut]:
-        """Returns the connections whose tokens are stored, and which both lists leave out because of their rows.
+        """Returns the connections that both lists leave out because of their rows, although their tokens are stored.
 
-        If it returns none and `list_connections` returns none, the customer is not connected.
+        If this list and `list_connections` are both empty, the customer is not connected.
         """
         return [types.LeftOut(**one) for one in await self._ask("left-out", tenant=tenant, customer=customer)]
 

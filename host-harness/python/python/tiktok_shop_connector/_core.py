@@ -1,4 +1,4 @@
-"""What the copies of a host share: the host of the native module, its requests, and how it ends."""
+"""The part that all copies of a host share: the host of the native module, its requests, and its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import _component, _exit, _native
-from ._post import Callee, PostOffice, Reply, post_office
+from ._post import Callee, PostOffice, Reply, discard_closed_loops, post_office
 from .errors import TikTokShopError
 from .types import EndedRequest
 
@@ -50,6 +50,8 @@ class Core:
 
     async def close(self) -> None:
         """Waits until all requests have ended. The end goes on if the caller stops waiting."""
+        # A request that waits for a function of such a loop would never end.
+        discard_closed_loops()
         office, native = post_office(), self._native
         _, closing = office.ask(lambda number: native.close(office.mailbox, number))
         closing.add_done_callback(self._closed)

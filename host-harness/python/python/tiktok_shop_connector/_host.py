@@ -12,6 +12,7 @@ from ._background import Background
 from ._connecting import Connecting
 from ._connections import Connections
 from ._core import Core, OnRequest
+from ._native import Secret
 from ._post import Callee, functions_of
 from .storage import Storage
 from .types import SecretInput
@@ -68,7 +69,7 @@ class Host(Connecting, Connections, Background):
     @staticmethod
     def open(
         *,
-        storage: str | Storage,
+        storage: SecretInput | Storage,
         keys: options.HostKeys,
         apps: Apps,
         tables: Literal["existing", "create", "migrate"] = "existing",
@@ -85,8 +86,11 @@ class Host(Connecting, Connections, Background):
 
         `docs/python.md` describes the options.
         """
+        is_text = isinstance(storage, (str, Secret))
+        if not is_text and not hasattr(storage, "belongs_to"):
+            raise TypeError("storage: give memory:, sqlite:PATH, postgres://… or an object with the functions of a storage")
         given: dict[str, Any] = {
-            "storage": storage if isinstance(storage, str) else "foreign",
+            "storage": storage if is_text else "foreign",
             "tables": tables,
             "keys": keys,
             "apps": None if callable(apps) else apps,
@@ -102,7 +106,7 @@ class Host(Connecting, Connections, Background):
         async def open_host() -> Host:
             _logs.forward_logs()
             core = Core(on_request)
-            objects = (None if isinstance(storage, str) else functions_of(storage), _apps_function(apps))
+            objects = (None if isinstance(storage, (str, Secret)) else functions_of(storage), _apps_function(apps))
             return Host._of(core, await core.open(given, *objects), None, None)
 
         return Opening(open_host)

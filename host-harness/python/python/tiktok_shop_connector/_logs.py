@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import threading
+import traceback
 from typing import Any, Final
 
 from . import _native
@@ -47,7 +48,12 @@ class _Forwarder:
         """Hands the waiting records to the logger. Returns whether there were any."""
         messages = self.mailbox.take(_TURN)
         for _, _, record, _ in messages:
-            _log(**record)
+            try:
+                _log(**record)
+            except Exception:
+                # A filter of the platform may raise an exception. The thread must go on, or all later records are lost.
+                if logging.raiseExceptions:
+                    traceback.print_exc()
         return len(messages) > 0
 
 
@@ -75,9 +81,16 @@ def _log(level: str, target: str, message: str, fields: dict[str, Any]) -> None:
     at = _LEVELS[level]
     if not LOGGER.isEnabledFor(at):
         return
-    text = " ".join([message, *(f"{name}={value}" for name, value in fields.items())])
+    text = _in_one_line(" ".join([message, *(f"{name}={value}" for name, value in fields.items())]))
     extra = {"target": target, "fields": fields}
     LOGGER.handle(LOGGER.makeRecord(LOGGER.name, at, target, 0, text, (), None, None, extra))
+
+
+def _in_one_line(text: str) -> str:
+    """Escapes control characters. An id may contain a line break, for example the tenant of a forged webhook."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 @atexit.register

@@ -1,7 +1,7 @@
-"""Fetches what the threads of the native module tell an event loop.
+"""Fetches the messages that the threads of the native module leave for an event loop.
 
-Each event loop has a post office: a mailbox, whose file the loop watches as it watches a socket. So a thread that has
-news never waits for Python, and an event loop never waits for a thread.
+Each event loop has a post office, which has a mailbox. The loop watches the file of the mailbox as it watches a socket.
+So a thread never waits for Python, and an event loop never waits for a thread.
 """
 
 from __future__ import annotations
@@ -22,8 +22,18 @@ T = TypeVar("T")
 #: serves its other callbacks in between.
 _TURN: Final = 16
 
-#: The result of a request: the value, and the body of TikTok Shop's answer.
-Reply = tuple[Any, bytes | None]
+
+class Reply(tuple[Any, "bytes | None"]):
+    """The result of a request: the value, and the body of TikTok Shop's answer.
+
+    The text of a task shows the result for which it waits, and a result may contain tokens.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<reply>"
+
 
 
 class Callee(Protocol):
@@ -38,7 +48,7 @@ def functions_of(instance: object) -> Callee:
 
 
 class PostOffice:
-    """The mailbox of an event loop, and who waits for messages."""
+    """The mailbox of an event loop, and the receivers of its messages."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.mailbox = _native.Mailbox()
@@ -47,7 +57,8 @@ class PostOffice:
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._callees: dict[int, tuple[Callee, contextvars.Context]] = {}
         self._receivers: dict[int, Callable[[Any], object]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: The running functions, and how each one answers.
+        self._tasks: dict[asyncio.Task[None], _native.Answer] = {}
 
     def watch(self) -> None:
         """Begins to fetch messages."""
@@ -90,6 +101,14 @@ class PostOffice:
         self._receivers[number] = receiver
         return number
 
+    def discard(self) -> None:
+        """Fails the calls that wait for functions of this event loop, which has ended."""
+        for answer in list(self._tasks.values()):
+            answer.error(None, "the event loop of a function of Python has ended")
+        self._tasks.clear()
+        # A call whose message is dropped fails, too.
+        self.mailbox.close()
+
     def _fetch(self) -> None:
         for number, word, value, extra in self.mailbox.take(_TURN):
             if word == "ok" or word == "error":
@@ -98,7 +117,7 @@ class PostOffice:
                 if future is None or future.done():
                     continue
                 if word == "ok":
-                    future.set_result((value, extra))
+                    future.set_result(Reply((value, extra)))
                 else:
                     future.set_exception(error_of(value))
             elif word == "call":
@@ -114,8 +133,11 @@ class PostOffice:
         callee, context = self._callees[number]
         task = context.copy().run(self._loop.create_task, _answer(callee, function, arguments, answer))
         # The event loop keeps only a weak reference to a task.
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = answer
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
 
 
 async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answer: _native.Answer) -> None:
@@ -123,14 +145,15 @@ async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answ
         result = callee(function, arguments)
         answer.ok(await result if inspect.isawaitable(result) else result)
     except (Refused, KeyGone) as error:
-        answer.error(error.code, str(error))
-    except asyncio.CancelledError:
-        answer.error(None, "the task of a function of Python was cancelled")
-        raise
-    except Exception as error:
+        # A text with a lone surrogate can't be passed on.
+        answer.error(error.code, str(error).encode(errors="replace").decode())
+    except BaseException as error:
         # The text of another exception may contain a stored value, so only its class reaches logs.
         kind = type(error)
         answer.error(None, f"{function} raised {kind.__module__}.{kind.__qualname__}")
+        # `SystemExit` and the like also end the task. Without the answer, the request would wait for ever.
+        if not isinstance(error, Exception):
+            raise
 
 
 _offices: dict[asyncio.AbstractEventLoop, PostOffice] = {}
@@ -144,13 +167,21 @@ def post_office() -> PostOffice:
 
 
 def _open_office(loop: asyncio.AbstractEventLoop) -> PostOffice:
-    for other in [other for other in list(_offices) if other.is_closed()]:
-        _offices.pop(other, None)
+    discard_closed_loops()
     office = PostOffice(loop)
     # The context of the caller must not stay alive as long as the event loop.
     contextvars.Context().run(office.watch)
     _offices[loop] = office
     return office
+
+
+def discard_closed_loops() -> None:
+    """Forgets the post offices of event loops that have ended."""
+    for loop in list(_offices):
+        if loop.is_closed():
+            office = _offices.pop(loop, None)
+            if office is not None:
+                office.discard()
 
 
 def forget_offices() -> None:

@@ -1,4 +1,4 @@
-"""What every function of a host needs: who makes its requests, and why."""
+"""The base of all functions of a host: it makes their requests, and names the actor and the reason."""
 
 from __future__ import annotations
 

@@ -40,6 +40,8 @@ def seconds(name: str, at: datetime | None) -> int | None:
     """Returns a time as seconds since 1970."""
     if at is None:
         return None
+    if not isinstance(at, datetime):
+        raise TypeError(f"{name}: the type is {type(at).__name__}, and must be datetime")
     if at.tzinfo is None:
         raise ValueError(f"{name}: the datetime has no timezone; write datetime(…, tzinfo=timezone.utc)")
     return max(0, int(at.timestamp()))
@@ -153,11 +155,16 @@ def pairs(query: Query) -> list[tuple[str, str]]:
     return [(name, _text(value)) for name, value in items]
 
 
-def _text(value: str | int | float | bool) -> str:
+def _text(value: object) -> str:
     if isinstance(value, str):
         return value
-    # As in JSON: `true` and `false`.
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        # As in JSON: `true` and `false`.
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    # The text of another object, such as `None` or `[redacted]`, would reach TikTok Shop.
+    raise TypeError(f"a value of the query has the type {type(value).__name__}, and must be str, int, float or bool")
 
 
 def body_bytes(body: object) -> bytes:
