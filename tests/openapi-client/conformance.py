@@ -25,6 +25,10 @@ CHECKS = """
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422]
 """
+# The service limits the bytes of an id, and a schema can only limit the characters. In ASCII, both are the same. So only
+# the runs with ASCII check which requests the service accepts.
+ASCII = ["--generation-codec", "ascii"]
+ANY_TEXT = ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
 
 
 def run(venv, service, parameters, *options):
@@ -65,13 +69,14 @@ def connect(service):
 
 def main():
     with Service() as service:
-        drawn = run(sys.argv[1], service, {})
+        drawn = [run(sys.argv[1], service, {}, *ASCII), run(sys.argv[1], service, {}, *ANY_TEXT)]
         named = connect(service)
         # This request would end the connection.
-        connected = run(sys.argv[1], service, named, "--exclude-operation-id", "disconnect")
+        connected = run(sys.argv[1], service, named, "--exclude-operation-id", "disconnect", *ASCII)
         panics = service.log().count("panicked")
-    failed = drawn[1] + connected[1] + panics
-    print(f"schemathesis, operations of the document: {drawn[0] + connected[0]} checks passed, {failed} failed")
+    runs = [*drawn, connected]
+    failed = sum(failures for _, failures in runs) + panics
+    print(f"schemathesis, operations of the document: {sum(kept for kept, _ in runs)} checks passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
 

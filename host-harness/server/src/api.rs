@@ -31,7 +31,7 @@ const DEFAULT_PAGE: usize = 50;
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfCustomer {
     /// The platform's id of the customer, percent-encoded.
-    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
 }
 
@@ -40,10 +40,10 @@ pub(crate) struct OfCustomer {
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfConnection {
     /// The platform's id of the customer, percent-encoded.
-    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// TikTok Shop's id of the seller account, percent-encoded.
-    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[param(value_type = String, min_length = 1, max_length = 256)]
     account: AccountId,
 }
 

@@ -341,7 +341,7 @@ impl From<TikTokAccess> for RemoteGrant {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Disconnect {
     /// The account to disconnect. Without account and shop, all accounts of the customer are disconnected.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     account: Option<AccountId>,
     /// The shop to disconnect, in every account that has it.
     #[schema(value_type = Option<String>, pattern = "^[0-9]{1,19}$")]
@@ -361,7 +361,7 @@ impl Disconnect {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevocationTarget {
     /// The account. Without account and shop, all accounts of the customer.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     account: Option<AccountId>,
     /// The shop, in every account that has it.
     #[schema(value_type = Option<String>, pattern = "^[0-9]{1,19}$")]
@@ -485,7 +485,7 @@ impl From<&SharedConnections> for SharedConnectionList {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ImportRequest {
     /// TikTok Shop's `open_id`, if the other system knows it. With it, the import is safe against a crash.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     pub(crate) account: Option<AccountId>,
     /// The newest refresh token.
     pub(crate) refresh_token: String,

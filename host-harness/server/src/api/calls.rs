@@ -52,7 +52,7 @@ pub(crate) struct SignedCall {
     #[schema(value_type = Option<String>, pattern = "^[0-9]{1,19}$")]
     shop: Option<ShopId>,
     /// The account.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     account: Option<AccountId>,
     method: CallMethod,
     /// The path at TikTok Shop, such as `/order/202309/orders/search`.

@@ -19,7 +19,7 @@ use crate::state::Shared;
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfSession {
     /// The platform's id of the customer, percent-encoded.
-    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// The id of the session.
     #[param(max_length = 256)]

@@ -40,7 +40,7 @@ pub(crate) struct Wanted {
     #[param(value_type = Option<String>, pattern = "^[0-9]{1,19}$")]
     shop: Option<ShopId>,
     /// Only connections to this account.
-    #[param(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 256)]
     account: Option<AccountId>,
     /// Only connections to sellers of exactly this name.
     seller_name: Option<String>,

@@ -48,7 +48,7 @@ pub(crate) struct Wanted {
     #[param(value_type = Option<String>, pattern = "^[a-z0-9-]{1,64}$")]
     endpoint: Option<EndpointName>,
     /// Only deliveries about this customer.
-    #[param(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[param(value_type = Option<String>, min_length = 1, max_length = 256)]
     customer: Option<CustomerId>,
     /// The `next_cursor` of the page before. Without it, the list begins with the oldest delivery.
     cursor: Option<String>,
@@ -118,7 +118,7 @@ pub(crate) struct Redelivery {
     #[schema(value_type = Option<String>, pattern = "^[a-z0-9-]{1,64}$")]
     endpoint: Option<EndpointName>,
     /// Only those about this customer.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     customer: Option<CustomerId>,
 }
 

@@ -137,7 +137,7 @@ pub(crate) struct Cancelled {
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfInstall {
     /// The platform's id of the customer, percent-encoded.
-    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// The id of the install.
     #[param(pattern = "^[0-9a-f]{64}$")]

@@ -35,7 +35,7 @@ pub(crate) const TIKTOK_REQUEST_ID: HeaderName = HeaderName::from_static("x-tikt
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfShop {
     /// The platform's id of the customer, percent-encoded.
-    #[param(value_type = String, min_length = 1, max_length = 256, pattern = r"^([\x00-\x7F]{1,256}|[\s\S]{1,64})$")]
+    #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// TikTok Shop's id of the shop.
     #[param(value_type = String, pattern = "^[0-9]{1,19}$")]
