@@ -80,11 +80,13 @@ test('a wrong argument is named without its value', async (t) => {
 
 test('options that do not fit are refused', async (t) => {
   const usual = { storage: 'memory:', keys: 'drawn', apps: [] };
+  const database = { storage: `sqlite:${path.join(folder(t), 'missing.sqlite')}` };
   for (const [options, code] of [
     [{ storage: 'mysql:CANARY' }, 'invalid-argument'],
     [{ keys: { text: 'CANARY' } }, 'host-keys'],
     [{ keys: { file: path.join(folder(t), 'missing') } }, 'host-keys'],
-    [{ storage: `sqlite:${path.join(folder(t), 'missing.sqlite')}` }, 'storage-not-opened'],
+    [{ ...database, keys: { file: path.join(folder(t), 'missing') } }, 'storage-not-opened'],
+    [database, 'invalid-argument'],
     [{ fake: 'http://10.0.0.1:4010' }, 'invalid-argument'],
     [{ proxy: 'socks5://CANARY' }, 'invalid-argument'],
     [{ deadlines: { callMs: 1 } }, 'host-not-built'],

@@ -88,7 +88,9 @@ class Host(Connecting, Connections, Background):
         """
         is_text = isinstance(storage, (str, Secret))
         if not is_text and not hasattr(storage, "belongs_to"):
-            raise TypeError("storage: give memory:, sqlite:PATH, postgres://… or an object with the functions of a storage")
+            raise TypeError(
+                "storage: give memory:, sqlite:PATH, postgres://… or an object with the functions of a storage"
+            )
         given: dict[str, Any] = {
             "storage": storage if is_text else "foreign",
             "tables": tables,

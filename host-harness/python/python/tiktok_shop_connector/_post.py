@@ -35,7 +35,6 @@ class Reply(tuple[Any, "bytes | None"]):
         return "<reply>"
 
 
-
 class Callee(Protocol):
     """Makes the calls of an object of Python."""
 
