@@ -54,7 +54,7 @@ async def test_an_error_about_a_malformed_text_does_not_contain_it(stage: Stage)
         Secret(malformed)
     assert "CANARY" not in repr(raised.value)
     with pytest.raises(ValueError, match="lone surrogate") as wrong:
-        await stage.host.refresh(**{**NAMED, "customer": malformed})
+        await stage.host.refresh(tenant=NAMED["tenant"], customer=malformed)
     assert "CANARY" not in repr(wrong.value)
     with pytest.raises(ValueError, match="lone surrogate") as refused:
         await stage.host.import_grant(**NAMED, refresh_token=malformed)

@@ -130,13 +130,13 @@ class Core:
         """Waits for a reply, and reports the end of the request."""
         began = time.perf_counter()
         try:
-            value, body = await reply
+            ended = await reply
         except TikTokShopError as error:
             self._report(EndedRequest(operation, error.action, error.code, time.perf_counter() - began))
             raise
-        word = value["reply"] if operation == "accept-webhook" else "ok"
+        word = ended[0]["reply"] if operation == "accept-webhook" else "ok"
         self._report(EndedRequest(operation, word, None, time.perf_counter() - began))
-        return value, body
+        return ended
 
     def _report(self, ended: EndedRequest) -> None:
         if self._on_request is None:
