@@ -18,7 +18,7 @@ const SHORT_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct BindingError {
-    /// What the caller does next. Errors of the host use the same actions as errors of the connector.
+    /// The next step of the caller. Errors of the host have the same actions as errors of the connector.
     pub action: Action,
     /// The cause, for counting and for support. `docs/errors.md` lists the codes. Later versions add codes.
     pub code: String,

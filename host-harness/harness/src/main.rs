@@ -23,7 +23,7 @@ use tracing_subscriber::filter::LevelFilter;
 use self::command_line::{Invocation, NoInvocation};
 use self::output::{Report, finish};
 
-/// Faster than the allocators of C libraries: a call makes many small allocations.
+/// Each call makes many small allocations, and this allocator is made for them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -18,7 +18,7 @@ use crate::storage::{RowFilter, StorageError, run_within};
 pub struct LeftOut {
     /// The customer and the account of the connection.
     pub key: ConnectionKey,
-    /// What is wrong with the row.
+    /// The fault of the row.
     pub fault: RowFault,
 }
 
@@ -47,7 +47,8 @@ impl RowFault {
     }
 }
 
-/// How many connections a page names that are left out. Somebody who changes every row must not make an answer large.
+/// The maximum number of left-out connections that a page names, so that an answer stays small if somebody has changed
+/// every row.
 const MAX_LEFT_OUT: usize = 1_000;
 
 /// A page of the tenant's connections.

@@ -186,7 +186,7 @@ pub(crate) struct ConnectionList {
 pub(crate) struct LeftOut {
     customer: String,
     account: String,
-    /// What is wrong with the row: `row-missing`, `row-changed` or `row-unreadable`.
+    /// The fault of the row: `row-missing`, `row-changed` or `row-unreadable`.
     code: &'static str,
 }
 

@@ -180,7 +180,7 @@ struct Run<'a> {
     /// The connections that were exported or counted.
     seen: BTreeSet<ConnectionKey>,
     summary: Exported,
-    /// What the command says if there is no connection.
+    /// The error text if there is no connection.
     absent: String,
     report: &'a mut Report,
 }

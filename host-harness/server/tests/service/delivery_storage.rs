@@ -260,7 +260,7 @@ async fn dead_letters_are_redelivered_in_their_order_and_before_what_still_waits
         let other = "other".parse().unwrap();
         let endpoints = [(other, main_endpoint()), (tenant(), main_endpoint())];
         assert_eq!(storage.backlog(&endpoints).await, Ok(backlog));
-        // Nobody sends the deliveries to an endpoint that is no longer configured, so they do not count as waiting.
+        // Deliveries to an endpoint that is no longer configured are not sent, so they do not count as waiting.
         let removed = Backlog { oldest_waiting: None, dead: 3 };
         assert_eq!(storage.backlog(&endpoints[..1]).await, Ok(removed));
         assert_eq!(storage.backlog(&[(tenant(), "another".parse().unwrap())]).await, Ok(removed));
