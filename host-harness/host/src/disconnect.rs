@@ -268,7 +268,7 @@ fn revoked(
         not_revoked.iter().any(names)
     };
     let mut revoked = Vec::new();
-    for (ConnectionKey { account, .. }, FoundConnection { dead, shops }) in found {
+    for (ConnectionKey { account, .. }, FoundConnection { dead, shops, .. }) in found {
         for (shop, standing) in shops {
             let is_asked = target.in_core().revokes(account.as_str(), *dead, shop.as_str(), standing.in_core());
             if is_asked && !is_kept(account, shop) {

@@ -31,10 +31,12 @@ mod turns;
 
 pub(crate) use self::boundary_hook::OnBoundary;
 pub(crate) use self::call_log::{CallLog, Operation};
+pub(crate) use self::call_state::CallState;
 pub(crate) use self::convert::{read_all, refreshed};
 pub(crate) use self::engine::GuestMemories;
+pub(crate) use self::exports::{Answer, Exports};
 pub(crate) use self::found::{Found, FoundConnection};
 pub(crate) use self::program::Program;
 pub(crate) use self::sandbox::{Prepared, Sandbox};
 pub(crate) use self::scope::Scope;
-pub(crate) use self::secrets::Secrets;
+pub(crate) use self::secrets::{ClearTexts, Secrets};

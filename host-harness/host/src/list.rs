@@ -1,16 +1,18 @@
 //! Lists the shops and connections of a customer, and the connections of a tenant, from storage.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tiktok_shop_connector_core::error::Cause as CoreCause;
+use wasmtime::Store;
 
 use crate::connection::{Connection, ConnectionKey, Shop};
 use crate::error::CallError;
 use crate::events::Cause;
-use crate::guest::{Operation, Scope, Secrets, read_all};
+use crate::guest::{Answer, CallState, ClearTexts, Exports, Found, Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
-use crate::id::{CustomerId, TenantId};
+use crate::id::{CustomerId, InvalidId, TenantId};
 use crate::storage::{RowFilter, StorageError, run_within};
 
 /// A connection that the lists leave out because of its row, although its tokens are stored.
@@ -51,16 +53,17 @@ impl RowFault {
 /// every row.
 const MAX_LEFT_OUT: usize = 1_000;
 
-/// A page of the tenant's connections.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TenantPage {
-    /// The connections, ordered by customer, then by account, in byte order.
-    pub connections: Vec<Connection>,
-    /// The connections of this part of the list that are not in `connections`, because their row was changed in the
-    /// database or can't be decoded. There may be more of them than the limit, but at most 1 000 are named. A connection
-    /// whose row is missing is not found.
+/// The entries of a list, and the connections that the list leaves out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The entries, in the order of the list.
+    pub entries: Vec<T>,
+    /// The connections whose tokens are stored, and which are not among the entries because of their rows.
     pub left_out: Vec<LeftOut>,
 }
+
+/// Calls an export that lists something of a customer.
+type ListExport<T> = for<'a> fn(&'a Exports, &'a mut Store<CallState>, String) -> BoxFuture<'a, Answer<Vec<T>>>;
 
 impl ConnectorHost {
     /// Returns the shops that the customer may use now, over all accounts of the customer. Each of these shops is
@@ -70,14 +73,20 @@ impl ConnectorHost {
     /// # Errors
     /// See [`CallError`].
     pub async fn list_shops(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<Shop>, CallError> {
+        Ok(self.listed_shops(tenant, customer).await?.entries)
+    }
+
+    /// Returns what [`list_shops`](Self::list_shops) returns, and the connections that it leaves out. If both lists are
+    /// empty, the customer may use no shop.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn listed_shops(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Listed<Shop>, CallError> {
         let scope = Scope::of_customer(tenant, customer, self.origin(Cause::Read));
-        let log = self.log(Operation::ListShops, &scope, None);
-        let customer = String::from(customer.clone());
-        self.sandbox
-            .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| {
-                async move { guest.list_shops(wasm_store, &customer).await }.boxed()
-            })
-            .await
+        self.listed(Operation::ListShops, scope, customer, |guest, wasm_store, customer| {
+            async move { guest.list_shops(wasm_store, &customer).await }.boxed()
+        })
+        .await
     }
 
     /// Returns at most `limit` of the tenant's connections that match the filter, with all their shops. The connections
@@ -100,11 +109,12 @@ impl ConnectorHost {
         after: Option<&ConnectionKey>,
         limit: usize,
     ) -> Result<Vec<Connection>, StorageError> {
-        Ok(self.tenant_page(tenant, filter, after, limit).await?.connections)
+        Ok(self.tenant_page(tenant, filter, after, limit).await?.entries)
     }
 
-    /// Returns what [`tenant_connections`](Self::tenant_connections) returns, and the connections that it leaves out.
-    /// The storage applies the filter to the columns of a row. If somebody changed these columns, the row may be in
+    /// Returns what [`tenant_connections`](Self::tenant_connections) returns, and the connections of this part of the list
+    /// that it leaves out: of more than 1 000, only the first 1 000. A connection whose row is missing is not found. The
+    /// storage applies the filter to the columns of a row. If somebody changed these columns, the row may be in
     /// neither list.
     ///
     /// # Errors
@@ -115,11 +125,11 @@ impl ConnectorHost {
         filter: &RowFilter,
         after: Option<&ConnectionKey>,
         limit: usize,
-    ) -> Result<TenantPage, StorageError> {
+    ) -> Result<Listed<Connection>, StorageError> {
         let storage = self.sandbox.storage.clone().leaving_out_missing_keys(self.storage_timeout());
-        let (mut listed, mut after) = (TenantPage::default(), after.cloned());
-        while listed.connections.len() < limit {
-            let wanted = limit - listed.connections.len();
+        let (mut listed, mut after) = (Listed { entries: Vec::new(), left_out: Vec::new() }, after.cloned());
+        while listed.entries.len() < limit {
+            let wanted = limit - listed.entries.len();
             let page = storage.tenant_rows(tenant, filter, after.as_ref(), wanted);
             let page = run_within(self.storage_timeout(), page).await?;
             // A row that was changed or can't be decoded must not hide the others, so it is only named.
@@ -128,7 +138,7 @@ impl ConnectorHost {
             for row in page {
                 let (key, fault) = match row.map(|row| (row.entry.row.key, row.open)) {
                     Ok((_, Some(open))) => {
-                        listed.connections.push(open.connection);
+                        listed.entries.push(open.connection);
                         continue;
                     }
                     Ok((key, None)) => (key, RowFault::Unreadable),
@@ -145,57 +155,10 @@ impl ConnectorHost {
         Ok(listed)
     }
 
-    /// Returns the customer's connections that [`list_shops`](Self::list_shops) and
-    /// [`list_connections`](Self::list_connections) leave out because of their rows, although their tokens are stored.
-    /// If this list and the list of connections are both empty, the customer is not connected. Reads the storage
-    /// without running the component, and logs a warning for each connection that it returns.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
-    pub async fn left_out(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<LeftOut>, StorageError> {
-        let timeout = self.storage_timeout();
-        let storage = self.sandbox.storage.clone().leaving_out_missing_keys(timeout);
-        let (rows, accounts) = run_within(timeout, storage.list_rows(tenant, customer)).await?;
-        let accounts = match accounts {
-            Some(accounts) => accounts,
-            None => run_within(timeout, storage.inner().accounts(tenant, customer)).await?,
-        };
-        let mut faults: BTreeMap<_, _> = rows
-            .into_iter()
-            .map(|row| match row {
-                Ok(row) => (row.entry.row.key, row.open.is_none().then_some(RowFault::Unreadable)),
-                Err(key) => (key, Some(RowFault::Changed)),
-            })
-            .collect();
-        let mut left_out = Vec::new();
-        for account in accounts {
-            let key = ConnectionKey { customer: customer.clone(), account };
-            let fault = match faults.remove(&key) {
-                Some(fault) => fault,
-                // A connect may have written the row after the rows were read, so the row is looked up once more.
-                None => match run_within(timeout, storage.load_row(tenant, &key)).await {
-                    Ok(Some(row)) => row.open.is_none().then_some(RowFault::Unreadable),
-                    Ok(None) => Some(RowFault::Missing),
-                    Err(StorageError::RowChanged(_)) => Some(RowFault::Changed),
-                    Err(error) => return Err(error),
-                },
-            };
-            let Some(fault) = fault else { continue };
-            tracing::warn!(
-                tenant = tenant.as_str(),
-                customer = customer.as_str(),
-                account = key.account.as_str(),
-                code = fault.code(),
-                "a list leaves out a connection because of its row"
-            );
-            left_out.push(LeftOut { key, fault });
-        }
-        Ok(left_out)
-    }
-
     /// Returns the customer's connections with all their shops. Reads them from storage, and sends nothing to TikTok.
     /// Leaves out a row that somebody has changed in the database: a refresh of its connection ends in `row-changed`.
-    /// So an empty list does not prove that the customer is not connected: see [`left_out`](Self::left_out).
+    /// So an empty list does not prove that the customer is not connected: see
+    /// [`listed_connections`](Self::listed_connections).
     /// If the tenant's keys are not available, the host can't check the rows for changes, and the shops have no cipher.
     /// Everything else is complete.
     ///
@@ -206,13 +169,76 @@ impl ConnectorHost {
         tenant: &TenantId,
         customer: &CustomerId,
     ) -> Result<Vec<Connection>, CallError> {
+        Ok(self.listed_connections(tenant, customer).await?.entries)
+    }
+
+    /// Returns what [`list_connections`](Self::list_connections) returns, and the connections that it leaves out. If both
+    /// lists are empty, the customer is not connected.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn listed_connections(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<Listed<Connection>, CallError> {
         let scope = Scope::for_listing(tenant, customer, self.origin(Cause::Read));
-        let log = self.log(Operation::ListConnections, &scope, None);
-        let customer = String::from(customer.clone());
-        self.sandbox
-            .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| {
-                async move { guest.list_connections(wasm_store, &customer).await }.boxed()
-            })
-            .await
+        self.listed(Operation::ListConnections, scope, customer, |guest, wasm_store, customer| {
+            async move { guest.list_connections(wasm_store, &customer).await }.boxed()
+        })
+        .await
+    }
+
+    /// Makes the call of a list. The call itself records the rows and tokens that it reads, so they are read once.
+    async fn listed<T, U>(
+        &self,
+        operation: Operation,
+        scope: Scope,
+        customer: &CustomerId,
+        export: ListExport<T>,
+    ) -> Result<Listed<U>, CallError>
+    where
+        T: Send + 'static,
+        U: TryFrom<T, Error = InvalidId> + fmt::Debug + Send + 'static,
+        Vec<U>: ClearTexts,
+    {
+        let (tenant, found) = (scope.tenant.clone(), Found::default());
+        let scope = scope.recording(found.clone());
+        let log = self.log(operation, &scope, None);
+        let named = String::from(customer.clone());
+        let entries = self
+            .sandbox
+            .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| export(guest, wasm_store, named))
+            .await?;
+        let left_out = self.left_out(&tenant, &found).await;
+        Ok(Listed { entries, left_out })
+    }
+
+    /// Returns the connections that a list has found and left out because of their rows. Logs a warning for each.
+    async fn left_out(&self, tenant: &TenantId, found: &Found) -> Vec<LeftOut> {
+        let mut left_out = Vec::new();
+        for (key, connection) in found.connections(|_, connection| connection.has_tokens && connection.fault.is_some())
+        {
+            let Some(fault) = connection.fault else { continue };
+            if fault == RowFault::Missing && self.has_row(tenant, &key).await {
+                continue;
+            }
+            tracing::warn!(
+                tenant = tenant.as_str(),
+                customer = key.customer.as_str(),
+                account = key.account.as_str(),
+                code = fault.code(),
+                "a list leaves out a connection because of its row"
+            );
+            left_out.push(LeftOut { key, fault });
+        }
+        left_out
+    }
+
+    /// Returns whether a connection has a row by now. The storage may read the rows before the tokens, and a connect may
+    /// store both in between.
+    async fn has_row(&self, tenant: &TenantId, key: &ConnectionKey) -> bool {
+        let stored = self.sandbox.storage.inner().load_row(tenant, key);
+        matches!(run_within(self.storage_timeout(), stored).await, Ok(Some(_)))
     }
 }

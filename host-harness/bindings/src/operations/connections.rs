@@ -65,7 +65,7 @@ pub(super) async fn list_connections(host: &ConnectorHost, a: OfCustomer) -> Out
 
 /// Returns the connections that the lists of the customer leave out because of their rows.
 pub(super) async fn left_out(host: &ConnectorHost, a: OfCustomer) -> Outcome {
-    let left_out = host.left_out(&a.tenant, &a.customer).await?;
+    let left_out = host.listed_connections(&a.tenant, &a.customer).await?.left_out;
     let each = |LeftOut { key, fault }: &LeftOut| json!({ "account": key.account.as_str(), "code": fault.code() });
     Ok(Value::from_iter(left_out.iter().map(each)).into())
 }

@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
 use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
-use tiktok_shop_host::list::TenantPage;
+use tiktok_shop_host::list::Listed;
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
@@ -108,12 +108,8 @@ impl ListConnections {
         };
         let limit = usize::from(limit.unwrap_or(LIMIT));
         let OpenedHost { host, opened, .. } = settings.open_for(Needs::NO_KEYS, report).await?;
-        let TenantPage { connections, left_out } = match &customer {
-            Some(customer) => {
-                let connections = host.list_connections(&opened.tenant, customer).await?;
-                let left_out = host.left_out(&opened.tenant, customer).await?;
-                TenantPage { connections, left_out }
-            }
+        let Listed { entries: connections, left_out } = match &customer {
+            Some(customer) => host.listed_connections(&opened.tenant, customer).await?,
             None => host.tenant_page(&opened.tenant, &filter, after.as_ref(), limit).await?,
         };
         connections.iter().for_each(|connection| print_connection(connection, opened.now(), report));

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use tiktok_shop_host::connection::Shop;
+use tiktok_shop_host::list::Listed;
 use tiktok_shop_host::{AppKey, CustomerId};
 
 use super::left_out;
@@ -45,13 +46,12 @@ impl ListShops {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { customer, reveal, settings } = self;
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
-        let shops = host.list_shops(&opened.tenant, &customer).await?;
+        let Listed { entries: shops, left_out } = host.listed_shops(&opened.tenant, &customer).await?;
         let connections = host.list_connections(&opened.tenant, &customer).await?;
         let app_of = |shop: &Shop| {
             connections.iter().find(|known| known.key.account == shop.account).and_then(|known| known.app.as_ref())
         };
         let ciphers = if reveal { Ciphers::Revealed } else { Ciphers::Hidden };
-        let left_out = host.left_out(&opened.tenant, &customer).await?;
         if report.is_json() {
             shops.iter().for_each(|shop| report.json(&ShopLine::new(shop, app_of(shop), ciphers)));
         } else if shops.is_empty() && !left_out.is_empty() {

@@ -24,6 +24,7 @@ use super::secrets::{Document, Secrets};
 use crate::clock::Clock;
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId};
+use crate::list::RowFault;
 use crate::seal::{CheckedRow, OpenToken, OpenWrite, RowWrite, SealedStorage};
 use crate::storage::{Next, OpenRow, StorageError, Swapped, run_within};
 
@@ -232,12 +233,20 @@ impl Imports {
                         let account = row.entry.row.key.account.as_str();
                         tracing::warn!(account, "a row can't be decoded, so the list leaves it out");
                     }
-                    if let (Some(found), Some(known)) = (&self.scope.found, &decoded) {
-                        found.row(&known.row);
+                    if let Some(found) = &self.scope.found {
+                        match &decoded {
+                            Some(known) => found.row(&known.row),
+                            None => found.unusable_row(&row.entry.row.key, RowFault::Unreadable),
+                        }
                     }
                     (row.entry.row.key.clone(), Some(row.into()))
                 }
-                Err(key) => (key, None),
+                Err(key) => {
+                    if let Some(found) = &self.scope.found {
+                        found.unusable_row(&key, RowFault::Changed);
+                    }
+                    (key, None)
+                }
             };
             listed.push(Listed { account: key.account.into(), entry });
         }

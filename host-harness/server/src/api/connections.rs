@@ -5,8 +5,8 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
-use tiktok_shop_host::list::TenantPage;
+use tiktok_shop_host::connection::{self as host, ConnectionKey, StatusKind};
+use tiktok_shop_host::list::Listed;
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 use utoipa::ToSchema;
@@ -65,7 +65,7 @@ pub(crate) async fn of_customer(
     allowed: Allowed<Read>,
     PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
 ) -> Result<Json<ConnectionList>, Problem> {
-    let TenantPage { connections, left_out } = list(&state, &allowed, customer).await?;
+    let Listed { entries: connections, left_out } = list(&state, &allowed, customer).await?;
     Ok(Json(ConnectionList {
         connections: connections.iter().map(Connection::from).collect(),
         left_out: left_out.iter().map(LeftOut::from).collect(),
@@ -73,14 +73,13 @@ pub(crate) async fn of_customer(
 }
 
 /// Returns all connections of a customer, and those that the list leaves out.
-async fn list(state: &Shared, allowed: &Allowed<Read>, customer: CustomerId) -> Result<TenantPage, Problem> {
+async fn list(
+    state: &Shared,
+    allowed: &Allowed<Read>,
+    customer: CustomerId,
+) -> Result<Listed<host::Connection>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let listed = state.run(async move {
-        let connections = host.list_connections(&tenant, &customer).await?;
-        let left_out = host.left_out(&tenant, &customer).await?;
-        Ok::<_, Problem>(TenantPage { connections, left_out })
-    });
-    let listed = listed.await??;
+    let listed = state.run(async move { host.listed_connections(&tenant, &customer).await }).await??;
     listed.left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
     Ok(listed)
 }
@@ -99,7 +98,7 @@ pub(crate) async fn one(
     allowed: Allowed<Read>,
     PathOf(OfConnection { customer, account }): PathOf<OfConnection>,
 ) -> Result<Json<Connection>, Problem> {
-    let TenantPage { connections, left_out } = list(&state, &allowed, customer).await?;
+    let Listed { entries: connections, left_out } = list(&state, &allowed, customer).await?;
     if let Some(left_out) = left_out.iter().find(|left_out| left_out.key.account == account) {
         return Err(Problem::left_out(left_out.fault));
     }
@@ -130,7 +129,7 @@ pub(crate) async fn of_tenant(
     let filter = RowFilter { status, shop, account, seller_name };
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let page = async move { host.tenant_page(&tenant, &filter, after.as_ref(), limit).await };
-    let TenantPage { connections, left_out } = state.run(page).await??;
+    let Listed { entries: connections, left_out } = state.run(page).await??;
     left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
     let next_cursor = connections.last().filter(|_| connections.len() == limit).map(|last| write_cursor(&last.key));
     Ok(Json(ConnectionPage {

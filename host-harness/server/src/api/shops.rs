@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use tiktok_shop_host::list::Listed;
 
 use super::{OfConnection, OfCustomer};
 use crate::caller::{Allowed, Connect, Read};
@@ -25,11 +26,8 @@ pub(crate) async fn list(
     PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
 ) -> Result<Json<ShopList>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let listed = state.run(async move {
-        let shops = host.list_shops(&tenant, &customer).await?;
-        Ok::<_, Problem>((shops, host.left_out(&tenant, &customer).await?))
-    });
-    let (shops, left_out) = listed.await??;
+    let listed = state.run(async move { host.listed_shops(&tenant, &customer).await });
+    let Listed { entries: shops, left_out } = listed.await??;
     left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
     // The list contains only shops that the customer may use.
     Ok(Json(ShopList {
