@@ -45,7 +45,7 @@ pub struct Success<'a> {
 /// A [`Fault`], unless the HTTP status is 2xx and the body is an envelope with code 0.
 pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<Success<'a>, Fault> {
     let status = response.status;
-    let envelope = Members::parse(text.as_bytes());
+    let envelope = Members::of(text);
     let code = envelope.as_ref().and_then(|envelope| envelope.whole_number("code"));
     let envelope = envelope.unwrap_or_default();
     let message = envelope.text("message").unwrap_or_default();
@@ -102,7 +102,7 @@ impl Fault {
 /// not an envelope.
 #[must_use]
 pub fn code_and_request_id(text: &str, secrets: &[&str]) -> (Option<i64>, Option<String>) {
-    let Some(envelope) = Members::parse(text.as_bytes()) else { return (None, None) };
+    let Some(envelope) = Members::of(text) else { return (None, None) };
     (envelope.whole_number("code"), request_id(&envelope, secrets))
 }
 

@@ -72,7 +72,7 @@ impl Notification {
     #[must_use]
     pub fn read(body: &[u8]) -> Option<Self> {
         let text = text_of(body, None);
-        let event = Members::parse(text.as_bytes())?;
+        let event = Members::of(&text)?;
         Some(Self {
             id: event.text_or_digits("tts_notification_id").filter(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES),
             event_type: u32::try_from(event.whole_number("type")?).ok()?,
@@ -93,7 +93,7 @@ impl Notification {
                 // The documentation leaves open whether `data` is an object or a text that contains an object.
                 let wrapped = text(&self.data);
                 let data = wrapped.as_ref().unwrap_or(&self.data);
-                let data = Members::parse(data.as_bytes()).unwrap_or_default();
+                let data = Members::of(data).unwrap_or_default();
                 let at = self.occurred.unwrap_or(now);
                 let believed = at.minus(EARLIEST_ANNOUNCED_END)..=at.plus(LATEST_ANNOUNCED_END);
                 let end = data.whole_number("expiration_time").and_then(event_time);

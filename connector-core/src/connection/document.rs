@@ -277,12 +277,12 @@ fn id_and_cipher(shop: &Shop) -> Option<(&str, &str)> {
 /// [`DocumentError::TooNew`] if a newer release wrote the row. [`DocumentError::Unreadable`] for anything else that is
 /// not a row.
 pub fn decode(key: ConnectionKey, document: &str, secrets: &[u8]) -> Result<Row, DocumentError> {
-    let wire = versioned(document.as_bytes())?;
+    let wire = versioned(Members::of(document))?;
     let mut row = read(&wire, key).ok_or(DocumentError::Unreadable)?;
     if secrets.is_empty() {
         return Ok(row);
     }
-    let ciphers = versioned(secrets)?.members("ciphers").ok_or(DocumentError::Unreadable)?;
+    let ciphers = versioned(Members::parse(secrets))?.members("ciphers").ok_or(DocumentError::Unreadable)?;
     for shop in &mut row.connection.shops {
         if ciphers.raw(&shop.listed.id).is_some() {
             let cipher = ciphers.text(&shop.listed.id).ok_or(DocumentError::Unreadable)?;
@@ -292,9 +292,9 @@ pub fn decode(key: ConnectionKey, document: &str, secrets: &[u8]) -> Result<Row,
     Ok(row)
 }
 
-/// Reads an object that this release or an older one wrote.
-fn versioned(bytes: &[u8]) -> Result<Members<'_>, DocumentError> {
-    let members = Members::parse(bytes).ok_or(DocumentError::Unreadable)?;
+/// Checks that this release or an older one wrote the object.
+fn versioned(members: Option<Members<'_>>) -> Result<Members<'_>, DocumentError> {
+    let members = members.ok_or(DocumentError::Unreadable)?;
     match members.raw("version").and_then(|version| version.parse::<u64>().ok()) {
         Some(0) | None => Err(DocumentError::Unreadable),
         Some(version) if version > u64::from(VERSION) => Err(DocumentError::TooNew),
@@ -303,10 +303,10 @@ fn versioned(bytes: &[u8]) -> Result<Members<'_>, DocumentError> {
 }
 
 fn read(wire: &Members<'_>, key: ConnectionKey) -> Option<Row> {
-    let status = match wire.text("status")?.as_str() {
+    let status = match &*wire.word("status")? {
         "active" => Status::Active,
         "authorization-ending" => Status::AuthorizationEnding(point(wire, "status_ends_at")?),
-        "reauthorization-required" => Status::ReauthorizationRequired(DeadReason::parse(&wire.text("status_reason")?)?),
+        "reauthorization-required" => Status::ReauthorizationRequired(DeadReason::parse(&wire.word("status_reason")?)?),
         _ => return None,
     };
     let shops = wire.list("shops")?;
@@ -316,7 +316,7 @@ fn read(wire: &Members<'_>, key: ConnectionKey) -> Option<Row> {
         seller_name: wire.text("seller_name")?,
         base_region: wire.text("seller_base_region")?,
         scopes: wire.list("granted_scopes")?.iter().map(|item| json::text(item.get())).collect::<Option<_>>()?,
-        shop_policy: ShopPolicy::parse(&wire.text("shop_policy")?)?,
+        shop_policy: ShopPolicy::parse(&wire.word("shop_policy")?)?,
         status,
         access_ends: optional(wire, "access_expires_at", point)?,
         refresh_ends: optional(wire, "refresh_expires_at", point)?,
@@ -325,7 +325,7 @@ fn read(wire: &Members<'_>, key: ConnectionKey) -> Option<Row> {
         granted_at: point(wire, "granted_at")?,
         refreshed_at: point(wire, "refreshed_at")?,
         shops_synced_at: optional(wire, "shops_synced_at", point)?,
-        shops: shops.iter().map(|item| read_shop(&Members::parse(item.get().as_bytes())?)).collect::<Option<_>>()?,
+        shops: shops.iter().map(|item| read_shop(&Members::of(item.get())?)).collect::<Option<_>>()?,
         last_failure: optional(wire, "last_failure", |wire, name| read_failure(&wire.members(name)?))?,
     };
     Some(Row {
@@ -345,7 +345,7 @@ fn read_shop(wire: &Members<'_>) -> Option<Shop> {
         code: wire.text("code")?,
         raw: wire.text("raw")?,
     };
-    Some(Shop { listed, standing: ShopStanding::parse(&wire.text("standing")?)?, linked: wire.flag("linked")? })
+    Some(Shop { listed, standing: ShopStanding::parse(&wire.word("standing")?)?, linked: wire.flag("linked")? })
 }
 
 fn read_failure(wire: &Members<'_>) -> Option<PastFailure> {

@@ -111,7 +111,7 @@ pub fn read(response: &Response, secrets: &[&str]) -> Result<Listing, Fault> {
         error
     };
     let fault = |cause: Cause, note: &str| Fault { error: error(cause, note), acted: Acted::No };
-    let rows = success.data.and_then(|text| Members::parse(text.as_bytes())?.list("shops"));
+    let rows = success.data.and_then(|text| Members::of(text)?.list("shops"));
     let Some(rows) = rows else { return Err(fault(Cause::AnswerUnreadable, "the list of shops")) };
     if rows.len() > MAX_SHOPS {
         return Err(fault(Cause::TooManyShops, &format!("the list has {} entries", rows.len())));
@@ -119,7 +119,7 @@ pub fn read(response: &Response, secrets: &[&str]) -> Result<Listing, Fault> {
     let mut list = ShopList { shops: Vec::with_capacity(rows.len()), unreadable: 0 };
     let mut flaws = Vec::new();
     for (number, row) in (1_usize..).zip(&rows) {
-        let (shop, members) = Members::parse(row.get().as_bytes()).map_or_else(Default::default, |row| listed(&row));
+        let (shop, members) = Members::of(row.get()).map_or_else(Default::default, |row| listed(&row));
         match &shop {
             None => flaws.push(format!("entry {number} has no readable id")),
             Some(shop) if !members.is_empty() => flaws.push(format!("{} of shop {}", members.join(", "), shop.id)),

@@ -55,7 +55,7 @@ fn request(path: &str, app: &Credentials, name: &str, value: &str, grant_type: &
 pub fn read(response: &Response, secrets: &[&str], now: UnixSeconds) -> Result<Pair, Fault> {
     let answer = response.text();
     let success = envelope::read(response, &answer, secrets)?;
-    let data = success.data.and_then(|text| Members::parse(text.as_bytes())).unwrap_or_default();
+    let data = success.data.and_then(Members::of).unwrap_or_default();
     let text = |name: &str| data.text(name).filter(|text| !text.trim().is_empty());
     let end = |name: &str| point_in_time(data.whole_number(name));
     Ok(Pair {
