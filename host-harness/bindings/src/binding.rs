@@ -12,7 +12,7 @@ use tiktok_shop_host::credentials::{CredentialsProvider, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::randomness::SystemRandomness;
-use tiktok_shop_host::seal::{HostKeys, KeyFile, KeyProvider, Keyring};
+use tiktok_shop_host::seal::{KeyFile, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage, MemoryStorage};
 use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost};
 use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
@@ -24,8 +24,9 @@ use crate::clock::MovableClock;
 use crate::error::BindingError;
 use crate::foreign::{Foreign, ForeignCredentials};
 use crate::foreign_storage::ForeignStorage;
+use crate::host_keys::{OpenKeys, check_key_options};
 use crate::operations::{self, WebhookHead};
-use crate::options::{HostOptions, KeyOption, SecretText, StorageOption, Tables, TenantApp, read};
+use crate::options::{HostOptions, SecretText, StorageOption, Tables, TenantApp, read};
 use crate::request::{Reply, Request};
 use crate::webhooks;
 
@@ -37,6 +38,8 @@ pub struct Parts {
     pub component_sha256: Option<ComponentDigest>,
     /// The storage, if an object of the other language is the storage.
     pub storage: Option<Arc<dyn Foreign>>,
+    /// The provider of host keys, if an object of the other language is the provider.
+    pub keys: Option<Arc<dyn Foreign>>,
     /// The provider of app credentials, if a function of the other language is the provider.
     pub apps: Option<Arc<dyn Foreign>>,
 }
@@ -46,7 +49,7 @@ pub struct Binding {
     host: ConnectorHost,
     storage: Arc<dyn HostStorage>,
     database: Option<Arc<SqlStorage>>,
-    keys: Keys,
+    keys: OpenKeys,
     clock: Arc<dyn Clock>,
     /// The clock of a host that uses a fake.
     movable: Option<Arc<MovableClock>>,
@@ -61,12 +64,6 @@ pub struct Begun {
     _token: TaskTrackerToken,
 }
 
-/// The host keys, and the file that contains them.
-struct Keys {
-    provider: Arc<dyn KeyProvider>,
-    file: Option<KeyFile>,
-}
-
 impl Binding {
     /// Opens the storage and the keys, compiles the component, and checks that the parts fit.
     ///
@@ -79,11 +76,7 @@ impl Binding {
             None => Arc::new(SystemClock::new()),
         };
         let is_database = matches!(options.storage, StorageOption::Sqlite(_) | StorageOption::Postgres(_));
-        if is_database && matches!(options.keys, KeyOption::Drawn) {
-            let text = "keys: `drawn` is not for a database, because nobody could read it after the next start; name a key \
-                        file";
-            return Err(BindingError::arguments(text));
-        }
+        check_key_options(&options.keys, options.earlier_keys.as_ref(), is_database)?;
         let credentials = credentials(options.apps, parts.apps)?;
         let egress = egress(options.fake.as_deref(), options.proxy)?;
         let environment = if movable.is_some() { Environment::Fake } else { Environment::TikTokShop };
@@ -91,7 +84,7 @@ impl Binding {
         if !storage.belongs_to(environment).await? {
             return Err(other_environment(environment));
         }
-        let keys = open_keys(options.keys)?;
+        let keys = OpenKeys::open(options.keys, options.earlier_keys, parts.keys, movable.is_some())?;
         let mut builder = ConnectorHost::builder()
             .component(Component::File(parts.component))
             .storage(Arc::clone(&storage))
@@ -307,24 +300,6 @@ async fn open_storage(
     let database = database.map_err(|error| BindingError::settings("storage-not-opened", error.to_string()))?;
     let database = Arc::new(database);
     Ok((Arc::clone(&database) as _, Some(database)))
-}
-
-fn open_keys(option: KeyOption) -> Result<Keys, BindingError> {
-    let wrong = |error: String| BindingError::settings("host-keys", error);
-    let file = match option {
-        KeyOption::Text(SecretText(text)) => {
-            let keys = HostKeys::parse(text.expose()).map_err(|error| wrong(error.to_string()))?;
-            return Ok(Keys { provider: Arc::new(keys), file: None });
-        }
-        KeyOption::Drawn => {
-            let keys = HostKeys::draw().map_err(|error| wrong(format!("no randomness: {error}")))?;
-            return Ok(Keys { provider: Arc::new(keys), file: None });
-        }
-        KeyOption::File(path) => KeyFile::open(path),
-        KeyOption::FileOrNew(path) => KeyFile::open_or_create(path),
-    };
-    let file = file.map_err(|error| wrong(error.to_string()))?;
-    Ok(Keys { provider: Arc::new(file.clone()), file: Some(file) })
 }
 
 #[cfg(test)]

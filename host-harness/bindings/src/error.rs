@@ -7,7 +7,7 @@ use tiktok_shop_host::consent::ConsentError;
 use tiktok_shop_host::error::{Action, ConnectorError};
 use tiktok_shop_host::export_grant::ExportError;
 use tiktok_shop_host::install::InstallError;
-use tiktok_shop_host::seal::RotationError;
+use tiktok_shop_host::seal::{KeyError, RotationError};
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{CallError, InvalidId};
 
@@ -177,6 +177,8 @@ impl From<RotationError> for BindingError {
     fn from(error: RotationError) -> Self {
         match error {
             RotationError::Storage(error) => error.into(),
+            // As for a call: the key service may answer later.
+            RotationError::Key(error @ KeyError::Unavailable { .. }) => StorageError::from(error).into(),
             RotationError::Busy(_) => {
                 Self::new(Action::RetryAfter(Duration::from_secs(60)), "data-key-busy", error.to_string())
             }

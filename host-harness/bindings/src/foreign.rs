@@ -1,4 +1,4 @@
-//! Calls from the host into the other language: for app credentials, and for the parts of a storage.
+//! Calls from the host into the other language: for app credentials, host keys, and the parts of a storage.
 
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ pub trait Foreign: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ForeignError {
-    /// A word that the function may give to its error. For a storage: `refused` or `key-gone`.
+    /// A word that the function may give to its error. For a storage: `refused` or `key-gone`. For host keys:
+    /// `host-key-unknown` or `host-key-mismatch`.
     pub code: Option<String>,
     /// The text of the error. It reaches logs and errors, so it must contain no secret.
     pub message: String,

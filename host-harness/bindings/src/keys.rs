@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tiktok_shop_host::seal::{KeyFile, Keyring};
+use tiktok_shop_host::seal::{Destruction, KeyFile, Keyring};
 use tiktok_shop_host::{HostKeyId, TenantId};
 
 use crate::error::BindingError;
@@ -17,6 +17,7 @@ pub(crate) async fn status(keyring: &Keyring) -> Outcome {
             "tenant": key.tenant.as_str(),
             "key": key.key.as_str(),
             "host_key": key.host_key.as_ref().map(HostKeyId::as_str),
+            "current": key.current.as_ref().map(HostKeyId::as_str),
             "records": key.records,
         })
     });
@@ -74,8 +75,21 @@ pub(crate) struct OfTenant {
 }
 
 pub(crate) async fn erase(keyring: &Keyring, a: OfTenant) -> Outcome {
-    let erased = keyring.erase_existing(&a.tenant).await?;
-    let value =
-        erased.map(|erased| json!({ "keys": erased.keys, "connections": erased.connections, "others": erased.others }));
-    Ok(Value::from(value).into())
+    // The erasure deletes the data keys, which say whether the tenant's host key belongs to this database.
+    let destruction = keyring.destroy_host_key(&a.tenant).await?;
+    let (host_key, next) = match destruction {
+        Destruction::Destroyed => ("destroyed", None),
+        Destruction::NotAllowed { next, .. } => ("not-allowed", Some(next)),
+        Destruction::NotPossible => ("shared", None),
+    };
+    let erased = keyring.erase_existing(&a.tenant).await?.map(|erased| {
+        json!({
+            "keys": erased.keys,
+            "connections": erased.connections,
+            "others": erased.others,
+            "host_key": host_key,
+            "next": next,
+        })
+    });
+    Ok(Value::from(erased).into())
 }

@@ -3,7 +3,7 @@
 //!
 //! [`Binding`] is a host with its storage, keys and apps. [`Binding::perform`] makes every call of the library. Names
 //! of members are in snake case, ids are text, and times are seconds since 1970. [`Foreign`] lets the host call back
-//! into the other language: for a storage, for app credentials, and for webhooks that the platform handles.
+//! into the other language: for a storage, for host keys, for app credentials, and for webhooks that the platform handles.
 //!
 //! A request continues until its end, even if the other language stops waiting for it. [`Binding::close`] accepts no
 //! further requests and waits for those that have begun.
@@ -12,7 +12,10 @@ mod binding;
 mod clock;
 mod error;
 mod foreign;
+mod foreign_keys;
 mod foreign_storage;
+mod host_keys;
+mod key_options;
 mod keys;
 mod logs;
 mod operations;

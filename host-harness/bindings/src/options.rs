@@ -13,6 +13,7 @@ use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::{Secret, TenantId};
 
 use crate::error::BindingError;
+use crate::key_options::{EarlierKeyOption, KeyOption};
 
 /// The options of a host. `docs/nodejs.md` and `docs/python.md` describe each one.
 #[derive(Deserialize)]
@@ -25,6 +26,9 @@ pub struct HostOptions {
     pub(crate) tables: Tables,
     /// Where the host keys come from.
     pub(crate) keys: KeyOption,
+    /// Where the host keys come from that wrapped data keys before `keys` did. They wrap nothing any more.
+    #[serde(default)]
+    pub(crate) earlier_keys: Option<EarlierKeyOption>,
     /// The tenants' apps. `None` means that a function of the other language provides them.
     #[serde(default)]
     pub(crate) apps: Option<Vec<TenantApp>>,
@@ -113,20 +117,6 @@ pub(crate) enum Tables {
     Create,
     /// Creates what is missing, and changes tables of an earlier release.
     Migrate,
-}
-
-/// Where the host keys come from.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum KeyOption {
-    /// Keys in the form of the key file.
-    Text(SecretText),
-    /// A key file, which must exist.
-    File(PathBuf),
-    /// A key file, which is created if it does not exist. Only for tests and for a first try.
-    FileOrNew(PathBuf),
-    /// A new key, which is lost when the process ends. Only for a storage in memory.
-    Drawn,
 }
 
 /// A text of the other language that is secret.

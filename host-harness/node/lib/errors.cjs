@@ -49,6 +49,21 @@ class KeyGone extends Error {
   code = 'key-gone';
 }
 
+/** A key provider of your own throws it if it can't answer now. Its text reaches errors and logs. */
+class HostKeyUnavailable extends Error {
+  code = 'host-key-unavailable';
+}
+
+/** A key provider of your own throws it if it has no host key with this id, or none for this tenant. */
+class HostKeyUnknown extends Error {
+  code = 'host-key-unknown';
+}
+
+/** A key provider of your own throws it if the host key does not unwrap this data key. */
+class HostKeyMismatch extends Error {
+  code = 'host-key-mismatch';
+}
+
 const classes = {
   TikTokShopError,
   RetryAfterError,
@@ -61,6 +76,9 @@ const classes = {
   InternalError,
   StorageRefused,
   KeyGone,
+  HostKeyUnavailable,
+  HostKeyUnknown,
+  HostKeyMismatch,
 };
 
 module.exports = { ...classes, classes, errorOf };

@@ -4,6 +4,7 @@
 const { addon, component } = require('./addon.cjs');
 const { dispatcher } = require('./dispatch.cjs');
 const { errorOf } = require('./errors.cjs');
+const { functionsOf, isKeyProvider, keyFunctions } = require('./keys.cjs');
 const { Secret } = require('./secret.cjs');
 const values = require('./values.cjs');
 
@@ -67,16 +68,23 @@ class Host {
     this.#reason = reason;
   }
 
-  static async open({ storage, apps, onRequest, ...others }) {
+  static async open({ storage, keys, apps, onRequest, ...others }) {
     const core = new Core(onRequest);
     const isObject = typeof storage === 'object' && storage !== null;
     const isFunction = typeof apps === 'function';
-    const options = { ...others, storage: isObject ? 'foreign' : storage, apps: isFunction ? null : apps };
+    const isProvider = isKeyProvider(keys);
+    const options = {
+      ...others,
+      storage: isObject ? 'foreign' : storage,
+      keys: isProvider ? { foreign: functionsOf(keys) } : keys,
+      apps: isFunction ? null : apps,
+    };
     const opening = core.native.open(
       JSON.stringify(values.plain(options)),
       component.file,
       component.sha256,
       isObject ? dispatcher(storage) : undefined,
+      isProvider ? dispatcher(keyFunctions(keys)) : undefined,
       isFunction ? dispatcher({ apps: ({ tenant }) => apps(tenant) }) : undefined,
     );
     const { value } = await core.settle('open', opening);

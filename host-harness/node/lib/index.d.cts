@@ -1,5 +1,6 @@
 // The types of the package. docs/nodejs.md in the repository explains the functions with examples.
 
+import type { KeyProvider, KeyService } from './keys.cjs';
 import type { Storage } from './storage.cjs';
 import type {
   CallOptions,
@@ -7,6 +8,7 @@ import type {
   Connection,
   ConnectionName,
   Disconnected,
+  ErasedTenant,
   Event,
   ExistingGrant,
   KeyStatus,
@@ -26,6 +28,7 @@ import type {
   WebhookRequest,
 } from './types.cjs';
 
+export * from './keys.cjs';
 export * from './storage.cjs';
 export * from './types.cjs';
 
@@ -125,6 +128,10 @@ export type HostKeys =
   | { file: string }
   /** A key file, which is made if it does not exist. Only for tests and for a first try. */
   | { fileOrNew: string }
+  /** OpenBao or Vault. */
+  | { keyService: KeyService<SecretInput> }
+  /** A key provider of your own. */
+  | KeyProvider
   /** A new key, which is lost when the process ends. Only for a storage in memory. */
   | 'drawn';
 
@@ -145,6 +152,8 @@ export interface HostOptions {
   /** What opening a database may create or change. Default: nothing. */
   tables?: 'existing' | 'create' | 'migrate';
   keys: HostKeys;
+  /** The host keys that were used before a key service or a key provider of your own. They only open earlier data. */
+  earlierKeys?: { text: SecretInput } | { file: string } | { keyService: KeyService<SecretInput> };
   /** The apps of all tenants, or a function that returns the apps of one tenant. The host calls it for each call. */
   apps: TenantApp[] | ((tenant: string) => App[] | Promise<App[]>);
   /** The address of a fake TikTok Shop on this machine. Without it, requests go to TikTok Shop. */
@@ -328,11 +337,8 @@ export class Host implements AsyncDisposable {
   promoteHostKey(named: { hostKey: string }, options?: CallOptions): Promise<void>;
   /** Removes an unused host key from the key file. */
   retireHostKey(named: { hostKey: string }, options?: CallOptions): Promise<void>;
-  /** Deletes everything of a tenant. `null` if nothing was stored for it. */
-  eraseTenant(
-    named: { tenant: string },
-    options?: CallOptions,
-  ): Promise<{ keys: number; connections: number; others: number } | null>;
+  /** Deletes everything of a tenant, also its host key if it has one. `null` if nothing was stored for it. */
+  eraseTenant(named: { tenant: string }, options?: CallOptions): Promise<ErasedTenant | null>;
 
   /** Moves the clock of a host with a fake forward. For tests. */
   advanceClock(named: { seconds: number }): Promise<void>;

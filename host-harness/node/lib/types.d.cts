@@ -192,7 +192,28 @@ export interface KeyStatus {
   /** The host key that wraps new data keys. */
   current: string;
   isRotated: boolean;
-  keys: { tenant: string; key: string; hostKey: string | null; records: number }[];
+  keys: {
+    tenant: string;
+    key: string;
+    hostKey: string | null;
+    /** The host key that wraps new data keys of the tenant. `null` if there is none for the tenant. */
+    current: string | null;
+    records: number;
+  }[];
+}
+
+/** What was erased of a tenant. */
+export interface ErasedTenant {
+  /** The number of data keys. */
+  keys: number;
+  connections: number;
+  others: number;
+  /**
+   * The tenant's host key. `destroyed`: nobody can open a copy or a backup of the database. `not-allowed`: the host
+   * must keep it, and `next` says what somebody must do. `shared`: the tenant had no host key of its own.
+   */
+  hostKey: 'destroyed' | 'not-allowed' | 'shared';
+  next: string | null;
 }
 
 /** A customer of a tenant. */

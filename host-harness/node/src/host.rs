@@ -51,8 +51,9 @@ impl NativeHost {
         Self::default()
     }
 
-    /// Opens the host. `options` is JSON. The functions get calls for the storage and for the apps.
+    /// Opens the host. `options` is JSON. The functions get calls for the storage, for the host keys and for the apps.
     #[napi]
+    #[allow(clippy::too_many_arguments, reason = "JavaScript passes plain values; the macro copies an `expect`")]
     pub fn open<'env>(
         &self,
         env: &'env Env,
@@ -60,16 +61,17 @@ impl NativeHost {
         component: String,
         component_sha256: String,
         storage: Option<Dispatch>,
+        keys: Option<Dispatch>,
         apps: Option<Dispatch>,
     ) -> Result<Object<'env>> {
         let object = |dispatch| Arc::new(ScriptObject::new(dispatch, self.exiting.clone())) as Arc<dyn Foreign>;
-        let (storage, apps) = (storage.map(object), apps.map(object));
+        let (storage, keys, apps) = (storage.map(&object), keys.map(&object), apps.map(&object));
         let cell = Arc::clone(&self.binding);
         answer_later(env, async move {
             let damaged = |_| BindingError::internal("the package names no SHA-256 of its component");
             let digest: ComponentDigest = component_sha256.parse().map_err(damaged)?;
             let component_sha256 = Some(digest);
-            let parts = Parts { component: PathBuf::from(component), component_sha256, storage, apps };
+            let parts = Parts { component: PathBuf::from(component), component_sha256, storage, keys, apps };
             let binding = Binding::open(HostOptions::read(parse(&options)?)?, parts).await?;
             let plugin = binding.plugin();
             // JavaScript calls this function once for each host.

@@ -78,7 +78,7 @@ impl NativeHost {
         Self { binding: Arc::default(), exiting: CancellationToken::new(), process: std::process::id() }
     }
 
-    /// Opens the host. `storage` and `apps` are the numbers of the Python objects that the host calls.
+    /// Opens the host. `storage`, `keys` and `apps` are the numbers of the Python objects that the host calls.
     #[expect(clippy::too_many_arguments, reason = "Python passes plain values")]
     fn open(
         &self,
@@ -88,15 +88,16 @@ impl NativeHost {
         component: PathBuf,
         component_sha256: String,
         storage: Option<u64>,
+        keys: Option<u64>,
         apps: Option<u64>,
     ) -> PyResult<()> {
         let object = |number| self.object(mailbox, number);
-        let (storage, apps) = (storage.map(object), apps.map(object));
+        let (storage, keys, apps) = (storage.map(&object), keys.map(&object), apps.map(&object));
         let (cell, options) = (Arc::clone(&self.binding), to_json(options)?);
         answer_later(mailbox, number, async move {
             let damaged = |_| BindingError::internal("the package names no SHA-256 of its component");
             let digest: ComponentDigest = component_sha256.parse().map_err(damaged)?;
-            let parts = Parts { component, component_sha256: Some(digest), storage, apps };
+            let parts = Parts { component, component_sha256: Some(digest), storage, keys, apps };
             let binding = Binding::open(HostOptions::read(options)?, parts).await?;
             let plugin = binding.plugin();
             // Python calls this function once for each host.

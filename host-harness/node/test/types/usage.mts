@@ -4,7 +4,10 @@ import pino from 'pino';
 import {
   type Connection,
   Host,
+  HostKeyUnknown,
+  type HostKeys,
   type HostOptions,
+  type KeyProvider,
   ReauthorizeError,
   RetryAfterError,
   Secret,
@@ -22,6 +25,27 @@ const options: HostOptions = {
   apps: async (tenant) => [{ appKey: tenant, appSecret: new Secret('a secret') }],
   onRequest: ({ operation, outcome, durationMs }) => console.log(operation, outcome, durationMs.toFixed(1)),
 };
+
+const provider: KeyProvider = {
+  current: () => 'host-1',
+  wrap: async ({ dataKey, context }) => ({ hostKey: 'host-1', bytes: Buffer.concat([dataKey, context]) }),
+  unwrap: ({ wrapped }) => {
+    if (wrapped.hostKey !== 'host-1') throw new HostKeyUnknown();
+    return wrapped.bytes;
+  },
+};
+const address = 'https://bao.internal:8200';
+export const keys: HostKeys[] = [
+  provider,
+  { ...provider, currentFor: ({ tenant }) => tenant, destroy: () => ({ outcome: 'destroyed' }) },
+  { keyService: { address, auth: 'approle', roleId: 'connector', secretId: new Secret('a secret') } },
+  { keyService: { address, auth: 'kubernetes', role: 'connector', prefix: 'shop', caFile: 'ca.pem' } },
+  // @ts-expect-error: this way to authenticate needs a token
+  { keyService: { address, auth: 'token' } },
+  // @ts-expect-error: a provider has a function `unwrap`
+  { current: provider.current, wrap: provider.wrap },
+];
+export const moved: HostOptions = { ...options, keys: provider, earlierKeys: { file: 'host-keys' } };
 
 export async function platform(storage: Storage): Promise<Date | null> {
   await using host = await Host.open(options);

@@ -3,13 +3,16 @@
 `docs/python.md` in the repository explains the package with examples.
 """
 
-from . import storage
+from . import keys, storage
 from ._host import Host, Opening
 from ._logs import forward_logs
 from ._native import Secret
 from ._retries import with_retries
 from .errors import (
     Action,
+    HostKeyMismatch,
+    HostKeyUnavailable,
+    HostKeyUnknown,
     InternalError,
     InvalidRequestError,
     KeyGone,
@@ -22,7 +25,8 @@ from .errors import (
     TikTokShopError,
     UpstreamError,
 )
-from .options import App, Deadlines, HostKeys, Limits, TenantApp
+from .keys import DestroyingKeyProvider, KeyProvider, TenantKeyProvider, WrappedDataKey
+from .options import App, Deadlines, EarlierKeys, HostKeys, KeyService, Limits, TenantApp
 from .storage import Storage, check_storage, contract_checks
 from .types import (
     CallResponse,
@@ -52,15 +56,22 @@ __all__ = [
     "Connection",
     "ConnectionName",
     "Deadlines",
+    "DestroyingKeyProvider",
     "Disconnected",
+    "EarlierKeys",
     "EndedRequest",
     "Event",
     "ExistingGrant",
     "Host",
+    "HostKeyMismatch",
+    "HostKeyUnavailable",
+    "HostKeyUnknown",
     "HostKeys",
     "InternalError",
     "InvalidRequestError",
     "KeyGone",
+    "KeyProvider",
+    "KeyService",
     "KeyStatus",
     "LeftOut",
     "Limits",
@@ -80,14 +91,17 @@ __all__ = [
     "StorageFailedError",
     "Swept",
     "TenantApp",
+    "TenantKeyProvider",
     "TikTokShopError",
     "UpstreamError",
     "ValidToken",
     "Webhook",
     "WebhookReply",
+    "WrappedDataKey",
     "check_storage",
     "contract_checks",
     "forward_logs",
+    "keys",
     "storage",
     "with_retries",
 ]

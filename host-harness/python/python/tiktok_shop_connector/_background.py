@@ -98,7 +98,10 @@ class Background(Requests):
         await self._ask("retire-host-key", host_key=host_key)
 
     async def erase_tenant(self, *, tenant: str) -> types.Erased | None:
-        """Deletes everything of a tenant. Returns `None` if nothing was stored for it."""
+        """Deletes everything of a tenant, also its host key if it has one.
+
+        Returns `None` if nothing was stored for it.
+        """
         return _values.erased(await self._ask("erase-tenant", tenant=tenant))
 
     async def advance_clock(self, *, seconds: int) -> None:

@@ -25,7 +25,9 @@ class Core:
         self._office: PostOffice | None = None
         self._objects: list[int] = []
 
-    async def open(self, options: dict[str, Any], storage: Callee | None, apps: Callee | None) -> str:
+    async def open(
+        self, options: dict[str, Any], *, storage: Callee | None, keys: Callee | None, apps: Callee | None
+    ) -> str:
         """Opens the host. Its Python objects are called on the event loop that runs now."""
         office = self._office = post_office()
         native = self._native
@@ -36,7 +38,7 @@ class Core:
             self._objects.append(office.register(callee, contextvars.Context()))
             return self._objects[-1]
 
-        objects = (register(storage), register(apps))
+        objects = (register(storage), register(keys), register(apps))
         component = (_component.FILE, _component.SHA256)
         try:
             _, reply = office.ask(lambda number: native.open(office.mailbox, number, options, *component, *objects))

@@ -14,6 +14,7 @@ from ._connections import Connections
 from ._core import Core, OnRequest
 from ._native import Secret
 from ._post import Callee, functions_of
+from .keys import key_functions_of, optional_functions
 from .storage import Storage
 from .types import SecretInput
 
@@ -72,6 +73,7 @@ class Host(Connecting, Connections, Background):
         storage: SecretInput | Storage,
         keys: options.HostKeys,
         apps: Apps,
+        earlier_keys: options.EarlierKeys | None = None,
         tables: Literal["existing", "create", "migrate"] = "existing",
         fake: str | None = None,
         proxy: SecretInput | None = None,
@@ -91,10 +93,12 @@ class Host(Connecting, Connections, Background):
             raise TypeError(
                 "storage: give memory:, sqlite:PATH, postgres://… or an object with the functions of a storage"
             )
+        is_option = isinstance(keys, (str, dict))
         given: dict[str, Any] = {
             "storage": storage if is_text else "foreign",
             "tables": tables,
-            "keys": keys,
+            "keys": keys if is_option else {"foreign": optional_functions(keys)},
+            "earlier_keys": earlier_keys,
             "apps": None if callable(apps) else apps,
             "fake": fake,
             "proxy": proxy,
@@ -108,8 +112,13 @@ class Host(Connecting, Connections, Background):
         async def open_host() -> Host:
             _logs.forward_logs()
             core = Core(on_request)
-            objects = (None if isinstance(storage, (str, Secret)) else functions_of(storage), _apps_function(apps))
-            return Host._of(core, await core.open(given, *objects), None, None)
+            plugin = await core.open(
+                given,
+                storage=None if is_text else functions_of(storage),
+                keys=None if is_option else key_functions_of(keys),
+                apps=_apps_function(apps),
+            )
+            return Host._of(core, plugin, None, None)
 
         return Opening(open_host)
 

@@ -40,6 +40,7 @@ class NativeHost:
         component: str,
         component_sha256: str,
         storage: int | None,
+        keys: int | None,
         apps: int | None,
     ) -> None: ...
     def perform(

@@ -14,13 +14,17 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
 from . import _native
-from .errors import KeyGone, Refused, error_of
+from .errors import HostKeyMismatch, HostKeyUnavailable, HostKeyUnknown, KeyGone, Refused, error_of
 
 T = TypeVar("T")
 
 #: The maximum number of messages in one turn of the event loop. Further ones come in the next turn, so that the loop
 #: serves its other callbacks in between.
 _TURN: Final = 16
+
+
+#: The exceptions whose meaning the native module knows.
+_NAMED: Final = (Refused, KeyGone, HostKeyUnavailable, HostKeyUnknown, HostKeyMismatch)
 
 
 class Reply(tuple[Any, "bytes | None"]):
@@ -143,7 +147,7 @@ async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answ
     try:
         result = callee(function, arguments)
         answer.ok(await result if inspect.isawaitable(result) else result)
-    except (Refused, KeyGone) as error:
+    except _NAMED as error:
         # A text with a lone surrogate can't be passed on.
         answer.error(error.code, str(error).encode(errors="replace").decode())
     except BaseException as error:

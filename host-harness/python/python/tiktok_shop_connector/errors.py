@@ -135,3 +135,27 @@ class KeyGone(Exception):
     """A storage of your own raises it if the tenant no longer has the key with which a value is sealed."""
 
     code: Final = "key-gone"
+
+
+class HostKeyUnavailable(Exception):
+    """A key provider of your own raises it if it can't answer now.
+
+    Its text reaches errors and logs, so it must contain no key.
+    """
+
+    code: Final = "host-key-unavailable"
+
+
+class HostKeyUnknown(Exception):
+    """A key provider of your own raises it if it has no host key with this id, or none for this tenant.
+
+    Its text is not shown.
+    """
+
+    code: Final = "host-key-unknown"
+
+
+class HostKeyMismatch(Exception):
+    """A key provider of your own raises it if the host key does not unwrap this data key. Its text is not shown."""
+
+    code: Final = "host-key-mismatch"

@@ -277,6 +277,8 @@ class KeyUse:
     tenant: str
     key: str
     host_key: str | None
+    #: The host key that wraps new data keys of the tenant. `None` if there is none for the tenant.
+    current: str | None
     records: int
 
 
@@ -300,9 +302,14 @@ class Rotated:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
+    #: The number of data keys.
     keys: int
     connections: int
     others: int
+    #: The tenant's host key. `destroyed`: nobody can open a copy or a backup of the database. `not-allowed`: the host
+    #: must keep it, and `next` says what somebody must do. `shared`: the tenant had no host key of its own.
+    host_key: Literal["destroyed", "not-allowed", "shared"]
+    next: str | None
 
 
 @dataclass(slots=True)

@@ -3,6 +3,14 @@
 from tiktok_shop_connector import Host, Secret
 
 
+class Keys:
+    def current(self) -> str:
+        return "host-1"
+
+    async def wrap(self, *, tenant: str, data_key: bytes, context: bytes) -> bytes:
+        return data_key
+
+
 async def platform(host: Host) -> None:
     await host.list_shops(tenant="acme", customer=7)  # mistake
     await host.call(tenant="acme", customer="c", method="HEAD", path="/a")  # mistake
@@ -11,3 +19,5 @@ async def platform(host: Host) -> None:
     secret: str = await host.begin_consent(tenant="acme", customer="c", browser="session")  # mistake
     Secret(secret).text()  # mistake
     Host.open(storage="memory:", keys={"flie": "keys"}, apps=[])  # mistake
+    Host.open(storage="memory:", keys={"key_service": {"address": "a", "auth": "tokem"}}, apps=[])  # mistake
+    Host.open(storage="memory:", keys=Keys(), apps=[])  # mistake

@@ -10,11 +10,14 @@ from tiktok_shop_connector import (
     Connection,
     EndedRequest,
     Host,
+    HostKeys,
+    KeyProvider,
     RetryAfterError,
     Secret,
     Swept,
     TikTokShopError,
     Webhook,
+    WrappedDataKey,
     with_retries,
 )
 
@@ -31,6 +34,24 @@ async def handle(webhook: Webhook) -> None:
     assert_type(webhook.occurred_at, datetime | None)
 
 
+class Keys:
+    def current(self) -> str:
+        return "host-1"
+
+    async def wrap(self, *, tenant: str, data_key: bytes, context: bytes) -> WrappedDataKey:
+        return {"host_key": self.current(), "bytes": data_key + context}
+
+    async def unwrap(self, *, tenant: str, wrapped: WrappedDataKey, context: bytes) -> bytes:
+        return wrapped["bytes"]
+
+
+KEYS: list[HostKeys] = [
+    Keys(),
+    {"key_service": {"address": "https://bao", "auth": "approle", "role_id": "r", "secret_id": Secret("s")}},
+    {"key_service": {"address": "https://bao", "auth": "kubernetes", "role": "r", "prefix": "shop", "ca_file": "ca"}},
+]
+
+
 async def platform() -> None:
     received: list[Webhook] = []
     async with Host.open(storage="memory:", keys={"file": "keys"}, apps=apps, on_request=observe) as host:
@@ -43,6 +64,8 @@ async def platform() -> None:
         assert_type(await with_retries(10, lambda: host.sweep()), Swept)
         await host.accept_webhook(tenant="acme", authorization=None, body=b"", handle=handle)
         await host.accept_webhook(tenant="acme", authorization=None, body=b"", handle=received.append)
+    provider: KeyProvider = Keys()
+    await Host.open(storage="memory:", keys=provider, earlier_keys={"file": "keys"}, apps=[])
     opened = await Host.open(storage="memory:", keys="drawn", apps=[])
     await opened.close()
 

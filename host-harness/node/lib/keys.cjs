@@ -1,0 +1,100 @@
+'use strict';
+// Lets the addon call a provider of host keys. Bytes are a Buffer here, and hexadecimal digits in the addon.
+
+const { HostKeyMismatch, HostKeyUnavailable, HostKeyUnknown } = require('./errors.cjs');
+
+const REQUIRED = ['current', 'wrap', 'unwrap'];
+const OPTIONAL = ['currentFor', 'destroy'];
+
+/** A name of a class and a code of an error that may be shown. A longer one could be a value. */
+const SHOWN_NAME = /^[A-Za-z_$][\w$]{0,79}$/;
+const SHOWN_CODE = /^[A-Z][A-Z0-9_]{0,39}$/;
+
+/** Whether the option `keys` is a provider: it has at least one function of a provider. */
+function isKeyProvider(keys) {
+  if (typeof keys !== 'object' || keys === null) return false;
+  return [...REQUIRED, ...OPTIONAL].some((name) => typeof keys[name] === 'function');
+}
+
+/** Returns which optional functions the provider has. Throws a TypeError if it lacks a function. */
+function functionsOf(provider) {
+  for (const name of REQUIRED) {
+    if (typeof provider[name] !== 'function') throw new TypeError(`keys: the provider has no function ${name}`);
+  }
+  for (const name of OPTIONAL) {
+    const isMissing = provider[name] === undefined || provider[name] === null;
+    if (!isMissing && typeof provider[name] !== 'function') throw new TypeError(`keys: ${name} is no function`);
+  }
+  const [hasKeyPerTenant, canDestroy] = OPTIONAL.map((name) => typeof provider[name] === 'function');
+  if (canDestroy && !hasKeyPerTenant) {
+    throw new TypeError('keys: a provider with destroy needs currentFor, because other tenants use the same host key');
+  }
+  return { hasKeyPerTenant, canDestroy };
+}
+
+/** Returns an object whose functions the addon calls. */
+function keyFunctions(provider) {
+  return {
+    current: () => named('current', async () => text(await provider.current())),
+    currentFor: ({ tenant }) => named('currentFor', async () => text(await provider.currentFor({ tenant }))),
+    wrap: ({ tenant, dataKey, context }) =>
+      named('wrap', async () => {
+        const key = bytes(dataKey);
+        try {
+          const wrapped = await provider.wrap({ tenant, dataKey: key, context: bytes(context) });
+          return { hostKey: text(wrapped?.hostKey), bytes: digits(wrapped?.bytes) };
+        } finally {
+          key.fill(0);
+        }
+      }),
+    unwrap: ({ tenant, wrapped, context }) =>
+      named('unwrap', async () => {
+        const given = { hostKey: wrapped.hostKey, bytes: bytes(wrapped.bytes) };
+        return digits(await provider.unwrap({ tenant, wrapped: given, context: bytes(context) }));
+      }),
+    destroy: ({ tenant, wrappedBy }) =>
+      named('destroy', async () => {
+        const answer = await provider.destroy({ tenant, wrappedBy });
+        return { outcome: text(answer?.outcome), key: text(answer?.key), next: text(answer?.next) };
+      }),
+  };
+}
+
+/** Calls a function of the provider. The text of an error may contain a data key, so the addon gets only its class. */
+async function named(name, call) {
+  try {
+    return await call();
+  } catch (thrown) {
+    if (thrown instanceof HostKeyUnknown || thrown instanceof HostKeyMismatch) throw thrown;
+    if (thrown instanceof HostKeyUnavailable) throw thrown;
+    // Only the message reaches the addon.
+    throw new Error(`${name} of the key provider threw ${shown(thrown)}`, { cause: thrown });
+  }
+}
+
+function shown(thrown) {
+  if (!(thrown instanceof Error)) return 'something that is no Error';
+  const name = [thrown.name, thrown.constructor?.name].find((one) => SHOWN_NAME.test(one)) ?? 'Error';
+  const code = [thrown.code, thrown.cause?.code].find((one) => typeof one === 'string' && SHOWN_CODE.test(one));
+  return code === undefined ? name : `${name} (${code})`;
+}
+
+/** Returns bytes of their own. A Buffer of the usual pool would share its memory with other buffers. */
+function bytes(hex) {
+  const own = Buffer.alloc(hex.length / 2);
+  own.write(hex, 'hex');
+  return own;
+}
+
+/** Returns the digits of bytes. `null` for another value, which the addon refuses. */
+function digits(value) {
+  if (!(value instanceof Uint8Array)) return null;
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex');
+}
+
+/** Returns a text. `null` for another value, which the addon refuses. */
+function text(value) {
+  return typeof value === 'string' ? value : null;
+}
+
+module.exports = { functionsOf, isKeyProvider, keyFunctions };
