@@ -46,7 +46,7 @@ const fn figure(key: &'static str, bar: Bar, what: &'static str) -> Meaning {
 }
 
 /// All figures, in the order of the table.
-pub(crate) const FIGURES: [Meaning; 34] = [
+pub(crate) const FIGURES: [Meaning; 38] = [
     figure(
         "connect_vs_native",
         Bar::AtMost(1.10),
@@ -122,6 +122,26 @@ pub(crate) const FIGURES: [Meaning; 34] = [
         "service_webhooks_per_second",
         Bar::AtLeast(500.0),
         "signed webhooks a second that the service accepts within 3 s, beside ten times as many forged ones",
+    ),
+    figure(
+        "node_package_call_vs_fetch",
+        Bar::AtMost(0.8),
+        "one signed call through the package for Node.js, p50, ÷ `fetch` and `createHmac` in Node.js",
+    ),
+    figure(
+        "node_package_event_loop_p99_ms",
+        Bar::AtMost(2.0),
+        "how late the event loop of Node.js is with 64 calls of the package in flight, p99, in ms",
+    ),
+    figure(
+        "python_package_call_vs_requests",
+        Bar::AtMost(0.4),
+        "one signed call through the package for Python, p50, ÷ a `requests` session and `hmac`",
+    ),
+    figure(
+        "python_package_event_loop_p99_ms",
+        Bar::AtMost(2.0),
+        "how late the event loop of asyncio is with 64 calls of the package in flight, p99, in ms",
     ),
     figure("artifact_bytes", Bar::AtMost(300_000.0), "the component, in bytes"),
     figure("artifact_gzip_bytes", Bar::Note, "the component, compressed with gzip, in bytes"),

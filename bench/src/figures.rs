@@ -3,6 +3,7 @@
 mod artifact;
 mod fairness;
 mod in_flight;
+mod packages;
 mod sandbox;
 mod scale;
 mod scaling;
@@ -25,6 +26,7 @@ use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tokio::time::Instant;
 
 pub(crate) use self::in_flight::InFlight;
+pub(crate) use self::packages::Packages;
 pub(crate) use self::start::FirstCall;
 use crate::database::{Schema, Server as Database};
 use crate::figure::Measured;
@@ -45,6 +47,7 @@ pub(crate) struct Context {
     pub(crate) postgres: Option<String>,
     /// The program `tiktok-shop-harness`.
     pub(crate) program: Option<PathBuf>,
+    pub(crate) packages: Packages,
     /// A folder for databases and the compiled component. It is deleted at the end.
     pub(crate) folder: TempDir,
 }
@@ -90,7 +93,7 @@ struct Job {
     run: fn(&Context) -> Result<Outcome>,
 }
 
-const JOBS: [Job; 19] = [
+const JOBS: [Job; 21] = [
     Job { keys: &artifact::KEYS, seconds: |_| 1, run: artifact::measure },
     Job { keys: &sandbox::NATIVE, seconds: |context| 6 * u64::from(context.rounds), run: sandbox::measure_native },
     Job { keys: &sandbox::EMPTY, seconds: |context| 4 * u64::from(context.rounds), run: sandbox::measure_empty },
@@ -113,6 +116,12 @@ const JOBS: [Job; 19] = [
         keys: &service::WEBHOOKS,
         seconds: |context| 5 * u64::from(context.rounds) + 5,
         run: service::measure_webhooks,
+    },
+    Job { keys: &packages::NODE, seconds: |context| 9 * u64::from(context.rounds) + 15, run: packages::measure_node },
+    Job {
+        keys: &packages::PYTHON,
+        seconds: |context| 9 * u64::from(context.rounds) + 20,
+        run: packages::measure_python,
     },
 ];
 

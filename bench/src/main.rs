@@ -66,6 +66,8 @@ struct Figures {
     /// not measured.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    #[command(flatten)]
+    packages: figures::Packages,
     /// Print one JSON object in place of the table.
     #[arg(long)]
     json: bool,
@@ -117,7 +119,8 @@ fn run(Arguments { component, command, figures }: Arguments) -> Result<ExitCode>
         None => figures.run(component()?)?,
         Some(Command::RoundTrips(RoundTrips { postgres })) => {
             let (component, folder) = (component()?, tempfile::tempdir()?);
-            let context = figures::Context { component, rounds: 1, scale: 100, postgres, program: None, folder };
+            let (rounds, scale, program, packages) = (1, 100, None, figures::Packages::default());
+            let context = figures::Context { component, rounds, scale, postgres, program, packages, folder };
             (round_trips::table(&figures::count_round_trips(&context)?), true)
         }
         Some(Command::Soak(soak)) => {
@@ -141,8 +144,8 @@ impl Figures {
         let keys = figure::chosen(&self.only).map_err(anyhow::Error::msg)?;
         let machine = machine::Machine::read();
         let (rounds, scale, folder) = (self.rounds, self.scale, tempfile::tempdir()?);
-        let (postgres, program) = (self.postgres, self.program);
-        let context = figures::Context { component, rounds, scale, postgres, program, folder };
+        let (postgres, program, packages) = (self.postgres, self.program, self.packages);
+        let context = figures::Context { component, rounds, scale, postgres, program, packages, folder };
         process::allow_many_files()?;
         let mut results = figures::run(&context, &keys)?;
         if self.write_page {

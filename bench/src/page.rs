@@ -29,9 +29,9 @@ pub(crate) fn text(results: &Results, machine: &Machine) -> String {
     for figure in &results.figures {
         let [key, value, spread, bar, met] = figure.cells();
         let met = met.trim_matches('*');
-        text += &format!("{key:<30} {value:>12}  {spread:<22} {bar:<12} {met}\n");
+        text += &format!("{key:<32} {value:>12}  {spread:<22} {bar:<12} {met}\n");
         if !figure.detail.is_empty() {
-            text += &format!("{:<30} {}\n", "", figure.detail);
+            text += &format!("{:<32} {}\n", "", figure.detail);
         }
     }
     text

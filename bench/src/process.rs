@@ -1,8 +1,8 @@
 //! Starts other processes, and reads from the system how much memory and how many files a process uses.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,24 +41,37 @@ pub(crate) fn output(mut command: Command) -> Result<Vec<u8>> {
 /// A process that runs beside this one. It ends when this value is dropped.
 pub(crate) struct Background {
     child: Child,
-    /// Standard output stays open, because a process may fail when it can't write.
-    _stdout: BufReader<ChildStdout>,
+    /// Stays open, so that the process can end itself if this one is killed.
+    stdin: ChildStdin,
+    /// Stays open, because a process may fail when it can't write.
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Background {
-    /// Starts a process, and reads the line of JSON that it prints when it is ready. Its standard input stays open, so
-    /// that the process can end itself if this one is killed.
+    /// Starts a process, and reads the line of JSON that it prints when it is ready.
     pub(crate) fn start<T: DeserializeOwned>(mut command: Command) -> Result<(Self, T)> {
         let name = command.get_program().to_string_lossy().into_owned();
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.with_context(|| format!("can't start {name}"))?;
-        let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
-        let mut line = String::new();
-        stdout.read_line(&mut line)?;
+        let stdin = child.stdin.take().context("no standard input")?;
+        let stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         // From here on, the process also ends if this function returns an error.
-        let background = Self { child, _stdout: stdout };
-        let ready = serde_json::from_str(&line).with_context(|| format!("{name} did not start"))?;
+        let mut background = Self { child, stdin, stdout };
+        let ready = serde_json::from_str(&background.read_line()?).with_context(|| format!("{name} did not start"))?;
         Ok((background, ready))
+    }
+
+    /// Writes a line to the standard input of the process, and returns the next line that it prints.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<String> {
+        writeln!(self.stdin, "{question}").context("the process reads no line any more")?;
+        self.read_line()
+    }
+
+    /// Returns the next line that the process prints. The line is empty if the process has ended.
+    fn read_line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        Ok(line)
     }
 
     /// Returns the resident memory of the process, in KiB.
@@ -138,4 +151,18 @@ fn status(process: &str, name: &str) -> Result<u64> {
     let status = status.context("this system does not tell the memory")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_answers_each_line() {
+        let mut command = program("sh");
+        command.args(["-c", r#"echo '"ready"'; while read -r line; do echo "got $line"; done"#]);
+        let (mut process, ready) = Background::start::<String>(command).unwrap();
+        assert_eq!(ready, "ready");
+        assert_eq!([process.ask("one").unwrap(), process.ask("two").unwrap()], ["got one\n", "got two\n"]);
+    }
 }

@@ -5,7 +5,7 @@
 //! build scripts that watch such a variable would run again at every switch between the outer and the nested cargo.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::iter;
 use std::path::PathBuf;
@@ -123,7 +123,14 @@ pub(crate) fn fetch() -> Result<()> {
 /// has set for this program.
 #[must_use]
 pub fn cargo() -> Command {
-    let mut command = program(cargo_program());
+    program_that_runs_cargo(cargo_program())
+}
+
+/// Returns a command that runs a program in the workspace's folder, without the environment variables that an outer cargo
+/// has set for this program. Use it for a program that runs cargo.
+#[must_use]
+pub fn program_that_runs_cargo(name: impl AsRef<OsStr>) -> Command {
+    let mut command = program(name);
     for name in variable_names().filter(|name| is_set_for_child(name)) {
         command.env_remove(name);
     }

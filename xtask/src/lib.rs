@@ -23,7 +23,10 @@ mod toolchain;
 mod wasm_target;
 mod world;
 
-pub use cargo::{BuildEvent, Optimisation, build, build_executable, cargo, executable_package_count, target_directory};
+pub use cargo::{
+    BuildEvent, Optimisation, build, build_executable, cargo, executable_package_count, program_that_runs_cargo,
+    target_directory,
+};
 pub use compatibility::Comparison;
 pub use component::{Component, build_component, component, component_package_count, hostile_guest};
 pub use kept_release::{KeptRelease, compare_with_kept_releases, keep_release, kept_releases};

@@ -12,6 +12,7 @@ mod file_map;
 mod keep_release;
 mod kill_points;
 mod mutants;
+mod packages;
 mod progress;
 mod report;
 mod simulate;

@@ -21,15 +21,15 @@ use crate::server::{CIPHER, ORDERS, Server};
 pub(super) const KEYS: [&str; 3] = ["call_vs_node", "call_vs_python", "call_us"];
 
 /// The number of calls in each round.
-const CALLS: u64 = 2_000;
+pub(super) const CALLS: u64 = 2_000;
 /// The version of `requests` that is installed for Python.
 const REQUESTS: &str = "requests==2.32.5";
 /// An access token as long as the server's.
 pub(super) const TOKEN: &str = "ROW_bench-access-token-of-the-usual-length-0000000000000000";
 /// The numbers of calls in flight of the plot.
 const IN_FLIGHT: [u64; 6] = [1, 4, 16, 64, 256, 1_024];
-/// The pause of the server before each answer in the plot, in milliseconds.
-const PAUSE_MS: &str = "20";
+/// The pause of the server before each answer while several calls are in flight, in milliseconds.
+pub(super) const PAUSE_MS: &str = "20";
 
 pub(super) fn measure(context: &Context) -> Result<Outcome> {
     let (server, runtime) = (Server::start()?, whole_machine()?);
@@ -84,7 +84,7 @@ impl Script {
     }
 
     /// Installs `requests` into a virtual environment beside this program, unless it is there.
-    fn python(folder: &Path) -> Result<Self> {
+    pub(super) fn python(folder: &Path) -> Result<Self> {
         let file = folder.join("call.py");
         std::fs::write(&file, include_str!("../../yardsticks/call.py"))?;
         let version = version("python3".as_ref(), "--version").context("no Python on this machine")?;

@@ -5,6 +5,7 @@ const { addon, component } = require('./addon.cjs');
 const { dispatcher } = require('./dispatch.cjs');
 const { errorOf } = require('./errors.cjs');
 const { functionsOf, isKeyProvider, keyFunctions } = require('./keys.cjs');
+const { outcomeOf, settle } = require('./outcomes.cjs');
 const { Secret } = require('./secret.cjs');
 const values = require('./values.cjs');
 
@@ -13,7 +14,6 @@ const EXIT_TIMEOUT_MS = 40_000;
 
 /** The hosts that have requests to finish when the process exits. */
 const openHosts = new Set();
-let nextTicket = 0;
 
 /** Ends all hosts at the same time, so that several hosts do not wait one after another. */
 function settleAll() {
@@ -25,16 +25,17 @@ function settleAll() {
 
 /** What the copies of a host share: the host of the addon, and how it ends. */
 class Core {
-  native = new addon.NativeHost();
+  native = new addon.NativeHost(settle);
   closing = null;
 
   constructor(onRequest) {
     this.onRequest = onRequest;
   }
 
-  async settle(operation, promise) {
+  /** Makes a request, and returns its result. `make` gets the number of the request. */
+  async request(operation, make) {
     const began = performance.now();
-    const outcome = await promise;
+    const outcome = await outcomeOf(make);
     const value = JSON.parse(outcome.text);
     const word = outcome.isOk ? (value?.reply ?? 'ok') : value.action;
     const code = outcome.isOk ? null : value.code;
@@ -79,15 +80,15 @@ class Host {
       keys: isProvider ? { foreign: functionsOf(keys) } : keys,
       apps: isFunction ? null : apps,
     };
-    const opening = core.native.open(
-      JSON.stringify(values.plain(options)),
-      component.file,
-      component.sha256,
+    const text = JSON.stringify(values.plain(options));
+    const called = [
       isObject ? dispatcher(storage) : undefined,
       isProvider ? dispatcher(keyFunctions(keys)) : undefined,
       isFunction ? dispatcher({ apps: ({ tenant }) => apps(tenant) }) : undefined,
+    ];
+    const { value } = await core.request('open', (number) =>
+      core.native.open(number, text, component.file, component.sha256, ...called),
     );
-    const { value } = await core.settle('open', opening);
     // A storage in JavaScript can't work any more while the process exits, so such a host is not waited for.
     if (!isObject) {
       if (openHosts.size === 0) process.on('exit', settleAll);
@@ -114,7 +115,7 @@ class Host {
 
   close() {
     const core = this.#core;
-    core.closing ??= core.native.close().then(() => {
+    core.closing ??= outcomeOf((number) => core.native.close(number)).then(() => {
       openHosts.delete(core.native);
       if (openHosts.size === 0) process.off('exit', settleAll);
     });
@@ -125,10 +126,13 @@ class Host {
     return this.close();
   }
 
-  #perform(operation, named, body, ticket) {
+  #perform(operation, named, body, begun = () => {}) {
     const text = JSON.stringify(values.plain(named));
-    const core = this.#core;
-    return core.settle(operation, core.native.perform(operation, text, body, this.#actor, this.#reason, ticket));
+    const { native } = this.#core;
+    return this.#core.request(operation, (number) => {
+      native.perform(number, operation, text, body, this.#actor, this.#reason);
+      begun(number);
+    });
   }
 
   /** Makes a request. If the signal is aborted, the caller stops waiting, and the request continues. */
@@ -140,12 +144,12 @@ class Host {
 
   /** Makes a request that the signal stops: it finishes what has begun, and its result says so. */
   async #askUntilStopped(operation, named, { signal } = {}, read = (value) => value) {
-    nextTicket = (nextTicket + 1) % 0x1_0000_0000;
-    const ticket = nextTicket;
-    const asked = this.#perform(operation, named, undefined, ticket);
-    const stop = () => this.#core.native.stop(ticket);
-    if (signal?.aborted) stop();
-    signal?.addEventListener('abort', stop, { once: true });
+    let stop;
+    const asked = this.#perform(operation, named, undefined, (number) => {
+      stop = () => this.#core.native.stop(number);
+      if (signal?.aborted) stop();
+      signal?.addEventListener('abort', stop, { once: true });
+    });
     try {
       return read((await asked).value);
     } finally {
@@ -250,9 +254,11 @@ class Host {
       },
     };
     const text = JSON.stringify(values.plain(named));
+    const sent = values.bytes(body);
     const { native } = this.#core;
-    const accepting = native.acceptWebhook(text, values.bytes(body), this.#actor, this.#reason, dispatcher(handler));
-    const { value } = await this.#core.settle('accept-webhook', accepting);
+    const { value } = await this.#core.request('accept-webhook', (number) =>
+      native.acceptWebhook(number, text, sent, this.#actor, this.#reason, dispatcher(handler)),
+    );
     return { ...value, error: value.error ? errorOf(value.error) : failure };
   }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use napi::bindgen_prelude::{Buffer, Object};
+use napi::Result;
+use napi::bindgen_prelude::{BufferSlice, Function, Unknown};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
-use napi::{Env, JsDeferred, Result};
 use napi_derive::napi;
 use serde_json::Value;
 use tiktok_shop_bindings::{Binding, BindingError, Foreign, HostOptions, Parts, Reply, Request, check_storage};
@@ -16,27 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::case;
 use crate::foreign::{Dispatch, ScriptObject};
+use crate::outcomes::{Arguments, Outcomes};
 use crate::runtime::runtime;
-
-/// The outcome of a request.
-#[napi(object)]
-pub struct Outcome {
-    /// Whether the request has succeeded.
-    pub is_ok: bool,
-    /// The result or the error, as JSON.
-    pub text: String,
-    /// The body of TikTok Shop's answer.
-    pub body: Option<Buffer>,
-}
-
-type Resolver = Box<dyn FnOnce(Env) -> Result<Outcome> + Send>;
 
 /// A host. It is empty until `open` has succeeded.
 #[napi]
-#[derive(Default)]
 pub struct NativeHost {
     binding: Arc<OnceLock<Binding>>,
-    /// The requests that can be stopped, by the number that JavaScript has given them.
+    outcomes: Outcomes,
+    /// The running requests, by the number that JavaScript has given them.
     stops: Arc<Mutex<HashMap<u32, CancellationToken>>>,
     /// Cancelled when the process exits.
     exiting: CancellationToken,
@@ -44,30 +32,31 @@ pub struct NativeHost {
 
 #[napi]
 impl NativeHost {
-    /// Creates an empty host.
+    /// Creates an empty host. `settle` gets the outcomes of its requests, each with the number that JavaScript has given
+    /// the request.
     #[napi(constructor)]
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(settle: Function<'_, Arguments, Unknown<'static>>) -> Result<Self> {
+        let (binding, stops, exiting) = (Arc::default(), Arc::default(), CancellationToken::new());
+        Ok(Self { binding, outcomes: Outcomes::to(&settle)?, stops, exiting })
     }
 
     /// Opens the host. `options` is JSON. The functions get calls for the storage, for the host keys and for the apps.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "JavaScript passes plain values; the macro copies an `expect`")]
-    pub fn open<'env>(
+    pub fn open(
         &self,
-        env: &'env Env,
+        number: u32,
         options: String,
         component: String,
         component_sha256: String,
         storage: Option<Dispatch>,
         keys: Option<Dispatch>,
         apps: Option<Dispatch>,
-    ) -> Result<Object<'env>> {
+    ) -> Result<()> {
         let object = |dispatch| Arc::new(ScriptObject::new(dispatch, self.exiting.clone())) as Arc<dyn Foreign>;
         let (storage, keys, apps) = (storage.map(&object), keys.map(&object), apps.map(&object));
         let cell = Arc::clone(&self.binding);
-        answer_later(env, async move {
+        self.outcomes.run(number, async move {
             let damaged = |_| BindingError::internal("the package names no SHA-256 of its component");
             let digest: ComponentDigest = component_sha256.parse().map_err(damaged)?;
             let component_sha256 = Some(digest);
@@ -80,53 +69,47 @@ impl NativeHost {
         })
     }
 
-    /// Makes a request. `ticket` is a number with which `stop` can stop it.
+    /// Makes a request.
     #[napi]
-    #[allow(clippy::too_many_arguments, reason = "JavaScript passes plain values; the macro copies an `expect`")]
-    pub fn perform<'env>(
+    pub fn perform(
         &self,
-        env: &'env Env,
+        number: u32,
         operation: String,
         arguments: String,
-        body: Option<Buffer>,
+        body: Option<BufferSlice<'_>>,
         actor: Option<String>,
         reason: Option<String>,
-        ticket: Option<u32>,
-    ) -> Result<Object<'env>> {
-        let (cell, body) = (Arc::clone(&self.binding), body.map(Vec::from));
+    ) -> Result<()> {
+        let (cell, body) = (Arc::clone(&self.binding), body.map(|body| body.to_vec()));
         let (stop, stops) = (CancellationToken::new(), Arc::clone(&self.stops));
-        if let Some(ticket) = ticket {
-            lock(&stops).insert(ticket, stop.clone());
-        }
+        lock(&stops).insert(number, stop.clone());
         let begun = opened(&cell).and_then(Binding::begin);
-        answer_later(env, async move {
+        self.outcomes.run(number, async move {
             let request = async {
                 let request = request(operation, &arguments, body, actor, reason)?;
                 opened(&cell)?.perform(begun?, Request { stop, ..request }).await
             };
             let reply = request.await;
-            if let Some(ticket) = ticket {
-                lock(&stops).remove(&ticket);
-            }
+            lock(&stops).remove(&number);
             reply
         })
     }
 
     /// Receives a webhook. `handle` gets the call of the function `handle`.
     #[napi]
-    pub fn accept_webhook<'env>(
+    pub fn accept_webhook(
         &self,
-        env: &'env Env,
+        number: u32,
         arguments: String,
-        body: Buffer,
+        body: BufferSlice<'_>,
         actor: Option<String>,
         reason: Option<String>,
         handle: Dispatch,
-    ) -> Result<Object<'env>> {
-        let (cell, body) = (Arc::clone(&self.binding), Some(Vec::from(body)));
+    ) -> Result<()> {
+        let (cell, body) = (Arc::clone(&self.binding), Some(body.to_vec()));
         let begun = opened(&cell).and_then(Binding::begin);
         let platform = ScriptObject::new(handle, self.exiting.clone());
-        answer_later(env, async move {
+        self.outcomes.run(number, async move {
             let request = request("accept-webhook".to_owned(), &arguments, body, actor, reason)?;
             opened(&cell)?.accept_webhook(begun?, request, &platform).await
         })
@@ -134,21 +117,21 @@ impl NativeHost {
 
     /// Stops a request that can be stopped.
     #[napi]
-    pub fn stop(&self, ticket: u32) {
-        if let Some(stop) = lock(&self.stops).get(&ticket) {
+    pub fn stop(&self, number: u32) {
+        if let Some(stop) = lock(&self.stops).get(&number) {
             stop.cancel();
         }
     }
 
     /// Accepts no further requests, and waits until all requests have ended.
     #[napi]
-    pub fn close<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+    pub fn close(&self, number: u32) -> Result<()> {
         let cell = Arc::clone(&self.binding);
         // A request that JavaScript makes after this function is refused.
         if let Some(binding) = cell.get() {
             binding.stop();
         }
-        answer_later(env, async move {
+        self.outcomes.run(number, async move {
             opened(&cell)?.close().await;
             Ok(Reply::default())
         })
@@ -167,11 +150,16 @@ impl NativeHost {
     }
 }
 
-/// Checks whether the object behind `storage` keeps the contract of a storage. `report` gets each outcome as JSON, and the
-/// result has all of them.
+/// Checks whether the object behind `storage` keeps the contract of a storage. `report` gets the result of each check as
+/// JSON, and `settle` gets all of them with this number.
 #[napi]
-pub fn check_contract(env: &Env, storage: Dispatch, report: Dispatch) -> Result<Object<'_>> {
-    answer_later(env, async move {
+pub fn check_contract(
+    number: u32,
+    settle: Function<'_, Arguments, Unknown<'static>>,
+    storage: Dispatch,
+    report: Dispatch,
+) -> Result<()> {
+    Outcomes::to(&settle)?.run(number, async move {
         let mut outcomes = Vec::new();
         let each = |outcome: Value| {
             let call = (0, "report".to_owned(), case::to_camel(outcome.clone()).to_string());
@@ -193,37 +181,6 @@ pub fn forward_logs(level: String, write: Dispatch) -> Result<()> {
         let _ = write.call(call.into(), ThreadsafeFunctionCallMode::NonBlocking);
     });
     forwarded.map_err(|error| napi::Error::from_reason(error.message))
-}
-
-/// Runs a request on a task of its own, and returns a promise of its outcome. The promise never rejects.
-fn answer_later<'env>(
-    env: &'env Env,
-    request: impl Future<Output = std::result::Result<Reply, BindingError>> + Send + 'static,
-) -> Result<Object<'env>> {
-    let (deferred, promise): (JsDeferred<Outcome, Resolver>, _) = env.create_deferred()?;
-    // The inner task may panic. The promise is then resolved with an error.
-    let runtime = runtime()?;
-    runtime.spawn(async move {
-        let ended = tokio::spawn(request).await;
-        let ended = ended.unwrap_or_else(|_panic| Err(BindingError::internal("the request ended without a result")));
-        let (is_ok, value, body) = match ended {
-            Ok(Reply { value, body }) => (true, value, body),
-            Err(error) => (false, in_script(error).to_json(), None),
-        };
-        let text = case::to_camel(value).to_string();
-        let resolver = move |_: Env| Ok(Outcome { is_ok, text, body: body.map(Buffer::from) });
-        deferred.resolve(Box::new(resolver));
-    });
-    Ok(promise)
-}
-
-/// Returns the error with the names that JavaScript uses, if it is about arguments or options.
-fn in_script(error: BindingError) -> BindingError {
-    if error.code == BindingError::INVALID_ARGUMENT {
-        BindingError { message: case::message(&error.message), ..error }
-    } else {
-        error
-    }
 }
 
 fn request(

@@ -7,7 +7,8 @@
 mod case;
 mod foreign;
 mod host;
+mod outcomes;
 mod runtime;
 
 pub use self::foreign::answer;
-pub use self::host::{NativeHost, Outcome, check_contract, forward_logs};
+pub use self::host::{NativeHost, check_contract, forward_logs};
