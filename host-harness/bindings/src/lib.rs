@@ -22,6 +22,7 @@ mod operations;
 mod options;
 mod request;
 mod shape;
+mod threads;
 mod webhooks;
 
 pub use self::binding::{Begun, Binding, Parts};
@@ -31,3 +32,4 @@ pub use self::foreign_storage::{ForeignStorage, check_storage, storage_checks};
 pub use self::logs::forward_logs;
 pub use self::options::HostOptions;
 pub use self::request::{Reply, Request};
+pub use self::threads::start_threads;

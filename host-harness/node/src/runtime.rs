@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use napi::{Error, Result};
-use tokio::runtime::{Builder, Runtime};
+use tiktok_shop_bindings::start_threads;
+use tokio::runtime::Runtime;
 
-static RUNTIME: LazyLock<std::io::Result<Runtime>> =
-    LazyLock::new(|| Builder::new_multi_thread().thread_name("tiktok-shop").enable_all().build());
+static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(start_threads);
 
 /// Returns the runtime. It ends with the process.
 ///

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tiktok_shop_bindings::BindingError;
-use tokio::runtime::{Builder, Runtime};
+use tiktok_shop_bindings::{BindingError, start_threads};
+use tokio::runtime::Runtime;
 
 /// The runtime, and the process that started its threads.
 static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
@@ -20,8 +20,7 @@ pub(crate) fn runtime() -> Result<&'static Runtime, BindingError> {
         // A new runtime would not help, because the threads that compile the component are those of the parent.
         Some(_) => Err(BindingError::forked()),
         None => {
-            let built = Builder::new_multi_thread().thread_name("tiktok-shop").enable_all().build();
-            let built = built.map_err(|error| BindingError::internal(format!("no threads for the host: {error}")))?;
+            let built = start_threads().map_err(|error| BindingError::internal(format!("no threads for the host: {error}")))?;
             let runtime: &'static Runtime = Box::leak(Box::new(built));
             *current = Some((process, runtime));
             Ok(runtime)
