@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     customer: String,
     /// TikTok Shop's id of the seller account, its `open_id`.
     account: String,
-    /// The app that the seller consented to. Missing until the first refresh of a connection of version 0.1.
+    /// The app that the seller consented to. `null` until the first refresh of a connection of version 0.1.
     app: Option<String>,
     /// The name of the seller.
     seller_name: String,
@@ -201,7 +201,7 @@ impl From<&host_list::LeftOut> for LeftOut {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConnectionPage {
     pub(crate) connections: Vec<Connection>,
-    /// Pass it as `cursor` to read the next page. Missing at the end of the list.
+    /// Pass it as `cursor` to read the next page. `null` at the end of the list.
     pub(crate) next_cursor: Option<String>,
     /// Connections that the page lacks because of their row. Missing if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -406,7 +406,7 @@ pub(crate) struct RevokedShop {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct NotRevoked {
     account: String,
-    /// Missing if the shops of the account are not known.
+    /// `null` if the shops of the account are not known.
     shop: Option<String>,
     /// The cause. Later versions add codes.
     code: String,
@@ -509,7 +509,7 @@ pub(crate) struct ImportRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventPage {
     pub(crate) events: Vec<Event>,
-    /// Pass it as `cursor` to read later events. Keep it after the events are processed. Missing before the first
+    /// Pass it as `cursor` to read later events. Keep it after the events are processed. `null` before the first
     /// event.
     pub(crate) next_cursor: Option<String>,
 }
@@ -523,9 +523,9 @@ pub(crate) struct Event {
     at: u64,
     /// The kind of event, for example `connected`. Later versions add kinds.
     event: &'static str,
-    /// Missing if the event concerns the whole tenant.
+    /// `null` if the event concerns the whole tenant.
     customer: Option<String>,
-    /// Missing if the event concerns the whole tenant.
+    /// `null` if the event concerns the whole tenant.
     account: Option<String>,
     /// Why a new consent is needed.
     reason: Option<&'static str>,

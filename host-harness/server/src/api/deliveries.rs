@@ -64,7 +64,7 @@ pub(crate) struct Delivery {
     id: String,
     /// The name of the endpoint in the configuration.
     endpoint: String,
-    /// Missing if the event concerns the whole tenant.
+    /// `null` if the event concerns the whole tenant.
     customer: Option<String>,
     /// The member `type` of the body.
     #[serde(rename = "type")]
@@ -106,7 +106,7 @@ impl From<Stored> for Delivery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeliveryPage {
     deliveries: Vec<Delivery>,
-    /// Pass it as `cursor` to read the next page. Missing at the end of the list.
+    /// Pass it as `cursor` to read the next page. `null` at the end of the list.
     next_cursor: Option<String>,
 }
 

@@ -44,7 +44,8 @@ pub(crate) struct OfShop {
 
 /// Sends a signed call for a shop. The connector adds the app key, the timestamp, the signature, the token and the
 /// shop's cipher. The answer is TikTok Shop's, with its status and its unchanged body, and has the header
-/// `X-Answered-By: tiktok-shop`. Only a GET may be repeated if the answer is lost.
+/// `X-Answered-By: tiktok-shop`. Only a GET may be repeated if the answer is lost. Most generated clients encode the
+/// slashes of the path, which is refused. They use `POST /v1/customers/{customer}/calls`.
 #[utoipa::path(
     method(get, post, put, delete), path = "/v1/customers/{customer}/shops/{shop}/tiktok/{path}",
     tag = "signed calls", operation_id = "call_for_shop",
@@ -70,7 +71,8 @@ pub(crate) async fn for_shop(
     call(&state, &allowed, customer, CallScope::Shop(shop), query, request).await
 }
 
-/// Sends a signed call for a seller account, without the cipher of a shop.
+/// Sends a signed call for a seller account, without the cipher of a shop. Most generated clients encode the slashes of
+/// the path, which is refused. They use `POST /v1/customers/{customer}/calls`.
 #[utoipa::path(
     method(get, post, put, delete), path = "/v1/customers/{customer}/accounts/{account}/tiktok/{path}",
     tag = "signed calls", operation_id = "call_for_account",

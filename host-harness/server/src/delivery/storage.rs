@@ -104,9 +104,9 @@ pub struct Attempt {
     pub at: u64,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
-    /// The HTTP status of the answer. Missing if there was none.
+    /// The HTTP status of the answer. `null` if there was none.
     pub status: Option<u16>,
-    /// Why it failed. Missing if the receiver accepted the delivery.
+    /// Why it failed. `null` if the receiver accepted the delivery.
     pub failure: Option<AttemptFailure>,
 }
 
