@@ -1,5 +1,7 @@
 //! A host with its storage, keys and apps, and the requests that are under way.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,13 +10,13 @@ use std::time::Duration;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::credentials::{CredentialsProvider, StaticCredentials};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials, check_apps};
 use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyFile, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage, MemoryStorage};
-use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost};
+use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
 use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -77,9 +79,9 @@ impl Binding {
         };
         let is_database = matches!(options.storage, StorageOption::Sqlite(_) | StorageOption::Postgres(_));
         check_key_options(&options.keys, options.earlier_keys.as_ref(), is_database)?;
-        let credentials = credentials(options.apps, parts.apps)?;
         let egress = egress(options.fake.as_deref(), options.proxy)?;
         let environment = if movable.is_some() { Environment::Fake } else { Environment::TikTokShop };
+        let credentials = credentials(options.apps, parts.apps, environment)?;
         let (storage, database) = open_storage(options.storage, options.tables, parts.storage, &clock).await?;
         if !storage.belongs_to(environment).await? {
             return Err(other_environment(environment));
@@ -237,15 +239,37 @@ fn other_environment(environment: Environment) -> BindingError {
 fn credentials(
     apps: Option<Vec<TenantApp>>,
     foreign: Option<Arc<dyn Foreign>>,
+    environment: Environment,
 ) -> Result<Arc<dyn CredentialsProvider>, BindingError> {
-    match (apps, foreign) {
-        (Some(apps), None) => {
-            let add = |all: StaticCredentials, (tenant, app)| all.with(tenant, app);
-            Ok(Arc::new(apps.into_iter().map(TenantApp::into_parts).fold(StaticCredentials::new(), add)))
-        }
-        (None, Some(foreign)) => Ok(Arc::new(ForeignCredentials(foreign))),
-        _ => Err(BindingError::arguments("apps: give a list of apps, or a function that returns one")),
+    let apps = match (apps, foreign) {
+        (Some(apps), None) => apps,
+        (None, Some(foreign)) => return Ok(Arc::new(ForeignCredentials(foreign))),
+        _ => return Err(BindingError::arguments("apps: give a list of apps, or a function that returns one")),
+    };
+    let mut of_tenants = BTreeMap::<TenantId, Vec<AppCredentials>>::new();
+    for (tenant, app) in apps.into_iter().map(TenantApp::into_parts) {
+        of_tenants.entry(tenant).or_default().push(app);
     }
+    let mut all = StaticCredentials::new();
+    for (tenant, apps) in of_tenants {
+        let wrong = |what: &dyn fmt::Display| BindingError::arguments(format!("apps: tenant {tenant}: {what}"));
+        check_apps(&apps).map_err(|error| wrong(&error))?;
+        for app in &apps {
+            if app.app_secret.expose().is_empty() {
+                return Err(wrong(&"`app_secret` is empty; copy it from Partner Center"));
+            }
+            if !app.authorization_link.as_ref().is_none_or(|link| is_link(link, environment)) {
+                return Err(wrong(&"`authorization_link` does not begin with https://; copy it from Partner Center"));
+            }
+        }
+        all = apps.into_iter().fold(all, |all, app| all.with(tenant.clone(), app));
+    }
+    Ok(Arc::new(all))
+}
+
+/// Returns whether a text looks like a link to a consent page. A fake has no TLS.
+fn is_link(text: &str, environment: Environment) -> bool {
+    text.starts_with("https://") || (environment == Environment::Fake && text.starts_with("http://"))
 }
 
 /// Returns the address of the fake. Only loopback is allowed, because requests to a fake carry secrets unencrypted.

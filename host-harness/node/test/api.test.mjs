@@ -100,6 +100,25 @@ test('options that do not fit are refused', async (t) => {
   assert.throws(() => new Host(), TypeError);
 });
 
+test('the apps are checked when the host opens', async () => {
+  const app = { tenant: 'acme', appKey: '6abcdefghijkl', appSecret: 'CANARY-of-the-usual-length' };
+  for (const [apps, message] of [
+    [[{ ...app, appKey: '' }], 'apps: tenant acme: the key of an app has 1 to 64 bytes'],
+    [[app, app], 'apps: tenant acme: the tenant has the same app twice'],
+    [[{ ...app, appSecret: '' }], 'apps: tenant acme: `appSecret` is empty; copy it from Partner Center'],
+    [
+      [{ ...app, authorizationLink: 'CANARY' }],
+      'apps: tenant acme: `authorizationLink` does not begin with https://; copy it from Partner Center',
+    ],
+  ]) {
+    const opening = Host.open({ storage: 'memory:', keys: 'drawn', apps });
+    await assert.rejects(opening, (error) => {
+      assert.deepEqual([error.code, error.message], ['invalid-argument', message]);
+      return true;
+    });
+  }
+});
+
 test('a function provides the apps, and is asked for each tenant', async (t) => {
   const asked = [];
   let fake;

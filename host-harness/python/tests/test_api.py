@@ -155,6 +155,24 @@ async def test_options_that_do_not_fit_are_refused(options: dict[str, Any], code
     assert "CANARY" not in repr(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"app_key": ""}, "the key of an app has 1 to 64 bytes"),
+        ({"app_secret": ""}, "`app_secret` is empty; copy it from Partner Center"),
+        (
+            {"authorization_link": "CANARY"},
+            "`authorization_link` does not begin with https://; copy it from Partner Center",
+        ),
+    ],
+)
+async def test_the_apps_are_checked_when_the_host_opens(wrong: dict[str, str], message: str) -> None:
+    app: Any = {"tenant": "acme", "app_key": "6abcdefghijkl", "app_secret": "CANARY-of-the-usual-length", **wrong}
+    with pytest.raises(InvalidRequestError) as raised:
+        await Host.open(storage="memory:", keys="drawn", apps=[app])
+    assert (raised.value.code, raised.value.message) == ("invalid-argument", f"apps: tenant acme: {message}")
+
+
 @pytest.mark.parametrize("storage", [None, 5, b"memory:"])
 async def test_a_storage_of_another_type_is_named(storage: object) -> None:
     with pytest.raises(TypeError, match="storage: give"):
