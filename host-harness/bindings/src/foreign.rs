@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
 
-use crate::options::App;
+use crate::options::{App, read};
 
 /// An object of the other language whose functions the host calls.
 #[async_trait]
@@ -50,9 +49,8 @@ impl CredentialsProvider for ForeignCredentials {
             Some("refused") => CredentialsError::Refused(error.message),
             _ => CredentialsError::Unavailable(error.message),
         })?;
-        // The error of the parser may contain a secret, so it is not shown.
-        let apps = Vec::<App>::deserialize(answer)
-            .map_err(|_| CredentialsError::Refused("the function apps returned no list of apps".to_owned()))?;
+        let apps: Vec<App> = read("the result of the function apps", answer)
+            .map_err(|error| CredentialsError::Refused(error.message))?;
         Ok(apps.into_iter().map(AppCredentials::from).collect())
     }
 }

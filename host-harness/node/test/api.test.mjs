@@ -133,6 +133,15 @@ test('a function provides the apps, and is asked for each tenant', async (t) => 
   assert.ok(asked.length > 0 && asked.every((name) => name === tenant), asked.join());
 });
 
+test('a wrong result of the function apps names the member and shows no value', async (t) => {
+  const scene = await stage(t, { apps: () => [{ appKey: 'CANARY' }] });
+  await assert.rejects(scene.host.beginConsent({ tenant, customer, browser }), (error) => {
+    assert.match(error.message, /the result of the function apps: missing field `app_secret`/);
+    assert.doesNotMatch(inspect(error), /CANARY/);
+    return true;
+  });
+});
+
 test('each request is reported for metrics', async (t) => {
   const ended = [];
   const scene = await stage(t, { onRequest: (one) => ended.push(one) });

@@ -220,6 +220,16 @@ async def test_an_exception_of_a_function_does_not_show_its_text(stages: Stages)
     assert "CANARY" not in repr(raised.value)
 
 
+async def test_a_wrong_result_of_the_function_apps_names_the_member_and_shows_no_value(stages: Stages) -> None:
+    def apps(tenant: str) -> list[App]:
+        return [{"app_key": "CANARY"}]  # type: ignore[typeddict-item]
+
+    stage = await stages.open(apps=apps)
+    with pytest.raises(TikTokShopError, match="the result of the function apps: missing field `app_secret`") as raised:
+        await stage.host.begin_consent(**NAMED, browser=BROWSER)
+    assert "CANARY" not in repr(raised.value)
+
+
 async def test_each_request_is_reported_for_metrics(stages: Stages) -> None:
     ended: list[EndedRequest] = []
     stage = await stages.open(on_request=ended.append)
