@@ -20,7 +20,8 @@ pub(crate) fn runtime() -> Result<&'static Runtime, BindingError> {
         // A new runtime would not help, because the threads that compile the component are those of the parent.
         Some(_) => Err(BindingError::forked()),
         None => {
-            let built = start_threads().map_err(|error| BindingError::internal(format!("no threads for the host: {error}")))?;
+            let built =
+                start_threads().map_err(|error| BindingError::internal(format!("no threads for the host: {error}")))?;
             let runtime: &'static Runtime = Box::leak(Box::new(built));
             *current = Some((process, runtime));
             Ok(runtime)
