@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 #[derive(Default)]
 pub struct Members<'a>(Vec<(Name<'a>, &'a RawValue)>);
 
-/// The name of a member. It is copied only if it contains an escape.
+/// The name of a member, or another text. It is copied only if it contains an escape.
 #[derive(PartialEq)]
 struct Name<'a>(Cow<'a, str>);
 
@@ -29,7 +29,7 @@ impl<'a> Members<'a> {
         core::str::from_utf8(bytes).ok().and_then(Self::of)
     }
 
-    /// Does the same as [`parse`](Self::parse) for a text. It is faster, because a text is valid UTF-8.
+    /// Does the same as [`parse`](Self::parse), but need not check that a text is UTF-8, so it is faster.
     #[must_use]
     pub fn of(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
@@ -53,7 +53,8 @@ impl<'a> Members<'a> {
         text(self.raw(name)?)
     }
 
-    /// Returns the value of a member that is a text. It is copied only if it contains an escape.
+    /// Returns the value of a member that is a text, as [`text`](Self::text) does. Copies the value only if it contains
+    /// an escape.
     #[must_use]
     pub fn word(&self, name: &str) -> Option<Cow<'a, str>> {
         serde_json::from_str(self.raw(name)?).ok().map(|Name(word)| word)

@@ -62,12 +62,12 @@ impl Bench {
     }
 }
 
-/// Returns whether the bench measures figures whose keys begin with `beginning`, if it gets these arguments. If not, the
-/// task need not build what these figures measure.
+/// Returns whether the bench, with these arguments, measures a figure whose key begins with `beginning`. If not, the
+/// task builds no package for these figures.
 fn measures(beginning: &str, arguments: &[OsString]) -> bool {
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     if texts.first().is_some_and(|first| !first.starts_with('-')) {
-        // A command of the bench, for example `round-trips`.
+        // The first argument is a command of the bench, for example `round-trips`, which measures no figure.
         return false;
     }
     let Some(only) = texts.iter().position(|text| *text == "--only" || text.starts_with("--only=")) else {

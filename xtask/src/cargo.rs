@@ -126,8 +126,8 @@ pub fn cargo() -> Command {
     program_that_runs_cargo(cargo_program())
 }
 
-/// Returns a command that runs a program in the workspace's folder, without the environment variables that an outer cargo
-/// has set for this program. Use it for a program that runs cargo.
+/// Returns a command that runs a program in the workspace's folder. Use it for a program that runs cargo: the command
+/// has no environment variables that an outer cargo has set for this program.
 #[must_use]
 pub fn program_that_runs_cargo(name: impl AsRef<OsStr>) -> Command {
     let mut command = program(name);

@@ -1,5 +1,5 @@
-//! Makes the packages for Node.js and for Python as they are published: with the profile of production, and with only
-//! the features that each package asks for.
+//! Makes the packages for Node.js and for Python as they are published: in the profile `release`, and only with the
+//! features that each package asks for.
 
 use std::ffi::OsStr;
 use std::fs;

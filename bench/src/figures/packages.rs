@@ -1,6 +1,6 @@
-//! The packages for Node.js and for Python, against what people use in their place. A package is installed from the file
-//! that is published, into an empty folder or an empty virtual environment. A process of its own uses it, and waits
-//! between the rounds.
+//! Measures the packages for Node.js and for Python, and compares them with the code that people use without them. Each
+//! package is installed from the file that would be published, into an empty folder or an empty virtual environment. A
+//! process of its own uses the package, and waits between the rounds.
 
 use std::path::{Path, PathBuf};
 
@@ -124,7 +124,7 @@ impl Installed {
         std::fs::write(&script, include_str!("../../../host-harness/node/scripts/measure.mjs"))?;
         say("installing the package for Node.js");
         let mut install = program("npm");
-        // Without the network, npm fails if the package needs another one.
+        // Without the network, npm fails if the package depends on another package. It must depend on none.
         install.current_dir(folder).args(["install", "--silent", "--no-audit", "--no-fund", "--offline"]).arg(archive);
         output(install).context("npm can't install the package")?;
         Ok(Self { program: "node".into(), script, version: format!("Node.js {version}") })
@@ -141,7 +141,7 @@ impl Installed {
         output(create).context("can't create a virtual environment")?;
         let python = folder.join("bin").join("python");
         let mut install = program(&python);
-        // Without an index, pip fails if the wheel needs another package.
+        // Without an index, pip fails if the wheel depends on another package. It must depend on none.
         install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]).arg(wheel);
         output(install).context("pip can't install the package")?;
         let script = folder.join("measure.py");
@@ -164,7 +164,7 @@ impl Installed {
 struct OpenHost(Background);
 
 impl OpenHost {
-    /// Runs one round. `what` is a line that the script `measure` reads.
+    /// Runs one round, and returns its result. `what` is the line that says to the script which round to run.
     fn measure(&mut self, what: &str) -> Result<f64> {
         let answer = self.0.ask(what)?;
         answer.trim().parse().with_context(|| format!("{what}: the script printed no number"))

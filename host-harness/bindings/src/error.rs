@@ -177,7 +177,7 @@ impl From<RotationError> for BindingError {
     fn from(error: RotationError) -> Self {
         match error {
             RotationError::Storage(error) => error.into(),
-            // As for a call: the key service may answer later.
+            // A call has the same error. The key service may answer later, so the settings need no correction.
             RotationError::Key(error @ KeyError::Unavailable { .. }) => StorageError::from(error).into(),
             RotationError::Busy(_) => {
                 Self::new(Action::RetryAfter(Duration::from_secs(60)), "data-key-busy", error.to_string())

@@ -27,7 +27,7 @@ use crate::key_options::ForeignKeyOption;
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// The maximum length of a wrapped key: 16 KiB. Key services return some hundred bytes.
 const MAX_WRAPPED_BYTES: usize = 16 * 1024;
-/// The id in an error about a tenant that has no host key, because the object does not say its name.
+/// The id in an error about the host key of a tenant, because the object does not say the id of this host key.
 const NAMELESS: &str = "key-of-the-tenant";
 
 /// A provider of host keys that is an object of the other language.
@@ -99,7 +99,7 @@ fn of_tenant(functions: ForeignKeyOption) -> Option<HostKeyId> {
     functions.has_key_per_tenant.then(|| NAMELESS.parse().ok()).flatten()
 }
 
-/// Returns whether a wrapped key shows the data key: as bytes, or as digits in the id.
+/// Returns whether a wrapped key contains the data key: as bytes, or as hexadecimal digits in the id of the host key.
 fn shows(wrapped: &WrappedKey, key: &DataKey) -> bool {
     let digits = Zeroizing::new(hex::encode(key.expose()));
     wrapped.bytes.windows(key.expose().len()).any(|part| part == key.expose())
@@ -134,7 +134,7 @@ impl KeyProvider for ForeignKeys {
         let bytes = hex::decode(bytes).ok().filter(is_valid);
         let wrapped = WrappedKey { host_key, bytes: bytes.ok_or_else(|| unavailable(other_form("wrap", FORM)))? };
         if shows(&wrapped, key) {
-            // The storage would then contain the data key beside what it seals.
+            // Otherwise the storage would contain the data key beside the values that are sealed with it.
             return Err(unavailable("wrap of the key provider returned the data key unencrypted".to_owned()));
         }
         Ok(wrapped)

@@ -10,15 +10,15 @@ use crate::foreign_keys::ForeignKeys;
 use crate::key_options::{EarlierKeyOption, KeyOption};
 use crate::options::SecretText;
 
-/// The host keys, and the file that contains them.
+/// The host keys, and the file that contains them, if they are in a file.
 pub(crate) struct OpenKeys {
     pub(crate) provider: Arc<dyn KeyProvider>,
     pub(crate) file: Option<KeyFile>,
 }
 
 impl OpenKeys {
-    /// Opens the host keys. `foreign` is the object of the other language, if the options name one. Connects to no key
-    /// service, and calls no function of the object.
+    /// Opens the host keys. `foreign` is the key provider in the other language, if the options name one. This function
+    /// connects to no key service, and calls no function of the key provider.
     ///
     /// # Errors
     /// The keys can't be opened (`host-keys`), or the options do not fit together (`invalid-argument`).
@@ -73,10 +73,12 @@ fn unreadable(error: KeyFileError) -> BindingError {
     BindingError::settings("host-keys", error.to_string())
 }
 
-/// Checks that the options fit together. `is_database` is true if the storage keeps its data after the process.
+/// Checks that the options fit together. `is_database` is true for SQLite and PostgreSQL. It is false for a storage in
+/// the other language, because such a storage may keep its data in memory.
 ///
 /// # Errors
-/// Nobody could open the stored values later, or the earlier host keys would have no effect.
+/// The host keys are drawn for a database, so nobody could open its values after the next start. Or there are earlier
+/// host keys without a key service or a key provider.
 pub(crate) fn check_key_options(
     keys: &KeyOption,
     earlier: Option<&EarlierKeyOption>,

@@ -21,13 +21,13 @@ pub(crate) enum KeyOption {
     FileOrNew(PathBuf),
     /// A key service.
     KeyService(Box<KeyServiceOption>),
-    /// An object of the other language.
+    /// A key provider in the other language.
     Foreign(ForeignKeyOption),
     /// A new key, which is lost when the process ends. Only for a storage in memory.
     Drawn,
 }
 
-/// Where the host keys come from that wrapped data keys before a key service or an object of the other language did.
+/// Where the earlier host keys come from. They wrapped data keys before a key service or a key provider did.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum EarlierKeyOption {
@@ -39,11 +39,11 @@ pub(crate) enum EarlierKeyOption {
     KeyService(Box<KeyServiceOption>),
 }
 
-/// The optional functions that an object of the other language has.
+/// The optional functions that a key provider in the other language has.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ForeignKeyOption {
-    /// Whether it has the function `current_for`: each tenant has a host key of its own.
+    /// Whether it has the function `current_for`. It has this function if each tenant has a host key of its own.
     pub(crate) has_key_per_tenant: bool,
     /// Whether it has the function `destroy`.
     pub(crate) can_destroy: bool,
@@ -90,12 +90,12 @@ pub(crate) struct KeyServiceOption {
 }
 
 impl KeyServiceOption {
-    /// Checks the settings. Does not connect to the service. With a fake, the names of the keys begin with another
-    /// prefix, so that no host with a fake uses or deletes the key of a real tenant.
+    /// Checks the settings, and does not connect to the service. With a fake, `-fake` is appended to the prefix of the
+    /// keys, so that no host with a fake uses or deletes the key of a real tenant.
     ///
     /// # Errors
-    /// A setting is missing, malformed, or not used with this way to authenticate. The error contains no value of a
-    /// secret setting.
+    /// A setting is missing or malformed, or the chosen way to authenticate does not use it. The error contains no
+    /// secret.
     pub(crate) fn open(self, has_fake: bool) -> Result<KeyService, BindingError> {
         self.check_unused()?;
         let auth = match self.auth {
@@ -126,8 +126,8 @@ impl KeyServiceOption {
         KeyService::new(options).map_err(|error| BindingError::settings("host-keys", format!("key service: {error}")))
     }
 
-    /// Checks that no setting is given that this way to authenticate does not use. Otherwise a host could authenticate
-    /// in another way than its operator believes.
+    /// Checks that the chosen way to authenticate uses every given setting. Otherwise an operator could believe that
+    /// the host authenticates in another way.
     fn check_unused(&self) -> Result<(), BindingError> {
         let used: &[&str] = match self.auth {
             Method::Token => &["token"],
@@ -178,7 +178,14 @@ mod tests {
             json!({"address": address, "auth": "approle", "role_id": "c", "secret_id": "s", "auth_mount": "platform"}),
             json!({"address": address, "auth": "kubernetes", "role": "connector"}),
             json!({"address": address, "auth": "kubernetes", "role": "connector", "jwt_file": "/run/jwt"}),
-            json!({"address": address, "auth": "token", "token": "t", "mount": "a/b", "prefix": "shop", "namespace": "n"}),
+            json!({
+                "address": address,
+                "auth": "token",
+                "token": "t",
+                "mount": "a/b",
+                "prefix": "shop",
+                "namespace": "n",
+            }),
         ] {
             assert!(opened(option.clone()).is_ok(), "{option}");
         }

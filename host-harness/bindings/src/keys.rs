@@ -75,7 +75,7 @@ pub(crate) struct OfTenant {
 }
 
 pub(crate) async fn erase(keyring: &Keyring, a: OfTenant) -> Outcome {
-    // The erasure deletes the data keys, which say whether the tenant's host key belongs to this database.
+    // The host key comes first: the data keys show whether it belongs to this database, and the erasure deletes them.
     let destruction = keyring.destroy_host_key(&a.tenant).await?;
     let (host_key, next) = match destruction {
         Destruction::Destroyed => ("destroyed", None),

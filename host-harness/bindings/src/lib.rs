@@ -2,8 +2,9 @@
 //! or Python only converts values of its language.
 //!
 //! [`Binding`] is a host with its storage, keys and apps. [`Binding::perform`] makes every call of the library. Names
-//! of members are in snake case, ids are text, and times are seconds since 1970. [`Foreign`] lets the host call back
-//! into the other language: for a storage, for host keys, for app credentials, and for webhooks that the platform handles.
+//! of members are in snake case, ids are text, and times are seconds since 1970. Through [`Foreign`], the host calls
+//! functions of the other language: for a storage, for host keys, for app credentials, and for webhooks that the
+//! platform handles.
 //!
 //! A request continues until its end, even if the other language stops waiting for it. [`Binding::close`] accepts no
 //! further requests and waits for those that have begun.

@@ -26,7 +26,7 @@ pub struct HostOptions {
     pub(crate) tables: Tables,
     /// Where the host keys come from.
     pub(crate) keys: KeyOption,
-    /// Where the host keys come from that wrapped data keys before `keys` did. They wrap nothing any more.
+    /// Where the earlier host keys come from. They wrapped data keys before `keys` did, and now only unwrap them.
     #[serde(default)]
     pub(crate) earlier_keys: Option<EarlierKeyOption>,
     /// The tenants' apps. `None` means that a function of the other language provides them.

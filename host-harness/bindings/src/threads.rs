@@ -6,8 +6,8 @@ use std::thread::available_parallelism;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Starts one thread for each processor but one, and at least one thread. The event loop of the other language also needs
-/// a processor. If these threads used all processors, the event loop would often wait for one.
+/// Starts one thread for each processor but one, and at least one thread. The event loop of the other language also
+/// needs a processor. If these threads used all processors, the event loop would often wait for one.
 ///
 /// # Errors
 /// The system gave no threads.

@@ -49,7 +49,10 @@ class KeyGone extends Error {
   code = 'key-gone';
 }
 
-/** A key provider of your own throws it if it can't answer now. Its text reaches errors and logs. */
+/**
+ * A key provider of your own throws it if it can't answer now. Its text reaches errors and logs, so it must contain no
+ * key.
+ */
 class HostKeyUnavailable extends Error {
   code = 'host-key-unavailable';
 }
@@ -59,7 +62,7 @@ class HostKeyUnknown extends Error {
   code = 'host-key-unknown';
 }
 
-/** A key provider of your own throws it if the host key does not unwrap this data key. */
+/** A key provider of your own throws it if the host key with this id does not unwrap this data key. */
 class HostKeyMismatch extends Error {
   code = 'host-key-mismatch';
 }

@@ -9,16 +9,16 @@ const { outcomeOf, settle } = require('./outcomes.cjs');
 const { Secret } = require('./secret.cjs');
 const values = require('./values.cjs');
 
-/** How long `process.exit` waits for requests that have begun: a request for tokens and its save end in this time. */
+/** How long `process.exit` waits for requests that have begun. A request for tokens and its save end in this time. */
 const EXIT_TIMEOUT_MS = 40_000;
 
 /** The hosts that have requests to finish when the process exits. */
 const openHosts = new Set();
 
-/** Ends all hosts at the same time, so that several hosts do not wait one after another. */
+/** Ends all hosts at the same time, so that together they wait no longer than one host. */
 function settleAll() {
   const end = performance.now() + EXIT_TIMEOUT_MS;
-  // This stops the sweeps of every host, before the process waits for the first host.
+  // With a time of 0, `settle` only stops the sweeps of a host. So all sweeps stop before the process waits for a host.
   for (const native of openHosts) native.settle(0);
   for (const native of openHosts) native.settle(Math.max(0, Math.ceil(end - performance.now())));
 }
@@ -89,7 +89,7 @@ class Host {
     const { value } = await core.request('open', (number) =>
       core.native.open(number, text, component.file, component.sha256, ...called),
     );
-    // A storage in JavaScript can't work any more while the process exits, so such a host is not waited for.
+    // A storage in JavaScript can't work while the process exits, so the process does not wait for such a host.
     if (!isObject) {
       if (openHosts.size === 0) process.on('exit', settleAll);
       openHosts.add(core.native);
@@ -308,7 +308,7 @@ function secretUrl({ url }) {
   return { url: new Secret(url) };
 }
 
-/** Returns a promise that the signal rejects. What `asked` does goes on. */
+/** Returns a promise that the signal rejects. The request of `asked` continues until its end. */
 function abandoned(asked, signal) {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);

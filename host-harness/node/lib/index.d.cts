@@ -337,7 +337,7 @@ export class Host implements AsyncDisposable {
   promoteHostKey(named: { hostKey: string }, options?: CallOptions): Promise<void>;
   /** Removes an unused host key from the key file. */
   retireHostKey(named: { hostKey: string }, options?: CallOptions): Promise<void>;
-  /** Deletes everything of a tenant, also its host key if it has one. `null` if nothing was stored for it. */
+  /** Deletes everything of a tenant, also its own host key, if possible. `null` if nothing was stored for it. */
   eraseTenant(named: { tenant: string }, options?: CallOptions): Promise<ErasedTenant | null>;
 
   /** Moves the clock of a host with a fake forward. For tests. */

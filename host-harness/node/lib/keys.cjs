@@ -6,7 +6,7 @@ const { HostKeyMismatch, HostKeyUnavailable, HostKeyUnknown } = require('./error
 const REQUIRED = ['current', 'wrap', 'unwrap'];
 const OPTIONAL = ['currentFor', 'destroy'];
 
-/** A name of a class and a code of an error that may be shown. A longer one could be a value. */
+/** The names of classes and the codes of errors that an error text may show. A text of another form could be secret. */
 const SHOWN_NAME = /^[A-Za-z_$][\w$]{0,79}$/;
 const SHOWN_CODE = /^[A-Z][A-Z0-9_]{0,39}$/;
 
@@ -16,7 +16,7 @@ function isKeyProvider(keys) {
   return [...REQUIRED, ...OPTIONAL].some((name) => typeof keys[name] === 'function');
 }
 
-/** Returns which optional functions the provider has. Throws a TypeError if it lacks a function. */
+/** Returns which optional functions the provider has. Throws a TypeError if a required function is missing. */
 function functionsOf(provider) {
   for (const name of REQUIRED) {
     if (typeof provider[name] !== 'function') throw new TypeError(`keys: the provider has no function ${name}`);
@@ -60,14 +60,14 @@ function keyFunctions(provider) {
   };
 }
 
-/** Calls a function of the provider. The text of an error may contain a data key, so the addon gets only its class. */
+/** Calls a function of the provider. The text of an unknown error stays here, because it may contain a data key. */
 async function named(name, call) {
   try {
     return await call();
   } catch (thrown) {
     if (thrown instanceof HostKeyUnknown || thrown instanceof HostKeyMismatch) throw thrown;
     if (thrown instanceof HostKeyUnavailable) throw thrown;
-    // Only the message reaches the addon.
+    // The addon gets the message of this error, and not the cause.
     throw new Error(`${name} of the key provider threw ${shown(thrown)}`, { cause: thrown });
   }
 }
@@ -79,20 +79,20 @@ function shown(thrown) {
   return code === undefined ? name : `${name} (${code})`;
 }
 
-/** Returns bytes of their own. A Buffer of the usual pool would share its memory with other buffers. */
+/** Decodes hexadecimal digits into a Buffer with memory of its own. Buffers of Node.js's pool share their memory. */
 function bytes(hex) {
   const own = Buffer.alloc(hex.length / 2);
   own.write(hex, 'hex');
   return own;
 }
 
-/** Returns the digits of bytes. `null` for another value, which the addon refuses. */
+/** Encodes bytes as hexadecimal digits. Returns `null` for any other value, and the addon refuses `null`. */
 function digits(value) {
   if (!(value instanceof Uint8Array)) return null;
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex');
 }
 
-/** Returns a text. `null` for another value, which the addon refuses. */
+/** Returns the value if it is a text. Returns `null` for any other value, and the addon refuses `null`. */
 function text(value) {
   return typeof value === 'string' ? value : null;
 }

@@ -12,7 +12,7 @@ export class HostKeyUnknown extends Error {
   readonly code: 'host-key-unknown';
 }
 
-/** Throw it from `unwrap` if the host key does not unwrap this data key. Its text is not shown. */
+/** Throw it from `unwrap` if the host key with this id does not unwrap this data key. Its text is not shown. */
 export class HostKeyMismatch extends Error {
   readonly code: 'host-key-mismatch';
 }
@@ -34,15 +34,20 @@ export type Destruction =
   | { outcome: 'not-possible' };
 
 /**
- * A provider of host keys, for example on a key service. Every function may be asynchronous, and may take 8 seconds.
- * The host calls it rarely: when a tenant is new, when keys are rotated, and every 5 minutes for each tenant in use.
+ * A provider of host keys, for example with a key service. Every function may be asynchronous, and may take 8 seconds.
+ * The host calls it rarely: when a tenant is new, when it first needs a tenant's keys, and then every 5 minutes while
+ * it uses them. Also when keys are checked, rotated or erased.
  */
 export interface KeyProvider {
-  /** Returns the id of the host key that `wrap` uses now. With a host key for each tenant, an id for all of them. */
+  /**
+   * Returns the id of the host key that `wrap` uses now. If each tenant has a host key of its own, returns one id that
+   * names all these host keys.
+   */
   current(): Awaitable<string>;
   /**
-   * Wraps a data key with the current host key. `context` names the tenant and the data key. A key that was wrapped
-   * with one context must not unwrap with another one. The package overwrites `dataKey` when the function has ended.
+   * Wraps a data key with the current host key. `context` names the tenant and the data key. A data key that was
+   * wrapped with one context must not unwrap with another one. The package overwrites `dataKey` when the function has
+   * ended.
    */
   wrap(named: { tenant: string; dataKey: Buffer; context: Buffer }): Awaitable<WrappedDataKey>;
   /** Returns the 32 bytes of a data key that was wrapped with this context. */
@@ -51,17 +56,21 @@ export interface KeyProvider {
     wrapped: { hostKey: string; bytes: Buffer };
     context: Buffer;
   }): Awaitable<Uint8Array>;
-  /** Returns the id of the host key that `wrap` uses now for this tenant. It means a key for each tenant. */
+  /**
+   * Returns the id of the host key that `wrap` uses now for this tenant. A provider has this function only if each
+   * tenant has a host key of its own.
+   */
   currentFor?(named: { tenant: string }): Awaitable<string>;
   /**
-   * Destroys the tenant's host key, if one of `wrappedBy` is this key. Otherwise the key may belong to another
+   * Destroys the tenant's host key, if `wrappedBy` contains an id of this key. Otherwise keeps it, because it may
+   * belong to another database. `wrappedBy` has the ids of the host keys that wrap the tenant's data keys in this
    * database. Only for a provider with `currentFor`.
    */
   destroy?(named: { tenant: string; wrappedBy: string[] }): Awaitable<Destruction>;
 }
 
 interface KeyServiceSettings {
-  /** The address of OpenBao or Vault. It must be https, and may be http on loopback. */
+  /** The address of OpenBao or Vault. It must be https. On loopback, http is allowed, too. */
   address: string;
   /** The path of the transit engine. Default: `transit`. */
   mount?: string;

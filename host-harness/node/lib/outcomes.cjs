@@ -1,14 +1,14 @@
 'use strict';
-// The outcomes of requests. The addon hands each outcome to one function, with the number of its request.
+// Waits for the outcomes of requests. The addon calls one function, `settle`, with each outcome and its number.
 
-// A platform's tests may replace the global functions for timers.
+// This module needs a real timer, and the tests of a platform may replace the global functions for timers.
 const { setInterval } = require('node:timers');
 
-/** The requests that have not ended, by their numbers: the functions that resolve their promises. */
+/** The functions that resolve the promises of the requests that have not ended, by the number of each request. */
 const waiting = new Map();
 let last = 0;
 
-/** A timer that does nothing. It keeps Node.js alive while there are requests, because the addon does not. */
+/** A timer that does nothing. It keeps Node.js alive while requests run, because the addon does not keep it alive. */
 const alive = setInterval(() => {}, 0x7fff_ffff).unref();
 
 /** Gets an outcome from the addon: the result or the error as JSON, and the body of TikTok Shop's answer. */

@@ -209,8 +209,10 @@ export interface ErasedTenant {
   connections: number;
   others: number;
   /**
-   * The tenant's host key. `destroyed`: nobody can open a copy or a backup of the database. `not-allowed`: the host
-   * must keep it, and `next` says what somebody must do. `shared`: the tenant had no host key of its own.
+   * What happened to the tenant's host key. `destroyed`: nobody can open the tenant's values any more, not even in a
+   * backup of the database. The exception is a backup from before a move from host keys that all tenants shared.
+   * `not-allowed`: the host had to keep the key, and `next` says what somebody must do. `shared`: all tenants have the
+   * same host keys, or the key provider has no function `destroy`.
    */
   hostKey: 'destroyed' | 'not-allowed' | 'shared';
   next: string | null;

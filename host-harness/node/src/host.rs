@@ -24,7 +24,7 @@ use crate::runtime::runtime;
 pub struct NativeHost {
     binding: Arc<OnceLock<Binding>>,
     outcomes: Outcomes,
-    /// The running requests, by the number that JavaScript has given them.
+    /// The tokens that stop the running requests, by the number that JavaScript has given to each request.
     stops: Arc<Mutex<HashMap<u32, CancellationToken>>>,
     /// Cancelled when the process exits.
     exiting: CancellationToken,
@@ -32,7 +32,7 @@ pub struct NativeHost {
 
 #[napi]
 impl NativeHost {
-    /// Creates an empty host. `settle` gets the outcomes of its requests, each with the number that JavaScript has given
+    /// Creates an empty host. `settle` gets the outcome of each request, with the number that JavaScript has given to
     /// the request.
     #[napi(constructor)]
     pub fn new(settle: Function<'_, Arguments, Unknown<'static>>) -> Result<Self> {
@@ -40,7 +40,8 @@ impl NativeHost {
         Ok(Self { binding, outcomes: Outcomes::to(&settle)?, stops, exiting })
     }
 
-    /// Opens the host. `options` is JSON. The functions get calls for the storage, for the host keys and for the apps.
+    /// Opens the host. `options` is JSON. `storage`, `keys` and `apps` are functions of JavaScript that get the calls
+    /// of these parts.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "JavaScript passes plain values; the macro copies an `expect`")]
     pub fn open(
@@ -150,8 +151,8 @@ impl NativeHost {
     }
 }
 
-/// Checks whether the object behind `storage` keeps the contract of a storage. `report` gets the result of each check as
-/// JSON, and `settle` gets all of them with this number.
+/// Checks whether a storage in JavaScript keeps the contract of a storage. `storage` gets the calls of the storage.
+/// `report` gets the result of each check as JSON. At the end, `settle` gets all results, with this number.
 #[napi]
 pub fn check_contract(
     number: u32,

@@ -1,7 +1,8 @@
 //! Runs requests, and hands their outcomes to JavaScript.
 //!
-//! All requests of a host share one function of JavaScript, because each promise that Rust resolves needs a handle of the
-//! event loop for itself. Making and closing the handle takes about a quarter of the time of a request that does nothing.
+//! All requests of a host share one function of JavaScript. If Rust resolved a promise for each request, each promise
+//! would need a handle of the event loop. To make and close such a handle takes about a quarter of the time of a
+//! request that does nothing.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use tiktok_shop_bindings::{BindingError, Reply};
 use crate::case;
 use crate::runtime::runtime;
 
-/// The number of a request, whether it has succeeded, the result or the error as JSON, and the body of TikTok Shop's
-/// answer.
+/// The arguments of this function: the number of a request, whether the request has succeeded, its result or its error
+/// as JSON, and the body of TikTok Shop's answer.
 pub(crate) type Arguments = FnArgs<(u32, bool, String, Option<Buffer>)>;
 
-/// The outcome of a request. The event loop makes the buffer for the body.
+/// The outcome of a request. The body becomes a buffer of Node.js only on the thread of the event loop.
 struct Outcome {
     number: u32,
     is_ok: bool,

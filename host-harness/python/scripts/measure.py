@@ -2,12 +2,13 @@
 
 python measure.py BASE APP_KEY APP_SECRET PATH BODY
 
-Opens a host that sends its requests to BASE, connects a customer, and prints a line when it is ready. Then each line of
-standard input is one round, and the script prints its result:
+Opens a host that sends its requests to BASE, connects a customer, and prints a line when it is ready. Then it reads
+lines from standard input. Each line is one round, and the script prints the result of the round:
 
-call CALLS: the median time of one signed call after the other, in microseconds.
-nothing CALLS: the same for requests that do nothing, so this is the time of the package without the host's work.
-event-loop CALLS IN_FLIGHT: how late the event loop is while so many calls are in flight, p99, in milliseconds.
+call CALLS: makes this number of signed calls, one after the other. The result is their median time in microseconds.
+nothing CALLS: the same with requests that do nothing. The result is the time of the package without the host's work.
+event-loop CALLS IN_FLIGHT: makes this number of signed calls, and always has IN_FLIGHT of them in flight. The result
+is the 99th percentile of the delay of the event loop, in milliseconds.
 """
 
 from __future__ import annotations

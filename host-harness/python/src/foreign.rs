@@ -1,4 +1,4 @@
-//! Calls functions of Python objects: of a storage, of a provider of apps, and of the platform that handles a webhook.
+//! Calls functions of Python objects: a storage, a provider of host keys or apps, and the handler of a webhook.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

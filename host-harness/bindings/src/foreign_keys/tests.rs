@@ -84,7 +84,11 @@ async fn the_object_gets_and_returns_digits() {
         ("wrap", json!({ "tenant": "acme", "data_key": "07".repeat(32), "context": context })),
         (
             "unwrap",
-            json!({ "tenant": "acme", "wrapped": { "host_key": "host-1", "bytes": "77726170706564" }, "context": context }),
+            json!({
+                "tenant": "acme",
+                "wrapped": { "host_key": "host-1", "bytes": "77726170706564" },
+                "context": context,
+            }),
         ),
         ("destroy", json!({ "tenant": "acme", "wrapped_by": ["host-1"] })),
     ];

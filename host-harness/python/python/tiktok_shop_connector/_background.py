@@ -98,9 +98,9 @@ class Background(Requests):
         await self._ask("retire-host-key", host_key=host_key)
 
     async def erase_tenant(self, *, tenant: str) -> types.Erased | None:
-        """Deletes everything of a tenant, also its host key if it has one.
+        """Deletes everything of a tenant, also its own host key, if possible.
 
-        Returns `None` if nothing was stored for it.
+        Returns `None` if nothing was stored for the tenant.
         """
         return _values.erased(await self._ask("erase-tenant", tenant=tenant))
 

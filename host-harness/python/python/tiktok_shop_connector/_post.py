@@ -23,7 +23,7 @@ T = TypeVar("T")
 _TURN: Final = 16
 
 
-#: The exceptions whose meaning the native module knows.
+#: The exceptions whose code and text the native module gets. Of any other exception, it gets only the class.
 _NAMED: Final = (Refused, KeyGone, HostKeyUnavailable, HostKeyUnknown, HostKeyMismatch)
 
 
@@ -40,13 +40,13 @@ class Reply(tuple[Any, "bytes | None"]):
 
 
 class Callee(Protocol):
-    """Makes the calls of an object of Python."""
+    """Calls a function of a Python object. The native module names the function."""
 
     def __call__(self, function: str, arguments: dict[str, Any], /) -> Any: ...
 
 
 def functions_of(instance: object) -> Callee:
-    """Makes the calls with the functions of this object. Their arguments are keyword arguments."""
+    """Returns a function that calls the functions of this object with keyword arguments."""
     return lambda function, arguments: getattr(instance, function)(**arguments)
 
 

@@ -60,18 +60,22 @@ Destruction: TypeAlias = Destroyed | NotAllowed | NotPossible
 
 
 class KeyProvider(Protocol):
-    """A provider of host keys, for example on a key service.
+    """A provider of host keys, for example with a key service.
 
-    The host calls it rarely: when a tenant is new, when keys are rotated, and every 5 minutes for each tenant in use.
+    The host calls it rarely: when a tenant is new, when it first needs a tenant's keys, and then every 5 minutes while
+    it uses them. Also when keys are checked, rotated or erased.
     """
 
     def current(self) -> MaybeAwaitable[str]:
-        """Returns the id of the host key that `wrap` uses now. With a host key for each tenant, an id for all."""
+        """Returns the id of the host key that `wrap` uses now.
+
+        If each tenant has a host key of its own, returns one id that names all these host keys.
+        """
 
     def wrap(self, *, tenant: str, data_key: bytes, context: bytes) -> MaybeAwaitable[WrappedDataKey]:
         """Wraps a data key with the current host key.
 
-        `context` names the tenant and the data key. A key that was wrapped with one context must not unwrap with
+        `context` names the tenant and the data key. A data key that was wrapped with one context must not unwrap with
         another one.
         """
 
@@ -80,7 +84,7 @@ class KeyProvider(Protocol):
 
 
 class TenantKeyProvider(KeyProvider, Protocol):
-    """A provider with a host key for each tenant. The presence of `current_for` says so."""
+    """A provider with a host key for each tenant. The host knows this because the function `current_for` exists."""
 
     def current_for(self, *, tenant: str) -> MaybeAwaitable[str]:
         """Returns the id of the host key that `wrap` uses now for this tenant."""
@@ -90,9 +94,10 @@ class DestroyingKeyProvider(TenantKeyProvider, Protocol):
     """A provider that can also destroy the host key of a tenant."""
 
     def destroy(self, *, tenant: str, wrapped_by: list[str]) -> MaybeAwaitable[Destruction]:
-        """Destroys the tenant's host key, if one of `wrapped_by` is this key.
+        """Destroys the tenant's host key, if `wrapped_by` contains an id of this key.
 
-        Otherwise the key may belong to another database.
+        Otherwise keeps it, because it may belong to another database. `wrapped_by` has the ids of the host keys that
+        wrap the tenant's data keys in this database.
         """
 
 
@@ -103,7 +108,7 @@ _OPTIONAL = ("current_for", "destroy")
 def optional_functions(provider: object) -> dict[str, bool]:
     """Returns which optional functions the provider has.
 
-    Raises a `TypeError` if the object lacks a function of a provider, or can't have a function that it has.
+    Raises a `TypeError` if the object lacks a required function, or has `destroy` without `current_for`.
     """
     for name in _REQUIRED:
         if not callable(getattr(provider, name, None)):
@@ -122,9 +127,9 @@ def optional_functions(provider: object) -> dict[str, bool]:
 
 
 def key_functions_of(provider: object) -> Callee:
-    """Makes the calls with the functions of this provider.
+    """Returns a function that calls the functions of this provider.
 
-    Bytes are `bytes` in the provider, and hexadecimal digits in the native module.
+    The provider gets and returns `bytes`. The native module has hexadecimal digits in their place.
     """
 
     async def call(function: str, arguments: dict[str, Any]) -> Any:
@@ -146,7 +151,10 @@ def _with_bytes(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(function: str, result: object) -> Any:
-    """Returns the result with digits in the place of bytes. The native module refuses a result of another form."""
+    """Returns the result with hexadecimal digits in place of bytes.
+
+    A member of another type becomes `None`, and the native module refuses `None`.
+    """
     if function == "unwrap":
         return _digits(result)
     if function == "wrap":

@@ -49,7 +49,7 @@ class KeyFileOrNew(TypedDict):
 
 
 class _KeyServiceMembers(TypedDict):
-    #: The address of OpenBao or Vault. It must be https, and may be http on loopback.
+    #: The address of OpenBao or Vault. It must be https. On loopback, http is allowed, too.
     address: str
 
 
@@ -96,7 +96,7 @@ class _KubernetesMembers(_KeyServiceSettings):
 
 
 class KubernetesAuth(_KubernetesMembers, total=False):
-    """A key service to which the host authenticates with the token of its service account."""
+    """A key service to which the host authenticates with the token of the pod's service account."""
 
     #: Default: the file in which Kubernetes puts the token.
     jwt_file: str
