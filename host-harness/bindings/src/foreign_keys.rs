@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::engine::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -85,6 +87,23 @@ impl ForeignKeys {
     }
 }
 
+impl ForeignKeys {
+    /// The result of a destruction by an object that can't destroy a host key.
+    async fn kept(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
+        if !self.functions.has_key_per_tenant {
+            return Ok(Destruction::NotPossible);
+        }
+        match self.current_for(tenant).await {
+            Ok(id) => {
+                let next = "destroy this host key in the key service".to_owned();
+                Ok(Destruction::NotAllowed { key: id.as_str().to_owned(), next })
+            }
+            Err(KeyError::Unknown(_)) => Ok(Destruction::Destroyed),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 fn other_form(function: &str, form: &str) -> String {
     format!("{} of the key provider must return {form}", shown(function))
 }
@@ -99,11 +118,19 @@ fn of_tenant(functions: ForeignKeyOption) -> Option<HostKeyId> {
     functions.has_key_per_tenant.then(|| NAMELESS.parse().ok()).flatten()
 }
 
-/// Returns whether a wrapped key contains the data key: as bytes, or as hexadecimal digits in the id of the host key.
+/// Returns whether a wrapped key contains the data key: as bytes, as hexadecimal digits or in Base64.
 fn shows(wrapped: &WrappedKey, key: &DataKey) -> bool {
     let digits = Zeroizing::new(hex::encode(key.expose()));
-    wrapped.bytes.windows(key.expose().len()).any(|part| part == key.expose())
-        || wrapped.host_key.as_str().to_ascii_lowercase().contains(digits.as_str())
+    let base64 = Zeroizing::new(BASE64.encode(key.expose()));
+    let safe = Zeroizing::new(base64.replace('+', "-").replace('/', "_"));
+    let contains = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|at| at == part);
+    [wrapped.bytes.as_slice(), wrapped.host_key.as_str().as_bytes()].into_iter().any(|text| {
+        let lower = Zeroizing::new(text.to_ascii_lowercase());
+        contains(text, key.expose())
+            || contains(&lower, digits.as_bytes())
+            || contains(text, base64.as_bytes())
+            || contains(text, safe.as_bytes())
+    })
 }
 
 #[async_trait]
@@ -157,7 +184,7 @@ impl KeyProvider for ForeignKeys {
 
     async fn destroy(&self, tenant: &TenantId, wrapped_by: &[HostKeyId]) -> Result<Destruction, KeyError> {
         if !self.functions.can_destroy {
-            return Ok(Destruction::NotPossible);
+            return self.kept(tenant).await;
         }
         let wrapped_by: Vec<_> = wrapped_by.iter().map(HostKeyId::as_str).collect();
         let arguments = json!({ "tenant": tenant.as_str(), "wrapped_by": wrapped_by });

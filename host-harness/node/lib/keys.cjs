@@ -7,7 +7,7 @@ const REQUIRED = ['current', 'wrap', 'unwrap'];
 const OPTIONAL = ['currentFor', 'destroy'];
 
 /** The names of classes and the codes of errors that an error text may show. A text of another form could be secret. */
-const SHOWN_NAME = /^[A-Za-z_$][\w$]{0,79}$/;
+const SHOWN_NAME = /^[A-Za-z_$][\w$]{0,39}$/;
 const SHOWN_CODE = /^[A-Z][A-Z0-9_]{0,39}$/;
 
 /** Whether the option `keys` is a provider: it has at least one function of a provider. */
@@ -74,9 +74,13 @@ async function named(name, call) {
 
 function shown(thrown) {
   if (!(thrown instanceof Error)) return 'something that is no Error';
-  const name = [thrown.name, thrown.constructor?.name].find((one) => SHOWN_NAME.test(one)) ?? 'Error';
+  const name = [thrown.name, thrown.constructor?.name].find(isName) ?? 'Error';
   const code = [thrown.code, thrown.cause?.code].find((one) => typeof one === 'string' && SHOWN_CODE.test(one));
   return code === undefined ? name : `${name} (${code})`;
+}
+
+function isName(value) {
+  return typeof value === 'string' && SHOWN_NAME.test(value);
 }
 
 /** Decodes hexadecimal digits into a Buffer with memory of its own. Buffers of Node.js's pool share their memory. */

@@ -30,6 +30,18 @@ pub struct NativeHost {
     exiting: CancellationToken,
 }
 
+/// Forgets how a request can be stopped when the request has ended.
+struct Forgotten {
+    number: u32,
+    stops: Arc<Mutex<HashMap<u32, CancellationToken>>>,
+}
+
+impl Drop for Forgotten {
+    fn drop(&mut self) {
+        lock(&self.stops).remove(&self.number);
+    }
+}
+
 #[napi]
 impl NativeHost {
     /// Creates an empty host. `settle` gets the outcome of each request, with the number that JavaScript has given to
@@ -82,17 +94,14 @@ impl NativeHost {
         reason: Option<String>,
     ) -> Result<()> {
         let (cell, body) = (Arc::clone(&self.binding), body.map(|body| body.to_vec()));
-        let (stop, stops) = (CancellationToken::new(), Arc::clone(&self.stops));
-        lock(&stops).insert(number, stop.clone());
+        let stop = CancellationToken::new();
+        lock(&self.stops).insert(number, stop.clone());
+        let forgotten = Forgotten { number, stops: Arc::clone(&self.stops) };
         let begun = opened(&cell).and_then(Binding::begin);
         self.outcomes.run(number, async move {
-            let request = async {
-                let request = request(operation, &arguments, body, actor, reason)?;
-                opened(&cell)?.perform(begun?, Request { stop, ..request }).await
-            };
-            let reply = request.await;
-            lock(&stops).remove(&number);
-            reply
+            let _forgotten = forgotten;
+            let request = request(operation, &arguments, body, actor, reason)?;
+            opened(&cell)?.perform(begun?, Request { stop, ..request }).await
         })
     }
 

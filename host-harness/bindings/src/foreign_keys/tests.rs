@@ -20,6 +20,9 @@ use crate::key_options::ForeignKeyOption;
 const SHARED: ForeignKeyOption = ForeignKeyOption { has_key_per_tenant: false, can_destroy: false };
 const PER_TENANT: ForeignKeyOption = ForeignKeyOption { has_key_per_tenant: true, can_destroy: true };
 
+/// The Base64 of 32 bytes `ca`, without padding.
+const BASE64_OF_KEY: &str = "ysrKysrKysrKysrKysrKysrKysrKysrKysrKysrKyso";
+
 /// An object whose functions are one closure.
 struct Object<F>(F);
 
@@ -106,6 +109,18 @@ async fn without_its_optional_functions_an_object_has_one_key_for_all_tenants() 
 }
 
 #[tokio::test]
+async fn without_destroy_the_host_key_of_a_tenant_is_left_to_its_administrator() {
+    let functions = ForeignKeyOption { has_key_per_tenant: true, can_destroy: false };
+    let kept = answering(functions, Ok(json!("host-1"))).destroy(&tenant(), &[]).await.unwrap();
+    let next = "destroy this host key in the key service".to_owned();
+    assert_eq!(kept, Destruction::NotAllowed { key: "host-1".to_owned(), next });
+    let gone = answering(functions, Err(failure("host-key-unknown"))).destroy(&tenant(), &[]).await;
+    assert_eq!(gone, Ok(Destruction::Destroyed));
+    let error = answering(functions, Err(failure("refused"))).destroy(&tenant(), &[]).await.unwrap_err();
+    assert!(matches!(error, KeyError::Unavailable { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn an_error_has_the_kind_of_its_code() {
     let host_key = wrapped().host_key;
     for (code, error) in [
@@ -142,6 +157,9 @@ async fn an_answer_of_another_form_is_refused_and_not_shown() {
         json!({ "host_key": "host-1", "bytes": long }),
         json!({ "host_key": "host-1", "bytes": format!("00{digits}00") }),
         json!({ "host_key": format!("host-{}", digits.to_uppercase()), "bytes": "00" }),
+        json!({ "host_key": "host-1", "bytes": hex::encode(digits.to_uppercase()) }),
+        json!({ "host_key": "host-1", "bytes": hex::encode(format!("k={BASE64_OF_KEY}=")) }),
+        json!({ "host_key": BASE64_OF_KEY, "bytes": "00" }),
     ] {
         let error = answering(SHARED, Ok(answer.clone())).wrap(&tenant(), &key, b"").await.unwrap_err();
         assert!(matches!(error, KeyError::Unavailable { .. }), "{answer}: {error}");

@@ -9,7 +9,7 @@ import inspect
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
 from ._post import Callee
-from .errors import HostKeyMismatch, HostKeyUnavailable, HostKeyUnknown
+from .errors import HostKeyMismatch, HostKeyUnavailable, HostKeyUnknown, KeyGone, Refused
 from .storage import MaybeAwaitable
 
 __all__ = [
@@ -133,8 +133,12 @@ def key_functions_of(provider: object) -> Callee:
     """
 
     async def call(function: str, arguments: dict[str, Any]) -> Any:
-        result = getattr(provider, function)(**_with_bytes(arguments))
-        return _answer(function, await result if inspect.isawaitable(result) else result)
+        try:
+            result = getattr(provider, function)(**_with_bytes(arguments))
+            return _answer(function, await result if inspect.isawaitable(result) else result)
+        except (KeyGone, Refused) as error:
+            # These belong to other objects, and only for those their text is shown.
+            raise RuntimeError from error
 
     return call
 

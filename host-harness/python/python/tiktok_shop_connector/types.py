@@ -308,8 +308,8 @@ class Erased:
     others: int
     #: What happened to the tenant's host key. `destroyed`: nobody can open the tenant's values any more, not even in a
     #: backup of the database. The exception is a backup from before a move from host keys that all tenants shared.
-    #: `not-allowed`: the host had to keep the key, and `next` says what somebody must do. `shared`: all tenants have
-    #: the same host keys, or the key provider has no function `destroy`.
+    #: `not-allowed`: the host had to keep the key, or the key provider has no function `destroy`. `next` says what
+    #: somebody must do. `shared`: all tenants have the same host keys.
     host_key: Literal["destroyed", "not-allowed", "shared"]
     next: str | None
 
