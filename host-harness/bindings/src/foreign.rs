@@ -38,6 +38,18 @@ impl ForeignError {
     }
 }
 
+impl ForeignError {
+    /// Returns the message as one line of at most 500 characters.
+    pub(crate) fn text(&self) -> String {
+        one_line(&self.message)
+    }
+}
+
+/// Returns the first 500 characters of a text of the other language, with spaces in place of control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(500).collect()
+}
+
 /// App credentials that a function of the other language provides.
 pub(crate) struct ForeignCredentials(pub(crate) Arc<dyn Foreign>);
 
@@ -46,8 +58,8 @@ impl CredentialsProvider for ForeignCredentials {
     async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
         let answer = self.0.call("apps", json!({ "tenant": tenant.as_str() })).await;
         let answer = answer.map_err(|error| match error.code.as_deref() {
-            Some("refused") => CredentialsError::Refused(error.message),
-            _ => CredentialsError::Unavailable(error.message),
+            Some("refused") => CredentialsError::Refused(error.text()),
+            _ => CredentialsError::Unavailable(error.text()),
         })?;
         let apps: Vec<App> = read("the result of the function apps", answer)
             .map_err(|error| CredentialsError::Refused(error.message))?;

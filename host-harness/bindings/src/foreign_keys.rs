@@ -21,7 +21,7 @@ use tiktok_shop_host::{HostKeyId, TenantId};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::foreign::{Foreign, ForeignError};
+use crate::foreign::{Foreign, one_line};
 use crate::key_options::ForeignKeyOption;
 
 /// The longest time that a function of the object may take: 8 s, as for a key service. It is shorter than the 10 s that
@@ -74,14 +74,16 @@ impl ForeignKeys {
         match answer.map_err(late)? {
             // The error of the parser is not shown, because it may contain a data key.
             Ok(answer) => T::deserialize(answer).map_err(|_| unavailable(other_form(function, form))),
-            Err(ForeignError { code, message }) => Err(match (code.as_deref(), host_key) {
+            Err(error) => Err(match (error.code.as_deref(), host_key) {
                 (Some("host-key-unknown"), Some(id)) => KeyError::Unknown(id.clone()),
                 (Some("host-key-mismatch"), Some(id)) => KeyError::Mismatch(id.clone()),
                 (Some("host-key-unknown"), None) => unavailable("the key provider has no such host key".to_owned()),
                 (Some("host-key-mismatch"), None) => {
                     unavailable(format!("{} of the key provider failed with a mismatch", shown(function)))
                 }
-                _ => unavailable(message),
+                (Some("host-key-unavailable") | None, _) => unavailable(error.text()),
+                // The text belongs to an error that this package does not know, so it may contain a data key.
+                (Some(_), _) => unavailable(format!("{} of the key provider failed", shown(function))),
             }),
         }
     }
@@ -95,7 +97,7 @@ impl ForeignKeys {
         }
         match self.current_for(tenant).await {
             Ok(id) => {
-                let next = "destroy this host key in the key service".to_owned();
+                let next = "destroy this host key in the key service, if no other database needs it".to_owned();
                 Ok(Destruction::NotAllowed { key: id.as_str().to_owned(), next })
             }
             Err(KeyError::Unknown(_)) => Ok(Destruction::Destroyed),
@@ -189,11 +191,16 @@ impl KeyProvider for ForeignKeys {
         let wrapped_by: Vec<_> = wrapped_by.iter().map(HostKeyId::as_str).collect();
         let arguments = json!({ "tenant": tenant.as_str(), "wrapped_by": wrapped_by });
         let form = "`destroyed`, `not-allowed` with `key` and `next`, or `not-possible` as its `outcome`";
-        Ok(match self.ask("destroy", arguments, of_tenant(self.functions).as_ref(), form).await? {
-            DestroyAnswer::Destroyed => Destruction::Destroyed,
-            DestroyAnswer::NotAllowed { key, next } => Destruction::NotAllowed { key, next },
-            DestroyAnswer::NotPossible => Destruction::NotPossible,
-        })
+        match self.ask("destroy", arguments, of_tenant(self.functions).as_ref(), form).await {
+            Ok(DestroyAnswer::Destroyed) => Ok(Destruction::Destroyed),
+            Ok(DestroyAnswer::NotAllowed { key, next }) => {
+                Ok(Destruction::NotAllowed { key: one_line(&key), next: one_line(&next) })
+            }
+            Ok(DestroyAnswer::NotPossible) => Ok(Destruction::NotPossible),
+            // An earlier call has destroyed the host key, and its answer was lost.
+            Err(KeyError::Unknown(_)) => Ok(Destruction::Destroyed),
+            Err(error) => Err(error),
+        }
     }
 
     fn has_key_per_tenant(&self) -> bool {

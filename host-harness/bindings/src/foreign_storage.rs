@@ -51,9 +51,9 @@ impl ForeignStorage {
 impl From<ForeignError> for StorageError {
     fn from(error: ForeignError) -> Self {
         match error.code.as_deref() {
-            Some("refused") => Self::Refused(error.message),
+            Some("refused") => Self::Refused(error.text()),
             Some("key-gone") => Self::KeyGone,
-            _ => Self::Unavailable(error.message),
+            _ => Self::Unavailable(error.text()),
         }
     }
 }

@@ -78,7 +78,7 @@ fn unreadable(error: KeyFileError) -> BindingError {
 ///
 /// # Errors
 /// The host keys are drawn for a database, so nobody could open its values after the next start. Or there are earlier
-/// host keys without a key service or a key provider.
+/// host keys without a key service or a key provider. Or two key services have the same prefix.
 pub(crate) fn check_key_options(
     keys: &KeyOption,
     earlier: Option<&EarlierKeyOption>,
@@ -93,6 +93,13 @@ pub(crate) fn check_key_options(
     if earlier.is_some() && !may_have_earlier {
         let text =
             "`earlier_keys`: only for a key service or a key provider of your own; add earlier keys to the key file";
+        return Err(BindingError::arguments(text));
+    }
+    if let (KeyOption::KeyService(now), Some(EarlierKeyOption::KeyService(before))) = (keys, earlier)
+        && now.has_prefix_of(before)
+    {
+        let text = "`earlier_keys`: the two key services have the same `prefix`, so one id could name two host keys; \
+                    give `keys` another `prefix`";
         return Err(BindingError::arguments(text));
     }
     Ok(())

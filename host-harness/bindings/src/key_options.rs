@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use tiktok_shop_host::Secret;
-use tiktok_shop_key_service::{Auth, KeyService, Options};
+use tiktok_shop_key_service::{Auth, DEFAULT_PREFIX, KeyService, Options};
 
 use crate::error::BindingError;
 use crate::options::SecretText;
@@ -90,6 +90,12 @@ pub(crate) struct KeyServiceOption {
 }
 
 impl KeyServiceOption {
+    /// Returns whether the ids of both services' host keys begin with the same prefix.
+    pub(crate) fn has_prefix_of(&self, other: &Self) -> bool {
+        let [one, two] = [self, other].map(|option| option.prefix.as_deref().unwrap_or(DEFAULT_PREFIX));
+        one == two
+    }
+
     /// Checks the settings, and does not connect to the service. With a fake, `-fake` is appended to the prefix of the
     /// keys, so that no host with a fake uses or deletes the key of a real tenant.
     ///

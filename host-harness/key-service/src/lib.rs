@@ -27,5 +27,5 @@ mod session;
 
 pub use self::auth::Auth;
 pub use self::error::SetupError;
-pub use self::options::Options;
+pub use self::options::{DEFAULT_PREFIX, Options};
 pub use self::provider::KeyService;

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::auth::Auth;
 
+/// The prefix of the names of keys if the settings name none.
+pub const DEFAULT_PREFIX: &str = "tiktok-shop";
+
 /// The settings of a key service: its address, the authentication of the host, and the names of the keys.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -40,7 +43,7 @@ impl Options {
             address: address.into(),
             auth,
             mount: "transit".to_owned(),
-            prefix: "tiktok-shop".to_owned(),
+            prefix: DEFAULT_PREFIX.to_owned(),
             namespace: None,
             ca_file: None,
             attempt_timeout: Duration::from_secs(3),

@@ -10,17 +10,22 @@ function dispatcher(object) {
     const called = async () => JSON.stringify(plain((await object[name](JSON.parse(text))) ?? null));
     called().then(
       (answer) => addon.answer(number, true, answer),
-      (thrown) => addon.answer(number, false, JSON.stringify({ code: wordOf(thrown), message: messageOf(thrown) })),
+      (thrown) => addon.answer(number, false, JSON.stringify(described(thrown))),
     );
   };
 }
 
-function wordOf(thrown) {
-  return typeof thrown?.code === 'string' ? thrown.code : undefined;
-}
+const NO_ERROR = { message: 'the function threw something that is no Error' };
 
-function messageOf(thrown) {
-  return thrown instanceof Error ? thrown.message : 'the function threw something that is no Error';
+/** Describes a thrown value for the addon. Its members may be functions that throw, too. */
+function described(thrown) {
+  try {
+    if (!(thrown instanceof Error)) return NO_ERROR;
+    const { code, message } = thrown;
+    return { code: typeof code === 'string' ? code : undefined, message: String(message) };
+  } catch {
+    return NO_ERROR;
+  }
 }
 
 module.exports = { dispatcher };

@@ -144,6 +144,9 @@ class Host {
 
   /** Makes a request that the signal stops: it finishes what has begun, and its result says so. */
   async #askUntilStopped(operation, named, { signal } = {}, read = (value) => value) {
+    if (!(signal === undefined || signal === null || signal instanceof EventTarget)) {
+      throw new TypeError('signal: give an AbortSignal');
+    }
     let stop;
     const asked = this.#perform(operation, named, undefined, (number) => {
       stop = () => this.#core.native.stop(number);

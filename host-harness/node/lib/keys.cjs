@@ -10,6 +10,8 @@ const OPTIONAL = ['currentFor', 'destroy'];
 const SHOWN_NAME = /^[A-Za-z_$][\w$]{0,39}$/;
 const SHOWN_CODE = /^[A-Z][A-Z0-9_]{0,39}$/;
 
+const NO_ERROR = 'something that is no Error';
+
 /** Whether the option `keys` is a provider: it has at least one function of a provider. */
 function isKeyProvider(keys) {
   if (typeof keys !== 'object' || keys === null) return false;
@@ -65,18 +67,30 @@ async function named(name, call) {
   try {
     return await call();
   } catch (thrown) {
-    if (thrown instanceof HostKeyUnknown || thrown instanceof HostKeyMismatch) throw thrown;
-    if (thrown instanceof HostKeyUnavailable) throw thrown;
+    if (isNamed(thrown)) throw thrown;
     // The addon gets the message of this error, and not the cause.
     throw new Error(`${name} of the key provider threw ${shown(thrown)}`, { cause: thrown });
   }
 }
 
+function isNamed(thrown) {
+  try {
+    return [HostKeyUnknown, HostKeyMismatch, HostKeyUnavailable].some((one) => thrown instanceof one);
+  } catch {
+    return false;
+  }
+}
+
+/** Describes a thrown value without its text. Its members may be functions that throw, too. */
 function shown(thrown) {
-  if (!(thrown instanceof Error)) return 'something that is no Error';
-  const name = [thrown.name, thrown.constructor?.name].find(isName) ?? 'Error';
-  const code = [thrown.code, thrown.cause?.code].find((one) => typeof one === 'string' && SHOWN_CODE.test(one));
-  return code === undefined ? name : `${name} (${code})`;
+  try {
+    if (!(thrown instanceof Error)) return NO_ERROR;
+    const name = [thrown.name, thrown.constructor?.name].find(isName) ?? 'Error';
+    const code = [thrown.code, thrown.cause?.code].find((one) => typeof one === 'string' && SHOWN_CODE.test(one));
+    return code === undefined ? name : `${name} (${code})`;
+  } catch {
+    return NO_ERROR;
+  }
 }
 
 function isName(value) {

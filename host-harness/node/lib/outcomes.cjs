@@ -14,9 +14,8 @@ const alive = setInterval(() => {}, 0x7fff_ffff).unref();
 /** Gets an outcome from the addon: the result or the error as JSON, and the body of TikTok Shop's answer. */
 function settle(number, isOk, text, body) {
   const resolve = waiting.get(number);
-  waiting.delete(number);
-  if (waiting.size === 0) alive.unref();
-  resolve({ isOk, text, body });
+  forget(number);
+  resolve?.({ isOk, text, body });
 }
 
 /** Makes a request, and returns a promise of its outcome. `make` gets the number of the request. */
@@ -25,11 +24,21 @@ function outcomeOf(make) {
     do last = (last + 1) % 0x1_0000_0000;
     while (waiting.has(last));
     const number = last;
-    // If the request can't be made, the promise is rejected.
-    make(number);
     if (waiting.size === 0) alive.ref();
     waiting.set(number, resolve);
+    try {
+      make(number);
+    } catch (error) {
+      // The promise is rejected. If the addon has begun the request, nobody waits for its outcome.
+      forget(number);
+      throw error;
+    }
   });
+}
+
+function forget(number) {
+  waiting.delete(number);
+  if (waiting.size === 0) alive.unref();
 }
 
 module.exports = { outcomeOf, settle };

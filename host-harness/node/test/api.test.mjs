@@ -100,6 +100,13 @@ test('options that do not fit are refused', async (t) => {
   assert.throws(() => new Host(), TypeError);
 });
 
+test('an object that is no signal is refused, and the host goes on', async (t) => {
+  const { host } = await stage(t);
+  const sweep = host.sweep({}, { signal: { aborted: false } });
+  await assert.rejects(sweep, { name: 'TypeError', message: 'signal: give an AbortSignal' });
+  assert.equal((await host.sweep()).refreshed, 0);
+});
+
 test('the apps are checked when the host opens', async () => {
   const app = { tenant: 'acme', appKey: '6abcdefghijkl', appSecret: 'CANARY-of-the-usual-length' };
   for (const [apps, message] of [

@@ -71,6 +71,18 @@ test('a provider that fails makes calls fail, and nothing secret is shown', asyn
     [throwing('Error', 'ECONNREFUSED'), 'wrap of the key provider threw Error (ECONNREFUSED)'],
     [throwing('CANARY with spaces', 'CANARY_'.repeat(10)), 'wrap of the key provider threw Error'],
     [(key) => `CANARY ${key}`, 'wrap of the key provider threw something that is no Error'],
+    [
+      (key) => Object.defineProperty(new Error(), 'name', { get: () => assert.fail(`CANARY ${key}`) }),
+      'wrap of the key provider threw something that is no Error',
+    ],
+    [
+      (key) => new Proxy(new Error(), { getPrototypeOf: () => assert.fail(`CANARY ${key}`) }),
+      'wrap of the key provider threw something that is no Error',
+    ],
+    [
+      (key) => Object.assign(new HostKeyUnavailable(`CANARY ${key}`), { code: 'ENOENT' }),
+      'wrap of the key provider failed',
+    ],
     [() => new HostKeyUnavailable('the service is sealed; unseal it'), 'the service is sealed; unseal it'],
   ]) {
     keys.failure = (key) => {
@@ -240,6 +252,15 @@ test('wrong settings of a key service are named, and secrets are not shown', asy
       return error.message.startsWith(text) || assert.fail(error.message);
     });
   }
+});
+
+test('two key services with the same prefix are refused', async () => {
+  const keyService = { address: 'https://bao.internal:8200', auth: 'token', token: 'CANARY' };
+  const earlierKeys = { keyService: { ...keyService, address: 'https://vault.internal:8200', prefix: 'tiktok-shop' } };
+  await assert.rejects(Host.open({ storage: 'memory:', apps: [], keys: { keyService }, earlierKeys }), (error) => {
+    assert.equal(error.code, 'invalid-argument');
+    return error.message.startsWith('`earlierKeys`: the two key services have the same `prefix`');
+  });
 });
 
 test('a key service keeps the host keys', async (t) => {

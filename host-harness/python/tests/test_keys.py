@@ -20,8 +20,10 @@ from stage import NAMED, TENANT
 from tiktok_shop_connector import (
     Host,
     HostKeyUnavailable,
+    HostKeyUnknown,
     InvalidRequestError,
     MisconfiguredError,
+    Refused,
     StorageFailedError,
     TikTokShopError,
     WrappedDataKey,
@@ -56,6 +58,15 @@ async def test_a_provider_in_python_opens_the_database_again_and_another_one_doe
         await other.access_token(**NAMED)
 
 
+class OwnCode(HostKeyUnknown):
+    code = 503  # type: ignore[assignment]
+
+
+class OwnText(HostKeyUnavailable):
+    def __str__(self) -> str:
+        raise LookupError(self.args[0])
+
+
 class Failing(MemoryKeys):
     """Fails with an exception whose text contains the data key."""
 
@@ -73,6 +84,9 @@ class Failing(MemoryKeys):
     [
         (ConnectionError, "CANARY {key}", "wrap raised builtins.ConnectionError"),
         (HostKeyUnavailable, "the service is sealed; unseal it", "the service is sealed; unseal it"),
+        (Refused, "CANARY {key}", "wrap raised builtins.RuntimeError"),
+        (OwnCode, "CANARY {key}", "the key provider has no such host key"),
+        (OwnText, "CANARY {key}", r"wrap raised \w+\.OwnText"),
     ],
 )
 async def test_a_provider_that_fails_makes_calls_fail_and_nothing_secret_is_shown(

@@ -112,12 +112,27 @@ async fn without_its_optional_functions_an_object_has_one_key_for_all_tenants() 
 async fn without_destroy_the_host_key_of_a_tenant_is_left_to_its_administrator() {
     let functions = ForeignKeyOption { has_key_per_tenant: true, can_destroy: false };
     let kept = answering(functions, Ok(json!("host-1"))).destroy(&tenant(), &[]).await.unwrap();
-    let next = "destroy this host key in the key service".to_owned();
+    let next = "destroy this host key in the key service, if no other database needs it".to_owned();
     assert_eq!(kept, Destruction::NotAllowed { key: "host-1".to_owned(), next });
     let gone = answering(functions, Err(failure("host-key-unknown"))).destroy(&tenant(), &[]).await;
     assert_eq!(gone, Ok(Destruction::Destroyed));
     let error = answering(functions, Err(failure("refused"))).destroy(&tenant(), &[]).await.unwrap_err();
     assert!(matches!(error, KeyError::Unavailable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_key_that_is_gone_counts_as_destroyed() {
+    let gone = answering(PER_TENANT, Err(failure("host-key-unknown"))).destroy(&tenant(), &[]).await;
+    assert_eq!(gone, Ok(Destruction::Destroyed));
+}
+
+#[tokio::test]
+async fn the_text_of_an_error_is_one_short_line() {
+    let message = format!("first\nsecond{}", "x".repeat(1_000));
+    let error = ForeignError { code: Some("host-key-unavailable".to_owned()), message };
+    let error = answering(SHARED, Err(error)).current().await.unwrap_err();
+    let KeyError::Unavailable { why, .. } = error else { panic!("{error}") };
+    assert!(why.starts_with("first secondx") && why.len() == 500, "{why}");
 }
 
 #[tokio::test]
@@ -127,7 +142,10 @@ async fn an_error_has_the_kind_of_its_code() {
         ("host-key-unknown", KeyError::Unknown(host_key.clone())),
         ("host-key-mismatch", KeyError::Mismatch(host_key.clone())),
         ("host-key-unavailable", KeyError::Unavailable { key: Some(host_key.clone()), why: "the cause".to_owned() }),
-        ("refused", KeyError::Unavailable { key: Some(host_key.clone()), why: "the cause".to_owned() }),
+        (
+            "refused",
+            KeyError::Unavailable { key: Some(host_key.clone()), why: "unwrap of the key provider failed".to_owned() },
+        ),
     ] {
         let keys = answering(SHARED, Err(failure(code)));
         assert_eq!(keys.unwrap(&tenant(), &wrapped(), b"").await.unwrap_err(), error, "{code}");
@@ -219,6 +237,22 @@ async fn a_rotation_moves_every_tenant_to_the_key_that_the_object_names_now() {
     let status = keyring.status().await.unwrap();
     assert!(status.is_rotated());
     assert_eq!(status.keys[0].host_key.as_ref().unwrap().as_str(), "host-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_with_another_key_than_the_current_one_fails_and_adds_one_data_key() {
+    let one = Arc::new(Mutex::new(1));
+    let wrap = numbered(&one);
+    let object = move |function, arguments| {
+        if function == "current" { Ok(json!("alias/connector")) } else { wrap(function, arguments) }
+    };
+    let keys = ForeignKeys::new(Arc::new(Object(object)), SHARED);
+    let storage = Arc::new(MemoryStorage::new(Arc::new(SystemClock::new())));
+    let keyring = Keyring::new(storage, Arc::new(keys), Arc::new(SystemRandomness));
+    keyring.ensure_key(&tenant()).await.unwrap();
+    let error = keyring.rotate(Keyring::GRACE, |_| {}).await.unwrap_err().to_string();
+    assert!(error.contains("wraps with another host key than the one that it calls current"), "{error}");
+    assert_eq!(keyring.status().await.unwrap().keys.len(), 2);
 }
 
 #[tokio::test]

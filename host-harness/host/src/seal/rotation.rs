@@ -8,6 +8,7 @@ use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 
 use super::keyring::{Keyring, MAX_CACHE_AGE, Use, wrapping_context};
 use super::place::Place;
+use super::provider::KeyError;
 use super::rotation_error::RotationError;
 use crate::connection::ConnectionKey;
 use crate::events::{Cause, EventKind};
@@ -152,8 +153,18 @@ impl Keyring {
             if wrapped.host_key == current {
                 break;
             }
-            rotated.added += u64::from(self.add_key(tenant, Some(id)).await?);
+            let is_added = self.add_key(tenant, Some(id)).await?;
+            rotated.added += u64::from(is_added);
             keys = self.load_keys(tenant).await?;
+            let newest = keys.last().and_then(|newest| newest.wrapped.as_ref());
+            if is_added
+                && newest.is_some_and(|newest| newest.host_key != current)
+                && self.provider().current_for(tenant).await? == current
+            {
+                // Every further rotation would add a data key and never end.
+                let why = "the provider wraps with another host key than the one that it calls current".to_owned();
+                return Err(KeyError::Unavailable { key: Some(current), why }.into());
+            }
         }
         let Some(newest) = keys.pop().filter(|newest| newest.wrapped.is_some()) else { return Ok(Vec::new()) };
         self.unwrap_key(tenant, &newest).await?;

@@ -148,8 +148,7 @@ async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answ
         result = callee(function, arguments)
         answer.ok(await result if inspect.isawaitable(result) else result)
     except _NAMED as error:
-        # A text with a lone surrogate can't be passed on.
-        answer.error(error.code, str(error).encode(errors="replace").decode())
+        answer.error(*_described(function, error))
     except BaseException as error:
         # The text of another exception may contain a stored value, so only its class reaches logs.
         kind = type(error)
@@ -157,6 +156,16 @@ async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answ
         # `SystemExit` and the like also end the task. Without the answer, the request would wait for ever.
         if not isinstance(error, Exception):
             raise
+
+
+def _described(function: str, error: Exception) -> tuple[str | None, str]:
+    """Returns the code and the text of an error. Its class may be a subclass whose members do anything."""
+    try:
+        code = next(named.code for named in _NAMED if isinstance(error, named))
+        # A text with a lone surrogate can't be passed on.
+        return code, str(error).encode(errors="replace").decode()
+    except Exception:
+        return None, f"{function} raised {type(error).__module__}.{type(error).__qualname__}"
 
 
 _offices: dict[asyncio.AbstractEventLoop, PostOffice] = {}
