@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop};
 use tiktok_shop_host::events::{EventKind, NewEvent};
 use tiktok_shop_host::seal::Keyring;
-use tiktok_shop_host::storage::{HostStorage, OpenRow};
+use tiktok_shop_host::storage::{HostStorage, OpenRow, RowEntry};
 use tiktok_shop_host::{Revision, TenantId};
 
 /// The number of connections. `storage-writer` runs one task for each connection.
@@ -127,12 +127,11 @@ impl WriterLog {
             }
             self.settle("token", number, token.map(|entry| entry.revision));
 
-            let entry = storage.load_row(&tenant, &key).await.expect("the storage answers");
+            let (entry, events) = self.row_and_events(storage, &key).await;
             if let Some(entry) = &entry {
                 let opened = keyring.open_row(&tenant, &entry.revision, &entry.row).await.expect("the record opens");
                 assert_eq!(opened, row(&key, &entry.revision), "every part of the row is from one write");
             }
-            let events = self.events(storage, &key).await;
             let [connected, disconnected] = events;
             assert_eq!(
                 connected,
@@ -140,6 +139,22 @@ impl WriterLog {
                 "a row and its events are written together"
             );
             self.settle("row", number, entry.map(|entry| entry.revision));
+        }
+    }
+
+    /// Returns a row, and the numbers of its events that belong to the same moment. A server may carry out the last
+    /// statement of a killed writer a little later, so it may change the row between two reads.
+    async fn row_and_events(&self, storage: &dyn HostStorage, key: &ConnectionKey) -> (Option<RowEntry>, [usize; 2]) {
+        let read = async || storage.load_row(&tenant(), key).await.expect("the storage answers");
+        let mut row = read().await;
+        loop {
+            let events = self.events(storage, key).await;
+            let again = read().await;
+            let is_same = row.as_ref().map(|row| &row.revision) == again.as_ref().map(|row| &row.revision);
+            row = again;
+            if is_same {
+                return (row, events);
+            }
         }
     }
 
