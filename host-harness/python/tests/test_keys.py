@@ -59,7 +59,7 @@ async def test_a_provider_in_python_opens_the_database_again_and_another_one_doe
 
 
 class OwnCode(HostKeyUnknown):
-    code = 503  # type: ignore[assignment]
+    code = 503  # type: ignore[assignment,misc]
 
 
 class OwnText(HostKeyUnavailable):
