@@ -267,7 +267,8 @@ fn credentials(
     Ok(Arc::new(all))
 }
 
-/// Returns whether a text looks like a link to a consent page. A fake has no TLS.
+/// Returns whether a text begins as a link to a consent page does. A fake has no TLS. The connector checks the whole link
+/// when it is used, so this check only finds a mistake earlier.
 fn is_link(text: &str, environment: Environment) -> bool {
     text.starts_with("https://") || (environment == Environment::Fake && text.starts_with("http://"))
 }

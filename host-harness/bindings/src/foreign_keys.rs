@@ -87,10 +87,9 @@ impl ForeignKeys {
             }),
         }
     }
-}
 
-impl ForeignKeys {
-    /// The result of a destruction by an object that can't destroy a host key.
+    /// Returns the result of `destroy` for an object that can't destroy a host key. If each tenant has a host key of its
+    /// own, its administrator must destroy it.
     async fn kept(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
         if !self.functions.has_key_per_tenant {
             return Ok(Destruction::NotPossible);

@@ -151,8 +151,7 @@ async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answ
         answer.error(*_described(function, error))
     except BaseException as error:
         # The text of another exception may contain a stored value, so only its class reaches logs.
-        kind = type(error)
-        answer.error(None, f"{function} raised {kind.__module__}.{kind.__qualname__}")
+        answer.error(None, _without_text(function, error))
         # `SystemExit` and the like also end the task. Without the answer, the request would wait for ever.
         if not isinstance(error, Exception):
             raise
@@ -165,7 +164,11 @@ def _described(function: str, error: Exception) -> tuple[str | None, str]:
         # A text with a lone surrogate can't be passed on.
         return code, str(error).encode(errors="replace").decode()
     except Exception:
-        return None, f"{function} raised {type(error).__module__}.{type(error).__qualname__}"
+        return None, _without_text(function, error)
+
+
+def _without_text(function: str, error: BaseException) -> str:
+    return f"{function} raised {type(error).__module__}.{type(error).__qualname__}"
 
 
 _offices: dict[asyncio.AbstractEventLoop, PostOffice] = {}
