@@ -98,12 +98,10 @@ impl Fault {
     }
 }
 
-/// Returns the code and the request id of an envelope, regardless of the HTTP status. Both are `None` if the body is
-/// not an envelope.
+/// Returns the code of an envelope, regardless of the HTTP status. Returns `None` if the body is not an envelope.
 #[must_use]
-pub fn code_and_request_id(text: &str, secrets: &[&str]) -> (Option<i64>, Option<String>) {
-    let Some(envelope) = Members::of(text) else { return (None, None) };
-    (envelope.whole_number("code"), request_id(&envelope, secrets))
+pub fn code(text: &str) -> Option<i64> {
+    Members::of(text)?.whole_number("code")
 }
 
 /// The delay after a temporary fault: 5 s.

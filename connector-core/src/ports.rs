@@ -84,6 +84,10 @@ pub enum Swapped<T> {
 pub trait Effects {
     /// Reads both clocks.
     fn now(&self) -> Moment;
+    /// Reads only the wall clock. Each clock costs the component a call to its host.
+    fn wall(&self) -> UnixSeconds {
+        self.now().wall
+    }
     /// Draws 128 bits from the host's source of randomness.
     fn random(&self) -> Nonce;
     /// Draws a random number for jitter.

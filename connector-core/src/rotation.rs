@@ -64,9 +64,15 @@ pub enum Plan {
 }
 
 /// Decides what a call may do with a record (rule 1). `age` is the time since this revision of the record was written,
-/// by the clock of the storage.
+/// by the clock of the storage. `random` draws a random number. It is called only if the call must wait for another one.
 #[must_use]
-pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trigger<'_>, random: u64) -> Plan {
+pub fn plan(
+    record: &TokenRecord,
+    age: Duration,
+    now: UnixSeconds,
+    trigger: Trigger<'_>,
+    random: impl FnOnce() -> u64,
+) -> Plan {
     let forced = matches!(trigger, Trigger::Forced);
     match record.dead() {
         Some(reason) if !forced || record.current().refresh.is_none() => return Plan::Dead(reason),
@@ -75,7 +81,7 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trig
     if record.current_claim().is_some() && age < CLAIM_LIFE {
         // The wait is random, from 1 to 1.5 seconds, so that the waiting callers do not all call again at the same
         // time. The wait is never longer than the rest of the claim's life.
-        let pause = Duration::from_millis(1000 + random % 500);
+        let pause = Duration::from_millis(1000 + random() % 500);
         return Plan::Wait(Cause::RefreshInProgress, pause.min(CLAIM_LIFE.saturating_sub(age)));
     }
     // A lapsed claim means that nobody knows the outcome of a request. The call renews to find out, even if the token

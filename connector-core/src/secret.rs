@@ -18,7 +18,14 @@ impl Text {
 impl Drop for Text {
     #[inline(never)]
     fn drop(&mut self) {
-        self.0.zeroize();
+        zero(&mut self.0);
+    }
+}
+
+/// Zeroes a value that is about to be freed, unless the allocator does it.
+fn zero(value: &mut impl Zeroize) {
+    if !cfg!(feature = "zeroing-allocator") {
+        value.zeroize();
     }
 }
 
@@ -43,7 +50,7 @@ impl SecretBytes {
 impl Drop for SecretBytes {
     #[inline(never)]
     fn drop(&mut self) {
-        self.0.zeroize();
+        zero(&mut self.0);
     }
 }
 

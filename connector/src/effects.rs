@@ -24,10 +24,11 @@ pub(crate) struct Imports;
 #[maybe_async(AFIT)]
 impl Effects for Imports {
     fn now(&self) -> Moment {
-        Moment {
-            wall: UnixSeconds::new(wall_clock::now().seconds),
-            monotonic: Duration::from_nanos(monotonic_clock::now()),
-        }
+        Moment { wall: self.wall(), monotonic: Duration::from_nanos(monotonic_clock::now()) }
+    }
+
+    fn wall(&self) -> UnixSeconds {
+        UnixSeconds::new(wall_clock::now().seconds)
     }
 
     fn random(&self) -> Nonce {

@@ -123,16 +123,17 @@ impl BusinessRequest {
 /// the app, the timestamp or the IP address; a scope is missing; the authorization is inactive; TikTok limits the rate.
 pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fault> {
     let text = response.text();
-    // A body in an unknown coding is not returned, because the caller could not learn in which coding it is.
-    if let Err(fault) = envelope::read(&response, &text, secrets)
-        && (concerns_the_connection(fault.error.cause) || response.is_coded())
-    {
-        return Err(fault);
-    }
-    // A refusal in UTF-16 proves nothing, so the code of a body in UTF-16 does not count.
-    let (code, request_id) =
-        if is_utf_16(&response.body) { (None, None) } else { envelope::code_and_request_id(&text, secrets) };
+    let (mut code, mut request_id) = match envelope::read(&response, &text, secrets) {
+        Ok(success) => (Some(0), success.request_id),
+        // A body in an unknown coding is not returned, because the caller could not learn in which coding it is.
+        Err(fault) if concerns_the_connection(fault.error.cause) || response.is_coded() => return Err(fault),
+        Err(mut fault) => (envelope::code(&text), fault.error.request_id.take()),
+    };
     drop(text);
+    if is_utf_16(&response.body) {
+        // A refusal in UTF-16 proves nothing, so the code of a body in UTF-16 does not count.
+        (code, request_id) = (None, None);
+    }
     let Response { status, content_type, body, .. } = response;
     Ok(BusinessResponse { status, code, request_id, content_type, body })
 }

@@ -129,7 +129,7 @@ impl Target {
                 Err(error) => {
                     // Without this write, the row would not show that TikTok refuses the token, and no refresh would be
                     // due.
-                    let now = effects.now().wall;
+                    let now = effects.wall();
                     if error.cause == Cause::BackingOff && !served.stored.record.is_held_back(now) {
                         let _shown = self.hold_back(effects, served.stored, fault.error.with_delay(error.delay)).await;
                     }
@@ -252,7 +252,7 @@ impl Target {
     /// would not help, and a sweep must not renew the token again and again. Returns the error for the host.
     async fn hold_back(&self, effects: &impl Effects, mut stored: VersionedRecord, error: Error) -> Error {
         let error = error.with_cause(Cause::TokenRefused);
-        let now = effects.now().wall;
+        let now = effects.wall();
         stored.record.hold_back(&error, now, effects.random_number());
         let _stale_or_failed = tokens::swap(effects, &self.key, Some(&stored.revision), &stored.record, now).await;
         rows::record_failure(effects, &self.key, NotRenewed { error, stored: Some(stored) }).await.error

@@ -36,7 +36,7 @@ pub async fn confirm_install(
     let key = ConnectionKey { customer, account: install.account.clone() };
     let (lineage, granted_at, received_at) =
         (install.record.lineage(), install.record.granted_at(), install.received_at());
-    let (now, random) = (effects.now().wall, effects.random_number());
+    let (now, random) = (effects.wall(), effects.random_number());
     let pair = install.into_pair();
     let app_key = &app.app_key;
     let grant = NewGrant { lineage, app_key, shop_policy, pair: &pair, received_at, granted_at, random };

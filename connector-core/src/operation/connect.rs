@@ -128,7 +128,7 @@ pub(super) async fn exchange(
     code: &AuthorizationCode,
 ) -> Result<Exchanged, Error> {
     let answer = effects.send(token::exchange_request(app, code)).await;
-    let now = effects.now().wall;
+    let now = effects.wall();
     let outcome = match &answer {
         Ok(response) => token::read(response, &[app.app_secret.expose(), code.expose()], now),
         Err(failure) => Err(envelope::transport(*failure)),

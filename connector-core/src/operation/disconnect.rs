@@ -214,7 +214,7 @@ async fn unlink(
         Seen::Grant { lineage, granted_at, .. } => (*lineage, *granted_at),
     };
     let shops = ShopUpdate::Unlinked { id: id.into(), grant, granted_at };
-    let update = RowUpdate::shops(effects.now().wall, shops, Outcome::Unchanged);
+    let update = RowUpdate::shops(effects.wall(), shops, Outcome::Unchanged);
     let left = rows::write(effects, key, lineage, &update).await?;
     let left = left.filter(|left| left.shops.iter().any(|shop| shop.linked));
     if left.is_some() && grant == ShopGrant::Revoked {

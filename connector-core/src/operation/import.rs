@@ -47,7 +47,7 @@ pub async fn import(
     grant.check()?;
     let app = apps::chosen(effects, app).await?;
     let app_key = app.app_key.clone();
-    let (lineage, at) = (Lineage(effects.random()), effects.now().wall);
+    let (lineage, at) = (Lineage(effects.random()), effects.wall());
     let import = Import { lineage, app_key: &app_key, shop_policy, grant, at };
     match &grant.account {
         Some(account) => of_named_account(effects, app, customer, account.clone(), &import).await,
@@ -105,8 +105,9 @@ async fn place(effects: &impl Effects, key: &ConnectionKey, import: &Import<'_>)
             Some(stored) if stored.record.lineage() == import.lineage => return Ok(Found::NoPair),
             Some(VersionedRecord { revision, mut record, age, .. }) => {
                 check_usable(&record, import)?;
-                let (now, random) = (effects.now().wall, effects.random_number());
-                if let Plan::Wait(cause, delay) = rotation::plan(&record, age, now, Trigger::Forced, random) {
+                let random = || effects.random_number();
+                if let Plan::Wait(cause, delay) = rotation::plan(&record, age, effects.wall(), Trigger::Forced, random)
+                {
                     return Err(Error::new(cause).with_delay(delay));
                 }
                 let found = if record.dead().is_some() { Found::Dead } else { Found::NoPair };

@@ -39,6 +39,6 @@ pub async fn link_shops(
             return Err(Error::new(Cause::ShopNoLongerGranted).with_note(&format!("shop {id}")));
         }
     }
-    let update = RowUpdate::shops(effects.now().wall, ShopUpdate::Linked(shops), Outcome::Unchanged);
+    let update = RowUpdate::shops(effects.wall(), ShopUpdate::Linked(shops), Outcome::Unchanged);
     rows::write(effects, &key, lineage, &update).await?.ok_or_else(not_connected)
 }

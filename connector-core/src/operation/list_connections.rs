@@ -18,7 +18,7 @@ use maybe_async::maybe_async;
 pub async fn list_connections(effects: &impl Effects, customer: CustomerId) -> Result<Vec<Connection>, Error> {
     let rows = effects.list_rows(&customer).await.map_err(storage_error)?;
     let accounts = effects.accounts(&customer).await.map_err(storage_error)?;
-    let now = effects.now().wall;
+    let now = effects.wall();
     let connections = rows.into_iter().filter_map(|listed| listed.row.ok()).map(|row| row.connection.at(now));
     Ok(connections.filter(|connection| accounts.contains(&connection.key.account)).collect())
 }

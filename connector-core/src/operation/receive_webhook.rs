@@ -95,7 +95,7 @@ pub async fn receive_webhook(
         None => Vec::new(),
     };
     let mut effect = WebhookEffect::None;
-    let now = effects.now().wall;
+    let now = effects.wall();
     let is_old = counts_as_handled(notification.occurred, now);
     let meaning = if is_old { Meaning::Nothing } else { notification.meaning(now) };
     // If the event cannot be recorded for one owner, it is still recorded for the other owners. Then the call returns
@@ -253,7 +253,7 @@ async fn announce(
     if record.dead().is_some() || end < record.granted_at() || occurred.is_some_and(|at| at < record.granted_at()) {
         return Ok(false);
     }
-    let mut update = RowUpdate::shops(effects.now().wall, ShopUpdate::Unread, Outcome::Unchanged);
+    let mut update = RowUpdate::shops(effects.wall(), ShopUpdate::Unread, Outcome::Unchanged);
     update.authorization_ends = Some(end);
     Ok(rows::write(effects, key, record.lineage(), &update).await?.is_some())
 }

@@ -95,7 +95,7 @@ async fn waiting(
     stored: VersionedRecord,
     error: Error,
 ) -> Result<Refreshed, Error> {
-    let at = effects.now().wall;
+    let at = effects.wall();
     if !stored.record.serves(at) {
         return Err(error);
     }
@@ -138,7 +138,7 @@ async fn sync(
                 // `record_shops` allows only forced attempts for a while, so that a sweep does not call `refresh` in a
                 // loop. This is not needed if another call holds a claim, because the record is then not due before the
                 // claim lapses.
-                if error.cause == Cause::BackingOff && !stored.record.is_held_back(effects.now().wall) {
+                if error.cause == Cause::BackingOff && !stored.record.is_held_back(effects.wall()) {
                     let _row_is_a_projection =
                         record_shops(effects, key, stored, ShopUpdate::Unread, Some(&shown), Occasion::LaterCall).await;
                 }

@@ -94,7 +94,7 @@ pub(super) async fn renew(
             }
         };
         // Rule 1: plan.
-        match rotation::plan(&stored.record, stored.age, effects.now().wall, trigger, effects.random_number()) {
+        match rotation::plan(&stored.record, stored.age, effects.wall(), trigger, || effects.random_number()) {
             Plan::Claim => {}
             Plan::Dead(reason) => return Ok(Renewed::Dead { stored, error: Error::new(reason.cause()) }),
             Plan::Fresh => return Ok(Renewed::NotDue(stored)),
@@ -219,7 +219,7 @@ pub(super) async fn ask(effects: &impl Effects, app: &Credentials, refresh: &Ref
     let random = effects.random_number();
     let request = token::refresh_request(app, refresh);
     let answer = effects.send(request).await;
-    let at = effects.now().wall;
+    let at = effects.wall();
     let secrets = [app.app_secret.expose(), refresh.expose()];
     let outcome = match &answer {
         Ok(response) => token::read(response, &secrets, at),
@@ -367,7 +367,7 @@ async fn release(
     mut stored: VersionedRecord,
     failure: Option<&Error>,
 ) -> Option<VersionedRecord> {
-    let now = effects.now().wall;
+    let now = effects.wall();
     stored.record.release(failure, now, effects.random_number());
     match tokens::swap(effects, key, Some(&stored.revision), &stored.record, now).await {
         SwapOutcome::Stored(revision) => Some(VersionedRecord::written(revision, stored.record)),

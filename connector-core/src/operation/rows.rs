@@ -78,7 +78,7 @@ pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -
 #[maybe_async]
 pub(super) async fn record_failure(effects: &impl Effects, key: &ConnectionKey, failed: NotRenewed) -> NotRenewed {
     let _row_is_a_projection = if let Some(stored) = &failed.stored {
-        let at = effects.now().wall;
+        let at = effects.wall();
         let update = RowUpdate::outcome(at, Outcome::Failure(PastFailure::new(at, &failed.error)));
         let written = write(effects, key, stored.record.lineage(), &update).await;
         if stored.record.dead().is_some() && matches!(written, Ok(Some(_))) {

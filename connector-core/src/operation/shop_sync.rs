@@ -61,7 +61,7 @@ pub(super) async fn record_shops(
     failure: Option<&Error>,
     occasion: Occasion,
 ) -> Recorded {
-    let at = effects.now().wall;
+    let at = effects.wall();
     let lineage = stored.record.lineage();
     let outcome = |failure: Option<&Error>| Outcome::of(failure.map(|error| PastFailure::new(at, error)));
     let mut update = RowUpdate { occasion, ..RowUpdate::shops(at, shops, outcome(failure)) };

@@ -22,7 +22,7 @@ pub(super) async fn exchange<T>(
     request: &ApiRequest<'_>,
     read: impl Fn(Response) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let our_time = effects.now().wall;
+    let our_time = effects.wall();
     let (first, date) = attempt(effects, request.signed(app, token, our_time), &read).await;
     let (Err(fault), Some(their_time)) = (&first, date) else { return first };
     if fault.error.cause != Cause::ClockSkewed {
@@ -42,7 +42,8 @@ pub(super) async fn exchange<T>(
     })
 }
 
-/// Sends one signed request. Returns the result of `read` for the answer, and the answer's date by TikTok's clock.
+/// Sends one signed request. Returns the result of `read` for the answer, and after a failure also the answer's date by
+/// TikTok's clock.
 #[maybe_async]
 async fn attempt<T>(
     effects: &impl Effects,
@@ -51,8 +52,11 @@ async fn attempt<T>(
 ) -> (Result<T, Fault>, Option<UnixSeconds>) {
     match effects.send(request).await {
         Ok(response) => {
-            let date = response.date.as_deref().and_then(http_date);
-            (read(response), date)
+            let date = response.date.clone();
+            let result = read(response);
+            // The date matters only after a failure.
+            let date = if result.is_err() { date.as_deref().and_then(http_date) } else { None };
+            (result, date)
         }
         Err(failure) => (Err(envelope::transport(failure)), None),
     }

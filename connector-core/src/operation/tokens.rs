@@ -165,7 +165,7 @@ pub(super) async fn request_verification(
             VerificationRequest::New => {}
             unchanged @ (VerificationRequest::Void | VerificationRequest::Known) => return Ok(unchanged),
         }
-        stored = match swap(effects, key, Some(&revision), &record, effects.now().wall).await {
+        stored = match swap(effects, key, Some(&revision), &record, effects.wall()).await {
             SwapOutcome::Stored(_) => return Ok(VerificationRequest::New),
             SwapOutcome::Stale(found) => found,
             SwapOutcome::Failed(error) => return Err(error),
@@ -267,7 +267,7 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
 #[maybe_async]
 pub(super) async fn make_due(effects: &impl Effects, key: &ConnectionKey, stored: &VersionedRecord) {
     if stored.record.current_claim().is_none() {
-        let now = Some(effects.now().wall);
+        let now = Some(effects.wall());
         let _stale_or_failed = swap_due_at(effects, key, Some(&stored.revision), &stored.record, now).await;
     }
 }

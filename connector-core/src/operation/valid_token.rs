@@ -35,11 +35,11 @@ pub(super) async fn valid_token(
             Trigger::Refused(token) => record.current().access.as_ref().is_some_and(|current| current.same_as(token)),
             Trigger::WhenDue | Trigger::Forced | Trigger::GoodFor(_) => false,
         };
-        !refused && record.serves(effects.now().wall)
+        !refused && record.serves(effects.wall())
     };
     let failed = match renewal::renew(effects, apps, key, trigger).await {
         Ok(Renewed::Rotated { stored, account_changed }) => {
-            let at = effects.now().wall;
+            let at = effects.wall();
             let failure = account_changed.then(|| PastFailure::new(at, &Error::new(Cause::AccountChanged)));
             let update = RowUpdate::outcome(at, Outcome::of(failure));
             let _row_is_a_projection = rows::write(effects, key, stored.record.lineage(), &update).await;

@@ -74,7 +74,7 @@ fn the_plan_says_who_may_spend_the_refresh_token() {
         ("held back, forced", held_back(60), OLD, forced, Plan::Claim),
     ];
     for (case, record, age, mode, expected) in table {
-        assert_eq!(plan(&record, age, NOW, mode, 0), expected, "{case}");
+        assert_eq!(plan(&record, age, NOW, mode, || 0), expected, "{case}");
     }
 }
 
@@ -85,7 +85,11 @@ fn a_caller_waits_no_longer_than_the_claim_lives() {
         [(0, 0, 1000), (0, 499, 1499), (0, 500, 1000), (118_501, 499, 1499), (119_900, 499, 100), (119_999, 0, 1)]
     {
         let expected = Plan::Wait(Cause::RefreshInProgress, Duration::from_millis(pause_ms));
-        assert_eq!(plan(&record, Duration::from_millis(age_ms), NOW, Trigger::Forced, random), expected, "{age_ms} ms");
+        assert_eq!(
+            plan(&record, Duration::from_millis(age_ms), NOW, Trigger::Forced, || random),
+            expected,
+            "{age_ms} ms"
+        );
     }
 }
 
