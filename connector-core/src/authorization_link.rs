@@ -25,6 +25,23 @@ pub enum LinkScheme {
     HttpsOrHttp,
 }
 
+impl LinkScheme {
+    /// Returns whether a state can be appended to this link. The link has this scheme, a host, only visible ASCII
+    /// characters, no `#`, no parameter `state`, and at most 2048 bytes.
+    #[must_use]
+    pub fn accepts(self, link: &str) -> bool {
+        let (address, query) = link.split_once('?').unwrap_or((link, ""));
+        let names_state = callback::parameters(query).any(|(name, _)| name == "state");
+        let printable = link.bytes().all(|byte| byte.is_ascii_graphic()) && !link.contains('#');
+        let rest = match (address.strip_prefix("https://"), self) {
+            (None, Self::HttpsOrHttp) => address.strip_prefix("http://"),
+            (rest, Self::Https | Self::HttpsOrHttp) => rest,
+        };
+        let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        has_host && printable && !names_state && link.len() <= MAX_LINK_BYTES
+    }
+}
+
 /// Percent-encodes the state and appends it to the link.
 ///
 /// # Errors
@@ -35,7 +52,7 @@ pub fn with_state(link: Option<&str>, scheme: LinkScheme, state: &State) -> Resu
     if text.is_empty() || text.len() > MAX_STATE_BYTES || text.trim() != text {
         return Err(Error::new(Cause::StateInvalid));
     }
-    if !acceptable(link, scheme) {
+    if !scheme.accepts(link) {
         return Err(Error::new(Cause::AuthorizationLinkInvalid));
     }
     let separator = match link.split_once('?') {
@@ -44,18 +61,6 @@ pub fn with_state(link: Option<&str>, scheme: LinkScheme, state: &State) -> Resu
         Some(_) => "&",
     };
     Ok(format!("{link}{separator}state={}", percent_encoded(text)))
-}
-
-fn acceptable(link: &str, scheme: LinkScheme) -> bool {
-    let (address, query) = link.split_once('?').unwrap_or((link, ""));
-    let names_state = callback::parameters(query).any(|(name, _)| name == "state");
-    let printable = link.bytes().all(|byte| byte.is_ascii_graphic()) && !link.contains('#');
-    let rest = match (address.strip_prefix("https://"), scheme) {
-        (None, LinkScheme::HttpsOrHttp) => address.strip_prefix("http://"),
-        (rest, LinkScheme::Https | LinkScheme::HttpsOrHttp) => rest,
-    };
-    let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    has_host && printable && !names_state && link.len() <= MAX_LINK_BYTES
 }
 
 #[cfg(test)]

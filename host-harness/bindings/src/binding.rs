@@ -10,7 +10,7 @@ use std::time::Duration;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials, check_apps};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, LinkScheme, StaticCredentials, check_apps};
 use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::randomness::SystemRandomness;
@@ -258,8 +258,11 @@ fn credentials(
             if app.app_secret.expose().is_empty() {
                 return Err(wrong(&"`app_secret` is empty; copy it from Partner Center"));
             }
-            if !app.authorization_link.as_ref().is_none_or(|link| is_link(link, environment)) {
-                return Err(wrong(&"`authorization_link` does not begin with https://; copy it from Partner Center"));
+            if !app.authorization_link.as_ref().is_none_or(|link| link_scheme(environment).accepts(link)) {
+                return Err(wrong(
+                    &"`authorization_link` is not a link from Partner Center: it begins with https:// and has no `#` and \
+                      no parameter `state`",
+                ));
             }
         }
         all = apps.into_iter().fold(all, |all, app| all.with(tenant.clone(), app));
@@ -267,10 +270,12 @@ fn credentials(
     Ok(Arc::new(all))
 }
 
-/// Returns whether a text begins as a link to a consent page does. A fake has no TLS. The connector checks the whole link
-/// when it is used, so this check only finds a mistake earlier.
-fn is_link(text: &str, environment: Environment) -> bool {
-    text.starts_with("https://") || (environment == Environment::Fake && text.starts_with("http://"))
+/// Returns the schemes that a link to a consent page may have. A fake has no TLS.
+const fn link_scheme(environment: Environment) -> LinkScheme {
+    match environment {
+        Environment::TikTokShop => LinkScheme::Https,
+        Environment::Fake => LinkScheme::HttpsOrHttp,
+    }
 }
 
 /// Returns the address of the fake. Only loopback is allowed, because requests to a fake carry secrets unencrypted.

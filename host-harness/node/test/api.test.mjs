@@ -109,14 +109,15 @@ test('an object that is no signal is refused, and the host goes on', async (t) =
 
 test('the apps are checked when the host opens', async () => {
   const app = { tenant: 'acme', appKey: '6abcdefghijkl', appSecret: 'CANARY-of-the-usual-length' };
+  const noLink =
+    'apps: tenant acme: `authorizationLink` is not a link from Partner Center: it begins with https:// and has no `#` and no parameter `state`';
+  const withState = 'https://services.tiktokshop.com/open/authorize?state=CANARY';
   for (const [apps, message] of [
     [[{ ...app, appKey: '' }], 'apps: tenant acme: the key of an app has 1 to 64 bytes'],
     [[app, app], 'apps: tenant acme: the tenant has the same app twice'],
     [[{ ...app, appSecret: '' }], 'apps: tenant acme: `appSecret` is empty; copy it from Partner Center'],
-    [
-      [{ ...app, authorizationLink: 'CANARY' }],
-      'apps: tenant acme: `authorizationLink` does not begin with https://; copy it from Partner Center',
-    ],
+    [[{ ...app, authorizationLink: 'CANARY' }], noLink],
+    [[{ ...app, authorizationLink: withState }], noLink],
   ]) {
     const opening = Host.open({ storage: 'memory:', keys: 'drawn', apps });
     await assert.rejects(opening, (error) => {

@@ -155,15 +155,19 @@ async def test_options_that_do_not_fit_are_refused(options: dict[str, Any], code
     assert "CANARY" not in repr(raised.value)
 
 
+NO_LINK = (
+    "`authorization_link` is not a link from Partner Center: it begins with https:// and has no `#` and no parameter "
+    "`state`"
+)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"app_key": ""}, "the key of an app has 1 to 64 bytes"),
         ({"app_secret": ""}, "`app_secret` is empty; copy it from Partner Center"),
-        (
-            {"authorization_link": "CANARY"},
-            "`authorization_link` does not begin with https://; copy it from Partner Center",
-        ),
+        ({"authorization_link": "CANARY"}, NO_LINK),
+        ({"authorization_link": "https://services.tiktokshop.com/open/authorize?state=CANARY"}, NO_LINK),
     ],
 )
 async def test_the_apps_are_checked_when_the_host_opens(wrong: dict[str, str], message: str) -> None:
