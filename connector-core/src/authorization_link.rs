@@ -26,8 +26,10 @@ pub enum LinkScheme {
 }
 
 impl LinkScheme {
-    /// Returns whether a state can be appended to this link. The link has this scheme, a host, only visible ASCII
-    /// characters, no `#`, no parameter `state`, and at most 2048 bytes.
+    /// Returns whether a state can be appended to this link. All of these must hold:
+    /// - The link has one of the schemes, and a host.
+    /// - It has only visible ASCII characters, at most 2048 of them.
+    /// - It has no `#` and no parameter `state`.
     #[must_use]
     pub fn accepts(self, link: &str) -> bool {
         let (address, query) = link.split_once('?').unwrap_or((link, ""));

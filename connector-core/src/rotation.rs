@@ -64,7 +64,7 @@ pub enum Plan {
 }
 
 /// Decides what a call may do with a record (rule 1). `age` is the time since this revision of the record was written,
-/// by the clock of the storage. `random` draws a random number. It is called only if the call must wait for another one.
+/// by the clock of the storage. `random` draws a random number. It is called only if another call holds the claim.
 #[must_use]
 pub fn plan(
     record: &TokenRecord,

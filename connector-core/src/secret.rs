@@ -1,5 +1,6 @@
 //! The types of secret values: tokens, the app's secret, ciphers and states. They have no `Debug`, `Display`, `Clone`,
-//! `PartialEq` or `Serialize`, and are zeroed on drop.
+//! `PartialEq` or `Serialize`, and are zeroed on drop. In the component, the allocator zeroes them when they are freed
+//! (the feature `zeroing-allocator`).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,9 +23,10 @@ impl Drop for Text {
     }
 }
 
-/// Zeroes a value that is about to be freed, unless the allocator does it.
+/// Zeroes a value that is about to be freed, unless the allocator does it. Only the component brings such an allocator, so
+/// the feature has no effect on other targets.
 fn zero(value: &mut impl Zeroize) {
-    if !cfg!(feature = "zeroing-allocator") {
+    if !cfg!(all(feature = "zeroing-allocator", target_arch = "wasm32", target_os = "unknown")) {
         value.zeroize();
     }
 }

@@ -126,8 +126,8 @@ unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
     }
 }
 
-/// Zeroes bytes. The writes are volatile, because the compiler would remove writes that are never read. Each turn of the
-/// main loop writes 64 bytes, because a loop over single bytes was 4 % of the time of a refresh.
+/// Zeroes bytes. The writes are volatile, because the compiler would remove writes that are never read. A loop over single
+/// bytes took 4 % of the time of a refresh, so each turn of the main loop writes 64 bytes.
 ///
 /// # Safety
 /// The caller owns the bytes.

@@ -260,7 +260,7 @@ fn shop_to_wire(shop: &Shop) -> WireShop<'_> {
 /// caller must then store nothing.
 #[must_use]
 pub fn encode_secrets(row: &Row) -> Option<SecretBytes> {
-    // `collect` would sort the list first, and the code of that sort has 6 kB in the component.
+    // The map is filled one by one, for the reason that `places_of` has.
     let mut ciphers = BTreeMap::new();
     for (id, cipher) in row.connection.shops.iter().filter_map(id_and_cipher) {
         ciphers.insert(id, cipher);

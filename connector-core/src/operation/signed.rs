@@ -42,8 +42,8 @@ pub(super) async fn exchange<T>(
     })
 }
 
-/// Sends one signed request. Returns the result of `read` for the answer, and after a failure also the answer's date by
-/// TikTok's clock.
+/// Sends one signed request. Returns the result of `read` for the answer. If `read` fails, also returns the date of the
+/// answer, by TikTok's clock.
 #[maybe_async]
 async fn attempt<T>(
     effects: &impl Effects,

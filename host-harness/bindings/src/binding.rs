@@ -260,8 +260,8 @@ fn credentials(
             }
             if !app.authorization_link.as_ref().is_none_or(|link| link_scheme(environment).accepts(link)) {
                 return Err(wrong(
-                    &"`authorization_link` is not a link from Partner Center: it begins with https:// and has no `#` and \
-                      no parameter `state`",
+                    &"`authorization_link` is not valid; copy it from Partner Center. It must begin with https://, name a \
+                      host, have at most 2048 visible ASCII characters, and have no `#` and no parameter `state`",
                 ));
             }
         }
@@ -335,6 +335,14 @@ async fn open_storage(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_fake_has_a_consent_page_without_tls() {
+        let accepts = |environment, link| link_scheme(environment).accepts(link);
+        assert!(accepts(Environment::Fake, "http://127.0.0.1:4010/authorize"));
+        assert!(!accepts(Environment::TikTokShop, "http://127.0.0.1:4010/authorize"));
+        assert!(accepts(Environment::TikTokShop, "https://services.tiktokshop.com/open/authorize?service_id=1"));
+    }
 
     #[test]
     fn a_fake_runs_on_this_machine() {

@@ -10,9 +10,5 @@ mod host;
 mod outcomes;
 mod runtime;
 
-/// Each call makes many small allocations, and this allocator is made for them. Node.js itself does not use it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub use self::foreign::answer;
 pub use self::host::{NativeHost, check_contract, forward_logs};

@@ -110,7 +110,8 @@ test('an object that is no signal is refused, and the host goes on', async (t) =
 test('the apps are checked when the host opens', async () => {
   const app = { tenant: 'acme', appKey: '6abcdefghijkl', appSecret: 'CANARY-of-the-usual-length' };
   const noLink =
-    'apps: tenant acme: `authorizationLink` is not a link from Partner Center: it begins with https:// and has no `#` and no parameter `state`';
+    'apps: tenant acme: `authorizationLink` is not valid; copy it from Partner Center. It must begin with https://, ' +
+    'name a host, have at most 2048 visible ASCII characters, and have no `#` and no parameter `state`';
   const withState = 'https://services.tiktokshop.com/open/authorize?state=CANARY';
   for (const [apps, message] of [
     [[{ ...app, appKey: '' }], 'apps: tenant acme: the key of an app has 1 to 64 bytes'],
@@ -118,6 +119,8 @@ test('the apps are checked when the host opens', async () => {
     [[{ ...app, appSecret: '' }], 'apps: tenant acme: `appSecret` is empty; copy it from Partner Center'],
     [[{ ...app, authorizationLink: 'CANARY' }], noLink],
     [[{ ...app, authorizationLink: withState }], noLink],
+    // Only a fake has no TLS.
+    [[{ ...app, authorizationLink: 'http://127.0.0.1:4010/CANARY' }], noLink],
   ]) {
     const opening = Host.open({ storage: 'memory:', keys: 'drawn', apps });
     await assert.rejects(opening, (error) => {

@@ -18,10 +18,6 @@ mod values;
 
 use pyo3::pymodule;
 
-/// Each call makes many small allocations, and this allocator is made for them. Python itself does not use it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The native module.
 #[pymodule]
 mod _native {
