@@ -10,7 +10,7 @@ fn the_component_imports_exactly_the_imports_of_its_world() {
 }
 
 #[test]
-fn the_component_has_at_most_395_000_bytes() {
+fn the_component_has_at_most_360_000_bytes() {
     let size = std::fs::metadata(tiktok_shop_tests::component()).unwrap().len();
-    assert!(size <= 395_000, "{size} bytes");
+    assert!(size <= 360_000, "{size} bytes");
 }
