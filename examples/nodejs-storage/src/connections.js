@@ -96,10 +96,15 @@ export const connections = (database) => ({
     return (await database.all(found, [...[tenant, customer, account].map(bytes), once])).length > 0;
   },
 
-  appendOnce({ tenant, customer, account, once, event }) {
+  appendOnce({ tenant, customer, account, once, event, grant }) {
     // An id has one byte at least, so an empty one stands for an event of the whole tenant.
     const key = [tenant, customer ?? '', account ?? ''].map(bytes);
     return database.transaction(async (transaction) => {
+      if (grant !== null) {
+        // The lock lasts until the event is stored, so the connection does not end before.
+        const granted = `SELECT 1 FROM rows WHERE ${KEY} AND grant_name = $4 FOR SHARE`;
+        if ((await transaction.all(granted, [...key, bytes(grant)])).length === 0) return false;
+      }
       const inserted = 'INSERT INTO once VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING';
       const isFirst = (await transaction.change(inserted, [...key, once])) > 0;
       if (isFirst) await append(transaction, tenant, [event]);

@@ -140,11 +140,23 @@ class Connections:
         return await self.database.first(found, [*bytes_of(tenant, customer, account), once]) is not None
 
     async def append_once(
-        self, *, tenant: str, customer: str | None, account: str | None, once: str, event: str
+        self,
+        *,
+        tenant: str,
+        customer: str | None,
+        account: str | None,
+        once: str,
+        event: str,
+        grant: str | None,
     ) -> bool:
         # An id has one byte at least, so an empty one stands for an event of the whole tenant.
         key = bytes_of(tenant, customer or "", account or "")
         async with self.database.transaction() as statements:
+            if grant is not None:
+                # The lock lasts until the event is stored, so the connection does not end before.
+                granted = f"SELECT 1 FROM rows WHERE {OF_CONNECTION} AND grant_name = %s FOR SHARE"
+                if await statements.first(granted, [*key, grant.encode()]) is None:
+                    return False
             inserted = "INSERT INTO once VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
             is_first = await statements.change(inserted, [*key, once]) > 0
             if is_first:

@@ -28,7 +28,7 @@ impl ConnectorHost {
         let deadline = Instant::now() + self.storage_timeout();
         let mut pause = FIRST_PAUSE;
         loop {
-            let why = match run_to_deadline(deadline, self.storage().append_once(tenant, once, event)).await {
+            let why = match run_to_deadline(deadline, self.storage().append_once(tenant, once, event, None)).await {
                 Ok(_) => return Ok(()),
                 Err(StorageError::Unavailable(_)) if Instant::now() + pause < deadline => {
                     tokio::time::sleep(pause).await;

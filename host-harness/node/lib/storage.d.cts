@@ -103,7 +103,13 @@ export interface ConnectionStorage {
   events(named: OfTenant & { after: number | null; limit: number }): Awaitable<{ position: number; event: string }[]>;
   knowsOnce(named: OfConnection & { once: string }): Awaitable<boolean>;
   appendOnce(
-    named: OfTenant & { customer: string | null; account: string | null; once: string; event: string },
+    named: OfTenant & {
+      customer: string | null;
+      account: string | null;
+      once: string;
+      event: string;
+      grant: string | null;
+    },
   ): Awaitable<boolean>;
 }
 

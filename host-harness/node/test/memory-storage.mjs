@@ -182,8 +182,9 @@ export class MemoryStorage {
     return this.#tenant(tenant).once.has(name(customer, account, once));
   }
 
-  appendOnce({ tenant, customer, account, once, event }) {
+  appendOnce({ tenant, customer, account, once, event, grant }) {
     const kept = this.#tenant(tenant);
+    if (grant !== null && kept.rows.get(name(customer, account))?.index.grant !== grant) return false;
     const key = name(customer, account, once);
     if (kept.once.has(key)) return false;
     kept.once.set(key, true);

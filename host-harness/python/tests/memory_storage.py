@@ -176,8 +176,21 @@ class MemoryStorage:
     def knows_once(self, *, tenant: str, customer: str, account: str, once: str) -> bool:
         return (customer, account, once) in self.tenant(tenant).once
 
-    def append_once(self, *, tenant: str, customer: str | None, account: str | None, once: str, event: str) -> bool:
+    def append_once(
+        self,
+        *,
+        tenant: str,
+        customer: str | None,
+        account: str | None,
+        once: str,
+        event: str,
+        grant: str | None,
+    ) -> bool:
         kept, key = self.tenant(tenant), (customer, account, once)
+        if grant is not None:
+            row = kept.rows.get((str(customer), str(account)))
+            if row is None or row["index"]["grant"] != grant:
+                return False
         if key in kept.once:
             return False
         kept.once.add(key)

@@ -260,15 +260,43 @@ impl ConnectionStorage for SqlStorage {
         .await
     }
 
-    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
+    async fn append_once(
+        &self,
+        tenant: &TenantId,
+        once: &OnceDigest,
+        event: &NewEvent,
+        grant: Option<&str>,
+    ) -> Result<bool, StorageError> {
         self.run_to_deadline(async {
-            let of_event = "tenant = $1 AND customer = $2 AND account = $3 AND digest = $4";
-            let insert = "INSERT INTO tiktok_shop_told (tenant, customer, account, digest) VALUES ($1, $2, $3, $4) \
-                          ON CONFLICT DO NOTHING RETURNING 1 AS written";
+            let of_connection = "tenant = $1 AND customer = $2 AND account = $3";
+            // The name of the grant is that of `Row::grant_name`.
+            let granted = grant.map(|_| {
+                format!(
+                    "SELECT 1 FROM tiktok_shop_connections \
+                     WHERE {of_connection} AND token_lineage || '/' || granted_at = $5"
+                )
+            });
+            let (from, is_granted) = match (&granted, &self.dialect) {
+                (None, _) => (String::new(), String::new()),
+                (Some(granted), Dialect::Sqlite(_)) => {
+                    (format!("FROM ({granted}) granted"), format!(" AND EXISTS ({granted})"))
+                }
+                // The lock waits for a writer of the row, and then looks at the row again. A later writer waits until
+                // the event is stored.
+                (Some(granted), Dialect::Postgres) => (format!("FROM ({granted} FOR SHARE) granted"), String::new()),
+            };
+            let insert = format!(
+                "INSERT INTO tiktok_shop_told (tenant, customer, account, digest) \
+                 SELECT $1, $2, $3, $4 {from} WHERE TRUE ON CONFLICT DO NOTHING RETURNING 1 AS written"
+            );
             let insert = bind_subject(statement(insert).bind_text(tenant.as_str()), event.key.as_ref());
-            let [is_told, is_first] =
-                ["", "NOT "].map(|not| format!("{not}EXISTS (SELECT 1 FROM tiktok_shop_told WHERE {of_event})"));
             let insert = insert.bind(once.as_bytes().to_vec());
+            let insert = match grant {
+                Some(grant) => insert.bind_text(grant),
+                None => insert,
+            };
+            let is_told = format!("EXISTS (SELECT 1 FROM tiktok_shop_told WHERE {of_connection} AND digest = $4)");
+            let is_first = format!("NOT {is_told}{is_granted}");
             let mut writes = Together::new(&self.dialect, insert, is_first, is_told);
             append(&mut writes, &self.dialect, std::slice::from_ref(event))?;
             writes.run(&self.writers).await

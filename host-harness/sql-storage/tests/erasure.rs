@@ -160,7 +160,7 @@ impl Scene {
         // erased.
         let (once, state, browser, webhook) = (random_digest(), random_digest(), random_digest(), random_digest());
         let (install, sealed) = (random_digest(), random_digest());
-        assert!(self.storage.append_once(tenant, &OnceDigest::new(once), &event).await.unwrap());
+        assert!(self.storage.append_once(tenant, &OnceDigest::new(once), &event, None).await.unwrap());
         let browser_digest = BrowserDigest::new(browser);
         let consent =
             ConsentRecord { customer: key.customer, app: None, browser: browser_digest, shops: ShopPolicy::All };

@@ -46,7 +46,7 @@ async fn work(storage: &SqlStorage, caller: u8) -> Result<(), StorageError> {
         assert_eq!(storage.load_token(&tenant, &key).await?, None);
         let kind = EventKind::Connected;
         let event = NewEvent { at: UnixSeconds(7), key: Some(key.clone()), kind, origin: Origin::default() };
-        assert!(storage.append_once(&tenant, &OnceDigest::new([round; 32]), &event).await?);
+        assert!(storage.append_once(&tenant, &OnceDigest::new([round; 32]), &event, None).await?);
     }
     assert_eq!(storage.events(&tenant, None, 99).await?.len(), usize::from(ROUNDS));
     Ok(())

@@ -519,9 +519,21 @@ impl ConnectionStorage for OwnStorage {
         .await
     }
 
-    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
-        let (tenant, once, event) = (tenant.clone(), *once, event.clone());
+    async fn append_once(
+        &self,
+        tenant: &TenantId,
+        once: &OnceDigest,
+        event: &NewEvent,
+        grant: Option<&str>,
+    ) -> Result<bool, StorageError> {
+        let (tenant, once, event, grant) = (tenant.clone(), *once, event.clone(), grant.map(ToOwned::to_owned));
         self.write(move |transaction, _| {
+            if let (Some(grant), Some(key)) = (&grant, &event.key) {
+                let row: Option<StoredRow> = get(&transaction.open_table(ROWS)?, table_key(&tenant, key))?;
+                if row.is_none_or(|stored| stored.row.grant() != *grant) {
+                    return Ok(false);
+                }
+            }
             // An event of the whole tenant concerns no connection, so empty texts replace the ids. No id is empty.
             let (customer, account) =
                 event.key.as_ref().map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));

@@ -182,8 +182,8 @@ pub(super) async fn an_abandoned_append_once_appends_its_event_at_most_once(tria
         let once = samples::once(&format!("{number}"));
         let event = samples::numbered_event(&key, number);
         let answer =
-            patience.await_or_abandon(tenant.storage.append_once(&tenant.id, &once, &event)).await.transpose()?;
-        let again = tenant.storage.append_once(&tenant.id, &once, &event).await?;
+            patience.await_or_abandon(tenant.storage.append_once(&tenant.id, &once, &event, None)).await.transpose()?;
+        let again = tenant.storage.append_once(&tenant.id, &once, &event, None).await?;
         callers.record(answer.as_ref());
         if let Some(first) = answer {
             ensure_eq!((first, again), (true, false), "`append_once`, and the same call again");

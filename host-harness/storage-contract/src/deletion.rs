@@ -36,8 +36,8 @@ async fn fill(tenant: &Tenant) -> Result<(), Broken> {
         }
         let Tenant { storage, id, .. } = tenant;
         let once = samples::once(&number.to_string());
-        storage.append_once(id, &once, &connected).await?;
-        storage.append_once(id, &once, &samples::tenant_event(EventKind::TenantErased)).await?;
+        storage.append_once(id, &once, &connected, None).await?;
+        storage.append_once(id, &once, &samples::tenant_event(EventKind::TenantErased), None).await?;
         let record = ConsentRecord {
             customer: key.customer,
             app: None,
@@ -128,7 +128,7 @@ pub(super) async fn a_deleted_event_never_shares_its_position_with_a_later_one(t
     for round in 0..3 {
         for number in 0..2 {
             let once = samples::once(&format!("{round} {number}"));
-            ensure!(storage.append_once(id, &once, &event).await?, "a first `append_once` answered false");
+            ensure!(storage.append_once(id, &once, &event, None).await?, "a first `append_once` answered false");
         }
         // A reader continues after the last event that it has read, even if that event has been deleted since.
         let read = || async { Ok::<_, Broken>(storage.events(id, last, usize::MAX).await?.len()) };

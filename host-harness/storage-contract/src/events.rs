@@ -1,13 +1,14 @@
 //! Checks of events: a row and its events are written together, `append_once` appends once, and no event appears at a
 //! position before one that was already read.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};
 use super::register::{Kind, Register, Stored};
-use super::samples;
+use super::samples::{self, Sample};
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::events::{Cause, Event, EventKind, EventPosition, NewEvent, Origin};
@@ -90,7 +91,7 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
     tenant.swap_row(&first, None, Some(&Next { revision: "r".parse()?, value: row.stored()? }), &events).await?;
     for (number, event) in events.iter().enumerate() {
         let once = samples::once(&number.to_string());
-        ensure!(tenant.storage.append_once(&tenant.id, &once, event).await?, "a first `append_once` answered false");
+        ensure!(tenant.storage.append_once(&tenant.id, &once, event, None).await?, "a first `append_once` answered false");
     }
     let twice = [events.as_slice(), &events].concat();
     eventually("`events`", twice, || all_events(&tenant.storage, &tenant.id)).await
@@ -266,7 +267,7 @@ pub(super) async fn append_once_appends_once_per_tenant_and_connection(trial: &T
         (&theirs, "x", first, false),
     ];
     for (tenant, once, event, appended) in &calls {
-        let answer = tenant.storage.append_once(&tenant.id, &samples::once(once), event).await?;
+        let answer = tenant.storage.append_once(&tenant.id, &samples::once(once), event, None).await?;
         ensure_eq!(answer, *appended, "`append_once` of {event:?} with {once:?}");
     }
     for tenant in [&ours, &theirs] {
@@ -288,7 +289,7 @@ pub(super) async fn an_event_that_was_appended_once_is_known(trial: &Trial) -> R
     let (one, account, customer) = (one?, account?, customer?);
     ensure!(!knows(&ours, &one, "x").await?, "`knows_once` answered true before `append_once`");
     let event = samples::event(&one, EventKind::Recovered);
-    ours.storage.append_once(&ours.id, &samples::once("x"), &event).await?;
+    ours.storage.append_once(&ours.id, &samples::once("x"), &event, None).await?;
     // The answer may be stale, but only for a short time.
     eventually("`knows_once` after `append_once`", true, || knows(&ours, &one, "x")).await?;
     for (tenant, key, once) in
@@ -308,11 +309,87 @@ pub(super) async fn exactly_one_concurrent_append_once_appends_the_event(trial: 
         let (once, event) = (samples::once(&format!("{round}")), samples::numbered_event(&key, round));
         let answers = race((0..RACERS).map(|_| {
             let (tenant, event) = (tenant.clone(), event.clone());
-            async move { Ok(tenant.storage.append_once(&tenant.id, &once, &event).await?) }
+            async move { Ok(tenant.storage.append_once(&tenant.id, &once, &event, None).await?) }
         }));
         let appended = answers.await?.into_iter().filter(|appended| *appended).count();
         ensure!(appended == 1, "{appended} of {RACERS} `append_once` calls of the same event answered true");
         all.push(event);
     }
     eventually("the events of concurrent `append_once` calls", all, || all_events(&tenant.storage, &tenant.id)).await
+}
+
+/// Returns the row of the check's connection after the consent at this time.
+fn consented_at(key: &ConnectionKey, second: u64) -> Sample {
+    let mut row = samples::row(key);
+    row.connection.granted_at = UnixSeconds(second);
+    row
+}
+
+pub(super) async fn an_event_of_a_grant_is_appended_only_while_the_row_has_the_grant(
+    trial: &Trial,
+) -> Result<(), Broken> {
+    let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
+    let (key, other) = (samples::key("customer", "account")?, samples::key("customer", "other account")?);
+    let [first, second] = [1, 2].map(|second| consented_at(&key, second));
+    let mut appended = Vec::new();
+    let mut number = 0;
+    // Appends an event of a grant, which must be answered like this. A refused event must leave no digest, so the same
+    // digest is used again and again until it is stored.
+    let mut append = async |tenant: &Tenant, key: &ConnectionKey, grant: &Sample, once: &str, expected: bool| {
+        number += 1;
+        let event = samples::numbered_event(key, number);
+        let answer = tenant.storage.append_once(&tenant.id, &samples::once(once), &event, Some(&grant.grant())).await?;
+        ensure_eq!(answer, expected, "`append_once` number {number}, of a grant, for {key:?}");
+        appended.extend(answer.then_some(event));
+        Ok::<_, Broken>(())
+    };
+    append(&ours, &key, &first, "x", false).await?;
+    ours.put_row("1", &first).await?;
+    append(&theirs, &key, &first, "x", false).await?;
+    append(&ours, &other, &first, "x", false).await?;
+    append(&ours, &key, &second, "x", false).await?;
+    append(&ours, &key, &first, "x", true).await?;
+    append(&ours, &key, &first, "x", false).await?;
+    let next = Next { revision: "2".parse()?, value: second.stored()? };
+    ours.swap_row(&key, Some("1"), Some(&next), &[]).await?;
+    append(&ours, &key, &first, "y", false).await?;
+    append(&ours, &key, &second, "y", true).await?;
+    ours.swap_row(&key, Some("2"), None, &[]).await?;
+    append(&ours, &key, &second, "z", false).await?;
+    eventually("the events of grants", appended, || all_events(&ours.storage, &ours.id)).await?;
+    ensure_eq!(all_events(&theirs.storage, &theirs.id).await?, [], "the events of a tenant without a row");
+    Ok(())
+}
+
+pub(super) async fn no_event_of_a_grant_follows_the_end_of_its_row(trial: &Trial) -> Result<(), Broken> {
+    const ROUNDS: u64 = 16;
+    let tenant = trial.tenant().await?;
+    let key = samples::key("customer", "account")?;
+    let mut expected = Vec::new();
+    for round in 0..ROUNDS {
+        let row = consented_at(&key, round);
+        tenant.put_row(&format!("{round}"), &row).await?;
+        let (notice, end) = (samples::numbered_event(&key, round), samples::event(&key, EventKind::Disconnected));
+        let append = {
+            let (tenant, notice) = (tenant.clone(), notice.clone());
+            async move {
+                let once = samples::once(&format!("{round}"));
+                Ok(tenant.storage.append_once(&tenant.id, &once, &notice, Some(&row.grant())).await?)
+            }
+        };
+        let delete = {
+            let (tenant, key, end) = (tenant.clone(), key.clone(), end.clone());
+            async move {
+                tenant.swap_row(&key, Some(&format!("{round}")), None, &[end]).await?;
+                Ok(false)
+            }
+        };
+        // Each of the two begins first in half of the rounds.
+        let mut racers: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = vec![Box::pin(append), Box::pin(delete)];
+        racers.rotate_left(usize::from(round % 2 == 1));
+        let appended = race(racers).await?.contains(&true);
+        expected.extend(appended.then_some(notice));
+        expected.push(end);
+    }
+    eventually("the events of a grant and of its end", expected, || all_events(&tenant.storage, &tenant.id)).await
 }

@@ -95,7 +95,7 @@ async fn write(trial: &Trial, place: &Place) -> Result<(), Broken> {
     let event = samples::event(key, EventKind::Connected);
     tenant.swap_row(key, None, Some(&Next { revision: "r".parse()?, value: row.stored()? }), &[event]).await?;
     let once = samples::event(key, EventKind::Recovered);
-    let appended = tenant.storage.append_once(&tenant.id, &samples::once("once"), &once).await?;
+    let appended = tenant.storage.append_once(&tenant.id, &samples::once("once"), &once, None).await?;
     ensure!(appended, "the first `append_once` answered false for {key:?}");
     Ok(())
 }

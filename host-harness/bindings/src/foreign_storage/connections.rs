@@ -176,8 +176,15 @@ impl ConnectionStorage for ForeignStorage {
         self.ask("knows_once", with(of_connection(tenant, key), "once", digits(once).into())).await
     }
 
-    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
+    async fn append_once(
+        &self,
+        tenant: &TenantId,
+        once: &OnceDigest,
+        event: &NewEvent,
+        grant: Option<&str>,
+    ) -> Result<bool, StorageError> {
         let arguments = with(appended(event)?, "tenant", tenant.as_str().into());
+        let arguments = with(arguments, "grant", grant.into());
         self.ask("append_once", with(arguments, "once", digits(once).into())).await
     }
 }

@@ -55,7 +55,7 @@ impl Keyring {
             self.delete_entries(tenant, &mut erased).await?;
             if keys.is_empty() {
                 let event = self.event(EventKind::TenantErased, Cause::Erasure);
-                self.storage().append_once(tenant, &once, &event).await?;
+                self.storage().append_once(tenant, &once, &event, None).await?;
                 return Ok(erased);
             }
             for key in &keys {

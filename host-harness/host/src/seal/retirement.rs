@@ -51,7 +51,7 @@ impl Keyring {
         for tenant in &tenants {
             let kind = EventKind::HostKeyRetired { host_key: host_key.clone() };
             let event = self.event(kind, Cause::KeyRetirement);
-            self.storage().append_once(tenant, &once, &event).await?;
+            self.storage().append_once(tenant, &once, &event, None).await?;
         }
         Ok(())
     }

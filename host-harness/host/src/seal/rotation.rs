@@ -173,7 +173,7 @@ impl Keyring {
         {
             let kind = EventKind::KeysRotated { host_key: wrapped.host_key.clone() };
             let once = OnceDigest::of(&format!("keys-rotated/{}", newest.id));
-            self.storage().append_once(tenant, &once, &self.event(kind, Cause::KeyRotation)).await?;
+            self.storage().append_once(tenant, &once, &self.event(kind, Cause::KeyRotation), None).await?;
         }
         Ok(keys)
     }

@@ -170,9 +170,20 @@ pub trait ConnectionStorage: Send + Sync {
     /// concerns no connection, appends it unless another event without a connection was appended with the same `once`
     /// for the tenant before. Returns whether the event was appended.
     ///
+    /// If `grant` is given, the event concerns a connection. Then the storage appends the event only if the connection
+    /// has a row whose [`Row::grant`] is `grant`, and otherwise changes nothing. A change of the row that happens at the
+    /// same time comes before the event or after it, also in the order of the events. So no such event follows the end
+    /// of its connection.
+    ///
     /// # Errors
     /// See [`StorageError`].
-    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError>;
+    async fn append_once(
+        &self,
+        tenant: &TenantId,
+        once: &OnceDigest,
+        event: &NewEvent,
+        grant: Option<&str>,
+    ) -> Result<bool, StorageError>;
 }
 
 digest! {

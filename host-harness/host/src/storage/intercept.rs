@@ -434,9 +434,15 @@ impl ConnectionStorage for Intercepted {
         self.access(access, |storage| async move { storage.knows_once(tenant, key, once).await }).await
     }
 
-    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
+    async fn append_once(
+        &self,
+        tenant: &TenantId,
+        once: &OnceDigest,
+        event: &NewEvent,
+        grant: Option<&str>,
+    ) -> Result<bool, StorageError> {
         let access = Access::AppendOnce(tenant, event);
-        self.access(access, |storage| async move { storage.append_once(tenant, once, event).await }).await
+        self.access(access, |storage| async move { storage.append_once(tenant, once, event, grant).await }).await
     }
 }
 

@@ -396,9 +396,19 @@ impl ConnectionStorage for MemoryStorage {
         Ok(records.get(tenant).is_some_and(|records| records.once.contains(&(Some(key.clone()), *once))))
     }
 
-    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
+    async fn append_once(
+        &self,
+        tenant: &TenantId,
+        once: &OnceDigest,
+        event: &NewEvent,
+        grant: Option<&str>,
+    ) -> Result<bool, StorageError> {
         let mut records = self.lock();
         let records = records.entry(tenant.clone()).or_default();
+        let row = event.key.as_ref().and_then(|key| records.rows.get(&key.customer)?.get(&key.account));
+        if grant.is_some_and(|grant| row.is_none_or(|entry| entry.row.grant() != grant)) {
+            return Ok(false);
+        }
         let is_first = records.once.insert((event.key.clone(), *once));
         if is_first {
             records.events.push(event.clone());

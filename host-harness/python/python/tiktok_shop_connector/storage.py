@@ -185,7 +185,14 @@ class ConnectionStorage(Protocol):
     def events(self, *, tenant: str, after: int | None, limit: int) -> MaybeAwaitable[list[StoredEvent]]: ...
     def knows_once(self, *, tenant: str, customer: str, account: str, once: str) -> MaybeAwaitable[bool]: ...
     def append_once(
-        self, *, tenant: str, customer: str | None, account: str | None, once: str, event: str
+        self,
+        *,
+        tenant: str,
+        customer: str | None,
+        account: str | None,
+        once: str,
+        event: str,
+        grant: str | None,
     ) -> MaybeAwaitable[bool]: ...
 
 

@@ -28,7 +28,7 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
 
     let event =
         NewEvent { at: UnixSeconds(7), key: Some(k.clone()), kind: EventKind::Recovered, origin: Origin::default() };
-    assert!(storage.append_once(&t, &OnceDigest::new([0; 32]), &event).await.unwrap());
+    assert!(storage.append_once(&t, &OnceDigest::new([0; 32]), &event, None).await.unwrap());
     let erased = ring.erase(&t).await.unwrap();
     assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64, others: 2 });
     for (tenant, key) in connections() {
