@@ -257,6 +257,58 @@ async fn a_connection_whose_grant_was_revoked_gets_no_notice() {
     assert_eq!(sweep(&stage.host, BEGIN).await.notices, 0);
 }
 
+/// What happens to the connection of alice after a sweep has read it, and before the sweep writes the notice.
+#[derive(Clone, Copy, PartialEq)]
+enum Meanwhile {
+    Disconnect,
+    Consent,
+}
+
+struct BeforeNotice {
+    meanwhile: Meanwhile,
+    host: ConnectorHost,
+    callback: String,
+}
+
+#[async_trait]
+impl Interceptor for BeforeNotice {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if matches!(access, Access::AppendOnce(..)) {
+            let (ours, alice) = (tenant(0), customer_id("alice"));
+            match self.meanwhile {
+                Meanwhile::Disconnect => {
+                    let all = DisconnectTarget::All(None);
+                    self.host.disconnect(&ours, &alice, all, RemoteGrant::Keep).await.unwrap();
+                }
+                Meanwhile::Consent => {
+                    self.host.connect(&ours, &alice, None, grant(&self.callback), ShopPolicy::All).await.unwrap();
+                }
+            }
+        }
+        Passage::Forward
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_during_a_sweep_gets_no_notice() {
+    for meanwhile in [Meanwhile::Disconnect, Meanwhile::Consent] {
+        let stage = Stage::new();
+        stage.connect("alice", "one-shop").await.unwrap();
+        announce(&stage, &stage.host, BEGIN + 20 * DAY, BEGIN + 5).await;
+        stage.advance(60);
+        let callback = stage.callback("one-shop", Decision::Allow);
+        stage.intercept(Arc::new(BeforeNotice { meanwhile, host: stage.another_host(), callback }));
+        assert_eq!(sweep(&stage.host, BEGIN + 60).await.notices, 0);
+        let last = match meanwhile {
+            Meanwhile::Disconnect => vec![EventKind::Disconnected],
+            // The new consent ends later.
+            Meanwhile::Consent => vec![EventKind::ConsentRenewed, EventKind::Recovered],
+        };
+        let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(BEGIN + 20 * DAY) };
+        assert_eq!(kinds(&stage).await, [vec![EventKind::Connected, linked(), ending], last].concat());
+    }
+}
+
 #[tokio::test]
 async fn a_stopped_sweep_records_no_further_notice() {
     let stage = Stage::in_memory();

@@ -24,7 +24,7 @@ use self::page::page_statement;
 use self::row::{COLUMNS, READ, bind_row, decoded, read_row, values};
 use self::shops::{placed, replace_shops};
 use crate::sql::columns::Columns as _;
-use crate::sql::dialect::Moment;
+use crate::sql::dialect::{Dialect, Moment};
 use crate::sql::run::{fetch_all, fetch_optional};
 use crate::sql::statement::{MAX_VALUES, Statement, connection_statement, numbered, statement};
 use crate::sql::together::Together;

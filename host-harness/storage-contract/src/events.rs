@@ -91,7 +91,10 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
     tenant.swap_row(&first, None, Some(&Next { revision: "r".parse()?, value: row.stored()? }), &events).await?;
     for (number, event) in events.iter().enumerate() {
         let once = samples::once(&number.to_string());
-        ensure!(tenant.storage.append_once(&tenant.id, &once, event, None).await?, "a first `append_once` answered false");
+        ensure!(
+            tenant.storage.append_once(&tenant.id, &once, event, None).await?,
+            "a first `append_once` answered false"
+        );
     }
     let twice = [events.as_slice(), &events].concat();
     eventually("`events`", twice, || all_events(&tenant.storage, &tenant.id)).await

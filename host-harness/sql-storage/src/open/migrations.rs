@@ -252,7 +252,7 @@ mod tests {
         let earlier = NewEvent { at: UnixSeconds(7), key: Some(key), kind, origin };
         let origin = Origin { actor: Some("ana".parse().unwrap()), cause: Some(Cause::Erasure), stated_reason: None };
         let next = NewEvent { at: UnixSeconds(8), key: None, kind: EventKind::TenantErased, origin };
-        assert!(storage.append_once(&tenant, &OnceDigest::new([1; 32]), &next).await.unwrap());
+        assert!(storage.append_once(&tenant, &OnceDigest::new([1; 32]), &next, None).await.unwrap());
         let events = storage.events(&tenant, None, 9).await.unwrap();
         assert_eq!(events.into_iter().map(|event| event.event).collect::<Vec<_>>(), [earlier, next]);
     }
