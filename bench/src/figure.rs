@@ -46,7 +46,7 @@ const fn figure(key: &'static str, bar: Bar, what: &'static str) -> Meaning {
 }
 
 /// All figures, in the order of the table.
-pub(crate) const FIGURES: [Meaning; 38] = [
+pub(crate) const FIGURES: [Meaning; 39] = [
     figure(
         "connect_vs_native",
         Bar::AtMost(1.10),
@@ -146,6 +146,11 @@ pub(crate) const FIGURES: [Meaning; 38] = [
     figure("artifact_bytes", Bar::AtMost(300_000.0), "the component, in bytes"),
     figure("artifact_gzip_bytes", Bar::Note, "the component, compressed with gzip, in bytes"),
     figure("call_us", Bar::Note, "one signed call, p50, in µs"),
+    figure(
+        "call_one_thread_vs_all",
+        Bar::Note,
+        "one signed call, p50, on a runtime with one thread ÷ with one thread for each processor",
+    ),
     figure("list_shops_us", Bar::Note, "`list_shops`, p50, in µs"),
     figure("refresh_us", Bar::Note, "`refresh` with storage in memory, p50, in µs"),
     figure("connect_us", Bar::Note, "`connect` with storage in memory, p50, in µs"),

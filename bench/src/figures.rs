@@ -99,7 +99,7 @@ const JOBS: [Job; 21] = [
     Job { keys: &sandbox::EMPTY, seconds: |context| 4 * u64::from(context.rounds), run: sandbox::measure_empty },
     Job { keys: &sandbox::LIMITS, seconds: |context| 2 * u64::from(context.rounds) + 4, run: sandbox::measure_limits },
     Job { keys: &transport::KEYS, seconds: |context| 4 * u64::from(context.rounds) + 4, run: transport::measure },
-    Job { keys: &yardsticks::KEYS, seconds: |context| 9 * u64::from(context.rounds) + 40, run: yardsticks::measure },
+    Job { keys: &yardsticks::KEYS, seconds: |context| 11 * u64::from(context.rounds) + 40, run: yardsticks::measure },
     Job { keys: &scaling::KEYS, seconds: |context| 6 * u64::from(context.rounds), run: scaling::measure },
     Job { keys: &in_flight::KEYS, seconds: |context| 25 * u64::from(context.rounds.min(3)), run: in_flight::measure },
     Job { keys: &start::KEYS, seconds: |_| 20, run: start::measure },

@@ -15,10 +15,10 @@ use crate::figure::{Measured, number};
 use crate::platform::{APP, FILTER, Platform, customer};
 use crate::plot::{Axis, Line, Plot};
 use crate::process::{output, program};
-use crate::rounds::{Series, in_turn, median_of_calls, microseconds, on_worker, quantile, whole_machine};
+use crate::rounds::{Series, in_turn, median_of_calls, microseconds, on_worker, quantile, runtime, whole_machine};
 use crate::server::{CIPHER, ORDERS, Server};
 
-pub(super) const KEYS: [&str; 3] = ["call_vs_node", "call_vs_python", "call_us"];
+pub(super) const KEYS: [&str; 4] = ["call_vs_node", "call_vs_python", "call_us", "call_one_thread_vs_all"];
 
 /// The number of calls in each round.
 pub(super) const CALLS: u64 = 2_000;
@@ -32,18 +32,11 @@ const IN_FLIGHT: [u64; 6] = [1, 4, 16, 64, 256, 1_024];
 pub(super) const PAUSE_MS: &str = "20";
 
 pub(super) fn measure(context: &Context) -> Result<Outcome> {
-    let (server, runtime) = (Server::start()?, whole_machine()?);
-    let platform = connected(context, &server, &runtime)?;
-    let mut call = || {
-        let platform = platform.clone();
-        on_worker(&runtime, async move {
-            median_of_calls(CALLS, |_| {
-                let platform = platform.clone();
-                async move { platform.search(&customer(0)?).await }
-            })
-            .await
-        })
-    };
+    let (server, all, one) = (Server::start()?, whole_machine()?, runtime(1)?);
+    // Each platform has a pool of its own, because a connection belongs to the runtime that has opened it.
+    let [on_all, on_one] = [&all, &one].map(|runtime| connected(context, &server, runtime));
+    let (on_all, on_one) = (on_all?, on_one?);
+    let mut call = || median_call(&all, &on_all);
     let mut yardstick = |key, script: Result<Script>| {
         let script = match script {
             Ok(script) => script,
@@ -53,7 +46,7 @@ pub(super) fn measure(context: &Context) -> Result<Outcome> {
         let detail = format!("{} µs ÷ {} µs, {}", number(ours.median()), number(theirs.median()), script.version);
         anyhow::Ok((Measured::of_rounds(key, &ours.over(&theirs), detail), Some(ours)))
     };
-    let [node_key, python_key, time_key] = KEYS;
+    let [node_key, python_key, time_key, one_thread_key] = KEYS;
     let (node, beside_node) = yardstick(node_key, Script::node(context.folder()))?;
     let (python, beside_python) = yardstick(python_key, Script::python(context.folder()))?;
     let mut times = Series::default();
@@ -65,7 +58,22 @@ pub(super) fn measure(context: &Context) -> Result<Outcome> {
         times = alone;
     }
     let time = Measured::of_rounds(time_key, &times, "");
-    Ok(Outcome { figures: vec![node, python, time], plots: vec![latency_plot(context, &runtime)?] })
+    let [with_one, with_all] = in_turn(context.rounds, [&mut || median_call(&one, &on_one), &mut call])?;
+    let detail = format!("{} µs ÷ {} µs", number(with_one.median()), number(with_all.median()));
+    let one_thread = Measured::of_rounds(one_thread_key, &with_one.over(&with_all), detail);
+    Ok(Outcome { figures: vec![node, python, time, one_thread], plots: vec![latency_plot(context, &all)?] })
+}
+
+/// Makes calls one after the other, and returns the median time of a call in microseconds.
+fn median_call(runtime: &Runtime, platform: &Platform) -> Result<f64> {
+    let platform = platform.clone();
+    on_worker(runtime, async move {
+        median_of_calls(CALLS, |_| {
+            let platform = platform.clone();
+            async move { platform.search(&customer(0)?).await }
+        })
+        .await
+    })
 }
 
 /// A yardstick that can be run.
