@@ -10,7 +10,7 @@ use std::time::Duration;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, LinkScheme, StaticCredentials, check_apps};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials, check_apps, check_link};
 use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::randomness::SystemRandomness;
@@ -258,24 +258,15 @@ fn credentials(
             if app.app_secret.expose().is_empty() {
                 return Err(wrong(&"`app_secret` is empty; copy it from Partner Center"));
             }
-            if !app.authorization_link.as_ref().is_none_or(|link| link_scheme(environment).accepts(link)) {
-                return Err(wrong(
-                    &"`authorization_link` is not valid; copy it from Partner Center. It must begin with https://, name a \
-                      host, have at most 2048 visible ASCII characters, and have no `#` and no parameter `state`",
-                ));
+            if let Some(link) = &app.authorization_link {
+                check_link(link, environment).map_err(|error| {
+                    wrong(&format_args!("`authorization_link` is not valid; copy it from Partner Center: {error}"))
+                })?;
             }
         }
         all = apps.into_iter().fold(all, |all, app| all.with(tenant.clone(), app));
     }
     Ok(Arc::new(all))
-}
-
-/// Returns the schemes that a link to a consent page may have. A fake has no TLS.
-const fn link_scheme(environment: Environment) -> LinkScheme {
-    match environment {
-        Environment::TikTokShop => LinkScheme::Https,
-        Environment::Fake => LinkScheme::HttpsOrHttp,
-    }
 }
 
 /// Returns the address of the fake. Only loopback is allowed, because requests to a fake carry secrets unencrypted.
@@ -335,14 +326,6 @@ async fn open_storage(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_fake_has_a_consent_page_without_tls() {
-        let accepts = |environment, link| link_scheme(environment).accepts(link);
-        assert!(accepts(Environment::Fake, "http://127.0.0.1:4010/authorize"));
-        assert!(!accepts(Environment::TikTokShop, "http://127.0.0.1:4010/authorize"));
-        assert!(accepts(Environment::TikTokShop, "https://services.tiktokshop.com/open/authorize?service_id=1"));
-    }
 
     #[test]
     fn a_fake_runs_on_this_machine() {

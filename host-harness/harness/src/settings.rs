@@ -212,6 +212,8 @@ pub(crate) struct OpenedStorage {
     config_file: PathBuf,
     /// The tenants that have an app.
     tenants: Vec<TenantId>,
+    /// See [`Credentials::notes_about_links`].
+    link_notes: Vec<String>,
     /// The settings of the service.
     serve: ServeTable,
     /// The API keys of the service.
@@ -230,6 +232,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) api_keys: Vec<ApiKeyEntry>,
     /// The tenants that have an app.
     pub(crate) tenants: Vec<TenantId>,
+    /// See [`Credentials::notes_about_links`].
+    pub(crate) link_notes: Vec<String>,
     /// Who may read the files that the configuration names.
     pub(crate) file_access: Access,
 }
@@ -366,7 +370,8 @@ impl<T: TenantArgs> StorageArgs<T> {
         if matches!(database.address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
-        check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
+        let environment = if fake.is_some() { Environment::Fake } else { Environment::TikTokShop };
+        check_environment(&*storage, environment).await?;
         if (T::SCOPE, needs.tenant) == (TenantScope::One, TenantNeed::Known) {
             tenants.check(&credentials, &config.file, &*storage).await?;
         }
@@ -380,6 +385,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         }
         let key_provider = keys.recording_provider(report.last_key_errors.clone());
         let with_apps = credentials.tenants().cloned().collect();
+        let link_notes = credentials.notes_about_links(environment);
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
@@ -400,6 +406,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             reason,
             config_file: config.file,
             tenants: with_apps,
+            link_notes,
             serve: config.serve,
             api_keys: config.api_keys,
             file_access,
@@ -564,6 +571,7 @@ impl OpenedStorage {
             table: std::mem::take(&mut self.serve),
             api_keys: std::mem::take(&mut self.api_keys),
             tenants: std::mem::take(&mut self.tenants),
+            link_notes: std::mem::take(&mut self.link_notes),
             file_access: self.file_access,
         }
     }

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-pub use tiktok_shop_connector_core::authorization_link::LinkScheme;
+use tiktok_shop_connector_core::authorization_link::LinkScheme;
 pub use tiktok_shop_connector_core::credentials::MAX_APPS;
 use tiktok_shop_connector_core::credentials::{self, Credentials};
 use tiktok_shop_connector_core::secret::AppSecret;
 
 use crate::id::TenantId;
 use crate::secret::Secret;
+use crate::storage::Environment;
 
 /// The credentials of one TikTok app.
 #[derive(Debug, Clone)]
@@ -57,6 +58,27 @@ pub struct InvalidApps(String);
 pub fn check_apps(apps: &[AppCredentials]) -> Result<(), InvalidApps> {
     let keys: Vec<_> = apps.iter().map(|app| app.app_key.as_str()).collect();
     credentials::check_apps(&keys).map_err(|error| InvalidApps(error.note().unwrap_or_default().to_owned()))
+}
+
+/// An authorization link is not one of Partner Center. The text says what a link must be, and does not contain the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it must begin with https://, name a host, have at most 2048 visible ASCII characters, and have no `#` and no \
+     parameter `state`"
+)]
+pub struct InvalidLink;
+
+/// Checks an [`AppCredentials::authorization_link`]. Without this check, a wrong link is found when a consent begins. A
+/// fake has no TLS, so its link may begin with `http://`.
+///
+/// # Errors
+/// The link is not valid.
+pub fn check_link(link: &str, environment: Environment) -> Result<(), InvalidLink> {
+    let scheme = match environment {
+        Environment::TikTokShop => LinkScheme::Https,
+        Environment::Fake => LinkScheme::HttpsOrHttp,
+    };
+    if scheme.accepts(link) { Ok(()) } else { Err(InvalidLink) }
 }
 
 /// Why there are no credentials. The text reaches error details and logs, so it must not contain a secret.
@@ -116,5 +138,19 @@ impl CredentialsProvider for StaticCredentials {
             .get(tenant)
             .cloned()
             .ok_or_else(|| CredentialsError::Refused("no credentials for this tenant".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_fake_has_a_consent_page_without_tls() {
+        let (tls, no_tls) = ("https://services.tiktokshop.com/open/authorize?service_id=1", "http://127.0.0.1:4010/a");
+        assert_eq!(check_link(tls, Environment::TikTokShop), Ok(()));
+        assert_eq!(check_link(no_tls, Environment::TikTokShop), Err(InvalidLink));
+        assert_eq!(check_link(no_tls, Environment::Fake), Ok(()));
+        assert_eq!(check_link("https://services.tiktokshop.com/…", Environment::Fake), Err(InvalidLink));
     }
 }

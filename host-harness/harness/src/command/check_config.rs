@@ -50,6 +50,7 @@ impl CheckConfig {
         block_in_place(telemetry::check)?;
         let mut opened = self.settings.open_for_service(&Metrics::new(), report).await?.opened;
         let service = opened.take_service();
+        note_wrong_links(&service, report);
         check_addresses(&service)?;
         let keys = api_keys(&service, report)?;
         let webhook_endpoints = endpoints(&service)?.iter().count();
@@ -86,6 +87,11 @@ pub(super) fn endpoints(service: &ServiceSettings) -> Result<Endpoints, Failure>
     let malformed = |what: String| Failure::Malformed(format!("configuration {}: {what}", service.file.display()));
     let endpoints = service.table.endpoints(service.file_access).map_err(malformed)?;
     Endpoints::new(endpoints).map_err(|error| malformed(format!("serve.webhooks: {error}")))
+}
+
+/// Names each app whose authorization link is wrong. Only new consents need the link, so the service can start.
+pub(super) fn note_wrong_links(service: &ServiceSettings, report: &Report) {
+    service.link_notes.iter().for_each(|note| report.note(note));
 }
 
 /// Checks the API keys of the configuration file. A note names each key that can do little.

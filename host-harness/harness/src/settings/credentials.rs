@@ -5,7 +5,10 @@ use std::fmt;
 use std::path::Path;
 
 use async_trait::async_trait;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, MAX_APPS, check_apps};
+use tiktok_shop_host::credentials::{
+    AppCredentials, CredentialsError, CredentialsProvider, MAX_APPS, check_apps, check_link,
+};
+use tiktok_shop_host::storage::Environment;
 use tiktok_shop_host::{Secret, TenantId};
 
 use super::environment::{APP_KEY, APP_SECRET, AUTHORIZATION_LINK, FAKE, PREVIOUS_APP_SECRET, variable};
@@ -253,6 +256,20 @@ impl Credentials {
     /// Returns the keys of the tenant's apps.
     pub(crate) fn keys_of(&self, tenant: &TenantId) -> impl Iterator<Item = &str> {
         self.by_tenant.get(tenant).into_iter().flatten().map(|app| app.credentials.app_key.as_str())
+    }
+
+    /// Returns a note for each authorization link with which no consent can begin.
+    pub(crate) fn notes_about_links(&self, environment: Environment) -> Vec<String> {
+        let apps = self.by_tenant.iter().flat_map(|(tenant, apps)| apps.iter().map(move |app| (tenant, app)));
+        apps.filter_map(|(tenant, ConfiguredApp { credentials, .. })| {
+            let invalid = check_link(credentials.authorization_link.as_deref()?, environment).err()?;
+            Some(format!(
+                "tenant {tenant}: the authorization link of the app {} is not valid, so no consent can begin; copy it from \
+                 Partner Center: {invalid}",
+                credentials.app_key
+            ))
+        })
+        .collect()
     }
 
     /// Returns the tenants that have an app.

@@ -208,6 +208,31 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
 }
 
 #[test]
+fn check_config_names_each_app_with_a_wrong_authorization_link() {
+    let stage = Stage::new();
+    stage.ok("keys init", "");
+    stage.ok("migrate", "");
+    let (config, app) = (stage.home().join("service.toml"), stage.app());
+    let check = |link: &str| {
+        let (key, secret) = (&app.app_key, &app.app_secret);
+        let of_app = format!("app-key = \"{key}\"\napp-secret = \"{secret}\"\nauthorization-link = \"{link}\"\n");
+        fs::write(&config, format!("[tenants.harbour]\n{of_app}")).unwrap();
+        fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
+        let Run { status, stderr, .. } = run(stage.command(&format!("check-config --config {}", config.display())), "");
+        assert_eq!(status, Some(0), "{stderr}");
+        stderr
+    };
+    let note = format!(
+        "note: tenant harbour: the authorization link of the app {} is not valid, so no consent can begin; copy it from \
+         Partner Center: it must begin with https://, name a host, have at most 2048 visible ASCII characters, and have \
+         no `#` and no parameter `state`\n",
+        app.app_key
+    );
+    let without = check(&app.authorization_link());
+    assert_eq!(check("https://services.tiktokshop.com/open/authorize?service_id=…"), note + &without);
+}
+
+#[test]
 fn a_new_api_key_fits_into_the_configuration_file() {
     let stage = Stage::new();
     let create = "api-keys create --name billing --tenant default --scopes call,read,read";
