@@ -258,7 +258,7 @@ async fn a_connection_whose_grant_was_revoked_gets_no_notice() {
 }
 
 /// What happens to the connection of alice after a sweep has read it, and before the sweep writes the notice.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Meanwhile {
     Disconnect,
     Consent,
@@ -301,7 +301,7 @@ async fn a_connection_that_ends_during_a_sweep_gets_no_notice() {
         assert_eq!(sweep(&stage.host, BEGIN + 60).await.notices, 0);
         let last = match meanwhile {
             Meanwhile::Disconnect => vec![EventKind::Disconnected],
-            // The new consent ends later.
+            // The new authorization ends later, so the connection recovers.
             Meanwhile::Consent => vec![EventKind::ConsentRenewed, EventKind::Recovered],
         };
         let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(BEGIN + 20 * DAY) };

@@ -33,7 +33,8 @@ pub(super) const PAUSE_MS: &str = "20";
 
 pub(super) fn measure(context: &Context) -> Result<Outcome> {
     let (server, all, one) = (Server::start()?, whole_machine()?, runtime(1)?);
-    // Each platform has a pool of its own, because a connection belongs to the runtime that has opened it.
+    // Each platform has its own pool of HTTP connections, because an HTTP connection works only on the runtime that has
+    // opened it.
     let [on_all, on_one] = [&all, &one].map(|runtime| connected(context, &server, runtime));
     let (on_all, on_one) = (on_all?, on_one?);
     let mut call = || median_call(&all, &on_all);

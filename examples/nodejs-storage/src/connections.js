@@ -101,9 +101,10 @@ export const connections = (database) => ({
     const key = [tenant, customer ?? '', account ?? ''].map(bytes);
     return database.transaction(async (transaction) => {
       if (grant !== null) {
-        // The lock lasts until the event is stored, so the connection does not end before.
-        const granted = `SELECT 1 FROM rows WHERE ${KEY} AND grant_name = $4 FOR SHARE`;
-        if ((await transaction.all(granted, [...key, bytes(grant)])).length === 0) return false;
+        // The lock lasts until the transaction ends, so the connection can't end before the event is stored.
+        const works = `SELECT 1 FROM rows WHERE ${KEY} AND grant_name = $4
+          AND status <> 'reauthorization-required' FOR SHARE`;
+        if ((await transaction.all(works, [...key, bytes(grant)])).length === 0) return false;
       }
       const inserted = 'INSERT INTO once VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING';
       const isFirst = (await transaction.change(inserted, [...key, once])) > 0;

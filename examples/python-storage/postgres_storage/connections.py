@@ -153,9 +153,10 @@ class Connections:
         key = bytes_of(tenant, customer or "", account or "")
         async with self.database.transaction() as statements:
             if grant is not None:
-                # The lock lasts until the event is stored, so the connection does not end before.
-                granted = f"SELECT 1 FROM rows WHERE {OF_CONNECTION} AND grant_name = %s FOR SHARE"
-                if await statements.first(granted, [*key, grant.encode()]) is None:
+                # The lock lasts until the transaction ends, so the connection can't end before the event is stored.
+                works = f"""SELECT 1 FROM rows WHERE {OF_CONNECTION} AND grant_name = %s
+                    AND status <> 'reauthorization-required' FOR SHARE"""
+                if await statements.first(works, [*key, grant.encode()]) is None:
                     return False
             inserted = "INSERT INTO once VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
             is_first = await statements.change(inserted, [*key, once]) > 0

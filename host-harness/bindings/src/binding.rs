@@ -260,7 +260,7 @@ fn credentials(
             }
             if let Some(link) = &app.authorization_link {
                 check_link(link, environment).map_err(|error| {
-                    wrong(&format_args!("`authorization_link` is not valid; copy it from Partner Center: {error}"))
+                    wrong(&format_args!("`authorization_link` is not valid: {error}; copy it from Partner Center"))
                 })?;
             }
         }

@@ -212,7 +212,7 @@ pub(crate) struct OpenedStorage {
     config_file: PathBuf,
     /// The tenants that have an app.
     tenants: Vec<TenantId>,
-    /// See [`Credentials::notes_about_links`].
+    /// A note for each authorization link that is not valid.
     link_notes: Vec<String>,
     /// The settings of the service.
     serve: ServeTable,
@@ -232,7 +232,7 @@ pub(crate) struct ServiceSettings {
     pub(crate) api_keys: Vec<ApiKeyEntry>,
     /// The tenants that have an app.
     pub(crate) tenants: Vec<TenantId>,
-    /// See [`Credentials::notes_about_links`].
+    /// A note for each authorization link that is not valid.
     pub(crate) link_notes: Vec<String>,
     /// Who may read the files that the configuration names.
     pub(crate) file_access: Access,

@@ -60,15 +60,15 @@ pub fn check_apps(apps: &[AppCredentials]) -> Result<(), InvalidApps> {
     credentials::check_apps(&keys).map_err(|error| InvalidApps(error.note().unwrap_or_default().to_owned()))
 }
 
-/// An authorization link is not one of Partner Center. The text says what a link must be, and does not contain the link.
+/// An authorization link is not valid. The text says how a link must look, and does not contain the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "it must begin with https://, name a host, have at most 2048 visible ASCII characters, and have no `#` and no \
-     parameter `state`"
+    "it must begin with https:// (of a fake also http://), name a host, consist of at most 2048 visible ASCII \
+     characters, and have no `#` and no parameter `state`"
 )]
 pub struct InvalidLink;
 
-/// Checks an [`AppCredentials::authorization_link`]. Without this check, a wrong link is found when a consent begins. A
+/// Checks an [`AppCredentials::authorization_link`]. Without this check, a wrong link is noticed only when a consent begins. A
 /// fake has no TLS, so its link may begin with `http://`.
 ///
 /// # Errors

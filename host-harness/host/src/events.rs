@@ -174,8 +174,8 @@ pub enum EventKind {
     /// The connection was deleted from storage. TikTok may still grant access.
     Disconnected,
     /// An expiry notice: the authorization ends within 30 days, 7 days or 1 day. A [sweep](crate::ConnectorHost::sweep)
-    /// writes each of these three notices at most once per consent, and only while the connection has this consent. If
-    /// several notices are due in one sweep, the sweep writes only the most urgent notice.
+    /// writes each of these three notices at most once per consent, and only while the connection works with this
+    /// consent. If several notices are due in one sweep, the sweep writes only the most urgent notice.
     Notice {
         /// The number of days: 30, 7 or 1.
         days: u8,

@@ -108,6 +108,7 @@ export interface ConnectionStorage {
       account: string | null;
       once: string;
       event: string;
+      /** If it is not null, the event is appended only while the row has this grant and needs no new consent. */
       grant: string | null;
     },
   ): Awaitable<boolean>;

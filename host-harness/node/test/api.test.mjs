@@ -110,8 +110,9 @@ test('an object that is no signal is refused, and the host goes on', async (t) =
 test('the apps are checked when the host opens', async () => {
   const app = { tenant: 'acme', appKey: '6abcdefghijkl', appSecret: 'CANARY-of-the-usual-length' };
   const noLink =
-    'apps: tenant acme: `authorizationLink` is not valid; copy it from Partner Center. It must begin with https://, ' +
-    'name a host, have at most 2048 visible ASCII characters, and have no `#` and no parameter `state`';
+    'apps: tenant acme: `authorizationLink` is not valid: it must begin with https:// (of a fake also http://), name a ' +
+    'host, consist of at most 2048 visible ASCII characters, and have no `#` and no parameter `state`; copy it from ' +
+    'Partner Center';
   const withState = 'https://services.tiktokshop.com/open/authorize?state=CANARY';
   for (const [apps, message] of [
     [[{ ...app, appKey: '' }], 'apps: tenant acme: the key of an app has 1 to 64 bytes'],

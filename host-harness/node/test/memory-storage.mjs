@@ -184,7 +184,9 @@ export class MemoryStorage {
 
   appendOnce({ tenant, customer, account, once, event, grant }) {
     const kept = this.#tenant(tenant);
-    if (grant !== null && kept.rows.get(name(customer, account))?.index.grant !== grant) return false;
+    const index = kept.rows.get(name(customer, account))?.index;
+    const works = index?.grant === grant && index?.status !== 'reauthorization-required';
+    if (grant !== null && !works) return false;
     const key = name(customer, account, once);
     if (kept.once.has(key)) return false;
     kept.once.set(key, true);

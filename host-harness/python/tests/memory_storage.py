@@ -189,7 +189,7 @@ class MemoryStorage:
         kept, key = self.tenant(tenant), (customer, account, once)
         if grant is not None:
             row = kept.rows.get((str(customer), str(account)))
-            if row is None or row["index"]["grant"] != grant:
+            if row is None or row["index"]["grant"] != grant or row["index"]["status"] == "reauthorization-required":
                 return False
         if key in kept.once:
             return False

@@ -269,11 +269,11 @@ impl ConnectionStorage for SqlStorage {
     ) -> Result<bool, StorageError> {
         self.run_to_deadline(async {
             let of_connection = "tenant = $1 AND customer = $2 AND account = $3";
-            // The name of the grant is that of `Row::grant_name`.
+            // The condition is that of `Row::works_with`.
             let granted = grant.map(|_| {
                 format!(
-                    "SELECT 1 FROM tiktok_shop_connections \
-                     WHERE {of_connection} AND token_lineage || '/' || granted_at = $5"
+                    "SELECT 1 FROM tiktok_shop_connections WHERE {of_connection} \
+                     AND status <> 'reauthorization-required' AND token_lineage || '/' || granted_at = $5"
                 )
             });
             let (from, is_granted) = match (&granted, &self.dialect) {
@@ -281,8 +281,8 @@ impl ConnectionStorage for SqlStorage {
                 (Some(granted), Dialect::Sqlite(_)) => {
                     (format!("FROM ({granted}) granted"), format!(" AND EXISTS ({granted})"))
                 }
-                // The lock waits for a writer of the row, and then looks at the row again. A later writer waits until
-                // the event is stored.
+                // `FOR SHARE` waits for a transaction that is writing the row, and then reads the row again. A later
+                // writer waits until this statement has committed.
                 (Some(granted), Dialect::Postgres) => (format!("FROM ({granted} FOR SHARE) granted"), String::new()),
             };
             let insert = format!(

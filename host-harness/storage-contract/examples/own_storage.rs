@@ -530,7 +530,7 @@ impl ConnectionStorage for OwnStorage {
         self.write(move |transaction, _| {
             if let (Some(grant), Some(key)) = (&grant, &event.key) {
                 let row: Option<StoredRow> = get(&transaction.open_table(ROWS)?, table_key(&tenant, key))?;
-                if row.is_none_or(|stored| stored.row.grant() != *grant) {
+                if !row.is_some_and(|stored| stored.row.works_with(grant)) {
                     return Ok(false);
                 }
             }

@@ -76,8 +76,8 @@ pub(super) const CHECKS: &[Check] = checks! {
     "Appends the event unless an event with the same `once` was appended for the same connection before":
         events::append_once_appends_once_per_tenant_and_connection,
         events::exactly_one_concurrent_append_once_appends_the_event;
-    "The storage appends the event only if the connection has a row whose `Row::grant` is `grant`":
-        events::an_event_of_a_grant_is_appended_only_while_the_row_has_the_grant,
+    "The storage appends the event only if the connection has a row that works with this grant":
+        events::an_event_of_a_grant_is_appended_only_while_the_row_works_with_it,
         events::no_event_of_a_grant_follows_the_end_of_its_row;
     "The first call sets the environment of the storage, which never changes afterwards":
         environments::a_storage_belongs_to_one_environment_for_good;

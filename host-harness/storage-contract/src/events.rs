@@ -1,5 +1,5 @@
-//! Checks of events: a row and its events are written together, `append_once` appends once, and no event appears at a
-//! position before one that was already read.
+//! Checks of events: a row and its events are written together, `append_once` appends once, no event of a grant follows
+//! the end of its connection, and no event appears at a position before one that was already read.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::concurrency::{eventually, race};
 use super::register::{Kind, Register, Stored};
 use super::samples::{self, Sample};
 use super::trial::{Tenant, Trial};
-use tiktok_shop_host::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
+use tiktok_shop_host::connection::{ConnectionKey, ConnectionStatus, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::events::{Cause, Event, EventKind, EventPosition, NewEvent, Origin};
 use tiktok_shop_host::storage::{HostStorage, Next, StorageError, Swapped};
 use tiktok_shop_host::{HostKeyId, ShopId, TenantId};
@@ -321,43 +321,48 @@ pub(super) async fn exactly_one_concurrent_append_once_appends_the_event(trial: 
     eventually("the events of concurrent `append_once` calls", all, || all_events(&tenant.storage, &tenant.id)).await
 }
 
-/// Returns the row of the check's connection after the consent at this time.
+/// Returns a row of this connection whose consent was given at this second.
 fn consented_at(key: &ConnectionKey, second: u64) -> Sample {
     let mut row = samples::row(key);
     row.connection.granted_at = UnixSeconds(second);
     row
 }
 
-pub(super) async fn an_event_of_a_grant_is_appended_only_while_the_row_has_the_grant(
+pub(super) async fn an_event_of_a_grant_is_appended_only_while_the_row_works_with_it(
     trial: &Trial,
 ) -> Result<(), Broken> {
     let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
     let (key, other) = (samples::key("customer", "account")?, samples::key("customer", "other account")?);
     let [first, second] = [1, 2].map(|second| consented_at(&key, second));
+    let mut dead = second.clone();
+    dead.connection.status = ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
     let mut appended = Vec::new();
     let mut number = 0;
-    // Appends an event of a grant, which must be answered like this. A refused event must leave no digest, so the same
-    // digest is used again and again until it is stored.
+    // Appends an event with this grant, and checks the answer. A refused event must store no digest. So the calls use the
+    // same digest until one of them appends its event.
     let mut append = async |tenant: &Tenant, key: &ConnectionKey, grant: &Sample, once: &str, expected: bool| {
         number += 1;
         let event = samples::numbered_event(key, number);
         let answer = tenant.storage.append_once(&tenant.id, &samples::once(once), &event, Some(&grant.grant())).await?;
-        ensure_eq!(answer, expected, "`append_once` number {number}, of a grant, for {key:?}");
+        ensure_eq!(answer, expected, "call {number} of `append_once` with a grant, for {key:?}");
         appended.extend(answer.then_some(event));
         Ok::<_, Broken>(())
     };
     append(&ours, &key, &first, "x", false).await?;
-    ours.put_row("1", &first).await?;
+    ours.put_row("a", &first).await?;
     append(&theirs, &key, &first, "x", false).await?;
     append(&ours, &other, &first, "x", false).await?;
     append(&ours, &key, &second, "x", false).await?;
     append(&ours, &key, &first, "x", true).await?;
     append(&ours, &key, &first, "x", false).await?;
-    let next = Next { revision: "2".parse()?, value: second.stored()? };
-    ours.swap_row(&key, Some("1"), Some(&next), &[]).await?;
+    let next = Next { revision: "b".parse()?, value: second.stored()? };
+    ours.swap_row(&key, Some("a"), Some(&next), &[]).await?;
     append(&ours, &key, &first, "y", false).await?;
     append(&ours, &key, &second, "y", true).await?;
-    ours.swap_row(&key, Some("2"), None, &[]).await?;
+    let next = Next { revision: "c".parse()?, value: dead.stored()? };
+    ours.swap_row(&key, Some("b"), Some(&next), &[]).await?;
+    append(&ours, &key, &second, "z", false).await?;
+    ours.swap_row(&key, Some("c"), None, &[]).await?;
     append(&ours, &key, &second, "z", false).await?;
     eventually("the events of grants", appended, || all_events(&ours.storage, &ours.id)).await?;
     ensure_eq!(all_events(&theirs.storage, &theirs.id).await?, [], "the events of a tenant without a row");

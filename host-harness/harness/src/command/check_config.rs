@@ -27,7 +27,8 @@ The command reads the settings as serve does, opens the database and the host ke
 component. It does not know the options --listen and --public-address of serve, so put these
 addresses into the configuration file or into their variables. It listens nowhere, sends nothing to
 TikTok Shop and changes nothing. The error names the first setting that is wrong, and says what to
-do.
+do. A note names each app whose authorization link is not valid. serve starts nevertheless, because
+only new consents need the link.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, after migrate and keys init:
 

@@ -264,8 +264,8 @@ impl Credentials {
         apps.filter_map(|(tenant, ConfiguredApp { credentials, .. })| {
             let invalid = check_link(credentials.authorization_link.as_deref()?, environment).err()?;
             Some(format!(
-                "tenant {tenant}: the authorization link of the app {} is not valid, so no consent can begin; copy it from \
-                 Partner Center: {invalid}",
+                "tenant {tenant}: the authorization link of the app {} is not valid, so this app can begin no consent: \
+                 {invalid}; copy it from Partner Center into the app's setting authorization-link",
                 credentials.app_key
             ))
         })

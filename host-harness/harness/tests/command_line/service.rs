@@ -223,9 +223,10 @@ fn check_config_names_each_app_with_a_wrong_authorization_link() {
         stderr
     };
     let note = format!(
-        "note: tenant harbour: the authorization link of the app {} is not valid, so no consent can begin; copy it from \
-         Partner Center: it must begin with https://, name a host, have at most 2048 visible ASCII characters, and have \
-         no `#` and no parameter `state`\n",
+        "note: tenant harbour: the authorization link of the app {} is not valid, so this app can begin no consent: it \
+         must begin with https:// (of a fake also http://), name a host, consist of at most 2048 visible ASCII \
+         characters, and have no `#` and no parameter `state`; copy it from Partner Center into the app's setting \
+         authorization-link\n",
         app.app_key
     );
     let without = check(&app.authorization_link());

@@ -49,9 +49,8 @@ pub(crate) struct Seen {
     pub(crate) put_off: usize,
     /// Acknowledged webhooks about a removal of the app, true or not.
     pub(crate) removal_notices: usize,
-    /// How often TikTok Shop was told to end the grant: the seller has removed the app, or a disconnect asks for a
-    /// revocation.
-    pub(crate) ends: usize,
+    /// The times at which the seller has removed the app, or a disconnect has asked TikTok Shop to revoke the grant.
+    pub(crate) ends: Vec<u64>,
     /// All acknowledged webhooks.
     pub(crate) webhooks: usize,
     /// The ids of acknowledged webhooks about orders. The customer could use the shop.
@@ -190,7 +189,9 @@ impl Customer {
     /// Disconnects. The request is repeated until it is answered.
     async fn disconnect(&mut self, stage: &Stage) {
         let access = if self.rng.bool() { "keep" } else { "revoke" };
-        self.seen.ends += usize::from(access == "revoke");
+        if access == "revoke" {
+            self.seen.ends.push(stage.fake.now());
+        }
         let wanted = json!({ "tiktok_access": access }).to_string();
         let answer = loop {
             let answer = stage.ask("POST", &self.path("disconnect"), &wanted).await;
@@ -253,7 +254,7 @@ impl Customer {
         if stage.fake.deauthorize(&stage.app.service_id, &seller_id(self.number)).is_err() {
             return;
         }
-        self.seen.ends += 1;
+        self.seen.ends.push(stage.fake.now());
         self.deliver_all(stage).await;
         self.seen.removal_notices += 1;
         self.state = State::Removed;

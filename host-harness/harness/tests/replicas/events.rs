@@ -80,8 +80,12 @@ impl Reader {
 fn check_story(customer: &Customer, story: &[&Value], replaced: ReplacedRefreshToken) {
     let id = customer.id();
     let count = |kind: &str| story.iter().filter(|event| event["event"] == kind).count();
-    let (mut is_connected, mut ended) = (false, 0);
+    let (mut is_connected, mut consented_at, mut ended) = (false, 0, 0);
     for event in story {
+        let at = event["at"].as_u64().unwrap();
+        if event["event"] == "connected" || event["event"] == "consent-renewed" {
+            consented_at = at;
+        }
         match event["event"].as_str().unwrap() {
             "connected" => {
                 assert!(!is_connected, "{id} was connected twice: {story:#?}");
@@ -94,17 +98,20 @@ fn check_story(customer: &Customer, story: &[&Value], replaced: ReplacedRefreshT
             "reauthorization-required" => {
                 assert!(is_connected, "{id} lost a connection that it did not have: {story:#?}");
                 ended += 1;
+                // No time passes during a day, so this shows the day of the end.
+                let was_ended = customer.seen.ends.iter().any(|end| (consented_at..=at).contains(end));
                 let may_be = match (event["reason"].as_str().unwrap(), replaced) {
-                    // TikTok Shop honours old tokens, so it refuses all tokens only after an end that it was told. A
-                    // sweep may notice the end before the webhook about it comes. If a kill had lost the answer to an
-                    // earlier refresh, the sweep can't know the reason.
+                    // An old token still works. So TikTok Shop refuses all tokens only after the seller has removed the
+                    // app, or after a disconnect has revoked the grant. A sweep may notice this before the webhook
+                    // arrives. If a kill has lost the answer to an earlier refresh, the reason is
+                    // `refresh-outcome-unknown`.
                     ("refresh-outcome-unknown" | "authorization-revoked", ReplacedRefreshToken::Honoured) => {
-                        ended <= customer.seen.ends
+                        was_ended && ended <= customer.seen.ends.len()
                     }
                     // TikTok Shop has acted on a refresh, its answer was lost by a kill, and TikTok Shop refuses the old
                     // token (docs/refresh.md).
                     ("refresh-outcome-unknown", _) => true,
-                    ("authorization-revoked", _) => customer.seen.removal_notices > 0 || customer.seen.ends > 0,
+                    ("authorization-revoked", _) => customer.seen.removal_notices > 0 || was_ended,
                     _ => false,
                 };
                 assert!(may_be, "{id}, {:?}: {story:#?}", customer.seen);

@@ -170,10 +170,10 @@ pub trait ConnectionStorage: Send + Sync {
     /// concerns no connection, appends it unless another event without a connection was appended with the same `once`
     /// for the tenant before. Returns whether the event was appended.
     ///
-    /// If `grant` is given, the event concerns a connection. Then the storage appends the event only if the connection
-    /// has a row whose [`Row::grant`] is `grant`, and otherwise changes nothing. A change of the row that happens at the
-    /// same time comes before the event or after it, also in the order of the events. So no such event follows the end
-    /// of its connection.
+    /// If `grant` is given, the event concerns a connection. The storage appends the event only if the connection has a
+    /// row that [works with this grant](Row::works_with). Otherwise it changes nothing and returns `false`. If the row
+    /// is written at the same time, that write and its events come either before this event or after it. So no such
+    /// event follows the end of its connection.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -292,6 +292,12 @@ impl Row {
     #[must_use]
     pub fn grant(&self) -> String {
         Self::grant_name(&self.token_lineage, self.index.granted_at)
+    }
+
+    /// Returns whether the row comes from this consent, and the connection needs no new one.
+    #[must_use]
+    pub fn works_with(&self, grant: &str) -> bool {
+        self.index.status != StatusKind::ReauthorizationRequired && self.grant() == grant
     }
 
     /// Returns the name that [`grant`](Self::grant) returns for a row with this lineage and this time of consent. A

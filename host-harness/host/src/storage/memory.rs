@@ -406,7 +406,7 @@ impl ConnectionStorage for MemoryStorage {
         let mut records = self.lock();
         let records = records.entry(tenant.clone()).or_default();
         let row = event.key.as_ref().and_then(|key| records.rows.get(&key.customer)?.get(&key.account));
-        if grant.is_some_and(|grant| row.is_none_or(|entry| entry.row.grant() != grant)) {
+        if grant.is_some_and(|grant| !row.is_some_and(|entry| entry.row.works_with(grant))) {
             return Ok(false);
         }
         let is_first = records.once.insert((event.key.clone(), *once));

@@ -27,8 +27,8 @@ fn notice(ending: &Ending, now: UnixSeconds, origin: &Origin) -> Option<(OnceDig
 
 impl ConnectorHost {
     /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several
-    /// hosts sweep. For a notice that was already written, the sweep only reads the storage once. If the connection ends
-    /// or the seller consents again while the sweep runs, the sweep writes no notice about the earlier consent.
+    /// hosts sweep. For a notice that was already written, the sweep only reads the storage once. If the connection ends,
+    /// needs a new consent or gets one while the sweep runs, the sweep writes no notice about the earlier consent.
     pub(super) async fn write_notices(
         &self,
         now: UnixSeconds,
@@ -55,8 +55,8 @@ impl ConnectorHost {
                 if is_known.await? {
                     continue;
                 }
-                // `append_once` returns `false` if another host has written the notice meanwhile, if the connection has
-                // ended or got a new consent meanwhile, or if the read was stale.
+                // `append_once` returns `false` if another host has written the notice, if the connection has ended or
+                // has a new consent, or if the read was stale.
                 let append = storage.append_once(tenant, &once, &event, Some(&ending.grant));
                 if run_within(self.storage_timeout(), append).await? {
                     swept.notices += 1;

@@ -193,7 +193,9 @@ class ConnectionStorage(Protocol):
         once: str,
         event: str,
         grant: str | None,
-    ) -> MaybeAwaitable[bool]: ...
+    ) -> MaybeAwaitable[bool]:
+        """If `grant` is not None, appends the event only while the row has this grant and needs no new consent."""
+        ...
 
 
 class ConsentStorage(Protocol):
