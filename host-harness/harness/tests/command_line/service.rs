@@ -230,7 +230,7 @@ fn check_config_names_each_app_with_a_wrong_authorization_link() {
         app.app_key
     );
     let without = check(&app.authorization_link());
-    assert_eq!(check("https://services.tiktokshop.com/open/authorize?service_id=…"), note + &without);
+    assert_eq!(check("https://services.tiktokshop.com/open/authorize?state=1"), note + &without);
 }
 
 #[test]
