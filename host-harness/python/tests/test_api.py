@@ -156,8 +156,8 @@ async def test_options_that_do_not_fit_are_refused(options: dict[str, Any], code
 
 
 NO_LINK = (
-    "`authorization_link` is not valid: it must begin with https:// (of a fake also http://), name a host, consist of at "
-    "most 2048 visible ASCII characters, and have no `#` and no parameter `state`; copy it from Partner Center"
+    "`authorization_link` is not valid: it must begin with https:// (of a fake also http://), name a host, consist of "
+    "at most 2048 visible ASCII characters, and have no `#` and no parameter `state`; copy it from Partner Center"
 )
 
 
