@@ -257,7 +257,7 @@ async fn a_connection_whose_grant_was_revoked_gets_no_notice() {
     assert_eq!(sweep(&stage.host, BEGIN).await.notices, 0);
 }
 
-/// What happens to the connection of alice after a sweep has read it, and before the sweep writes the notice.
+/// What alice does after a sweep has found that a notice is due. The sweep has not written the notice yet.
 #[derive(Clone, Copy)]
 enum Meanwhile {
     Disconnect,

@@ -68,8 +68,8 @@ pub fn check_apps(apps: &[AppCredentials]) -> Result<(), InvalidApps> {
 )]
 pub struct InvalidLink;
 
-/// Checks an [`AppCredentials::authorization_link`]. Without this check, a wrong link is noticed only when a consent begins. A
-/// fake has no TLS, so its link may begin with `http://`.
+/// Checks an [`AppCredentials::authorization_link`]. Without this check, a wrong link is noticed only when a consent
+/// begins. A fake has no TLS, so its link may begin with `http://`.
 ///
 /// # Errors
 /// The link is not valid.

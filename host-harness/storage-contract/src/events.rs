@@ -338,8 +338,8 @@ pub(super) async fn an_event_of_a_grant_is_appended_only_while_the_row_works_wit
     dead.connection.status = ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
     let mut appended = Vec::new();
     let mut number = 0;
-    // Appends an event with this grant, and checks the answer. A refused event must store no digest. So the calls use the
-    // same digest until one of them appends its event.
+    // Appends an event with this grant, and checks the answer. A refused event must store no digest. So the calls use
+    // the same digest until one of them appends its event.
     let mut append = async |tenant: &Tenant, key: &ConnectionKey, grant: &Sample, once: &str, expected: bool| {
         number += 1;
         let event = samples::numbered_event(key, number);

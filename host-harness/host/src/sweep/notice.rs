@@ -27,8 +27,8 @@ fn notice(ending: &Ending, now: UnixSeconds, origin: &Origin) -> Option<(OnceDig
 
 impl ConnectorHost {
     /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several
-    /// hosts sweep. For a notice that was already written, the sweep only reads the storage once. If the connection ends,
-    /// needs a new consent or gets one while the sweep runs, the sweep writes no notice about the earlier consent.
+    /// hosts sweep. For a notice that was already written, the sweep only reads the storage once. If the connection
+    /// ends, needs a new consent or gets one while the sweep runs, the sweep writes no notice about the earlier consent.
     pub(super) async fn write_notices(
         &self,
         now: UnixSeconds,
