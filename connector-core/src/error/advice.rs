@@ -90,9 +90,12 @@ impl Cause {
             Self::AuthorizationLinkInvalid | Self::AuthorizationLinkMissing => {
                 ("Copy the link from Partner Center into the credentials of the app.", NOTHING_SENT)
             }
-            Self::AuthorizationRevoked => {
-                ("If the seller wants to stay connected, send them through the authorization link again.", ENDED)
-            }
+            Self::AuthorizationRevoked => (
+                "If the seller wants to stay connected, send them through the authorization link again.",
+                "The connection has ended. If TikTok reported that the seller removed the app, or a shop was revoked \
+                 here, its tokens are erased. Otherwise they are kept, and a forced `refresh` tries them once more. Its \
+                 access token is not used any more, and the ciphers of its shops are erased.",
+            ),
             Self::BackingOff => (
                 "Call again after the delay. The last failure of the connection says what is wrong. A forced `refresh` \
                  does not wait.",
@@ -107,7 +110,8 @@ impl Cause {
                 NOTHING_SENT,
             ),
             Self::CallbackOfAnotherApp => (
-                "Give every app its own callback address. If every app has one, somebody may have sent the customer a \
+                "Let the customer start again. The callback names another app than the consent: compare the app of the \
+                 link with the app that the call named. If this happens rarely, somebody may have sent the customer a \
                  link of another app.",
                 NOTHING_SENT,
             ),
@@ -311,8 +315,8 @@ impl Cause {
             }
             Self::ValidityTooLong => ("Ask for at most 3600 seconds, and ask again when they are over.", NOTHING_SENT),
             Self::WebhookMalformed => (
-                "If the detail says that at most a number of bytes is read, answer 413: the body is too large, and its \
-                 signature was not checked. Otherwise answer 500, so that TikTok repeats it, and show it to an \
+                "If the detail contains a maximum number of bytes, the body is too large: answer 413. Its signature was \
+                 not checked, and the host library refuses more than 256 KiB by default. Otherwise answer 500, so that TikTok repeats it, and show it to an \
                  operator. The signature is then right, so TikTok has sent this body. Partner Center has a log of the \
                  webhooks that TikTok sent.",
                 NOTHING_SENT,

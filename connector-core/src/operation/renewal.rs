@@ -145,7 +145,7 @@ async fn claim(
             return Ok(match found.record.claimed_current() {
                 Some(spends) => Step::Continue(Claimed { stored: found, nonce, spends, at }),
                 // The stored claim is from this call, but a consent or a late answer has made another token current.
-                None => Step::Restart(release(effects, key, found, None).await),
+                None => Step::Restart(release(effects, key, nonce, found, None).await),
             });
         }
         if found.revision != expected {
@@ -185,7 +185,7 @@ async fn spend(
             }
             // Rules 3 and 7: it was too late to send the request, or TikTok certainly did not act.
             (_, Acted::No) => {
-                let stored = release(effects, key, claimed.stored, Some(&fault.error)).await;
+                let stored = release(effects, key, claimed.nonce, claimed.stored, Some(&fault.error)).await;
                 return Err(NotRenewed { error: fault.error, stored });
             }
             // Rule 8: the outcome is unknown, so the claim stays until it lapses.
@@ -358,20 +358,28 @@ async fn reject(
     Err(Error::new(Cause::StorageUnavailable).into())
 }
 
-/// Removes the claim of this call and returns the record that is stored afterwards. If the removal fails, the claim
-/// lapses by itself. Returns `None` if the record is deleted or cannot be loaded.
+/// Removes the claim of this call, which has this nonce, and returns the record that is stored afterwards. Another writer,
+/// for example a webhook, may change the record meanwhile and keep the claim. If the removal fails, the claim lapses by
+/// itself. Returns `None` if the record is deleted or cannot be loaded.
 #[maybe_async]
 async fn release(
     effects: &impl Effects,
     key: &ConnectionKey,
+    nonce: Nonce,
     mut stored: VersionedRecord,
     failure: Option<&Error>,
 ) -> Option<VersionedRecord> {
-    let now = effects.wall();
-    stored.record.release(failure, now, effects.random_number());
-    match tokens::swap(effects, key, Some(&stored.revision), &stored.record, now).await {
-        SwapOutcome::Stored(revision) => Some(VersionedRecord::written(revision, stored.record)),
-        SwapOutcome::Stale(found) => found,
-        SwapOutcome::Unavailable(_) | SwapOutcome::Failed(_) => tokens::load(effects, key).await.ok().flatten(),
+    for _ in 0..MAX_TRIES {
+        let now = effects.wall();
+        stored.record.release(failure, now, effects.random_number());
+        match tokens::swap(effects, key, Some(&stored.revision), &stored.record, now).await {
+            SwapOutcome::Stored(revision) => return Some(VersionedRecord::written(revision, stored.record)),
+            SwapOutcome::Stale(Some(found)) if found.record.holds_claim(nonce) => stored = found,
+            SwapOutcome::Stale(found) => return found,
+            SwapOutcome::Unavailable(_) | SwapOutcome::Failed(_) => {
+                return tokens::load(effects, key).await.ok().flatten();
+            }
+        }
     }
+    Some(stored)
 }

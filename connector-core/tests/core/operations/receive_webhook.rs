@@ -1,6 +1,6 @@
 //! Tests `receive-webhook`. It checks the signature before it reads the body, sends no request, and is idempotent.
 
-use super::{connect_all, connected, refresh_when_due};
+use super::{connect_all, connected, refresh_forced, refresh_when_due};
 use crate::samples::{
     APP_KEY, APP_SECRET, DAY, NOW, PREVIOUS_APP_SECRET, due, fresh, key, key_of, outcome, pair_answer, row_of,
     shops_answer, shops_of, stored_form, their_claim, tokens, with,
@@ -262,6 +262,23 @@ fn an_announced_end_is_shown_and_nothing_is_erased() {
 
     assert_eq!(outcome(&connect_all(&host)), "ok");
     assert_eq!(status(&host), Status::Active, "a consent renews the authorization");
+}
+
+#[test]
+fn an_announced_end_is_no_longer_shown_after_tiktok_has_renewed_tokens_behind_it() {
+    let renewal = |number| [pair_answer(number), shops_answer(&["1"])];
+    let host = connected(&fresh()).answers(renewal(2).into_iter().chain(renewal(3)));
+    let end = NOW.plus(3 * DAY);
+    assert_eq!(effect(&host, &ending(NOW, end)), WebhookEffect::AuthorizationEnding);
+    host.pass(2 * DAY);
+    assert_eq!(refresh_forced(&host).unwrap().status, Status::AuthorizationEnding(end), "before the end");
+    host.pass(2 * DAY);
+    let connection = refresh_forced(&host).unwrap();
+    assert_eq!(
+        (connection.status, connection.authorization_ends),
+        (Status::Active, None),
+        "the seller has extended it"
+    );
 }
 
 #[test]

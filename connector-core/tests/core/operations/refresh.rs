@@ -290,6 +290,17 @@ fn an_unrecognised_answer_is_reported_as_repeated_after_five_failures() {
 }
 
 #[test]
+fn a_claim_is_released_although_a_webhook_changes_the_record_during_the_request() {
+    let webhook = |host: &ScriptedHost| host.edit(|record| record.verify = true);
+    let host = connected(&expired()).answers([Answer::limited(Some("120"))]).meanwhile(Step::SwapToken, 2, webhook);
+    assert_eq!(outcome(&refresh_when_due(&host)), "rate-limited");
+    let record = host.record();
+    assert!(record.awaits_verification() && record.current_claim().is_none(), "{}", tokens(&record));
+    assert_eq!((record.failures(), record.presented()), (1, 0));
+    assert!(record.not_before() >= Some(host.wall().plus(120)), "TikTok's pause is stored");
+}
+
+#[test]
 fn a_request_is_not_sent_if_its_claim_could_lapse_before_the_answer() {
     for (case, jump) in [
         ("wall clock", (|host| host.wall_clock_jumps(81)) as fn(&ScriptedHost)),
