@@ -49,6 +49,7 @@ async fn each_limit_ends_the_call_with_an_error_that_names_it() {
         ("requests\nauth.tiktok-shops.com", Resource::Handles),
         ("headers\n17", Resource::HeaderBytes),
         ("memory", Resource::Memory),
+        ("bodies", Resource::Memory),
         ("random bytes\n4097", Resource::RandomBytes),
         ("random bytes\n18446744073709551615", Resource::RandomBytes),
         ("stack\n1000000", Resource::Stack),

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fake_tiktok_shop::Fault;
-use tiktok_shop_host::ConnectorHost;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::credentials::StaticCredentials;
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
 use tiktok_shop_host::deadlines::Deadlines;
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::error::Action;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::sweep::{AccessTokenState, PassedOver, PassedOverReason, Sweep, SweepOutcome, Swept};
+use tiktok_shop_host::{ConnectorHost, TenantId};
 use tiktok_shop_tests::{
     Access, BEGIN, DAY, Interceptor, Passage, SHOPS, Stage, TOKEN_REFRESH, app_credentials, sweep_at, tenant,
 };
@@ -180,6 +180,43 @@ async fn a_sweep_tries_a_connection_that_stays_due_only_once() {
     let swept = host.sweep(sweep(3), pending(), |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept { failed: 10, ..Swept::default() });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
+}
+
+/// A source of credentials that fails the first times, and then names this app. It counts the requests.
+struct FailsFirst {
+    left: AtomicUsize,
+    asked: AtomicUsize,
+    app: AppCredentials,
+}
+
+#[async_trait]
+impl CredentialsProvider for FailsFirst {
+    async fn apps(&self, _: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let less = |left: usize| left.checked_sub(1);
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) {
+            Ok(_) => Err(CredentialsError::Unavailable("the vault is sealed".to_owned())),
+            Err(_) => Ok(vec![self.app.clone()]),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_gives_up_a_tenant_whose_credentials_fail_three_times() {
+    for (failures, asked, swept) in [
+        (usize::MAX, 3, Swept { failed: 10, ..Swept::default() }),
+        (2, 10, Swept { failed: 2, refreshed: 8, ..Swept::default() }),
+    ] {
+        let stage = due_stage().await;
+        let app = app_credentials(&stage.fake.apps()[0]);
+        let provider = Arc::new(FailsFirst { left: failures.into(), asked: 0.into(), app });
+        let host = stage.host_builder().credentials(Arc::clone(&provider) as Arc<_>).build().unwrap();
+        let mut seen = BTreeSet::new();
+        let result =
+            host.sweep(sweep(1), pending(), |due, _| assert!(seen.insert(due.clone()), "one outcome each")).await;
+        assert_eq!((result.unwrap(), seen.len()), (swept, CUSTOMERS), "{failures}");
+        assert_eq!(provider.asked.load(Ordering::SeqCst), asked, "{failures}");
+    }
 }
 
 #[tokio::test]

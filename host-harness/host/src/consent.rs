@@ -12,7 +12,7 @@ use tiktok_shop_connector_core::callback::check_form;
 
 use crate::connect::Grant;
 use crate::connection::{Connection, ShopPolicy};
-use crate::error::{Action, CallError};
+use crate::error::{Action, CallError, codes};
 use crate::host::ConnectorHost;
 use crate::id::{AppKey, CustomerId, TenantId};
 use crate::randomness::{Randomness, random_bits};
@@ -199,7 +199,9 @@ fn only_state(query: &Secret) -> Option<Secret> {
 fn can_be_repeated(error: &CallError) -> bool {
     match error {
         CallError::Connector(error) => match error.action() {
-            Action::RetryAfter(_) | Action::StorageConflict | Action::StorageFailed => true,
+            Action::RetryAfter(_) | Action::StorageConflict => true,
+            // The connector reads the record of the account only after it has spent the code.
+            Action::StorageFailed => error.failure().code != codes::TOKEN_RECORD_UNREADABLE,
             Action::Reauthorize
             | Action::Misconfigured
             | Action::InvalidRequest
@@ -289,16 +291,18 @@ mod tests {
     #[test]
     fn a_state_works_again_only_after_an_error_that_leaves_the_code_unspent() {
         let plugin = || Plugin::new("tiktok-shop:connector@0.2.0");
-        let answered = |action| {
-            let failure =
-                Failure { code: "code".to_owned(), detail: String::new(), http_status: None, request_id: None };
+        let coded = |action, code: &str| {
+            let failure = Failure { code: code.to_owned(), detail: String::new(), http_status: None, request_id: None };
             CallError::Connector(ConnectorError { plugin: plugin(), action, failure, proxy_error: None })
         };
+        let answered = |action| coded(action, "code");
         let table = [
             (answered(Action::RetryAfter(Duration::from_secs(7))), true),
             (answered(Action::RetryAfter(Duration::ZERO)), true),
             (answered(Action::StorageConflict), true),
             (answered(Action::StorageFailed), true),
+            // The connector reads the stored record after it has spent the code.
+            (coded(Action::StorageFailed, codes::TOKEN_RECORD_UNREADABLE), false),
             (answered(Action::Reauthorize), false),
             (answered(Action::Misconfigured), false),
             (answered(Action::InvalidRequest), false),

@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 pub use self::outcome::{AccessTokenState, PassedOver, PassedOverReason, SweepOutcome, Swept};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
-use crate::error::CallError;
+use crate::error::{CallError, codes};
 use crate::events::Cause;
 use crate::host::ConnectorHost;
 use crate::id::TenantId;
@@ -91,10 +91,23 @@ struct Course<E> {
     /// The connections that this sweep could not refresh. After a failure, the storage has a later due time for the
     /// connection, so the list `DueLater` contains the connection again.
     not_refreshed: HashSet<(TenantId, ConnectionKey)>,
+    /// The tenants whose latest refreshes failed because of their credentials.
+    failing: HashMap<TenantId, Failing>,
     /// The connections of the list `Due` that were no longer due when their turn came. Another call may hold a claim on
     /// such a connection. Then the list `DueLater` contains the connection again, and its outcome there counts.
     no_longer_due: HashMap<(TenantId, ConnectionKey), Due>,
 }
+
+/// The latest refreshes of a tenant, which all failed because of the tenant's credentials.
+struct Failing {
+    times: u32,
+    latest: CallError,
+}
+
+/// After so many such failures without a success between them, the sweep begins no further refresh of the tenant. A source
+/// of credentials that hangs takes up to 10 s for each refresh, and the connections of other tenants must not wait for
+/// thousands of them.
+const MAX_FAILURES_OF_A_TENANT: u32 = 3;
 
 /// The number of entries in one page of a list. A page of this size has enough entries for many concurrent calls, and
 /// needs little memory.
@@ -111,7 +124,9 @@ impl ConnectorHost {
     ///
     /// Every connection that the sweep begins with has one outcome: `on_each` is called with the connection and its
     /// [`SweepOutcome`], and [`Swept`] counts the outcome. This is also true for a connection that another call
-    /// refreshes or ends during the sweep, and for a refresh that panics.
+    /// refreshes or ends during the sweep, and for a refresh that panics. If three refreshes of a tenant fail because of
+    /// its credentials, the sweep begins no further refresh of this tenant. The other due connections of the tenant get the
+    /// same outcome.
     ///
     /// All hosts of a fleet may sweep at the same time. If two hosts refresh the same connection, only one host renews
     /// its tokens. Each host shuffles every page and skips connections that another host has refreshed or is
@@ -133,6 +148,7 @@ impl ConnectorHost {
             last: None,
             running: HashSet::new(),
             not_refreshed: HashSet::new(),
+            failing: HashMap::new(),
             no_longer_due: HashMap::new(),
         };
         let mut stop = pin!(stop);
@@ -192,6 +208,10 @@ impl ConnectorHost {
                         // Each refresh runs on its own task. Otherwise the refreshes would stand still while this loop
                         // loads the next page. A refresh that stands still may hold the database connection that the
                         // loading needs.
+                        if let Some(error) = course.failure_of_tenant(list, &listed.due) {
+                            course.record(&listed.due, &SweepOutcome::Failed(error));
+                            continue;
+                        }
                         match list {
                             List::Due if course.begins(&listed.due) => {
                                 let due = listed.due.clone();
@@ -368,8 +388,37 @@ impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
         due.at > self.sweep.now && !self.not_refreshed.contains(&(due.tenant.clone(), due.key.clone()))
     }
 
+    /// Returns the error of the tenant's latest refresh if the sweep has given the tenant up and has no outcome for this
+    /// entry yet.
+    fn failure_of_tenant(&self, list: List, due: &Due) -> Option<CallError> {
+        let failing = self.failing.get(&due.tenant).filter(|failing| failing.times >= MAX_FAILURES_OF_A_TENANT)?;
+        let connection = (due.tenant.clone(), due.key.clone());
+        let is_open = match list {
+            List::Due => !self.not_refreshed.contains(&connection) && !self.running.contains(&connection),
+            List::DueLater => self.is_new(due),
+        };
+        is_open.then(|| failing.latest.clone())
+    }
+
+    /// Counts the refreshes of a tenant that failed because of its credentials.
+    fn count_failures(&mut self, tenant: &TenantId, outcome: &SweepOutcome) {
+        match outcome {
+            SweepOutcome::Failed(error) if lacks_credentials(error) => {
+                let times = self.failing.get(tenant).map_or(0, |failing| failing.times).saturating_add(1);
+                self.failing.insert(tenant.clone(), Failing { times, latest: error.clone() });
+            }
+            // The tenant's credentials work.
+            SweepOutcome::Refreshed(_) => drop(self.failing.remove(tenant)),
+            SweepOutcome::PassedOver(_)
+            | SweepOutcome::Ended(_)
+            | SweepOutcome::NoLongerDue
+            | SweepOutcome::Failed(_) => {}
+        }
+    }
+
     fn record(&mut self, due: &Due, outcome: &SweepOutcome) {
         self.swept.count(outcome);
+        self.count_failures(&due.tenant, outcome);
         let connection = (due.tenant.clone(), due.key.clone());
         self.no_longer_due.remove(&connection);
         if !matches!(outcome, SweepOutcome::Refreshed(_)) {
@@ -384,6 +433,12 @@ impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
             self.record(&due, &SweepOutcome::NoLongerDue);
         }
     }
+}
+
+/// Returns whether a refresh failed because the host got no usable credentials of the tenant.
+fn lacks_credentials(error: &CallError) -> bool {
+    let CallError::Connector(error) = error else { return false };
+    [codes::CREDENTIALS_UNAVAILABLE, codes::CREDENTIALS_REFUSED].contains(&error.failure().code.as_str())
 }
 
 /// Waits for the task that refreshes this connection. The connection is known even if the task panics.

@@ -35,6 +35,7 @@ impl export::Guest for Hostile {
                 take::time()
             }
             "handles" => take::handles(number(argument)).to_string(),
+            "bodies" => take::bodies(),
             "headers" => take::headers(number(argument)).to_string(),
             "host calls" => take::host_calls(),
             "large host calls" => take::large_host_calls(number(argument)),

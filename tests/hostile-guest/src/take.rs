@@ -4,7 +4,7 @@ use core::hint::black_box;
 
 use crate::bindings::tiktok_shop::connector::storage;
 use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
-use crate::bindings::wasi::http::types::Fields;
+use crate::bindings::wasi::http::types::{Fields, OutgoingRequest};
 use crate::bindings::wasi::random::random;
 use crate::request;
 
@@ -38,6 +38,21 @@ pub(crate) fn handles(count: usize) -> usize {
 pub(crate) fn headers(kilobytes: usize) -> usize {
     let fields = Fields::new();
     (0..kilobytes).filter(|_| fields.append("x-more", &[b'x'; 1024]).is_ok()).count()
+}
+
+/// Writes bodies of requests without end, and keeps all of them. Each body is smaller than the largest one that the host
+/// accepts.
+pub(crate) fn bodies() -> ! {
+    let piece = vec![1_u8; 512 << 10];
+    loop {
+        let request = OutgoingRequest::new(Fields::new());
+        let body = request.body().ok();
+        let stream = body.as_ref().and_then(|body| body.write().ok());
+        if let Some(stream) = &stream {
+            (0..31).for_each(|_| drop(stream.write(&piece)));
+        }
+        core::mem::forget((stream, body));
+    }
 }
 
 /// Calls the host without end.

@@ -33,6 +33,11 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// The number of turns of a connection that wakes itself, before the other tasks of the thread run.
 const MAX_TURNS: usize = 8;
 
+/// The number of requests that a connection with HTTP/2 carries at the same time: 64. Servers usually accept 100 (RFC
+/// 9113, section 6.5.2). hyper keeps a request that the server does not accept yet, and if its time runs out, nobody can
+/// tell whether it was sent.
+const MAX_HTTP2_REQUESTS: usize = 64;
+
 /// The body of a request: all of it.
 pub(super) type RequestBody = Full<Bytes>;
 /// The stream below HTTP.
@@ -41,7 +46,26 @@ pub(super) type Stream = MaybeHttpsStream<RouteStream>;
 /// An open connection.
 pub(super) enum Connection {
     Http1(Box<Http1>),
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(Http2),
+}
+
+/// A connection with HTTP/2. Each request on it has a clone, and the pool has one.
+#[derive(Clone)]
+pub(super) struct Http2 {
+    requests: http2::SendRequest<RequestBody>,
+    /// All clones share it, so its number of references is the number of clones.
+    clones: Arc<()>,
+}
+
+impl Http2 {
+    /// Returns whether the connection of the pool carries as many requests as it may.
+    pub(super) fn is_full(&self) -> bool {
+        Arc::strong_count(&self.clones) > MAX_HTTP2_REQUESTS
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
 }
 
 /// Why a connection gave no response.
@@ -75,7 +99,7 @@ impl Connection {
             let _ = exchange.await;
         });
         requests.ready().await?;
-        Ok(Self::Http2(requests))
+        Ok(Self::Http2(Http2 { requests, clones: Arc::default() }))
     }
 
     /// Sends a request and waits for the head of its response. When the response has been read, the connection goes to
@@ -88,9 +112,10 @@ impl Connection {
     ) -> Result<Response<ResponseBody>, Box<Unanswered>> {
         match self {
             Self::Http1(connection) => connection.send(authority, request, pool).await,
-            Self::Http2(mut requests) => {
-                let response = requests.try_send_request(request).await.map_err(|error| Box::new(error.into()))?;
-                Ok(response.map(|incoming| ResponseBody { incoming, idle_after: None }))
+            Self::Http2(mut http2) => {
+                let response =
+                    http2.requests.try_send_request(request).await.map_err(|error| Box::new(error.into()))?;
+                Ok(response.map(|incoming| ResponseBody { incoming, idle_after: None, _http2: Some(http2) }))
             }
         }
     }
@@ -117,7 +142,7 @@ impl Http1 {
         match response {
             Ok(response) => {
                 let idle_after = Some(Box::new(IdleAfter { connection: self, authority, pool: Arc::clone(pool) }));
-                let mut response = response.map(|incoming| ResponseBody { incoming, idle_after });
+                let mut response = response.map(|incoming| ResponseBody { incoming, idle_after, _http2: None });
                 response.body_mut().return_connection_at_end();
                 Ok(response)
             }
@@ -217,6 +242,8 @@ pub(super) struct ResponseBody {
     incoming: Incoming,
     /// `None` with HTTP/2, and after the connection went to the pool.
     idle_after: Option<Box<IdleAfter>>,
+    /// The connection counts this request until its body is dropped. `None` with HTTP/1.
+    _http2: Option<Http2>,
 }
 
 /// A connection that is idle after the body has been read.
@@ -250,7 +277,7 @@ impl Body for ResponseBody {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { incoming, idle_after } = &mut *self;
+        let Self { incoming, idle_after, .. } = &mut *self;
         let frame = match idle_after {
             Some(after) => after.connection.run(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)),
             None => Pin::new(incoming).poll_frame(cx),

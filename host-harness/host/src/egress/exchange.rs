@@ -188,7 +188,7 @@ impl Client {
             SendError { code: failure.into(), proxy }
         })?;
         Ok(match Connection::open(stream).await.map_err(|_| Error::DestinationUnavailable)? {
-            Connection::Http2(requests) => Connection::Http2(self.pool.share(authority, requests)),
+            Connection::Http2(new) => Connection::Http2(self.pool.share(authority, new)),
             alone @ Connection::Http1(_) => alone,
         })
     }

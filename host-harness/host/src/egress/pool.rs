@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hyper::client::conn::http2;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::allow::Authority;
-use super::connection::{Connection, Http1, RequestBody};
+use super::connection::{Connection, Http1, Http2};
 
 /// The host closes an idle connection after 20 seconds, probably before the server closes it. A request on a connection
 /// that the server is closing would have an unknown outcome.
@@ -41,7 +40,7 @@ struct SharedHttp2 {
     opened: Instant,
     /// The time of its last request.
     used: Instant,
-    requests: http2::SendRequest<RequestBody>,
+    connection: Http2,
 }
 
 impl Pool {
@@ -52,9 +51,9 @@ impl Pool {
                 let mut state = self.lock();
                 let idle = state.servers.get_mut(&authority)?;
                 idle.close_expired(Instant::now());
-                if let Some(shared) = &mut idle.http2 {
+                if let Some(shared) = idle.http2.as_mut().filter(|shared| !shared.connection.is_full()) {
                     shared.used = Instant::now();
-                    return Some(Connection::Http2(shared.requests.clone()));
+                    return Some(Connection::Http2(shared.connection.clone()));
                 }
                 idle.http1.pop_back()?.1
             };
@@ -75,20 +74,18 @@ impl Pool {
         self.watch(&mut state);
     }
 
-    /// Shares a new connection with HTTP/2. If there already is one, returns that one, and the new one is closed.
-    pub(super) fn share(
-        self: &Arc<Self>,
-        authority: Authority,
-        requests: http2::SendRequest<RequestBody>,
-    ) -> http2::SendRequest<RequestBody> {
+    /// Shares a new connection with HTTP/2. If there already is one that can carry the request, returns that one, and the
+    /// new one is closed. A connection that is full is forgotten, and its requests go on.
+    pub(super) fn share(self: &Arc<Self>, authority: Authority, connection: Http2) -> Http2 {
         let mut state = self.lock();
         let idle = state.servers.entry(authority).or_default();
         let now = Instant::now();
         idle.close_expired(now);
-        let shared = idle.http2.get_or_insert_with(|| SharedHttp2 { opened: now, used: now, requests });
-        let requests = shared.requests.clone();
+        idle.http2.take_if(|shared| shared.connection.is_full());
+        let shared = idle.http2.get_or_insert_with(|| SharedHttp2 { opened: now, used: now, connection });
+        let connection = shared.connection.clone();
         self.watch(&mut state);
-        requests
+        connection
     }
 
     /// Forgets the connection with HTTP/2 because a request that began at this time got no answer. The connection may be
@@ -117,7 +114,7 @@ impl Idle {
     fn close_expired(&mut self, now: Instant) {
         let is_expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_TIMEOUT;
         while self.http1.pop_front_if(|(since, _)| is_expired(*since)).is_some() {}
-        self.http2.take_if(|shared| is_expired(shared.used) || shared.requests.is_closed());
+        self.http2.take_if(|shared| is_expired(shared.used) || shared.connection.is_closed());
     }
 
     /// Returns the time since which the oldest connection is idle.

@@ -13,6 +13,7 @@ use super::http::GuestHttp;
 use super::imports::Imports;
 use super::inline_http;
 use super::random::GuestRandomness;
+use super::request_body::BytesLeft;
 use super::resources::Growth;
 use crate::clock::Clock;
 
@@ -24,6 +25,7 @@ pub(crate) struct CallState {
     pub(super) egress: GuestHttp,
     /// The requests that the guest has begun.
     pub(super) exchanges: Exchanges,
+    pub(super) body_bytes_left: BytesLeft,
     pub(super) randomness: GuestRandomness,
     pub(super) imports: Imports,
     pub(super) growth: Growth,

@@ -63,7 +63,10 @@ impl WasiHttpHooks for GuestHttp {
         _after_response: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sending {
         let admitted = self.admit(&mut request);
-        self.secrets.learn_request(&request);
+        // A request that is not sent contains nothing that TikTok has issued. The guest could fill it with any texts.
+        if admitted.is_ok() {
+            self.secrets.learn_request(&request);
+        }
         let (client, secrets) = (self.client.clone(), self.secrets.clone());
         let last_proxy_error = self.last_proxy_error.clone();
         let sending = async move {

@@ -62,10 +62,10 @@ fn body(
     mut context: Context<'_>,
     (request,): (Resource<HostOutgoingRequest>,),
 ) -> wasmtime::Result<(Result<Resource<RequestBody>, ()>,)> {
-    let table = &mut context.data_mut().table;
+    let CallState { table, body_bytes_left, .. } = context.data_mut();
     let request = table.get_mut(&request)?;
     let (None, Ok(announced)) = (&request.body, announced_length(&request.headers)) else { return Ok((Err(()),)) };
-    let (resource, body) = RequestBody::new(announced);
+    let (resource, body) = RequestBody::new(announced, body_bytes_left.clone());
     request.body = Some(body);
     Ok((Ok(table.push(resource)?),))
 }
@@ -76,10 +76,10 @@ fn response_body(
     mut context: Context<'_>,
     (response,): (Resource<HostOutgoingResponse>,),
 ) -> wasmtime::Result<(Result<Resource<RequestBody>, ()>,)> {
-    let table = &mut context.data_mut().table;
+    let CallState { table, body_bytes_left, .. } = context.data_mut();
     let response = table.get_mut(&response)?;
     let (None, Ok(announced)) = (&response.body, announced_length(&response.headers)) else { return Ok((Err(()),)) };
-    let (resource, body) = RequestBody::new(announced);
+    let (resource, body) = RequestBody::new(announced, body_bytes_left.clone());
     response.body = Some(body);
     Ok((Ok(table.push(resource)?),))
 }

@@ -1,7 +1,8 @@
 //! The body of a request while the guest writes it. The host sends a request only when its body is complete, so the body
-//! accepts every write at once, up to a limit.
+//! accepts every write at once, up to a limit. All bodies of a call also have a limit together.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -13,10 +14,34 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::resources::Exceeded;
 use crate::egress::MAX_REQUEST_BODY_BYTES;
+use crate::error::Resource;
 
 /// How much the guest may write at once: 1 MiB.
 const MAX_WRITE: usize = 1 << 20;
+
+/// How many bytes the bodies of one call may have together: four of the largest bodies, 64 MiB. A call of the connector
+/// sends its body at most twice, because it repeats a call after TikTok has refused the access token.
+const MAX_BYTES_OF_A_CALL: usize = 4 * MAX_REQUEST_BODY_BYTES;
+
+/// How many bytes the bodies of a call may still get. Bytes that were sent count, too. All clones share the number.
+#[derive(Clone)]
+pub(super) struct BytesLeft(Arc<AtomicUsize>);
+
+impl Default for BytesLeft {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(MAX_BYTES_OF_A_CALL)))
+    }
+}
+
+impl BytesLeft {
+    /// Takes this many bytes. Returns `None` and takes nothing if fewer are left.
+    fn take(&self, bytes: usize) -> Option<()> {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok().map(drop)
+    }
+}
 
 /// The resource `outgoing-body` of `wasi:http`.
 pub(super) struct RequestBody {
@@ -29,6 +54,7 @@ struct Written {
     bytes: Vec<u8>,
     /// The length that the guest has announced.
     announced: Option<u64>,
+    bytes_left: BytesLeft,
     state: State,
     /// The task that waits for the end of the body.
     waiting: Option<Waker>,
@@ -58,8 +84,8 @@ fn lock(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
 
 impl RequestBody {
     /// Returns the resource for the guest, and the body for the host, which is complete when the guest has finished it.
-    pub(super) fn new(announced: Option<u64>) -> (Self, WasiBody) {
-        let written = Written { bytes: Vec::new(), announced, state: State::Open, waiting: None };
+    pub(super) fn new(announced: Option<u64>, bytes_left: BytesLeft) -> (Self, WasiBody) {
+        let written = Written { bytes: Vec::new(), announced, bytes_left, state: State::Open, waiting: None };
         let written = Arc::new(Mutex::new(written));
         let body = WholeBody(Arc::clone(&written)).boxed_unsync();
         (Self { written, has_stream: false }, body)
@@ -119,6 +145,10 @@ impl OutputStream for BodyStream {
         if written.announced.is_some_and(|announced| length as u64 > announced) {
             let error = ErrorCode::HttpRequestBodySize(Some(length as u64));
             return Err(StreamError::LastOperationFailed(error.into()));
+        }
+        // The guest keeps the bytes of each body that it does not drop, so many bodies would use up the host's memory.
+        if written.bytes_left.take(bytes.len()).is_none() {
+            return Err(StreamError::Trap(Exceeded(Resource::Memory).into()));
         }
         written.bytes.extend_from_slice(&bytes);
         Ok(())

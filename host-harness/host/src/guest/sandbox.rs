@@ -26,6 +26,7 @@ use super::http::GuestHttp;
 use super::imports::Imports;
 use super::program::{Lane, Program};
 use super::random::GuestRandomness;
+use super::request_body::BytesLeft;
 use super::resources::{Exceeded, Growth, exhausted};
 use super::scope::{CredentialsUse, Scope};
 use super::secrets::{ClearTexts, Secrets};
@@ -266,6 +267,7 @@ impl Sandbox {
                 last_proxy_error,
             },
             exchanges: Exchanges::default(),
+            body_bytes_left: BytesLeft::default(),
             randomness: GuestRandomness { source: Arc::clone(&self.randomness), max_bytes: limits.random_bytes },
             imports: Imports::new(
                 scope,

@@ -65,6 +65,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// How many secrets are learned from the query of one request. A request of the connector has fewer than ten. The more
+/// secrets are known, the longer each search takes.
+const MAX_SECRETS_OF_A_REQUEST: usize = 64;
+
 /// The secrets of one call. All clones share the same secrets.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets {
@@ -179,11 +183,9 @@ impl Secrets {
     /// Adds the secrets that a request of the guest contains.
     pub(super) fn learn_request<B>(&self, request: &Request<B>) {
         let query = request.uri().query().unwrap_or_default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if SECRET_PARAMETERS.contains(&&*name) {
-                self.learn(&value);
-            }
-        }
+        let parameters = form_urlencoded::parse(query.as_bytes());
+        let secrets = parameters.filter(|(name, _)| SECRET_PARAMETERS.contains(&&**name));
+        secrets.take(MAX_SECRETS_OF_A_REQUEST).for_each(|(_, value)| self.learn(&value));
         let tokens = request.headers().get_all(TOKEN_HEADER);
         tokens.into_iter().filter_map(|token| token.to_str().ok()).for_each(|token| self.learn(token));
     }

@@ -12,6 +12,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ProtocolVersion, ServerConfig};
+use tokio::sync::Semaphore;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::*;
@@ -344,4 +345,49 @@ async fn after_a_request_without_an_answer_the_next_one_gets_another_http_2_conn
     let unanswered = fetch(&client, TOKEN_URL, options).await.unwrap_err();
     assert_eq!(format!("{unanswered:?}"), "ConnectionReadTimeout");
     assert_eq!(body_of(send(&client).await).await, "{}");
+}
+
+/// hyper keeps a request that the server does not accept yet. If such a request runs out of time, it looks as if it might
+/// have been sent.
+#[tokio::test]
+async fn a_65th_request_at_the_same_time_gets_another_http_2_connection() {
+    let root = Root::new();
+    let config = root.issue(&valid()).server(&["h2"], rustls::ALL_VERSIONS);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let client = client_over_tls(listener.local_addr().unwrap(), root.trusted());
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let answers = Arc::new(Semaphore::new(1));
+    let server = Arc::clone(&answers);
+    tokio::spawn(async move {
+        for number in 0.. {
+            let acceptor = TlsAcceptor::from(Arc::clone(&config));
+            let stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            let (arrived, answers) = (arrived.clone(), Arc::clone(&server));
+            let service = service_fn(move |_: Request<Incoming>| {
+                arrived.send(number).unwrap();
+                let answers = Arc::clone(&answers);
+                async move {
+                    answers.acquire().await.unwrap().forget();
+                    Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(b"{}"))))
+                }
+            });
+            tokio::spawn(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    // Afterwards the pool has a connection.
+    assert_eq!(body_of(send(&client).await).await, "{}");
+    assert_eq!(arrivals.recv().await, Some(0));
+
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..65 {
+        let client = client.clone();
+        running.spawn(async move { body_of(send(&client).await).await });
+    }
+    let mut on_first = 0;
+    for _ in 0..65 {
+        on_first += usize::from(arrivals.recv().await == Some(0));
+    }
+    assert_eq!(on_first, 64);
+    answers.add_permits(65);
+    assert!(running.join_all().await.iter().all(|body| body == "{}"));
 }
