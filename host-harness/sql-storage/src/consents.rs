@@ -7,8 +7,9 @@ use tiktok_shop_host::storage::{
 };
 use tiktok_shop_host::{AppKey, TenantId};
 
+use crate::expiry::{Expiry, MaxAge};
 use crate::sql::columns::{Columns as _, malformed};
-use crate::sql::dialect::{Dialect, Moment};
+use crate::sql::dialect::Moment;
 use crate::sql::run::{execute, fetch_optional};
 use crate::sql::statement::statement;
 use crate::storage::SqlStorage;
@@ -17,6 +18,11 @@ use crate::storage::SqlStorage;
 const STATE_RETENTION_MS: i64 = 3_600_000;
 /// How long a pending install is kept: 30 minutes, in milliseconds. The host refuses an older install.
 const INSTALL_RETENTION_MS: i64 = 1_800_000;
+
+const STATES: Expiry =
+    Expiry { table: "tiktok_shop_states", max_age: MaxAge::Begun { milliseconds: STATE_RETENTION_MS } };
+const INSTALLS: Expiry =
+    Expiry { table: "tiktok_shop_installs", max_age: MaxAge::Begun { milliseconds: INSTALL_RETENTION_MS } };
 
 #[async_trait]
 impl ConsentStorage for SqlStorage {
@@ -27,7 +33,8 @@ impl ConsentStorage for SqlStorage {
         consent: &ConsentRecord,
     ) -> Result<(), StorageError> {
         self.run_to_deadline(async {
-            self.delete_old_entries().await?;
+            self.make_room(&STATES).await;
+            self.make_room(&INSTALLS).await;
             let ConsentRecord { customer, app, browser, shops } = consent;
             let (moment, now) = (self.dialect.columns(Moment::Begun), self.dialect.now(7));
             let sql = format!(
@@ -97,7 +104,8 @@ impl ConsentStorage for SqlStorage {
         record: &InstallRecord,
     ) -> Result<(), StorageError> {
         self.run_to_deadline(async {
-            self.delete_old_entries().await?;
+            self.make_room(&STATES).await;
+            self.make_room(&INSTALLS).await;
             let (moment, now) = (self.dialect.columns(Moment::Begun), self.dialect.now(5));
             let sql = format!(
                 "INSERT INTO tiktok_shop_installs (tenant, digest, browser, sealed, {moment}) \
@@ -148,7 +156,8 @@ impl ConsentStorage for SqlStorage {
 
     async fn delete_expired(&self) -> Result<(), StorageError> {
         self.run_to_deadline(async {
-            if self.delete_old_entries().await? {
+            self.delete_all_expired(&STATES).await?;
+            if self.delete_all_expired(&INSTALLS).await? {
                 let _emptied = self.empty_log_now().await;
             }
             Ok(())
@@ -173,27 +182,5 @@ impl SqlStorage {
             Ok(())
         })
         .await
-    }
-
-    /// Deletes every state that is older than [`STATE_RETENTION_MS`], and every install that is older than
-    /// [`INSTALL_RETENTION_MS`], for all tenants. Returns whether it deleted an install.
-    async fn delete_old_entries(&self) -> Result<bool, StorageError> {
-        self.delete_older("tiktok_shop_states", STATE_RETENTION_MS).await?;
-        self.delete_older("tiktok_shop_installs", INSTALL_RETENTION_MS).await
-    }
-
-    /// Deletes every entry of a table that began more than `retention` milliseconds ago. Returns whether there was one.
-    async fn delete_older(&self, table: &'static str, retention: i64) -> Result<bool, StorageError> {
-        let condition = match self.dialect {
-            // The age of an entry from an earlier boot is unknown, so such an entry is also deleted. Each of the three
-            // conditions is a range of the index, so the statement can use the index.
-            Dialect::Sqlite(_) => "begun_boot < $2 OR begun_boot > $2 OR (begun_boot = $2 AND begun_ms < $3 - $1)",
-            // The subquery reads the clock only once. Without the subquery, each entry could be compared with a
-            // different time, and PostgreSQL could not use the index.
-            Dialect::Postgres => "begun_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 millisecond'",
-        };
-        let sql = format!("DELETE FROM {table} WHERE {condition}");
-        let query = self.dialect.bind_now(statement(sql).bind(retention))?;
-        execute(&self.writers, query).await
     }
 }

@@ -1,8 +1,12 @@
 //! Deletes the stored data of a tenant, and removes deleted values from SQLite's files.
 //!
 //! SQLite overwrites deleted values in its database with zeros (`secure_delete`). But its log still contains the pages
-//! as they were before the deletion. So this module empties the log after each deletion. PostgreSQL keeps deleted rows
-//! in its files for a while, and keeps every written row in its log. No statement removes rows from PostgreSQL's log.
+//! as they were before the deletion. So this module empties the log after each deletion. When SQLite moves rows to another
+//! page, it can leave a copy of a row in the unused part of the first page, and nothing overwrites this copy. So after the
+//! erasure of a tenant, this module rewrites a small database.
+//!
+//! PostgreSQL keeps deleted rows in its files for a while, and keeps every written row in its log. No statement removes
+//! rows from PostgreSQL's log.
 
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tiktok_shop_host::TenantId;
@@ -10,6 +14,7 @@ use tiktok_shop_host::storage::{Deleted, StorageError, Swapped};
 
 use crate::pool::Pool;
 use crate::pool::transaction::Transaction;
+use crate::sql::columns::Columns as _;
 use crate::sql::error::storage_error;
 use crate::sql::run::{execute_count, fetch_optional};
 use crate::sql::statement::statement;
@@ -28,6 +33,9 @@ const OTHERS: [(&str, &str); 8] = [
     ("tiktok_shop_requests", "digest"),
 ];
 const CONNECTION: &str = "customer, account";
+/// The size of the largest SQLite database that is rewritten after an erasure. Nobody can write meanwhile, and a save of
+/// new tokens waits at most 10 s.
+const MAX_REWRITTEN_BYTES: u64 = 256 << 20;
 const TOKENS: &str = "tiktok_shop_tokens";
 const CONNECTIONS: &str = "tiktok_shop_connections";
 
@@ -53,12 +61,28 @@ impl SqlStorage {
             others += deleted;
         }
         transaction.commit().await?;
+        if is_complete {
+            self.rewrite_if_small().await?;
+        }
         if !self.empty_log().await? {
             return Err(StorageError::Unavailable(
                 "another process is reading the database, so deleted values are still in SQLite's log".to_owned(),
             ));
         }
         Ok(Deleted { connections, others, is_complete })
+    }
+
+    /// Rewrites SQLite's database if it is small, so that it contains only what is stored. For PostgreSQL, does nothing.
+    async fn rewrite_if_small(&self) -> Result<(), StorageError> {
+        if let Pool::Sqlite(_) = &self.writers {
+            let size = "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
+            let size = fetch_optional(&self.writers, statement(size)).await?;
+            let bytes = size.map(|size| size.number("bytes")).transpose()?;
+            if bytes.is_some_and(|bytes| bytes <= MAX_REWRITTEN_BYTES) {
+                fetch_optional(&self.writers, statement("VACUUM")).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Empties the log after a swap, if the swap has deleted a record. The record is already deleted, so a failure is

@@ -246,13 +246,7 @@ impl DeliveryStorage for SqlStorage {
         limit: usize,
     ) -> Result<Vec<Delivery>, StorageError> {
         self.run_to_deadline(async {
-            let (condition, values) = condition(filter, 4);
-            let sql = format!(
-                "SELECT {COLUMNS}, {DUE_AT}, CAST(NULL AS TEXT) AS body FROM tiktok_shop_deliveries d \
-                 WHERE tenant = $1 AND number > $2{condition} ORDER BY number LIMIT $3"
-            );
-            let query = statement(sql).bind_text(tenant.as_str()).bind_bound(after.unwrap_or_default());
-            let query = values.iter().fold(query.bind_limit(limit), |query, value| query.bind_text(value));
+            let query = list_statement(tenant, filter, after, limit);
             fetch_all(&self.readers, query).await?.iter().map(read_delivery).collect()
         })
         .await
@@ -377,6 +371,19 @@ impl SqlStorage {
     }
 }
 
+/// Returns the statement that lists deliveries in the order of their numbers. The order is that of an index for each
+/// customer, for each state, or for the whole tenant. If only an endpoint is named, the database reads the tenant's
+/// deliveries to all endpoints until the page is full.
+fn list_statement(tenant: &TenantId, filter: &DeliveryFilter, after: Option<u64>, limit: usize) -> Statement {
+    let (condition, values) = condition(filter, 4);
+    let sql = format!(
+        "SELECT {COLUMNS}, {DUE_AT}, CAST(NULL AS TEXT) AS body FROM tiktok_shop_deliveries d \
+         WHERE tenant = $1 AND number > $2{condition} ORDER BY number LIMIT $3"
+    );
+    let query = statement(sql).bind_text(tenant.as_str()).bind_bound(after.unwrap_or_default());
+    values.iter().fold(query.bind_limit(limit), |query, value| query.bind_text(value))
+}
+
 /// Stores the attempts of a delivery, and its new state.
 async fn settle_delivery(
     transaction: &mut Transaction,
@@ -400,4 +407,68 @@ async fn settle_delivery(
         .bind_number(delivery.tries.into())?
         .bind_text(&attempts_text(&delivery.attempts)?);
     execute(transaction, query).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+    use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+
+    use super::*;
+    use crate::{OpenMode, PostgresOptions};
+
+    /// Returns the plan with which the database lists the deliveries of a filter. `explain` comes before the statement,
+    /// and `column` is the column of the plan.
+    async fn plan(storage: &SqlStorage, filter: &DeliveryFilter, explain: &str, column: &'static str) -> String {
+        let mut query = list_statement(&"t".parse().unwrap(), filter, Some(5), 10);
+        query.sql.insert_str(0, explain);
+        let steps = fetch_all(&storage.readers, query).await.unwrap();
+        steps.iter().map(|step| step.text(column).unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The filters of a customer, with and without an endpoint.
+    fn of_a_customer() -> [DeliveryFilter; 2] {
+        let customer = DeliveryFilter { customer: Some("c7".parse().unwrap()), ..DeliveryFilter::default() };
+        [DeliveryFilter { endpoint: "main".parse().ok(), ..customer.clone() }, customer]
+    }
+
+    #[tokio::test]
+    async fn sqlite_lists_the_deliveries_of_a_customer_without_reading_those_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = SqlStorage::sqlite(folder.path().join("storage.db"), OpenMode::Create).await.unwrap();
+        for filter in of_a_customer() {
+            let plan = plan(&storage, &filter, "EXPLAIN QUERY PLAN ", "detail").await;
+            let index = "tiktok_shop_deliveries_customer (tenant=? AND customer=? AND number>?)";
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
+        let all = plan(&storage, &DeliveryFilter::default(), "EXPLAIN QUERY PLAN ", "detail").await;
+        assert!(all.contains("tiktok_shop_deliveries_number (tenant=? AND number>?)"), "{all}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgresql_lists_the_deliveries_of_a_customer_without_reading_those_of_others() {
+        let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+        let mut bits = [0; 8];
+        SystemRandomness.fill(&mut bits).unwrap();
+        let schema = format!("deliveries_{:016x}", u64::from_be_bytes(bits));
+        let mut connection = PgConnection::connect(&server).await.unwrap();
+        connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).await.unwrap();
+        connection.close().await.unwrap();
+        let separator = if server.contains('?') { '&' } else { '?' };
+        let address = format!("{server}{separator}options=-c%20search_path%3D{schema}");
+        let options = PostgresOptions { connections: 1, ..PostgresOptions::default() };
+        let storage = SqlStorage::postgres(&address, OpenMode::Migrate, options).await.unwrap();
+        // If there were few deliveries, PostgreSQL could read the whole table faster than an index.
+        let fill = "INSERT INTO tiktok_shop_deliveries (tenant, endpoint, customer, id, event_type, stored_at, \
+                    waiting_since, state, tries, attempts) SELECT 't', 'main', 'c' || n % 200, n, '', 0, 0, \
+                    'delivered', 0, '[]' FROM generate_series(1, 20000) n";
+        for sql in [fill, "ANALYZE tiktok_shop_deliveries"] {
+            fetch_all(&storage.readers, statement(sql)).await.unwrap();
+        }
+        for filter in of_a_customer() {
+            let plan = plan(&storage, &filter, "EXPLAIN (COSTS OFF) ", "QUERY PLAN").await;
+            assert!(plan.contains("using tiktok_shop_deliveries_customer on ") && !plan.contains("Sort"), "{plan}");
+        }
+        storage.close().await;
+    }
 }

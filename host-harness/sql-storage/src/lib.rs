@@ -28,6 +28,7 @@ mod consents;
 mod deletion;
 #[cfg(feature = "service")]
 mod deliveries;
+mod expiry;
 mod insert_all;
 mod keys;
 mod open;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::storage::{BegunRequest, RequestDigest, RequestStorage, StorageError, StoredRequest};
 
+use crate::expiry::{Expiry, MaxAge};
 use crate::sql::columns::{Columns as _, malformed};
 use crate::sql::dialect::Dialect;
 use crate::sql::run::{execute, fetch_optional};
@@ -17,6 +18,10 @@ use crate::storage::SqlStorage;
 
 /// How long a request is remembered: 24 hours, in seconds.
 const REQUEST_RETENTION_S: i64 = 86_400;
+const EXPIRY: Expiry = Expiry {
+    table: "tiktok_shop_requests",
+    max_age: MaxAge::Wall { column: "begun_at", seconds: REQUEST_RETENTION_S },
+};
 /// The number of attempts to begin a request. One is enough, unless another caller deletes the stored request at the
 /// same moment.
 const MAX_ATTEMPTS: usize = 3;
@@ -30,21 +35,23 @@ impl RequestStorage for SqlStorage {
         begun: &BegunRequest,
     ) -> Result<Option<StoredRequest>, StorageError> {
         self.run_to_deadline(async {
-            self.forget_old_requests().await?;
+            self.make_room(&EXPIRY).await;
+            // An expired request with this key may still be stored. It does not count, so the new one replaces it.
+            let (values, retention) = match self.dialect {
+                Dialect::Sqlite(_) => ("$1, $2, $3, $4, $5", "$6"),
+                Dialect::Postgres => ("clock_timestamp(), $1, $2, $3, $4", "$5 * INTERVAL '1 second'"),
+            };
             for _ in 0..MAX_ATTEMPTS {
-                let insert = match self.dialect {
-                    Dialect::Sqlite(_) => {
-                        "INSERT INTO tiktok_shop_requests (begun_at, tenant, digest, fingerprint, attempt) \
-                         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"
-                    }
-                    Dialect::Postgres => {
-                        "INSERT INTO tiktok_shop_requests (begun_at, tenant, digest, fingerprint, attempt) \
-                         VALUES (clock_timestamp(), $1, $2, $3, $4) ON CONFLICT DO NOTHING"
-                    }
-                };
+                let insert = format!(
+                    "INSERT INTO tiktok_shop_requests (begun_at, tenant, digest, fingerprint, attempt) \
+                     VALUES ({values}) ON CONFLICT (tenant, digest) DO UPDATE SET begun_at = excluded.begun_at, \
+                     fingerprint = excluded.fingerprint, attempt = excluded.attempt, answer = NULL \
+                     WHERE tiktok_shop_requests.begun_at < excluded.begun_at - {retention}"
+                );
                 let insert = of_request(self.with_now(statement(insert))?, tenant, key)
                     .bind(begun.fingerprint.to_vec())
-                    .bind(begun.attempt.to_vec());
+                    .bind(begun.attempt.to_vec())
+                    .bind(REQUEST_RETENTION_S);
                 if execute(&self.writers, insert).await? {
                     return Ok(None);
                 }
@@ -118,19 +125,6 @@ impl SqlStorage {
         let age: i64 = row.value("age_s")?;
         let age = Duration::from_secs(u64::try_from(age).unwrap_or_default());
         Ok(Some(StoredRequest { begun, answer: row.optional_bytes("answer")?, age }))
-    }
-
-    /// Deletes the requests of all tenants that began more than [`REQUEST_RETENTION_S`] ago.
-    async fn forget_old_requests(&self) -> Result<(), StorageError> {
-        let sql = match self.dialect {
-            Dialect::Sqlite(_) => "DELETE FROM tiktok_shop_requests WHERE begun_at < $1 - $2",
-            Dialect::Postgres => {
-                "DELETE FROM tiktok_shop_requests \
-                 WHERE begun_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 second'"
-            }
-        };
-        let query = self.with_now(statement(sql))?.bind(REQUEST_RETENTION_S);
-        execute(&self.writers, query).await.map(drop)
     }
 
     /// Binds the current time as the first parameter. A statement for PostgreSQL has no such parameter, because it reads

@@ -318,6 +318,16 @@ async fn sqlites_files_contain_nothing_of_an_ended_connection_and_of_an_erased_t
     assert_eq!(scene.openable(&files(), all).await, 0, "earlier records after a rotation");
 }
 
+/// Returns the content of a log file of PostgreSQL without the headers of its pages. A record of the log may go over the
+/// end of a page, so a header may stand in the middle of a value.
+fn without_page_headers(log: &[u8]) -> Vec<u8> {
+    const PAGE: usize = 8192;
+    const FIRST_HEADER: usize = 40;
+    const HEADER: usize = 24;
+    let header = |page: usize| if page == 0 { FIRST_HEADER } else { HEADER };
+    log.chunks(PAGE).enumerate().flat_map(|(number, page)| &page[header(number).min(page.len())..]).copied().collect()
+}
+
 /// The files of a PostgreSQL server that may contain data of one schema.
 struct ServerFiles {
     connection: PgConnection,
@@ -344,6 +354,10 @@ impl ServerFiles {
             );
             return None;
         }
+        // A checkpoint removes or overwrites a log file that the server does not need any more, so the test could not search
+        // it. This slot keeps all log files from here on, and ends with the connection.
+        let slot = format!("SELECT pg_create_physical_replication_slot('erasure_{}', true, true)", std::process::id());
+        connection.execute(AssertSqlSafe(slot)).await.unwrap();
         let log = connection.fetch_one("SELECT pg_walfile_name(pg_current_wal_insert_lsn()), current_schema()::text");
         let log = log.await.unwrap();
         let (first_log, schema) = (log.get(0), log.get(1));
@@ -363,10 +377,15 @@ impl ServerFiles {
         self.connection.execute("CHECKPOINT").await.unwrap();
         let tables = self.connection.fetch_all(AssertSqlSafe(tables)).await.unwrap();
         let tables = tables.iter().map(|table| self.folder.join(table.get::<String, _>(0)));
+        let mut content = read_all(tables);
         let log = fs::read_dir(self.folder.join("pg_wal")).unwrap().map(|file| file.unwrap());
         let log = log.filter(|file| file.file_type().unwrap().is_file());
         let log = log.filter(|file| file.file_name().to_str().unwrap() >= &*self.first_log).map(|file| file.path());
-        read_all(tables.chain(log))
+        // The names of the files are in the order of the log.
+        for file in log.collect::<BTreeSet<_>>() {
+            content.extend(without_page_headers(&read_all([file])));
+        }
+        content
     }
 
     async fn vacuum(&mut self) {

@@ -1,6 +1,7 @@
 //! Why a database can't be opened.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::Error;
 use sqlx::error::DatabaseError;
@@ -152,6 +153,15 @@ pub enum OpenError {
         /// The first release that knows the version `found`. The database contains the name of this release.
         since: Option<String>,
     },
+    /// The tables could not be changed, because another session used one of them for this time. The versions of the
+    /// schema that were applied before stay applied.
+    #[error(
+        "can't bring the database's tables up to date: another session has used one of them for {} s, for example \
+         pg_dump or a query that runs long; find it in pg_stat_activity, end it or wait for its end, and run \
+         tiktok-shop-harness migrate again",
+        .0.as_secs()
+    )]
+    Locked(Duration),
     /// The tables could not be created or changed.
     #[error("can't bring the database's tables up to date: {0}")]
     Migration(String),

@@ -1,14 +1,16 @@
 //! The tables of a database, and how they are created and changed.
 
-use std::future::Future;
+use std::future::{Future, ready};
+use std::time::Duration;
 
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, Error, PgConnection, Row as _, SqlSafeStr as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Error, Executor as _, PgConnection, Row as _, SqlSafeStr as _};
 use tiktok_shop_host::storage::StorageError;
+use tokio::time::{Instant, sleep};
 
 use super::error::OpenError;
 use super::mode::{OpenMode, SchemaChange};
-use crate::sql::error::storage_error;
+use crate::sql::error::{postgres_code, storage_error};
 use crate::storage::SqlStorage;
 
 /// The table that records which versions of the schema were applied. The name is not sqlx's default, because the
@@ -17,6 +19,26 @@ const TABLE: &str = "tiktok_shop_migrations";
 /// In [`TABLE`], the name of each version of the schema ends with these words and a release. So an earlier release can
 /// say which release the database needs.
 const SINCE: &str = ", since release ";
+
+/// PostgreSQL's SQLSTATE of a statement that has waited for a lock until its time limit.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// How a migration waits for the users of a table in PostgreSQL. A statement that changes a table waits until every
+/// earlier transaction that uses the table has ended, and all later users of the table wait behind this statement. So
+/// one long reader, for example `pg_dump`, would stop every host. Therefore each statement waits only for a short time.
+/// If the time is over, the migration pauses, so that the hosts get their turn, and then tries again.
+#[derive(Clone, Copy)]
+struct LockWait {
+    /// How long a statement waits. The statements of a host wait up to 4 s, so they outlast the wait.
+    statement: Duration,
+    /// The pause between two attempts.
+    pause: Duration,
+    /// After this time, no further attempt begins.
+    total: Duration,
+}
+
+const LOCK_WAIT: LockWait =
+    LockWait { statement: Duration::from_secs(3), pause: Duration::from_millis(500), total: Duration::from_secs(60) };
 
 /// A version of the schema.
 #[derive(Clone, Copy)]
@@ -49,17 +71,18 @@ macro_rules! versions {
             7 "installs" since "0.2.0" in "0007_installs.sql",
             8 "deliveries" since "0.2.0" in "0008_deliveries.sql",
             9 "requests" since "0.2.0" in "0009_requests.sql",
-            10 "counts" since "0.2.0" in "0010_counts.sql"
+            10 "counts" since "0.2.0" in "0010_counts.sql",
+            11 "deliveries of a customer" since "0.2.0" in "0011_deliveries_of_a_customer.sql"
         )
     };
 }
 
-const SQLITE: [Version; 10] = versions!("sqlite");
-const POSTGRES: [Version; 10] = versions!("postgres");
+const SQLITE: [Version; 11] = versions!("sqlite");
+const POSTGRES: [Version; 11] = versions!("postgres");
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 10;
+    pub const SCHEMA_VERSION: i64 = 11;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {
@@ -82,6 +105,9 @@ pub(super) trait SchemaConnection: Migrate + Send + Sized {
 
     /// Returns the name of a version that was applied.
     fn name_of(&mut self, version: i64) -> impl Future<Output = Result<String, Error>> + Send;
+
+    /// Limits how long each of the next statements waits for a lock. In SQLite, does nothing.
+    fn limit_lock_wait(&mut self, limit: Duration) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 impl SchemaConnection for AnyConnection {
@@ -98,6 +124,10 @@ impl SchemaConnection for AnyConnection {
         let sql = "SELECT description FROM tiktok_shop_migrations WHERE version = $1";
         sqlx::query(sql).bind(version).fetch_one(self).await?.try_get(0)
     }
+
+    fn limit_lock_wait(&mut self, _limit: Duration) -> impl Future<Output = Result<(), Error>> + Send {
+        ready(Ok(()))
+    }
 }
 
 impl SchemaConnection for PgConnection {
@@ -113,6 +143,11 @@ impl SchemaConnection for PgConnection {
         let sql = "SELECT description FROM tiktok_shop_migrations WHERE version = $1";
         sqlx::query(sql).bind(version).fetch_one(self).await?.try_get(0)
     }
+
+    async fn limit_lock_wait(&mut self, limit: Duration) -> Result<(), Error> {
+        let sql = format!("SET lock_timeout = {}", limit.as_millis());
+        self.execute(AssertSqlSafe(sql)).await.map(drop)
+    }
 }
 
 /// The tables that a database has.
@@ -122,10 +157,19 @@ enum Schema {
     Current,
 }
 
-/// Checks the tables of a database, and creates or changes them if `mode` allows it.
+/// Checks the tables of a database, and creates or changes them if `mode` allows it. In PostgreSQL, a change leaves a
+/// time limit for locks on the connection.
 pub(super) async fn prepare<C: SchemaConnection>(
     connection: &mut C,
     mode: OpenMode,
+) -> Result<SchemaChange, OpenError> {
+    prepare_with(connection, mode, LOCK_WAIT).await
+}
+
+async fn prepare_with<C: SchemaConnection>(
+    connection: &mut C,
+    mode: OpenMode,
+    wait: LockWait,
 ) -> Result<SchemaChange, OpenError> {
     if matches!(read(connection).await?, Schema::Current) {
         return Ok(SchemaChange::None);
@@ -133,14 +177,18 @@ pub(super) async fn prepare<C: SchemaConnection>(
     // Another process may be creating or changing the tables at this moment. That process holds this lock until it has
     // finished. For SQLite, the caller already holds a lock.
     connection.lock().await.map_err(unreadable)?;
-    let prepared = prepare_locked(connection, mode).await;
+    let prepared = prepare_locked(connection, mode, wait).await;
     let unlocked = connection.unlock().await.map_err(unreadable);
     let change = prepared?;
     unlocked?;
     Ok(change)
 }
 
-async fn prepare_locked<C: SchemaConnection>(connection: &mut C, mode: OpenMode) -> Result<SchemaChange, OpenError> {
+async fn prepare_locked<C: SchemaConnection>(
+    connection: &mut C,
+    mode: OpenMode,
+    wait: LockWait,
+) -> Result<SchemaChange, OpenError> {
     let change = match (read(connection).await?, mode) {
         (Schema::Current, _) => return Ok(SchemaChange::None),
         (Schema::Absent, OpenMode::Existing) => return Err(OpenError::NoTables),
@@ -150,8 +198,40 @@ async fn prepare_locked<C: SchemaConnection>(connection: &mut C, mode: OpenMode)
         (Schema::Absent, OpenMode::Create | OpenMode::Migrate) => SchemaChange::Created,
         (Schema::Older(from), OpenMode::Migrate) => SchemaChange::Migrated { from },
     };
-    C::migrator().run_direct(None, connection, false).await.map_err(failed)?;
+    migrate(connection, wait).await?;
     Ok(change)
+}
+
+/// Applies the versions that the database does not have yet. The caller holds the lock. If a statement of a version has
+/// waited too long for a table, the database undoes this version, and the next attempt begins with it.
+async fn migrate<C: SchemaConnection>(connection: &mut C, wait: LockWait) -> Result<(), OpenError> {
+    // The limit also holds for the lock that the caller has taken, so it is set only now.
+    connection.limit_lock_wait(wait.statement).await?;
+    let mut migrator = C::migrator();
+    // The migrator would take the lock again, and would keep it after an error.
+    migrator.set_locking(false);
+    let until = Instant::now() + wait.total;
+    loop {
+        let Err(error) = migrator.run_direct(None, connection, false).await else { return Ok(()) };
+        if !is_locked(&error) {
+            return Err(failed(error));
+        }
+        if Instant::now() + wait.pause >= until {
+            return Err(OpenError::Locked(wait.total));
+        }
+        sleep(wait.pause).await;
+    }
+}
+
+/// Returns whether a statement of a migration has waited too long for a lock.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list")]
+fn is_locked(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            postgres_code(error).as_deref() == Some(LOCK_NOT_AVAILABLE)
+        }
+        _ => false,
+    }
 }
 
 /// Reads which versions were applied. Writes nothing, and needs only the right to read.
@@ -213,7 +293,7 @@ fn failed(error: MigrateError) -> OpenError {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Connection as _};
+    use sqlx::Connection as _;
     use tiktok_shop_host::connection::{
         Connection, ConnectionKey, ConnectionStatus, PastFailure, ReauthorizationReason, Shop, ShopPolicy,
         ShopStanding, UnixSeconds,
@@ -288,6 +368,67 @@ mod tests {
         create_first_version(&address, &POSTGRES).await;
         let open = async |mode| SqlStorage::postgres(&address, mode, PostgresOptions::default()).await;
         check_upgrade(open).await;
+    }
+
+    /// Reads the events in a transaction that stays open, as `pg_dump` does.
+    async fn begin_long_read(address: &str) -> PgConnection {
+        let mut reader = PgConnection::connect(address).await.unwrap();
+        reader.execute("BEGIN").await.unwrap();
+        reader.execute("SELECT * FROM tiktok_shop_events").await.unwrap();
+        reader
+    }
+
+    /// While the migration waits for a long reader, the hosts use the table. When the reader ends, the migration goes
+    /// on.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_migration_that_waits_for_a_long_reader_does_not_stop_the_hosts() {
+        let Some(address) = new_schema().await else { return };
+        create_first_version(&address, &POSTGRES).await;
+        let mut reader = begin_long_read(&address).await;
+        let mut connection = PgConnection::connect(&address).await.unwrap();
+        let wait = LockWait { statement: Duration::from_millis(300), ..LOCK_WAIT };
+        let migration = prepare_with(&mut connection, OpenMode::Migrate, wait);
+        let hosts = async {
+            let mut host = PgConnection::connect(&address).await.unwrap();
+            host.execute("SET statement_timeout = 4000").await.unwrap();
+            // Only the migration waits for a table.
+            let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = 'tiktok_shop_events'::regclass \
+                           AND mode = 'AccessExclusiveLock'";
+            for _ in 0..2 {
+                while host.fetch_one(waiting).await.unwrap().get::<i64, _>(0) == 0 {}
+                host.execute("SELECT COUNT(*) FROM tiktok_shop_events").await.unwrap();
+                host.execute("UPDATE tiktok_shop_events SET at = at").await.unwrap();
+            }
+            reader.execute("COMMIT").await.unwrap();
+        };
+        let (migrated, ()) = tokio::join!(migration, hosts);
+        assert_eq!(migrated.unwrap(), SchemaChange::Migrated { from: 1 });
+        // The migration has given its lock back.
+        let held = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()";
+        assert_eq!(connection.fetch_one(held).await.unwrap().get::<i64, _>(0), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_migration_gives_up_if_a_reader_does_not_end_and_another_attempt_completes_it() {
+        let Some(address) = new_schema().await else { return };
+        create_first_version(&address, &POSTGRES).await;
+        let mut reader = begin_long_read(&address).await;
+        let mut connection = PgConnection::connect(&address).await.unwrap();
+        let [statement, pause, total] = [100, 50, 1_000].map(Duration::from_millis);
+        let wait = LockWait { statement, pause, total };
+        let began = Instant::now();
+        let error = prepare_with(&mut connection, OpenMode::Migrate, wait).await.unwrap_err();
+        assert!(matches!(error, OpenError::Locked(limit) if limit == total), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("pg_dump") && text.ends_with("run tiktok-shop-harness migrate again"), "{text}");
+        assert!(began.elapsed() >= total / 2, "{:?}", began.elapsed());
+
+        // The versions before the one that needs the table were applied, and nothing of the others.
+        assert!(matches!(read(&mut connection).await.unwrap(), Schema::Older(2)));
+        reader.execute("COMMIT").await.unwrap();
+        let mut other = PgConnection::connect(&address).await.unwrap();
+        let migrated = prepare_with(&mut other, OpenMode::Migrate, wait).await.unwrap();
+        assert_eq!(migrated, SchemaChange::Migrated { from: 2 });
     }
 
     const TENANT: &str = "t";
@@ -510,7 +651,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 10]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 11]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
@@ -526,6 +667,10 @@ mod tests {
                 (
                     10,
                     "7bacecf62e4a8093f4a2c940bb8814cfa3384ee1ada8146d6a66dfd8033d4479f399d424e493860a56c3be2c4b26f3f1"
+                ),
+                (
+                    11,
+                    "ec1b66c12b255f16717de91164bd05d75c7e7399ebd1fd0150a6a1ec394a82f4014d52e705ff808f391e49e375d1fe5e"
                 ),
             ])
         );
@@ -544,6 +689,10 @@ mod tests {
                 (
                     10,
                     "7bacecf62e4a8093f4a2c940bb8814cfa3384ee1ada8146d6a66dfd8033d4479f399d424e493860a56c3be2c4b26f3f1"
+                ),
+                (
+                    11,
+                    "ec1b66c12b255f16717de91164bd05d75c7e7399ebd1fd0150a6a1ec394a82f4014d52e705ff808f391e49e375d1fe5e"
                 ),
             ])
         );

@@ -15,6 +15,8 @@ pub enum OpenMode {
     /// Creates what is missing as [`Create`](Self::Create) does, and changes tables of an earlier release to those of
     /// this release. Several processes may open a database in this mode at the same time: one process changes the
     /// tables, and the other processes wait.
+    /// In PostgreSQL, a transaction that uses a table for more than a minute, for example that of `pg_dump`, makes the
+    /// change of this table fail with [`OpenError::Locked`](crate::OpenError::Locked). The next attempt continues.
     Migrate,
 }
 
