@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api_key::{ApiKey, ApiKeyEntry, Scope};
 use crate::problem::Problem;
-use crate::state::Shared;
+use crate::state::{Shared, State};
 
 /// A scope that a handler needs.
 pub(crate) trait Needs: Send + Sync {
@@ -71,8 +71,25 @@ pub(crate) struct Allowed<S: Needs> {
     pub(crate) actor: Actor,
     /// The host, which names the key in the events of its calls.
     pub(crate) host: ConnectorHost,
-    _admitted: Arc<Admitted>,
+    admitted: Arc<Admitted>,
     needs: PhantomData<S>,
+}
+
+impl<S: Needs> Allowed<S> {
+    /// Makes a call on a task of its own, as [`State::run`] does. The request counts as running until the call has
+    /// ended, even if the client goes away before. So the number of running calls stays within the limit of the key.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        state: &State,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let admitted = Arc::clone(&self.admitted);
+        let counted = async move {
+            let _admitted = admitted;
+            call.await
+        };
+        state.run(counted).await
+    }
 }
 
 impl<S: Needs> FromRequestParts<Shared> for Allowed<S> {
@@ -93,7 +110,7 @@ impl<S: Needs> FromRequestParts<Shared> for Allowed<S> {
             tenant: entry.tenant.clone(),
             actor: entry.name.clone(),
             host: state.host.acting_as(entry.name.clone()),
-            _admitted: admitted,
+            admitted,
             needs: PhantomData,
         })
     }

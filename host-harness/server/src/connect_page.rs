@@ -3,9 +3,9 @@
 
 use axum::extract::{RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
-use http::header::{LOCATION, SET_COOKIE};
+use http::header::{CONTENT_SECURITY_POLICY, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use maud::html;
+use maud::{Markup, html};
 use tiktok_shop_host::Secret;
 use tiktok_shop_host::consent::ConsentError;
 use tiktok_shop_host::error::Action;
@@ -21,8 +21,43 @@ use crate::state::Shared;
 /// The code of the error if the seller has refused.
 const REFUSED: &str = "consent-refused";
 
-/// `GET /connect/{secret}`: begins the consent in this browser, and sends it to TikTok Shop.
+/// The header in which a browser says which site has caused the request.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The policy of the page with a form. The form sends the browser to this service, which redirects it to TikTok Shop.
+/// Some browsers apply `form-action` to the redirect, too. With a fake, the redirect leads to an address with `http`.
+const POLICY_OF_FORM: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'self' https: http:; frame-ancestors 'none'";
+
+/// `GET /connect/{secret}`: begins the consent in this browser, and sends it to TikTok Shop. If the platform has named
+/// the customer, this only shows the name, and the seller begins the consent with a button. So a program that follows
+/// links does not use the address up, and a person who got the link from somebody else sees for whom it is.
 pub(crate) async fn open(State(state): State<Shared>, PathOf(secret): PathOf<String>) -> Response {
+    // The storage does not know a changed address. So nobody can take the name out of an address.
+    if Ticket::parse(&secret).is_some_and(|ticket| ticket.customer_name.is_some()) {
+        return ask(&state, &secret).await;
+    }
+    open_now(&state, secret).await
+}
+
+/// `POST /connect/{secret}`: the seller has pressed the button.
+pub(crate) async fn confirm(state: State<Shared>, PathOf(secret): PathOf<String>, headers: HeaderMap) -> Response {
+    // A page of another site can send this form, too. The seller has then not seen the name of the customer.
+    if headers.get(FETCH_SITE).is_some_and(|site| site != "same-origin") {
+        return open(state, PathOf(secret)).await;
+    }
+    open_now(&state, secret).await
+}
+
+/// Shows the name of the customer. The address stays unopened.
+async fn ask(state: &Shared, secret: &str) -> Response {
+    match session::find(&*state.storage, secret).await {
+        Ok(Opened { ticket, .. }) => question(ticket.customer_name.as_deref().unwrap_or_default()),
+        Err(why) => not_opened(why).into_response(),
+    }
+}
+
+async fn open_now(state: &Shared, secret: String) -> Response {
     let shared = state.clone();
     let opening = async move { begin(&shared, &secret).await };
     match state.run(opening).await {
@@ -33,18 +68,22 @@ pub(crate) async fn open(State(state): State<Shared>, PathOf(secret): PathOf<Str
 }
 
 async fn begin(state: &Shared, secret: &str) -> Result<Response, Page> {
-    let Opened { ticket, record } = session::open(&*state.storage, secret).await.map_err(|why| match why {
-        NotOpened::Ended => Page::ENDED,
-        NotOpened::Storage(error) => {
-            tracing::warn!(%error, "the address of a connect session could not be opened");
-            Page::TRY_AGAIN
-        }
-    })?;
+    let Opened { ticket, record } = session::open(&*state.storage, secret).await.map_err(not_opened)?;
     match redirect(state, &ticket, &record).await {
         Some(response) => Ok(response),
         None => {
             session::close_again(&*state.storage, &ticket, secret).await;
             Err(Page::TRY_AGAIN)
+        }
+    }
+}
+
+fn not_opened(why: NotOpened) -> Page {
+    match why {
+        NotOpened::Ended => Page::ENDED,
+        NotOpened::Storage(error) => {
+            tracing::warn!(%error, "the address of a connect session could not be opened");
+            Page::TRY_AGAIN
         }
     }
 }
@@ -100,17 +139,17 @@ pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQu
             response.headers_mut().extend(name.removal().map(|removal| (SET_COOKIE, removal)));
             response
         }
-        Ok(Ending::Again(page)) => page.into_response(),
+        Ok(Ending::Reloadable(page)) => page.into_response(),
         Err(_) => Page::TRY_AGAIN.into_response(),
     }
 }
 
-/// Whether the same callback can be tried again.
+/// Whether the browser needs the cookie of the consent any longer.
 enum Ending {
-    /// The consent is over, and its cookie is no longer needed.
+    /// The cookie does not belong to the consent, so it is removed.
     Over(Page),
-    /// The same callback can be tried again, so the cookie stays.
-    Again(Page),
+    /// The browser may load the same callback again, so the cookie stays. It ends ten minutes after the consent began.
+    Reloadable(Page),
 }
 
 async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) -> Ending {
@@ -121,9 +160,8 @@ async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) 
         Ok(_) => Outcome::Connected,
         // The cookie does not belong to the consent, so nothing in it may be believed.
         Err(ConsentError::OtherBrowser | ConsentError::StateMismatch) => return Ending::Over(Page::OTHER_BROWSER),
-        Err(error) if can_be_repeated(error) => return Ending::Again(Page::RELOAD),
-        // An earlier callback has decided the outcome, and its page has shown it.
-        Err(ConsentError::StateUsed) => return Ending::Over(Page::ENDED),
+        Err(error) if can_be_repeated(error) => return Ending::Reloadable(Page::RELOAD),
+        Err(ConsentError::StateUsed) => return Ending::Reloadable(earlier(state, ticket).await),
         Err(error) if error.code() == REFUSED => Outcome::Refused,
         Err(error) => {
             tracing::warn!(%error, "a consent failed");
@@ -131,7 +169,20 @@ async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) 
         }
     };
     session::end(&*state.storage, ticket, outcome).await;
-    Ending::Over(Page::of(outcome).leading_to(ticket, outcome))
+    Ending::Reloadable(Page::of(outcome).leading_to(ticket, outcome))
+}
+
+/// Returns the page for a callback that was loaded before. The browser has the cookie of the consent, so it may see the
+/// outcome.
+async fn earlier(state: &Shared, ticket: &Ticket) -> Page {
+    match session::outcome(&*state.storage, ticket).await {
+        Ok(Some(outcome)) => Page::of(outcome).leading_to(ticket, outcome),
+        Ok(None) => Page::WORKING,
+        Err(error) => {
+            tracing::warn!(%error, "the outcome of a connect session could not be read");
+            Page::RELOAD
+        }
+    }
 }
 
 /// Returns whether the browser may load the callback again. This is the case if the consent is still unfinished.
@@ -198,6 +249,13 @@ impl Page {
         text: "Load this page again in a minute.",
         back: None,
     };
+    /// An earlier callback is still running. A call takes up to 130 s. If its process has ended, no outcome follows.
+    const WORKING: Self = Self {
+        status: StatusCode::ACCEPTED,
+        title: "The shop is still being connected",
+        text: "Load this page again in a moment. If it is still here after three minutes, go back and begin again.",
+        back: None,
+    };
 
     const fn of(outcome: Outcome) -> Self {
         let (status, title, text) = match outcome {
@@ -222,26 +280,48 @@ impl Page {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let page = html! {
-            (maud::DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (self.title) }
-                }
-                body {
-                    main {
-                        h1 { (self.title) }
-                        p { (self.text) }
-                        @if let Some(back) = &self.back {
-                            p { a href=(back) { "Go back" } }
-                        }
-                    }
-                }
+        let content = html! {
+            p { (self.text) }
+            @if let Some(back) = &self.back {
+                p { a href=(back) { "Go back" } }
             }
         };
-        (self.status, Html(page.into_string())).into_response()
+        (self.status, Html(document(self.title, &content).into_string())).into_response()
+    }
+}
+
+/// Returns the page that asks the seller whether to connect a shop to this customer. The form has no address, so the
+/// browser sends it to the address of the page.
+fn question(customer: &str) -> Response {
+    let content = html! {
+        p { "Continue only if you know this name. Its account can then use the TikTok shop that you connect." }
+        form method="post" {
+            button type="submit" { "Continue to TikTok Shop" }
+        }
+    };
+    let page = document(&format!("Connect a TikTok shop to {customer}"), &content);
+    let mut response = Html(page.into_string()).into_response();
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY_OF_FORM));
+    response
+}
+
+/// Returns a document with this title and content.
+fn document(title: &str, content: &Markup) -> Markup {
+    html! {
+        (maud::DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+            }
+            body {
+                main {
+                    h1 { (title) }
+                    (content)
+                }
+            }
+        }
     }
 }
 

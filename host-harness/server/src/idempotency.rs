@@ -80,6 +80,8 @@ async fn guarded(state: &Shared, request: Request, next: Next, max: usize) -> Re
     // of this task, too: otherwise the key of a request that was remembered and never carried out could not be used
     // for 24 hours.
     let running = async move {
+        // The request counts as running until its answer is kept.
+        let _admitted = admitted;
         if let Some(stored) = begin(&shared, &tenant, &digest, &begun).await? {
             return replay(&stored, &begun, &seal);
         }

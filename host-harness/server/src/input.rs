@@ -1,7 +1,7 @@
 //! Reads the parts of a request. Every mistake in a request becomes a problem, whose text never contains a value.
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -16,6 +16,9 @@ use crate::state::Shared;
 /// The maximum length of a JSON body: 64 KiB. The largest is a list of 1000 shop ids.
 pub(crate) const MAX_JSON_BYTES: usize = 64 << 10;
 
+/// The parameters of the path that contain an id that the platform or TikTok Shop has chosen.
+const CHOSEN_IDS: [&str; 2] = ["customer", "account"];
+
 /// The parameters in the path of the address.
 pub(crate) struct PathOf<T>(pub(crate) T);
 
@@ -23,12 +26,20 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for PathOf<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
-        let Path(read) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| {
+        let malformed = || {
             Problem::invalid_parameter(
                 "a customer, an account and a session have 1 to 256 bytes of percent-encoded UTF-8, and a shop has 1 \
                  to 19 digits",
             )
-        })?;
+        };
+        let Path(read) = Path::<T>::from_request_parts(parts, state).await.map_err(|_| malformed())?;
+        let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| malformed())?;
+        // Many clients and proxies remove dot segments, also encoded ones. Such an id would then name another address:
+        // `/v1/customers/../connections` is the list of the whole tenant.
+        let is_dots = |(name, id): (&str, &str)| CHOSEN_IDS.contains(&name) && [".", ".."].contains(&id);
+        if parameters.iter().any(is_dots) {
+            return Err(Problem::invalid_parameter("a customer and an account must not be \".\" or \"..\""));
+        }
         Ok(Self(read))
     }
 }

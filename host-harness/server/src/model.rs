@@ -47,6 +47,7 @@ pub(crate) struct Connection {
     /// TikTok Shop's id of the seller account, its `open_id`.
     account: String,
     /// The app that the seller consented to. `null` until the first refresh of a connection of version 0.1.
+    #[schema(required)]
     app: Option<String>,
     /// The name of the seller.
     seller_name: String,
@@ -59,14 +60,19 @@ pub(crate) struct Connection {
     /// `active`, `authorization-ending` or `reauthorization-required`.
     status: &'static str,
     /// Why a new consent is needed: `authorization-expired`, `authorization-revoked` or `refresh-outcome-unknown`.
+    #[schema(required)]
     reason: Option<&'static str>,
     /// When the authorization ends, if the status is `authorization-ending`.
+    #[schema(required)]
     ends_at: Option<u64>,
     /// When the access token ends.
+    #[schema(required)]
     access_expires_at: Option<u64>,
     /// When the refresh token ends.
+    #[schema(required)]
     refresh_expires_at: Option<u64>,
     /// When the authorization ends, according to TikTok Shop's webhooks.
+    #[schema(required)]
     authorization_ends_at: Option<u64>,
     /// When the connection began.
     connected_at: u64,
@@ -75,10 +81,12 @@ pub(crate) struct Connection {
     /// When TikTok Shop last issued tokens.
     refreshed_at: u64,
     /// When the shops were last read.
+    #[schema(required)]
     shops_synced_at: Option<u64>,
     /// Every shop that TikTok Shop has ever listed for this consent.
     shops: Vec<Shop>,
     /// The last failure since the last success.
+    #[schema(required)]
     last_failure: Option<PastFailure>,
 }
 
@@ -134,8 +142,10 @@ pub(crate) struct PastFailure {
     /// An English text without secrets.
     detail: String,
     /// The HTTP status of TikTok Shop's answer.
+    #[schema(required)]
     tiktok_http_status: Option<u16>,
     /// TikTok Shop's id of the request.
+    #[schema(required)]
     tiktok_request_id: Option<String>,
 }
 
@@ -202,6 +212,7 @@ impl From<&host_list::LeftOut> for LeftOut {
 pub(crate) struct ConnectionPage {
     pub(crate) connections: Vec<Connection>,
     /// Pass it as `cursor` to read the next page. `null` at the end of the list.
+    #[schema(required)]
     pub(crate) next_cursor: Option<String>,
     /// Connections that the page lacks because of their row. Missing if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -270,6 +281,7 @@ pub(crate) struct RefreshResult {
     /// `renewed`, `shops-read`, or `nothing-sent` if the connection works and must not be refreshed now.
     effect: &'static str,
     /// Why nothing was sent to TikTok Shop, and when to try again.
+    #[schema(required)]
     nothing_sent: Option<ProblemDetails>,
 }
 
@@ -314,6 +326,7 @@ pub(crate) struct AccessToken {
     /// The token, for the header `x-tts-access-token`.
     pub(crate) token: String,
     /// When the token ends.
+    #[schema(required)]
     pub(crate) expires_at: Option<u64>,
 }
 
@@ -407,6 +420,7 @@ pub(crate) struct RevokedShop {
 pub(crate) struct NotRevoked {
     account: String,
     /// `null` if the shops of the account are not known.
+    #[schema(required)]
     shop: Option<String>,
     /// The cause. Later versions add codes.
     code: String,
@@ -511,6 +525,7 @@ pub(crate) struct EventPage {
     pub(crate) events: Vec<Event>,
     /// Pass it as `cursor` to read later events. Keep it after the events are processed. `null` before the first
     /// event.
+    #[schema(required)]
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -524,24 +539,34 @@ pub(crate) struct Event {
     /// The kind of event, for example `connected`. Later versions add kinds.
     event: &'static str,
     /// `null` if the event concerns the whole tenant.
+    #[schema(required)]
     customer: Option<String>,
     /// `null` if the event concerns the whole tenant.
+    #[schema(required)]
     account: Option<String>,
     /// Why a new consent is needed.
+    #[schema(required)]
     reason: Option<&'static str>,
     /// The days that are left, of an expiry notice.
+    #[schema(required)]
     days: Option<u8>,
     /// When the authorization ends.
+    #[schema(required)]
     ends_at: Option<u64>,
     /// The shops of the event.
+    #[schema(required)]
     shops: Option<Vec<String>>,
     /// The host key of the event.
+    #[schema(required)]
     host_key: Option<String>,
     /// The API key that caused the event, or the user under whom the service or a command ran.
+    #[schema(required)]
     actor: Option<String>,
     /// Why the actor did it.
+    #[schema(required)]
     stated_reason: Option<String>,
     /// The call during which it happened.
+    #[schema(required)]
     cause: Option<&'static str>,
 }
 
@@ -567,6 +592,36 @@ impl From<&events::Event> for Event {
     }
 }
 
+/// The name of a customer, as a page shows it to the seller.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct CustomerName(String);
+
+/// The maximum length of a customer's name, in characters.
+const MAX_NAME_CHARACTERS: usize = 100;
+
+impl TryFrom<String> for CustomerName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        // These characters change the direction of the text around them, so a name could look like another one.
+        let turns = |character: char| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let is_plain = !name.chars().any(|character| character.is_control() || turns(character));
+        let fits = (1..=MAX_NAME_CHARACTERS).contains(&name.chars().count());
+        if fits && is_plain {
+            Ok(Self(name))
+        } else {
+            Err("a name has 1 to 100 characters, without control characters")
+        }
+    }
+}
+
+impl From<CustomerName> for String {
+    fn from(CustomerName(name): CustomerName) -> Self {
+        name
+    }
+}
+
 /// A connect session to begin.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -581,6 +636,11 @@ pub(crate) struct SessionRequest {
     /// return addresses.
     #[schema(max_length = 1024)]
     pub(crate) return_to: Option<String>,
+    /// The name of the customer, in words that the seller knows. If it is given, the address first shows a page with
+    /// this name and a button. The address is used up when the seller presses the button, and not when the page is
+    /// loaded. Control characters are refused.
+    #[schema(value_type = Option<String>, pattern = "^[^\\x00-\\x1f\\x7f]{1,100}$")]
+    pub(crate) customer_name: Option<CustomerName>,
 }
 
 /// A connect session that has begun.
@@ -588,8 +648,8 @@ pub(crate) struct SessionRequest {
 pub(crate) struct BegunSession {
     /// The id of the session. It is not secret.
     pub(crate) id: String,
-    /// The address to send the seller to. It is secret: who opens it, connects a seller account to this customer. It
-    /// works once.
+    /// The address to which to redirect the browser of the signed-in customer, at once. It is secret: whoever opens it
+    /// connects a seller account to this customer. So do not show or send it. It works once.
     pub(crate) address: String,
     /// When the address ends.
     pub(crate) expires_at: u64,
@@ -601,4 +661,19 @@ pub(crate) struct SessionState {
     pub(crate) id: String,
     /// `waiting`, `opened`, `connected`, `refused`, `failed` or `expired`.
     pub(crate) state: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_customer_has_1_to_100_characters_without_control_characters() {
+        for name in ["A", "Alpine Teapots & Co. <AG>", "\u{e9}\u{5e97}\u{1f6d2}", &"\u{e9}".repeat(100)] {
+            assert_eq!(CustomerName::try_from(name.to_owned()).map(String::from), Ok(name.to_owned()), "{name}");
+        }
+        for wrong in ["", "a\nb", "a\0", "a\u{202e}b", "a\u{2066}b", &"a".repeat(101)] {
+            assert!(CustomerName::try_from(wrong.to_owned()).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -44,7 +44,8 @@ pub(crate) async fn observe(State(state): State<Shared>, request: Request, next:
         tracing::info!(status, millis, "answered");
         let headers = response.headers_mut();
         for (name, value) in HEADERS {
-            headers.insert(name, HeaderValue::from_static(value));
+            // A page with a form has a policy of its own.
+            headers.entry(name).or_insert_with(|| HeaderValue::from_static(value));
         }
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert(REQUEST_ID, id);

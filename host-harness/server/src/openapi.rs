@@ -3,6 +3,10 @@
 
 mod additions;
 
+use utoipa::openapi::Required;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -54,7 +58,7 @@ use crate::problem::ProblemDetails;
         for_operators::metrics,
     ),
     components(schemas(ProblemDetails)),
-    modifiers(&ApiKeySecurity, &OneIdPerMethod, &Problems, &IdempotencyKey)
+    modifiers(&ApiKeySecurity, &MethodsOfCalls, &Problems, &IdempotencyKey)
 )]
 struct Document;
 
@@ -68,10 +72,11 @@ impl Modify for ApiKeySecurity {
     }
 }
 
-/// Gives each method of an address an id of its own. A handler that serves several methods has only one.
-struct OneIdPerMethod;
+/// Completes the signed calls. One handler serves all methods of their addresses, and describes only what all methods
+/// have. So each method gets an id of its own, and each method but GET gets the body of the request.
+struct MethodsOfCalls;
 
-impl Modify for OneIdPerMethod {
+impl Modify for MethodsOfCalls {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for (path, item) in &mut document.paths.paths {
             if !path.contains("/tiktok/") {
@@ -82,9 +87,26 @@ impl Modify for OneIdPerMethod {
                     id.push('_');
                     id.push_str(method);
                 }
+                if method != "get" {
+                    operation.request_body = Some(body_of_call().into());
+                }
             }
         }
     }
+}
+
+/// The body of a signed call. It goes to TikTok Shop as it is.
+fn body_of_call() -> RequestBody {
+    let any_json = ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(SchemaType::AnyValue))).build();
+    let bytes = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+    RequestBodyBuilder::new()
+        .description(Some("The body for TikTok Shop, at most 16 MiB. It is sent unchanged, with its content type"))
+        .required(Some(Required::False))
+        .content("application/json", any_json)
+        .content("application/octet-stream", ContentBuilder::new().schema(Some(bytes)).build())
+        .build()
 }
 
 /// Returns the OpenAPI document of the API, as indented JSON with a line break at its end.
@@ -120,6 +142,82 @@ mod tests {
         let described: BTreeSet<_> = Document::openapi().paths.paths.into_keys().collect();
         let served = ROUTES.iter().map(|route| route.replace("{*path}", "{path}")).collect::<BTreeSet<_>>();
         assert_eq!(described, served);
+    }
+
+    #[test]
+    fn every_summary_is_one_short_sentence() {
+        let mut document = Document::openapi();
+        for (path, item) in &mut document.paths.paths {
+            for (method, operation) in operations(item) {
+                let summary = operation.summary.as_deref().unwrap_or_default();
+                assert!(summary.ends_with('.'), "{method} {path}: {summary}");
+                assert!(!summary.contains(". ") && summary.len() <= 120, "{method} {path}: {summary}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signed_call_has_a_body_unless_its_method_is_get() {
+        let mut document = Document::openapi();
+        let calls = document.paths.paths.iter_mut().filter(|(path, _)| path.contains("/tiktok/"));
+        let methods = calls.flat_map(|(_, item)| operations(item));
+        let with_body = methods.map(|(method, operation)| (method, operation.request_body.is_some()));
+        let expected = [("get", false), ("put", true), ("post", true), ("delete", true)];
+        assert_eq!(with_body.collect::<Vec<_>>(), expected.repeat(2));
+    }
+
+    #[test]
+    fn the_headers_of_an_answer_are_described() {
+        let document: serde_json::Value = serde_json::from_str(&openapi_json()).unwrap();
+        let headers = |path: &str, method: &str, status: &str| -> Vec<String> {
+            let headers = document["paths"][path][method]["responses"][status]["headers"].as_object().unwrap();
+            headers.keys().cloned().collect()
+        };
+        let call = "/v1/customers/{customer}/shops/{shop}/tiktok/{path}";
+        let of_tiktok = ["X-Answered-By", "X-Tiktok-Code", "X-Tiktok-Request-Id"];
+        for name in of_tiktok {
+            assert!(headers(call, "get", "default").iter().any(|found| found == name), "{name}");
+        }
+        let replayed = "Idempotency-Replayed".to_owned();
+        assert!(headers(call, "post", "default").contains(&replayed));
+        assert!(!headers(call, "get", "default").contains(&replayed));
+        assert!(headers("/v1/customers/{customer}/connect-sessions", "post", "201").contains(&replayed));
+        assert_eq!(headers("/v1/events", "get", "200"), ["X-Request-Id"]);
+    }
+
+    #[test]
+    fn a_member_that_is_always_in_an_answer_is_required_even_if_it_may_be_null() {
+        let document: serde_json::Value = serde_json::from_str(&openapi_json()).unwrap();
+        let is_required = |schema: &str, member: &str| {
+            let required = document["components"]["schemas"][schema]["required"].as_array();
+            required.is_some_and(|required| required.iter().any(|name| name == member))
+        };
+        for (schema, member) in [
+            ("ConnectionPage", "next_cursor"),
+            ("EventPage", "next_cursor"),
+            ("DeliveryPage", "next_cursor"),
+            ("Delivery", "customer"),
+            ("Delivery", "ended_at"),
+            ("Delivery", "due_at"),
+            ("Attempt", "failure"),
+            ("Connection", "app"),
+            ("Connection", "last_failure"),
+            ("Event", "shops"),
+            ("CallAnswer", "json"),
+            ("RefreshResult", "nothing_sent"),
+            ("AccessToken", "expires_at"),
+        ] {
+            assert!(is_required(schema, member), "{schema} {member}");
+        }
+        for (schema, member) in [
+            ("ConnectionList", "left_out"),
+            ("Delivery", "body"),
+            ("ProblemDetails", "retry_after_ms"),
+            ("SessionRequest", "app"),
+            ("ImportRequest", "access_token"),
+        ] {
+            assert!(!is_required(schema, member), "{schema} {member}");
+        }
     }
 
     #[test]

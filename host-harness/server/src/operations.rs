@@ -30,8 +30,9 @@ pub(crate) struct Readiness {
     keys: String,
 }
 
-/// The process runs. It does not depend on the storage, so that an orchestrator does not restart the process when the
-/// storage fails.
+/// The process runs.
+///
+/// It does not depend on the storage, so that an orchestrator does not restart the process when the storage fails.
 #[utoipa::path(
     get, path = "/healthz", tag = "operations",
     responses((status = 200, description = "The process works", body = Health))

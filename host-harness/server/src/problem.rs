@@ -39,6 +39,7 @@ pub(crate) struct ProblemDetails {
     detail: String,
     /// What to do next: `retry-after`, `reauthorize`, `misconfigured`, `invalid-request`, `upstream`,
     /// `storage-conflict`, `storage-failed` or `internal`. Programs branch on it.
+    #[schema(example = "retry-after")]
     action: &'static str,
     /// The cause, for counting and for support. Later versions add codes.
     code: String,
@@ -203,6 +204,12 @@ impl Problem {
             Exceeded::InFlight => ("too many requests of the API key are running", SHORT_PAUSE),
         };
         Self::new(StatusCode::TOO_MANY_REQUESTS, Next::RetryAfter, "rate-limited", detail).after(pause)
+    }
+
+    /// The service receives as many webhooks as it may at the same time. TikTok Shop sends the webhook again.
+    pub(crate) fn too_many_webhooks() -> Self {
+        let detail = "the service is receiving too many webhooks at the same time";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Next::RetryAfter, "busy", detail).after(SHORT_PAUSE)
     }
 
     /// Something that the address names does not exist.
@@ -385,6 +392,7 @@ mod tests {
             (Problem::scope_missing(Scope::Token), (403, "invalid-request", "scope-missing", None)),
             (Problem::limited(Exceeded::InFlight), (429, "retry-after", "rate-limited", Some(1000))),
             (Problem::limited(Exceeded::Rate(second)), (429, "retry-after", "rate-limited", Some(1500))),
+            (Problem::too_many_webhooks(), (503, "retry-after", "busy", Some(1000))),
             (Problem::not_found("unknown-session", ""), (404, "invalid-request", "unknown-session", None)),
             (Problem::refused("return-address", ""), (422, "invalid-request", "return-address", None)),
             (Problem::invalid_cursor(), (422, "invalid-request", "invalid-cursor", None)),

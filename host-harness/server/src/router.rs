@@ -85,8 +85,13 @@ async fn no_head() -> Response {
     only("GET,POST,PUT,DELETE")
 }
 
-/// Refuses HEAD. Programs that preview links send it, and it would use up the address or the consent.
-async fn no_preview() -> Response {
+/// Refuses HEAD. Programs that preview links send it, and it would use up the address.
+async fn no_preview_of_address() -> Response {
+    only("GET,POST")
+}
+
+/// Refuses HEAD. Programs that preview links send it, and it would use up the consent.
+async fn no_preview_of_callback() -> Response {
     only("GET")
 }
 
@@ -94,8 +99,8 @@ pub(crate) fn router(state: Shared) -> Router {
     let body_deadline = state.settings.body_deadline;
     routes(&state)
         .route("/openapi.json", get(operations::openapi))
-        .route("/connect/{secret}", get(connect_page::open).head(no_preview))
-        .route("/callback", get(connect_page::callback).head(no_preview))
+        .route("/connect/{secret}", get(connect_page::open).post(connect_page::confirm).head(no_preview_of_address))
+        .route("/callback", get(connect_page::callback).head(no_preview_of_callback))
         .route("/webhooks/{tenant}", post(webhook::receive))
         .fallback(async || Problem::unknown_route())
         .method_not_allowed_fallback(method_not_allowed)

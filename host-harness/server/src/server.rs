@@ -95,6 +95,8 @@ impl Server {
         let (storage, calls) = (metrics.measured(storage), TaskTracker::new());
         metrics.build(&host.plugin().to_string());
         let outgoing = Outgoing::new(deliveries, &endpoints, &settings);
+        let webhooks = usize::try_from(settings.webhooks_in_flight.get()).unwrap_or(usize::MAX);
+        let webhooks = Arc::new(Semaphore::new(webhooks.min(Semaphore::MAX_PERMITS)));
         let state = State {
             host,
             storage,
@@ -108,6 +110,7 @@ impl Server {
             settings,
             metrics,
             outgoing,
+            webhooks,
             calls,
         };
         Shared::new(state)

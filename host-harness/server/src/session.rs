@@ -49,6 +49,9 @@ pub(crate) struct Ticket {
     /// Where the seller is led back.
     #[serde(rename = "r")]
     pub(crate) return_to: Option<String>,
+    /// The name of the customer. If it is known, the seller confirms it before the consent begins.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) customer_name: Option<String>,
     /// 256 random bits, which make the text unguessable. Each text of a session has its own.
     #[serde(rename = "n")]
     nonce: String,
@@ -60,6 +63,7 @@ pub(crate) struct Wanted {
     pub(crate) app: Option<AppKey>,
     pub(crate) shops: ShopPolicy,
     pub(crate) return_to: Option<String>,
+    pub(crate) customer_name: Option<String>,
 }
 
 /// How a session ended.
@@ -113,9 +117,10 @@ pub(crate) fn random_digits<const BYTES: usize>() -> Result<String, Problem> {
 }
 
 impl Ticket {
-    /// Returns a ticket with the same content and another nonce, for the browser that has opened the address.
+    /// Returns a ticket with another nonce, for the browser that has opened the address. It no longer needs the name of
+    /// the customer.
     pub(crate) fn for_browser(&self) -> Result<Self, Problem> {
-        Ok(Self { nonce: random_digits::<32>()?, ..self.clone() })
+        Ok(Self { nonce: random_digits::<32>()?, customer_name: None, ..self.clone() })
     }
 
     /// Returns the text of the ticket, which needs no encoding in an address or in a cookie.
@@ -163,6 +168,7 @@ pub(crate) async fn begin(
         session,
         actor: actor.clone(),
         return_to: wanted.return_to,
+        customer_name: wanted.customer_name,
         nonce: random_digits::<32>()?,
     };
     // The record has the form of a consent that has begun. No browser has this digest, so no callback can finish it.
@@ -176,17 +182,27 @@ pub(crate) async fn begin(
     Ok((ticket.session, secret))
 }
 
+/// Finds an address that can be opened, and does not open it.
+pub(crate) async fn find(storage: &dyn HostStorage, secret: &str) -> Result<Opened, NotOpened> {
+    let ticket = Ticket::parse(secret).ok_or(NotOpened::Ended)?;
+    let found = in_time(storage.load_state(&ticket.tenant, &StateDigest::of(&secret.into()))).await?;
+    let StoredConsent { record, age, used } = found.ok_or(NotOpened::Ended)?;
+    if used || age > ADDRESS_LIFE { Err(NotOpened::Ended) } else { Ok(Opened { ticket, record }) }
+}
+
 /// Opens an address. Of any number of requests, exactly one opens it.
 pub(crate) async fn open(storage: &dyn HostStorage, secret: &str) -> Result<Opened, NotOpened> {
-    let ticket = Ticket::parse(secret).ok_or(NotOpened::Ended)?;
-    let (tenant, digest) = (&ticket.tenant, StateDigest::of(&secret.into()));
-    let found = in_time(storage.load_state(tenant, &digest)).await?;
-    let StoredConsent { record, age, used } = found.ok_or(NotOpened::Ended)?;
-    if used || age > ADDRESS_LIFE || !in_time(storage.use_state(tenant, &digest)).await? {
+    let opened = find(storage, secret).await?;
+    let (tenant, digest) = (&opened.ticket.tenant, StateDigest::of(&secret.into()));
+    if !in_time(storage.use_state(tenant, &digest)).await? {
         return Err(NotOpened::Ended);
     }
-    in_time(storage.use_state(tenant, &of_session(&ticket.session))).await?;
-    Ok(Opened { ticket, record })
+    if let Err(error) = in_time(storage.use_state(tenant, &of_session(&opened.ticket.session))).await {
+        // The page asks the seller to open the address again, so it must be usable again.
+        close_again(storage, &opened.ticket, secret).await;
+        return Err(error.into());
+    }
+    Ok(opened)
 }
 
 /// Makes an address usable again, because no consent has begun.
@@ -225,11 +241,8 @@ pub(crate) async fn state(
     let Some(StoredConsent { record, age, used }) = found.filter(|found| found.record.customer == *customer) else {
         return Ok(None);
     };
-    for outcome in Outcome::ALL {
-        let known = in_time(storage.load_state(tenant, &of_outcome(id, outcome))).await?;
-        if known.is_some_and(|known| known.record.customer == record.customer) {
-            return Ok(Some(outcome.as_str()));
-        }
+    if let Some(outcome) = recorded(storage, tenant, id, &record).await? {
+        return Ok(Some(outcome.as_str()));
     }
     Ok(Some(match used {
         false if age <= ADDRESS_LIFE => "waiting",
@@ -238,13 +251,36 @@ pub(crate) async fn state(
     }))
 }
 
+/// Returns the recorded outcome of the session of a ticket. `None` if no outcome is recorded.
+pub(crate) async fn outcome(storage: &dyn HostStorage, ticket: &Ticket) -> Result<Option<Outcome>, StorageError> {
+    let Ticket { tenant, session, .. } = ticket;
+    let Some(found) = in_time(storage.load_state(tenant, &of_session(session))).await? else { return Ok(None) };
+    recorded(storage, tenant, session, &found.record).await
+}
+
+/// Returns the recorded outcome of a session with this record.
+async fn recorded(
+    storage: &dyn HostStorage,
+    tenant: &TenantId,
+    id: &str,
+    record: &ConsentRecord,
+) -> Result<Option<Outcome>, StorageError> {
+    for outcome in Outcome::ALL {
+        let known = in_time(storage.load_state(tenant, &of_outcome(id, outcome))).await?;
+        if known.is_some_and(|known| known.record.customer == record.customer) {
+            return Ok(Some(outcome));
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use tiktok_shop_host::clock::Clock;
-    use tiktok_shop_host::storage::MemoryStorage;
+    use tiktok_shop_host::storage::{Access, Intercepted, Interceptor, MemoryStorage, Passage};
 
     use super::*;
 
@@ -264,7 +300,7 @@ mod tests {
 
     struct Stage {
         clock: Arc<Still>,
-        storage: MemoryStorage,
+        storage: Arc<MemoryStorage>,
         tenant: TenantId,
         customer: CustomerId,
     }
@@ -272,22 +308,24 @@ mod tests {
     impl Stage {
         fn new() -> Self {
             let clock = Arc::new(Still::default());
-            let storage = MemoryStorage::new(clock.clone());
+            let storage = Arc::new(MemoryStorage::new(clock.clone()));
             Self { clock, storage, tenant: "acme".parse().unwrap(), customer: "customer-7".parse().unwrap() }
         }
 
         async fn begin(&self) -> (String, Secret) {
             let return_to = Some("https://app.example/connected".to_owned());
-            let wanted = Wanted { customer: self.customer.clone(), app: None, shops: ShopPolicy::All, return_to };
-            begin(&self.storage, &self.tenant, &"key".parse().unwrap(), wanted).await.unwrap()
+            let customer_name = Some("Alpine Teapots".to_owned());
+            let customer = self.customer.clone();
+            let wanted = Wanted { customer, app: None, shops: ShopPolicy::All, return_to, customer_name };
+            begin(&*self.storage, &self.tenant, &"key".parse().unwrap(), wanted).await.unwrap()
         }
 
         async fn state(&self, id: &str) -> Option<&'static str> {
-            state(&self.storage, &self.tenant, &self.customer, id).await.unwrap()
+            state(&*self.storage, &self.tenant, &self.customer, id).await.unwrap()
         }
 
         async fn is_opened(&self, secret: &str) -> bool {
-            open(&self.storage, secret).await.is_ok()
+            open(&*self.storage, secret).await.is_ok()
         }
 
         fn pass(&self, time: Duration) {
@@ -300,12 +338,12 @@ mod tests {
         let stage = Stage::new();
         let (id, secret) = stage.begin().await;
         assert_eq!(stage.state(&id).await, Some("waiting"));
-        let opened = open(&stage.storage, secret.expose()).await.ok().unwrap();
+        let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
         assert_eq!(opened.record.customer, stage.customer);
         assert_eq!(opened.ticket.return_to.as_deref(), Some("https://app.example/connected"));
         assert_eq!(stage.state(&id).await, Some("opened"));
         assert!(!stage.is_opened(secret.expose()).await);
-        close_again(&stage.storage, &opened.ticket, secret.expose()).await;
+        close_again(&*stage.storage, &opened.ticket, secret.expose()).await;
         assert_eq!(stage.state(&id).await, Some("waiting"));
         assert!(stage.is_opened(secret.expose()).await);
     }
@@ -317,7 +355,9 @@ mod tests {
         let ticket = Ticket::parse(secret.expose()).unwrap();
         let other_return = Ticket { return_to: Some("https://evil.example/".to_owned()), ..ticket.clone() };
         let other_tenant = Ticket { tenant: "other".parse().unwrap(), ..ticket.clone() };
-        for changed in [other_return, other_tenant, ticket.for_browser().unwrap()] {
+        let other_name = Ticket { customer_name: Some("Bank".to_owned()), ..ticket.clone() };
+        let no_name = Ticket { customer_name: None, ..ticket.clone() };
+        for changed in [other_return, other_tenant, other_name, no_name, ticket.for_browser().unwrap()] {
             assert!(!stage.is_opened(changed.to_text().expose()).await);
         }
         for malformed in ["", "e30", "not base64!", &"A".repeat(5000)] {
@@ -341,14 +381,71 @@ mod tests {
     async fn an_outcome_is_known_to_the_sessions_customer_only() {
         let stage = Stage::new();
         let (id, secret) = stage.begin().await;
-        let opened = open(&stage.storage, secret.expose()).await.ok().unwrap();
-        end(&stage.storage, &opened.ticket, Outcome::Refused).await;
-        end(&stage.storage, &opened.ticket, Outcome::Refused).await;
+        let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
+        end(&*stage.storage, &opened.ticket, Outcome::Refused).await;
+        end(&*stage.storage, &opened.ticket, Outcome::Refused).await;
         assert_eq!(stage.state(&id).await, Some("refused"));
         let other: CustomerId = "customer-8".parse().unwrap();
-        assert_eq!(state(&stage.storage, &stage.tenant, &other, &id).await.unwrap(), None);
+        assert_eq!(state(&*stage.storage, &stage.tenant, &other, &id).await.unwrap(), None);
         let tenant: TenantId = "other".parse().unwrap();
-        assert_eq!(state(&stage.storage, &tenant, &stage.customer, &id).await.unwrap(), None);
+        assert_eq!(state(&*stage.storage, &tenant, &stage.customer, &id).await.unwrap(), None);
         assert_eq!(stage.state("cs_unknown").await, None);
+    }
+
+    #[tokio::test]
+    async fn an_address_is_found_any_number_of_times_and_is_still_unopened() {
+        let stage = Stage::new();
+        let (id, secret) = stage.begin().await;
+        for _ in 0..2 {
+            let found = find(&*stage.storage, secret.expose()).await.ok().unwrap();
+            assert_eq!(found.ticket.customer_name.as_deref(), Some("Alpine Teapots"));
+        }
+        assert_eq!(stage.state(&id).await, Some("waiting"));
+        let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
+        assert!(find(&*stage.storage, secret.expose()).await.is_err());
+        assert_eq!(opened.ticket.for_browser().unwrap().customer_name, None);
+    }
+
+    #[test]
+    fn an_address_of_an_earlier_release_names_no_customer_and_is_read() {
+        let text = URL_SAFE_NO_PAD.encode(r#"{"t":"acme","s":"cs_1","a":"key","r":null,"n":"00"}"#);
+        assert_eq!(Ticket::parse(&text).unwrap().customer_name, None);
+    }
+
+    /// Fails the second time that something is marked as used.
+    #[derive(Default)]
+    struct FailsTheSecondMark(AtomicU64);
+
+    #[async_trait::async_trait]
+    impl Interceptor for FailsTheSecondMark {
+        async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+            if access.method() == "use_state" && self.0.fetch_add(1, Ordering::Relaxed) == 1 {
+                Passage::Fail(StorageError::Unavailable("down".to_owned()))
+            } else {
+                Passage::Forward
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_can_be_opened_again_if_the_session_could_not_be_marked() {
+        let stage = Stage::new();
+        let (id, secret) = stage.begin().await;
+        let failing = Intercepted::new(stage.storage.clone(), Arc::new(FailsTheSecondMark::default()));
+        let failed = open(&failing, secret.expose()).await.err().unwrap();
+        assert!(matches!(failed, NotOpened::Storage(StorageError::Unavailable(_))), "{failed:?}");
+        assert_eq!(stage.state(&id).await, Some("waiting"));
+        assert!(open(&failing, secret.expose()).await.is_ok());
+        assert_eq!(stage.state(&id).await, Some("opened"));
+    }
+
+    #[tokio::test]
+    async fn the_outcome_of_a_ticket_is_unknown_until_it_is_recorded() {
+        let stage = Stage::new();
+        let (_, secret) = stage.begin().await;
+        let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
+        assert_eq!(outcome(&*stage.storage, &opened.ticket).await.unwrap(), None);
+        end(&*stage.storage, &opened.ticket, Outcome::Failed).await;
+        assert_eq!(outcome(&*stage.storage, &opened.ticket).await.unwrap(), Some(Outcome::Failed));
     }
 }

@@ -27,6 +27,9 @@ pub struct Settings {
     pub requests_per_second: NonZeroU32,
     /// The number of requests of one API key that may run at the same time. Default: 64.
     pub requests_in_flight: NonZeroU32,
+    /// The number of webhooks of TikTok Shop that each process receives at the same time. Further ones get 503 at once.
+    /// Each takes up to 256 KiB of memory. Default: 256.
+    pub webhooks_in_flight: NonZeroU32,
     /// The number of connections that may be open at the same time. Further connections wait. Default: 4096.
     pub max_connections: NonZeroU32,
     /// How long a client may take to send the head of a request, and how long an idle connection stays open. Default:
@@ -58,6 +61,7 @@ impl Settings {
             shutdown_deadline: Duration::from_secs(60),
             requests_per_second: NonZeroU32::MIN.saturating_add(99),
             requests_in_flight: NonZeroU32::MIN.saturating_add(63),
+            webhooks_in_flight: NonZeroU32::MIN.saturating_add(255),
             max_connections: NonZeroU32::MIN.saturating_add(4095),
             head_deadline: Duration::from_secs(15),
             body_deadline: Duration::from_secs(60),

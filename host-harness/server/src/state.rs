@@ -10,6 +10,7 @@ use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::seal::Keyring;
 use tiktok_shop_host::storage::{HostStorage, RequestStorage, StorageError};
 use tiktok_shop_host::{ConnectorHost, TenantId};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -45,6 +46,8 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     /// The webhooks to platforms.
     pub(crate) outgoing: Outgoing,
+    /// A place for each webhook of TikTok Shop that may be received at the same time.
+    pub(crate) webhooks: Arc<Semaphore>,
     /// The calls that are running. The service waits for them before it ends.
     pub(crate) calls: TaskTracker,
 }

@@ -1,6 +1,12 @@
 //! `POST /webhooks/{tenant}`: receives TikTok Shop's webhooks. Their effect on connections is recorded, and they are
 //! stored for delivery to the platform before TikTok Shop gets the answer 200. Everything else is decided by the host
 //! library, which refuses a forged webhook before it works for it.
+//!
+//! Anybody can send requests to this address. So a body is read only if the request has a text with the form of a
+//! signature, and only a limited number of bodies is in memory at the same time.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -16,6 +22,10 @@ use crate::state::Shared;
 
 /// The maximum length of a body: 256 KiB, as the host library allows by default.
 const MAX_BYTES: usize = 256 << 10;
+/// The maximum time for a body to arrive: 10 s. TikTok Shop waits 3 s for the answer.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// The length of a signature: the hexadecimal digits of a SHA-256.
+const SIGNATURE_DIGITS: usize = 64;
 
 #[derive(Deserialize)]
 pub(crate) struct Place {
@@ -28,17 +38,18 @@ pub(crate) async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let mut signatures = headers.get_all(AUTHORIZATION).iter();
-    let signature = signatures.next().filter(|_| signatures.next().is_none());
-    // Without a signature, the body is not read.
-    let Some(signature) = signature.and_then(|value| value.to_str().ok()).map(str::to_owned) else {
+    let Some(signature) = signature_of(&headers) else {
         state.metrics.webhook_without_signature();
         return Ok(StatusCode::UNAUTHORIZED);
     };
-    let body = whole_body(body, MAX_BYTES).await?.to_vec();
+    let place = Arc::clone(&state.webhooks).try_acquire_owned().map_err(|_| Problem::too_many_webhooks())?;
+    let body = tokio::time::timeout(BODY_DEADLINE, whole_body(body, MAX_BYTES)).await;
+    let body: Vec<u8> = body.map_err(|_| Problem::body_not_received())??.into();
     let shared = state.clone();
     let reply = state
         .run(async move {
+            // The place is free after the call, even if the client has gone away.
+            let _place = place;
             let (stored_in, owner) = (&shared, &tenant);
             let store = |webhook: Webhook| async move { stored_in.deliver_webhook(owner, &webhook).await };
             shared.host.accept_webhook(&tenant, None, &signature, body, store).await
@@ -48,4 +59,38 @@ pub(crate) async fn receive(
         tracing::error!(%error, "an event of TikTok Shop could not be stored; TikTok Shop sends it again");
     }
     Ok(StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+/// Returns the header `Authorization` if it occurs once and has the form of a signature: 64 hexadecimal digits in lower
+/// case.
+fn signature_of(headers: &HeaderMap) -> Option<String> {
+    let mut signatures = headers.get_all(AUTHORIZATION).iter();
+    let signature = signatures.next().filter(|_| signatures.next().is_none())?.to_str().ok()?;
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let has_form = signature.len() == SIGNATURE_DIGITS && signature.bytes().all(is_digit);
+    has_form.then(|| signature.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_text_of_64_hexadecimal_digits_in_lower_case_has_the_form_of_a_signature() {
+        let digits = "0123456789abcdef".repeat(4);
+        let found = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, value.parse().unwrap());
+            }
+            signature_of(&headers)
+        };
+        assert_eq!(found(&[&digits]), Some(digits.clone()));
+        for wrong in ["", "00", &digits[1..], &format!("{digits}0"), &digits.to_uppercase(), &digits.replace('0', "g")]
+        {
+            assert_eq!(found(&[wrong]), None, "{wrong}");
+        }
+        assert_eq!(found(&[]), None);
+        assert_eq!(found(&[&digits, &digits]), None);
+    }
 }

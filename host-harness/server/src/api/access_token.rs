@@ -12,8 +12,9 @@ use crate::model::{AccessToken, TokenRequest};
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// Gets an access token, for calls that the platform signs and sends itself. Each token that is returned is recorded as
-/// an event. A platform that needs no token uses the signed calls.
+/// Gets an access token, for calls that the platform signs and sends itself.
+///
+/// Each token that is returned is recorded as an event. A platform that needs no token uses the signed calls.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/connections/{account}/access-token", tag = "tokens",
     operation_id = "get_access_token", params(OfConnection), request_body = TokenRequest,
@@ -30,8 +31,9 @@ pub(crate) async fn get(
 ) -> Result<Json<AccessToken>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let min_validity = Duration::from_secs(min_validity_seconds.into());
-    let shown =
-        state.run(async move { host.access_token(&tenant, &customer, Some(&account), min_validity).await }).await?;
+    let shown = allowed
+        .run(&state, async move { host.access_token(&tenant, &customer, Some(&account), min_validity).await })
+        .await?;
     let shown = shown?;
     Ok(Json(AccessToken {
         account: shown.account.to_string(),

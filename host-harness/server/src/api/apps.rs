@@ -22,7 +22,9 @@ pub(crate) struct App {
     key: String,
 }
 
-/// Lists the apps of the tenant. A tenant with several apps names one when it begins a connect session.
+/// Lists the apps of the tenant.
+///
+/// A tenant with several apps names one when it begins a connect session.
 #[utoipa::path(
     get, path = "/v1/apps", tag = "connecting", operation_id = "list_apps",
     responses((status = 200, description = "The apps", body = AppList)),
@@ -30,6 +32,6 @@ pub(crate) struct App {
 )]
 pub(crate) async fn list(State(state): State<Shared>, allowed: Allowed<Read>) -> Result<Json<AppList>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let apps = state.run(async move { host.apps(&tenant).await }).await??;
+    let apps = allowed.run(&state, async move { host.apps(&tenant).await }).await??;
     Ok(Json(AppList { apps: apps.into_iter().map(|key| App { key: key.to_string() }).collect() }))
 }

@@ -71,14 +71,19 @@ pub(crate) struct CallAnswer {
     /// The HTTP status.
     status: u16,
     /// The code in the envelope of the answer. `0` means success.
+    #[schema(required)]
     code: Option<String>,
     /// TikTok Shop's id of the request.
+    #[schema(required)]
     request_id: Option<String>,
     /// The content type.
+    #[schema(required)]
     content_type: Option<String>,
     /// The body, if it is JSON.
+    #[schema(required)]
     json: Option<Value>,
     /// The body in base64, if it is not JSON.
+    #[schema(required)]
     base64: Option<String>,
 }
 
@@ -90,9 +95,10 @@ impl From<CallResponse> for CallAnswer {
     }
 }
 
-/// Sends a signed call, and returns TikTok Shop's answer with its status, also if TikTok Shop has refused the call. The
-/// same as the routes with `tiktok` in their path, for clients that were generated from this document. Only a GET may be
-/// repeated without an idempotency key if the answer is lost.
+/// Sends a signed call, and returns TikTok Shop's answer with its status, also if TikTok Shop has refused the call.
+///
+/// The same as the routes with `tiktok` in their path, for clients that were generated from this document. Only a
+/// GET may be repeated without an idempotency key if the answer is lost.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/calls", tag = "signed calls", operation_id = "call",
     params(OfCustomer), request_body = SignedCall,
@@ -124,7 +130,7 @@ pub(crate) async fn call(
         max_response_bytes: MAX_ANSWER_BYTES,
     };
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let answer = state.run(async move { host.call(&tenant, &customer, request).await }).await??;
+    let answer = allowed.run(&state, async move { host.call(&tenant, &customer, request).await }).await??;
     Ok(Json(answer.into()))
 }
 

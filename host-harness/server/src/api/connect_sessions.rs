@@ -18,7 +18,7 @@ use crate::state::Shared;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfSession {
-    /// The platform's id of the customer, percent-encoded.
+    /// The platform's id of the customer. Give it as it is: the client encodes it. The ids `.` and `..` are refused.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// The id of the session.
@@ -26,8 +26,11 @@ pub(crate) struct OfSession {
     session: String,
 }
 
-/// Begins a connect session for a new consent, or to renew a consent. Send the seller's browser to the address of the
-/// result, within 30 minutes. The seller then decides on TikTok Shop's page within ten minutes.
+/// Begins a connect session for a new consent, or to renew a consent.
+///
+/// Redirect the browser of the signed-in customer to the address of the result at once. Do not show or send the
+/// address: whoever opens it connects a shop to this customer. The address lasts 30 minutes. The seller then decides on
+/// TikTok Shop's page within ten minutes.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/connect-sessions", tag = "connecting",
     operation_id = "begin_connect_session", params(OfCustomer), request_body = SessionRequest,
@@ -40,7 +43,7 @@ pub(crate) async fn begin(
     State(state): State<Shared>,
     allowed: Allowed<Connect>,
     PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
-    JsonOf(SessionRequest { app, shop_policy, return_to }): JsonOf<SessionRequest>,
+    JsonOf(SessionRequest { app, shop_policy, return_to, customer_name }): JsonOf<SessionRequest>,
 ) -> Result<(StatusCode, Json<BegunSession>), Problem> {
     let is_allowed = |address: &String| {
         address.len() <= MAX_RETURN_BYTES
@@ -53,7 +56,8 @@ pub(crate) async fn begin(
         ));
     }
     check_app(&state, &allowed.tenant, app.as_ref()).await?;
-    let wanted = Wanted { customer, app, shops: shop_policy.into(), return_to };
+    let customer_name = customer_name.map(String::from);
+    let wanted = Wanted { customer, app, shops: shop_policy.into(), return_to, customer_name };
     let (id, secret) = session::begin(&*state.storage, &allowed.tenant, &allowed.actor, wanted).await?;
     let address = format!("{}/connect/{}", state.settings.public_address, secret.expose());
     let expires_at = state.now().0.saturating_add(ADDRESS_LIFE.as_secs());
@@ -69,7 +73,9 @@ async fn check_app(state: &Shared, tenant: &TenantId, app: Option<&AppKey>) -> R
     link.map(drop).map_err(of_named_app)
 }
 
-/// Shows whether the seller has connected. The answer is known for an hour after the session began.
+/// Shows whether the seller has connected.
+///
+/// The answer is known for an hour after the session began.
 #[utoipa::path(
     get, path = "/v1/customers/{customer}/connect-sessions/{session}", tag = "connecting",
     operation_id = "show_connect_session", params(OfSession),

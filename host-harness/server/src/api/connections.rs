@@ -79,7 +79,7 @@ async fn list(
     customer: CustomerId,
 ) -> Result<Listed<host::Connection>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let listed = state.run(async move { host.listed_connections(&tenant, &customer).await }).await??;
+    let listed = allowed.run(state, async move { host.listed_connections(&tenant, &customer).await }).await??;
     listed.left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
     Ok(listed)
 }
@@ -107,8 +107,9 @@ pub(crate) async fn one(
     found.map(|connection| Json(connection.into())).ok_or_else(unknown)
 }
 
-/// Lists the connections of all customers, ordered by customer and account. Reads the stored rows: a status is the one
-/// that was last written.
+/// Lists the connections of all customers, ordered by customer and account.
+///
+/// Reads the stored rows: a status is the one that was last written.
 #[utoipa::path(
     get, path = "/v1/connections", tag = "connections", operation_id = "list_connections", params(Wanted),
     responses(
@@ -129,7 +130,7 @@ pub(crate) async fn of_tenant(
     let filter = RowFilter { status, shop, account, seller_name };
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let page = async move { host.tenant_page(&tenant, &filter, after.as_ref(), limit).await };
-    let Listed { entries: connections, left_out } = state.run(page).await??;
+    let Listed { entries: connections, left_out } = allowed.run(&state, page).await??;
     left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
     let next_cursor = connections.last().filter(|_| connections.len() == limit).map(|last| write_cursor(&last.key));
     Ok(Json(ConnectionPage {

@@ -5,12 +5,16 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{CustomerId, TenantId};
 use utoipa::ToSchema;
 
 use super::connections::page_size;
 use crate::caller::{Admin, Allowed, Read};
-use crate::delivery::{Attempt, Delivery as Stored, DeliveryFilter, DeliveryId, DeliveryState, EndpointName, content};
+use crate::delivery::{
+    Attempt, Delivery as Stored, DeliveryFilter, DeliveryId, DeliveryState, EndpointName, NewDelivery, content,
+};
 use crate::input::{JsonOf, PathOf, QueryOf};
 use crate::problem::Problem;
 use crate::state::{Shared, State as ServiceState, in_time};
@@ -65,6 +69,7 @@ pub(crate) struct Delivery {
     /// The name of the endpoint in the configuration.
     endpoint: String,
     /// `null` if the event concerns the whole tenant.
+    #[schema(required)]
     customer: Option<String>,
     /// The member `type` of the body.
     #[serde(rename = "type")]
@@ -74,8 +79,11 @@ pub(crate) struct Delivery {
     /// When it was stored.
     stored_at: u64,
     /// When it was delivered, or became a dead letter.
+    #[schema(required)]
     ended_at: Option<u64>,
-    /// When the first waiting delivery of the same endpoint and customer may be sent.
+    /// When the first waiting delivery of the same endpoint and customer may be sent. `null` if the delivery does not
+    /// wait, or if the service could not read this time.
+    #[schema(required)]
     due_at: Option<u64>,
     /// The latest attempts, oldest first. At most 30.
     attempts: Vec<Attempt>,
@@ -102,11 +110,30 @@ impl From<Stored> for Delivery {
     }
 }
 
+impl Delivery {
+    /// Returns a delivery that was stored at this time, as far as the service knows it without the storage.
+    fn of_new(new: NewDelivery, stored_at: UnixSeconds) -> Self {
+        Self {
+            id: new.id.to_string(),
+            endpoint: new.endpoint.into(),
+            customer: new.customer.map(String::from),
+            event_type: new.event_type,
+            state: DeliveryState::Waiting,
+            stored_at: stored_at.0,
+            ended_at: None,
+            due_at: None,
+            attempts: Vec::new(),
+            body: RawValue::from_string(new.body).ok(),
+        }
+    }
+}
+
 /// A page of deliveries.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeliveryPage {
     deliveries: Vec<Delivery>,
     /// Pass it as `cursor` to read the next page. `null` at the end of the list.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -149,8 +176,10 @@ fn unknown_delivery() -> Problem {
     Problem::not_found("unknown-delivery", "the tenant has no such delivery, or it was deleted after its end")
 }
 
-/// Lists the webhooks of the tenant, in the order in which they were stored. With `state=dead`, lists the dead letters.
-/// A delivered webhook is kept for 7 days, and a dead letter for 30 days.
+/// Lists the webhooks of the tenant, in the order in which they were stored.
+///
+/// With `state=dead`, lists the dead letters. A delivered webhook is kept for 7 days, and a dead letter for 30
+/// days.
 #[utoipa::path(
     get, path = "/v1/deliveries", tag = "webhooks", operation_id = "list_deliveries", params(Wanted),
     responses(
@@ -188,16 +217,17 @@ pub(crate) async fn show(
     PathOf(OfDelivery { delivery }): PathOf<OfDelivery>,
 ) -> Result<Json<Delivery>, Problem> {
     let id = DeliveryId::parse(&delivery).ok_or_else(unknown_delivery)?;
-    load(&state, &allowed.tenant, &id).await
+    let found = load(&state, &allowed.tenant, &id).await?.ok_or_else(unknown_delivery)?;
+    Ok(Json(found.into()))
 }
 
-async fn load(state: &ServiceState, tenant: &TenantId, id: &DeliveryId) -> Result<Json<Delivery>, Problem> {
-    let found = in_time(state.outgoing.storage.load(tenant, id)).await?;
-    found.map(|found| Json(found.into())).ok_or_else(unknown_delivery)
+async fn load(state: &ServiceState, tenant: &TenantId, id: &DeliveryId) -> Result<Option<Stored>, StorageError> {
+    in_time(state.outgoing.storage.load(tenant, id)).await
 }
 
-/// Sends a dead letter again, for three more days. It keeps its id and its place: it is sent before all later webhooks
-/// of its customer that still wait.
+/// Sends a dead letter again, for three more days.
+///
+/// It keeps its id and its place: it is sent before all later webhooks of its customer that still wait.
 #[utoipa::path(
     post, path = "/v1/deliveries/{delivery}/redeliver", tag = "webhooks", operation_id = "redeliver",
     params(OfDelivery),
@@ -212,10 +242,12 @@ pub(crate) async fn redeliver(
     PathOf(OfDelivery { delivery }): PathOf<OfDelivery>,
 ) -> Result<Json<Delivery>, Problem> {
     let id = DeliveryId::parse(&delivery).ok_or_else(unknown_delivery)?;
-    let tenant = &allowed.tenant;
-    let filter = DeliveryFilter { id: Some(id.clone()), ..DeliveryFilter::default() };
-    let redelivered = in_time(state.outgoing.storage.redeliver(tenant, &filter, None, state.now(), 1)).await?;
-    let shown = load(&state, tenant, &id).await?;
+    let (tenant, now) = (&allowed.tenant, state.now());
+    // The delivery is read before it is changed. If a read after the change failed, the answer would say that nothing
+    // has changed.
+    let found = load(&state, tenant, &id).await?.ok_or_else(unknown_delivery)?;
+    let filter = DeliveryFilter { id: Some(id), ..DeliveryFilter::default() };
+    let redelivered = in_time(state.outgoing.storage.redeliver(tenant, &filter, None, now, 1)).await?;
     if redelivered.is_empty() {
         return Err(Problem::refused(
             "not-dead",
@@ -223,7 +255,8 @@ pub(crate) async fn redeliver(
         ));
     }
     state.outgoing.wake(tenant);
-    Ok(shown)
+    let (state, ended_at, due_at) = (DeliveryState::Waiting, None, Some(now));
+    Ok(Json(Stored { state, ended_at, due_at, ..found }.into()))
 }
 
 /// Sends all dead letters again, or those of an endpoint or of a customer, in their order.
@@ -277,7 +310,9 @@ pub(crate) async fn endpoints(
     Ok(Json(EndpointList { endpoints: state.outgoing.endpoints(&allowed.tenant).map(details).collect() }))
 }
 
-/// Sends a webhook of the type `webhook.test` to an endpoint, to try it. Read the outcome with its id.
+/// Sends a webhook of the type `webhook.test` to an endpoint, to try it.
+///
+/// Read the outcome with its id.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint}/test", tag = "webhooks", operation_id = "test_webhook_endpoint",
     params(OfEndpoint),
@@ -295,7 +330,18 @@ pub(crate) async fn test(
     let found = endpoint.parse::<EndpointName>().ok().and_then(|name| state.outgoing.endpoint(tenant, &name));
     let unknown =
         || Problem::not_found("unknown-endpoint", "the configuration has no endpoint with this name for the tenant");
-    let delivery = content::test(found.ok_or_else(unknown)?, state.now())?;
+    let now = state.now();
+    let delivery = content::test(found.ok_or_else(unknown)?, now)?;
     state.deliver(tenant, std::slice::from_ref(&delivery)).await?;
-    Ok((StatusCode::ACCEPTED, load(&state, tenant, &delivery.id).await?))
+    // The webhook is stored now. So a read that fails must not make the answer say that nothing has changed.
+    let read = load(&state, tenant, &delivery.id).await;
+    let shown = match read {
+        Ok(Some(stored)) => stored.into(),
+        Ok(None) => Delivery::of_new(delivery, now),
+        Err(error) => {
+            tracing::warn!(%error, "a test of an endpoint is stored, and could not be read");
+            Delivery::of_new(delivery, now)
+        }
+    };
+    Ok((StatusCode::ACCEPTED, Json(shown)))
 }

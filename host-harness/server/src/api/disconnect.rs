@@ -10,8 +10,9 @@ use crate::model::{Disconnect, DisconnectResult, RevocationTarget, SharedConnect
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// Disconnects a shop, an account, or all accounts of the customer. Repeating the request is safe: `found` is then
-/// empty.
+/// Disconnects a shop, an account, or all accounts of the customer.
+///
+/// Repeating the request is safe: `found` is then empty.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/disconnect", tag = "connecting", operation_id = "disconnect",
     params(OfCustomer), request_body = Disconnect,
@@ -28,13 +29,14 @@ pub(crate) async fn disconnect(
 ) -> Result<Json<DisconnectResult>, Problem> {
     let (target, remote) = (wanted.target()?, wanted.tiktok_access.into());
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let ended = state.run(async move { host.disconnect(&tenant, &customer, target, remote).await }).await?;
+    let ended = allowed.run(&state, async move { host.disconnect(&tenant, &customer, target, remote).await }).await?;
     Ok(Json((&ended?).into()))
 }
 
-/// Shows which connections of other customers lose shops if this target is revoked. Show them to the person who must
-/// confirm the revocation. The call refreshes the customer's connections, because a revocation also takes away shops
-/// that are not stored yet.
+/// Shows which connections of other customers lose shops if this target is revoked.
+///
+/// Show them to the person who must confirm the revocation. The call refreshes the customer's connections, because
+/// a revocation also takes away shops that are not stored yet.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/shared-connections", tag = "connecting",
     operation_id = "list_shared_connections", params(OfCustomer), request_body = RevocationTarget,
@@ -52,6 +54,7 @@ pub(crate) async fn shared(
     let target = wanted.target()?;
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let never = std::future::pending();
-    let shared = state.run(async move { host.shared_connections(&tenant, &customer, &target, never).await }).await?;
+    let shared =
+        allowed.run(&state, async move { host.shared_connections(&tenant, &customer, &target, never).await }).await?;
     Ok(Json((&shared?).into()))
 }

@@ -24,8 +24,10 @@ pub(crate) struct Wanted {
     limit: Option<usize>,
 }
 
-/// Lists the events of the tenant in order. Keep `next_cursor` after the events are processed, and continue there. An
-/// empty page means that there is no later event yet.
+/// Lists the events of the tenant in order.
+///
+/// Keep `next_cursor` after the events are processed, and continue there. An empty page means that there is no
+/// later event yet.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events", operation_id = "list_events", params(Wanted),
     responses(

@@ -29,10 +29,11 @@ pub(crate) struct ExportedGrant {
     refresh_token_ends: Option<u64>,
 }
 
-/// Returns the newest tokens of a connection, for an import by another installation. The configuration must allow
-/// exports; otherwise the answer is 403 (`export-not-allowed`). Before the request, stop everything that refreshes the
-/// connection: TikTok Shop may end an authorization whose refresh token is used twice. Each export is recorded as an
-/// event.
+/// Returns the newest tokens of a connection, for an import by another installation.
+///
+/// The configuration must allow exports; otherwise the answer is 403 (`export-not-allowed`). Before the request,
+/// stop everything that refreshes the connection: TikTok Shop may end an authorization whose refresh token is used
+/// twice. Each export is recorded as an event.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/connections/{account}/export", tag = "tokens",
     operation_id = "export_grant", params(OfConnection),
@@ -46,7 +47,7 @@ pub(crate) async fn export(
 ) -> Result<Json<ExportedGrant>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let named = account.clone();
-    let grant = state.run(async move { host.export_grant(&tenant, &customer, Some(&named)).await }).await??;
+    let grant = allowed.run(&state, async move { host.export_grant(&tenant, &customer, Some(&named)).await }).await??;
     Ok(Json(ExportedGrant {
         account: account.to_string(),
         refresh_token: grant.refresh_token.expose().to_owned(),

@@ -14,10 +14,11 @@ use crate::model::{Connection, ImportRequest};
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// Connects a customer with the tokens that another system holds. That system must have stopped its refreshes. The
-/// service renews the tokens once. From then on, only this service has them. After an answer with the action
-/// `retry-after`, repeat the same request. An account that is connected already keeps its own tokens
-/// (`already-connected`).
+/// Connects a customer with the tokens that another system holds.
+///
+/// That system must have stopped its refreshes. The service renews the tokens once. From then on, only this service
+/// has them. After an answer with the action `retry-after`, repeat the same request. An account that is connected
+/// already keeps its own tokens (`already-connected`).
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/imports", tag = "connecting", operation_id = "import_grant",
     params(OfCustomer), request_body = ImportRequest,
@@ -42,8 +43,9 @@ pub(crate) async fn import(
         refresh_token_ends: import.refresh_token_ends.map(UnixSeconds),
     };
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let imported =
-        state.run(async move { host.import_grant(&tenant, &customer, app.as_ref(), grant, shops).await }).await?;
+    let imported = allowed
+        .run(&state, async move { host.import_grant(&tenant, &customer, app.as_ref(), grant, shops).await })
+        .await?;
     let connection = imported.map_err(of_named_app)?;
     Ok((StatusCode::CREATED, Json((&connection).into())))
 }

@@ -136,7 +136,7 @@ pub(crate) struct Cancelled {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfInstall {
-    /// The platform's id of the customer, percent-encoded.
+    /// The platform's id of the customer. Give it as it is: the client encodes it. The ids `.` and `..` are refused.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// The id of the install.
@@ -151,9 +151,10 @@ impl OfInstall {
     }
 }
 
-/// Begins an install from TikTok's App Store for a signed-in customer. Exchanges the code of the query, stores the
-/// tokens sealed, and reads the shops. Connects nothing. The same request again returns the same install, and sends no
-/// code. An install waits for 30 minutes.
+/// Begins an install from TikTok's App Store for a signed-in customer.
+///
+/// Exchanges the code of the query, stores the tokens sealed, and reads the shops. Connects nothing. The same
+/// request again returns the same install, and sends no code. An install waits for 30 minutes.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/installs", tag = "connecting", operation_id = "begin_install",
     params(OfCustomer), request_body = InstallRequest,
@@ -168,15 +169,16 @@ pub(crate) async fn begin(
 ) -> Result<Json<Install>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let begun = async move { host.begin_install(&tenant, &customer, app.as_ref(), &browser, query.into()).await };
-    let begun = state.run(begun).await?;
+    let begun = allowed.run(&state, begun).await?;
     state.metrics.consent("begin-install", outcome(&begun));
     let pending = begun
         .map_err(|error| if let InstallError::Call(error) = error { of_named_app(error) } else { error.into() })?;
     Ok(Json(pending.into()))
 }
 
-/// Connects the customer after they have confirmed that the seller and the shops are theirs. The customer and the
-/// browser session must be those of the beginning.
+/// Connects the customer after they have confirmed that the seller and the shops are theirs.
+///
+/// The customer and the browser session must be those of the beginning.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/installs/{install}/confirm", tag = "connecting",
     operation_id = "confirm_install", params(OfInstall), request_body = Confirmation,
@@ -192,13 +194,14 @@ pub(crate) async fn confirm(
     let (host, tenant, id) = (allowed.host.clone(), allowed.tenant.clone(), place.id()?);
     let confirmed =
         async move { host.confirm_install(&tenant, &place.customer, &browser, &id, shop_policy.into()).await };
-    let confirmed = state.run(confirmed).await?;
+    let confirmed = allowed.run(&state, confirmed).await?;
     state.metrics.consent("confirm-install", outcome(&confirmed));
     Ok(Json((&confirmed?).into()))
 }
 
-/// Deletes an install and its tokens, because the customer says that the seller is not theirs. At TikTok Shop, the app
-/// stays installed. Repeating the request is safe.
+/// Deletes an install and its tokens, because the customer says that the seller is not theirs.
+///
+/// At TikTok Shop, the app stays installed. Repeating the request is safe.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/installs/{install}/cancel", tag = "connecting",
     operation_id = "cancel_install", params(OfInstall), request_body = Cancellation,
@@ -213,7 +216,7 @@ pub(crate) async fn cancel(
 ) -> Result<Json<Cancelled>, Problem> {
     let (host, tenant, id) = (allowed.host.clone(), allowed.tenant.clone(), place.id()?);
     let cancelled =
-        state.run(async move { host.cancel_install(&tenant, &place.customer, &browser, &id).await }).await?;
+        allowed.run(&state, async move { host.cancel_install(&tenant, &place.customer, &browser, &id).await }).await?;
     state.metrics.consent("cancel-install", outcome(&cancelled));
     Ok(Json(Cancelled { cancelled: cancelled? }))
 }

@@ -10,8 +10,9 @@ use crate::model::{Refresh, RefreshResult, effect_word};
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// Renews the tokens of a connection, and reads its shops again. The service refreshes due connections by itself; this
-/// is for a person who waits.
+/// Renews the tokens of a connection, and reads its shops again.
+///
+/// The service refreshes due connections by itself; this is for a person who waits.
 #[utoipa::path(
     post, path = "/v1/customers/{customer}/connections/{account}/refresh", tag = "connections",
     operation_id = "refresh_connection", params(OfConnection), request_body = Refresh,
@@ -28,7 +29,7 @@ pub(crate) async fn refresh(
 ) -> Result<Json<RefreshResult>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
     let refreshed =
-        state.run(async move { host.refresh(&tenant, &customer, Some(&account), mode.into()).await }).await?;
+        allowed.run(&state, async move { host.refresh(&tenant, &customer, Some(&account), mode.into()).await }).await?;
     let word = match &refreshed {
         Ok(refreshed) => effect_word(&refreshed.effect),
         Err(error) => error.code(),

@@ -26,7 +26,7 @@ pub(crate) async fn list(
     PathOf(OfCustomer { customer }): PathOf<OfCustomer>,
 ) -> Result<Json<ShopList>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let listed = state.run(async move { host.listed_shops(&tenant, &customer).await });
+    let listed = allowed.run(&state, async move { host.listed_shops(&tenant, &customer).await });
     let Listed { entries: shops, left_out } = listed.await??;
     left_out.iter().for_each(|left_out| state.metrics.left_out(left_out.fault));
     // The list contains only shops that the customer may use.
@@ -36,7 +36,9 @@ pub(crate) async fn list(
     }))
 }
 
-/// Links exactly these shops of the account to the customer. Repeating the request changes nothing more.
+/// Links exactly these shops of the account to the customer.
+///
+/// Repeating the request changes nothing more.
 #[utoipa::path(
     put, path = "/v1/customers/{customer}/connections/{account}/linked-shops", tag = "connections",
     operation_id = "link_shops", params(OfConnection), request_body = LinkShops,
@@ -52,6 +54,7 @@ pub(crate) async fn link(
     JsonOf(LinkShops { shops }): JsonOf<LinkShops>,
 ) -> Result<Json<Connection>, Problem> {
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let linked = state.run(async move { host.link_shops(&tenant, &customer, Some(&account), &shops).await }).await?;
+    let linked =
+        allowed.run(&state, async move { host.link_shops(&tenant, &customer, Some(&account), &shops).await }).await?;
     Ok(Json((&linked?).into()))
 }

@@ -34,7 +34,7 @@ pub(crate) const TIKTOK_REQUEST_ID: HeaderName = HeaderName::from_static("x-tikt
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfShop {
-    /// The platform's id of the customer, percent-encoded.
+    /// The platform's id of the customer. Give it as it is: the client encodes it. The ids `.` and `..` are refused.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// TikTok Shop's id of the shop.
@@ -42,10 +42,12 @@ pub(crate) struct OfShop {
     shop: ShopId,
 }
 
-/// Sends a signed call for a shop. The connector adds the app key, the timestamp, the signature, the token and the
-/// shop's cipher. The answer is TikTok Shop's, with its status and its unchanged body, and has the header
-/// `X-Answered-By: tiktok-shop`. Only a GET may be repeated if the answer is lost. Most generated clients encode the
-/// slashes of the path, which is refused. They use `POST /v1/customers/{customer}/calls`.
+/// Sends a signed call for a shop.
+///
+/// The connector adds the app key, the timestamp, the signature, the token and the shop's cipher. The answer is
+/// TikTok Shop's, with its status and its unchanged body, and has the header `X-Answered-By: tiktok-shop`. Only a
+/// GET may be repeated if the answer is lost. Most generated clients encode the slashes of the path, which is
+/// refused. They use `POST /v1/customers/{customer}/calls`.
 #[utoipa::path(
     method(get, post, put, delete), path = "/v1/customers/{customer}/shops/{shop}/tiktok/{path}",
     tag = "signed calls", operation_id = "call_for_shop",
@@ -71,8 +73,10 @@ pub(crate) async fn for_shop(
     call(&state, &allowed, customer, CallScope::Shop(shop), query, request).await
 }
 
-/// Sends a signed call for a seller account, without the cipher of a shop. Most generated clients encode the slashes of
-/// the path, which is refused. They use `POST /v1/customers/{customer}/calls`.
+/// Sends a signed call for a seller account, without the cipher of a shop.
+///
+/// Most generated clients encode the slashes of the path, which is refused. They use
+/// `POST /v1/customers/{customer}/calls`.
 #[utoipa::path(
     method(get, post, put, delete), path = "/v1/customers/{customer}/accounts/{account}/tiktok/{path}",
     tag = "signed calls", operation_id = "call_for_account",
@@ -110,13 +114,14 @@ async fn call(
     let path = path_of(request.uri().path());
     let query = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     let content_type = content_type_of(request.headers())?;
-    let body = whole_body(request.into_body(), MAX_BODY_BYTES).await?;
-    let body = (!body.is_empty()).then(|| body.to_vec());
+    // The buffer of the request becomes the buffer of the call, so a large body is not in memory twice during the call.
+    let body: Vec<u8> = whole_body(request.into_body(), MAX_BODY_BYTES).await?.into();
+    let body = (!body.is_empty()).then_some(body);
     let content_type = content_type.filter(|_| body.is_some());
     let max_response_bytes = MAX_ANSWER_BYTES;
     let request = CallRequest { scope, method, path, query, content_type, body, max_response_bytes };
     let (host, tenant) = (allowed.host.clone(), allowed.tenant.clone());
-    let answer = state.run(async move { host.call(&tenant, &customer, request).await }).await?;
+    let answer = allowed.run(state, async move { host.call(&tenant, &customer, request).await }).await?;
     Ok(answered(answer?))
 }
 

@@ -59,7 +59,13 @@ pub(crate) fn of_event(endpoint: &Endpoint, event: &Event) -> Result<Option<NewD
     if !endpoint.types.contain(&event_type) {
         return Ok(None);
     }
-    let id = id_of(endpoint, &["event".as_bytes(), &event.position.0.to_be_bytes()]);
+    // After the storage has lost its latest writes, another event can get a position that was already delivered. So the
+    // position alone does not identify an event.
+    let (position, at) = (event.position.0.to_be_bytes(), event.event.at.0.to_be_bytes());
+    let (customer, account) = key.map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
+    let kind = event.event.kind.as_str();
+    let parts = ["event".as_bytes(), &position, &at, kind.as_bytes(), customer.as_bytes(), account.as_bytes()];
+    let id = id_of(endpoint, &parts);
     let body = body(&event_type, event.event.at, model::Event::from(event))?;
     let customer = key.map(|key| key.customer.clone());
     Ok(Some(NewDelivery { id, endpoint: endpoint.name.clone(), customer, event_type, body }))
@@ -254,5 +260,27 @@ mod tests {
         let of_tenant = of_event(&endpoint(&[]), &event(None)).unwrap().unwrap();
         assert_eq!((of_tenant.customer, &*of_tenant.event_type), (None, "tenant.shops_linked"));
         assert_eq!(of_event(&endpoint(&["tiktok"]), &event(None)), Ok(None));
+    }
+
+    #[test]
+    fn another_event_at_the_same_position_has_another_id() {
+        let (linked, connected) = (EventKind::ShopsLinked { shops: Vec::new() }, EventKind::Connected);
+        let id = |position, at, key, kind: &EventKind| {
+            let event = NewEvent { at: UnixSeconds(at), key, kind: kind.clone(), origin: Origin::default() };
+            let event = Event { position: EventPosition(position), event };
+            of_event(&endpoint(&[]), &event).unwrap().unwrap().id
+        };
+        let first = || id(7, 100, Some(key("b", "a")), &linked);
+        assert_eq!(first(), first());
+        for other in [
+            id(8, 100, Some(key("b", "a")), &linked),
+            id(7, 101, Some(key("b", "a")), &linked),
+            id(7, 100, Some(key("c", "a")), &linked),
+            id(7, 100, Some(key("b", "c")), &linked),
+            id(7, 100, None, &linked),
+            id(7, 100, Some(key("b", "a")), &connected),
+        ] {
+            assert_ne!(first(), other);
+        }
     }
 }

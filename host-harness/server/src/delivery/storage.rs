@@ -105,8 +105,10 @@ pub struct Attempt {
     /// How long it took, in milliseconds.
     pub took_ms: u64,
     /// The HTTP status of the answer. `null` if there was none.
+    #[schema(required)]
     pub status: Option<u16>,
     /// Why it failed. `null` if the receiver accepted the delivery.
+    #[schema(required)]
     pub failure: Option<AttemptFailure>,
 }
 

@@ -11,6 +11,9 @@ use utoipa::openapi::{OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use crate::idempotency::applies;
 
+/// The header of an answer that the service has given before.
+const REPLAYED: &str = "Idempotency-Replayed";
+
 /// The name of the response that describes every problem.
 const PROBLEM: &str = "Problem";
 
@@ -41,6 +44,7 @@ impl Modify for Problems {
             )
             .header("Retry-After", whole_seconds())
             .header("X-Request-Id", request_id())
+            .header(REPLAYED, replayed())
             .build();
         document.components.get_or_insert_default().responses.insert(PROBLEM.to_owned(), problem.into());
         for (path, item) in &mut document.paths.paths {
@@ -48,9 +52,18 @@ impl Modify for Problems {
             let is_named = path.contains("{delivery}") || path.contains("{endpoint}");
             for (method, operation) in operations(item) {
                 let responses = &mut operation.responses.responses;
+                let mut added = vec![("X-Request-Id", request_id())];
+                if takes_key(path, method) {
+                    added.push((REPLAYED, replayed()));
+                }
+                if path.contains("/tiktok/") {
+                    added.extend(of_tiktok());
+                }
                 for response in responses.values_mut() {
                     if let RefOr::T(Response { headers, .. }) = response {
-                        headers.entry("X-Request-Id".to_owned()).or_insert_with(|| request_id().into());
+                        for (name, header) in &added {
+                            headers.entry((*name).to_owned()).or_insert_with(|| header.clone().into());
+                        }
                     }
                 }
                 // The answer to a signed call is TikTok Shop's and may have any status.
@@ -116,9 +129,31 @@ fn key() -> Parameter {
 }
 
 fn request_id() -> Header {
+    text("The id of the request in the log of the service")
+}
+
+fn replayed() -> Header {
+    text("`true` if this is the answer to an earlier request with the same `Idempotency-Key`. Otherwise missing")
+}
+
+/// Returns the headers of TikTok Shop's answer to a signed call.
+fn of_tiktok() -> [(&'static str, Header); 3] {
+    [
+        ("X-Answered-By", "`tiktok-shop` if this is TikTok Shop's answer. Missing if it is a problem of the service"),
+        (
+            "X-Tiktok-Code",
+            "The code in the envelope of TikTok Shop's answer. `0` means success. Missing without a code",
+        ),
+        ("X-Tiktok-Request-Id", "TikTok Shop's id of the request. Missing if TikTok Shop gave none"),
+    ]
+    .map(|(name, description)| (name, text(description)))
+}
+
+/// Returns a header that contains a text.
+fn text(description: &str) -> Header {
     HeaderBuilder::new()
         .schema(Some(ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build()))
-        .description(Some("The id of the request in the log of the service"))
+        .description(Some(description))
         .build()
 }
 

@@ -53,7 +53,7 @@ async fn an_address_works_once_and_previews_do_not_use_it_up() {
     let stage = Stage::new().await;
     let (_, path) = stage.session("customer-7").await;
     let preview = Request::new(stage.address, "HEAD", &path).send().await;
-    assert_eq!((preview.status, preview.header("allow")), (405, Some("GET")));
+    assert_eq!((preview.status, preview.header("allow")), (405, Some("GET,POST")));
     let unknown = format!("{}A", path.strip_suffix(|_: char| true).unwrap());
     for address in [unknown.as_str(), "/connect/e30", "/connect/x"] {
         // The last digit may have been the same.
@@ -64,6 +64,47 @@ async fn an_address_works_once_and_previews_do_not_use_it_up() {
     stage.open(&path).await;
     let again = Request::new(stage.address, "GET", &path).send().await;
     assert_eq!((again.status, again.header("location")), (410, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_with_a_name_is_used_up_only_by_the_button_of_its_page() {
+    let stage = Stage::new().await;
+    let wanted = json!({ "customer_name": "<b>Alpine</b> Teapots" });
+    let session = stage.post("/v1/customers/customer-7/connect-sessions", &wanted).await.json();
+    let address = session["address"].as_str().unwrap();
+    let path = address.strip_prefix(&format!("http://{}", stage.address)).unwrap();
+    stage.keep("address", path.strip_prefix("/connect/").unwrap());
+    let shown = format!("/v1/customers/customer-7/connect-sessions/{}", session["id"].as_str().unwrap());
+    // Any number of programs may load the page.
+    for _ in 0..2 {
+        let page = Request::new(stage.address, "GET", path).send().await;
+        assert_eq!((page.status, page.header("set-cookie")), (200, None), "{}", page.text());
+        let title = "<h1>Connect a TikTok shop to &lt;b&gt;Alpine&lt;/b&gt; Teapots</h1>";
+        assert!(page.text().contains(title), "{}", page.text());
+        assert!(page.text().contains("<form method=\"post\">"), "{}", page.text());
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("form-action 'self'"), "{policy}");
+    }
+    // A form on a page of another site only leads to the page.
+    for site in ["cross-site", "same-site", "none"] {
+        let sent = Request::new(stage.address, "POST", path).header("sec-fetch-site", site).send().await;
+        assert_eq!((sent.status, sent.header("location")), (200, None), "{site}");
+    }
+    assert_eq!(stage.get(&shown).await.json()["state"], "waiting");
+
+    let pressed = Request::new(stage.address, "POST", path).header("sec-fetch-site", "same-origin");
+    let pressed = pressed.body("application/x-www-form-urlencoded", "").send().await;
+    assert_eq!(pressed.status, 303, "{}", pressed.text());
+    let state = pressed.header("location").unwrap().split_once("&state=").unwrap().1;
+    let cookie = pressed.header("set-cookie").unwrap().split(';').next().unwrap();
+    stage.keep("state", state);
+    stage.keep("cookie", cookie.split_once('=').unwrap().1);
+    assert_eq!(stage.get(&shown).await.json()["state"], "opened");
+    for method in ["GET", "POST"] {
+        assert_eq!(Request::new(stage.address, method, path).send().await.status, 410, "{method}");
+    }
+    let answer = stage.callback(&stage.decide(state, "one-shop", Decision::Allow), cookie).await;
+    assert!(answer.text().contains("<h1>Connected</h1>"), "{}", answer.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +246,12 @@ async fn malformed_requests_are_problems() {
         (r#"{"shop_policy":"CANARY"}"#, "shop_policy: must be one of all, exactly-one"),
         (r#"{"return_to":7}"#, "return_to: must be a text"),
         (r#"{"app":""}"#, "app: app key: 1 to 64 bytes"),
-        (r#"{"CANARY":1}"#, "there is no such member; the members are app, shop_policy, return_to"),
+        (r#"{"CANARY":1}"#, "there is no such member; the members are app, shop_policy, return_to, customer_name"),
+        (r#"{"customer_name":""}"#, "customer_name: a name has 1 to 100 characters, without control characters"),
+        (
+            r#"{"customer_name":"CANARY\n"}"#,
+            "customer_name: a name has 1 to 100 characters, without control characters",
+        ),
     ] {
         let answer = stage.request("POST", sessions).body("application/json", body).send().await;
         assert_eq!(answer.json()["detail"], detail, "{body}");
@@ -227,6 +273,14 @@ async fn malformed_requests_are_problems() {
         ("GET", "/v1/customers/c/disconnect", (405, "method-not-allowed")),
         ("GET", "/v1/customers/%ff/connections", (400, "invalid-parameter")),
         ("GET", &format!("/v1/customers/{long}/connections"), (400, "invalid-parameter")),
+        // Many clients remove dot segments. The second address would then be the list of the whole tenant.
+        ("GET", "/v1/customers/./connections", (400, "invalid-parameter")),
+        ("GET", "/v1/customers/../connections", (400, "invalid-parameter")),
+        ("GET", "/v1/customers/%2E%2e/connections", (400, "invalid-parameter")),
+        ("GET", "/v1/customers/c/connections/..", (400, "invalid-parameter")),
+        ("GET", "/v1/customers/c/connections/%2e", (400, "invalid-parameter")),
+        ("GET", "/v1/customers/../shops/1/tiktok/order", (400, "invalid-parameter")),
+        ("GET", "/v1/customers/.../connections/a", (404, "not-connected")),
         ("GET", "/v1/events?limit=0", (400, "invalid-parameter")),
         ("GET", "/v1/events?limit=201", (400, "invalid-parameter")),
         ("GET", "/v1/events?limit=x", (400, "invalid-parameter")),

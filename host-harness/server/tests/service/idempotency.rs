@@ -124,10 +124,10 @@ async fn a_request_without_an_effect_may_be_sent_again_with_the_same_key() {
 
 /// Holds the first read of a token record after it is switched on, so that a call stands still in the middle.
 #[derive(Default)]
-struct HoldsTheCall {
-    on: AtomicBool,
-    reached: Notify,
-    released: Notify,
+pub(crate) struct HoldsTheCall {
+    pub(crate) on: AtomicBool,
+    pub(crate) reached: Notify,
+    pub(crate) released: Notify,
 }
 
 #[async_trait::async_trait]

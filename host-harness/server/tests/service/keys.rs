@@ -1,9 +1,15 @@
 //! What an API key allows, and what it does not.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use serde_json::json;
 use tiktok_shop_server::Scope;
 
 use crate::http::Request;
+use crate::idempotency::HoldsTheCall;
 use crate::stage::{SHOP, Stage};
 
 /// Every request of the API, with the scope that it needs. The paths contain a customer who is not connected.
@@ -116,7 +122,7 @@ async fn the_key_of_another_tenant_reaches_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_sends_too_much_must_wait_and_other_keys_go_on() {
-    let stage = Stage::with(|settings| settings.requests_per_second = std::num::NonZeroU32::MIN, None).await;
+    let stage = Stage::with(|settings| settings.requests_per_second = NonZeroU32::MIN, None).await;
     assert_eq!(stage.get("/v1/events").await.status, 200);
     // The second request comes within a second, unless the machine stands still: then the third or fourth does.
     let mut answer = stage.get("/v1/events").await;
@@ -130,4 +136,29 @@ async fn a_key_that_sends_too_much_must_wait_and_other_keys_go_on() {
     assert_eq!(answer.header("retry-after"), Some("1"));
     let other = Request::new(stage.address, "GET", "/v1/events").key(&stage.other_key).send().await;
     assert_eq!(other.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_keeps_its_place_until_its_call_has_ended() {
+    let holds = Arc::new(HoldsTheCall::default());
+    let stage = Stage::with(|settings| settings.requests_in_flight = NonZeroU32::MIN, Some(holds.clone())).await;
+    stage.connect("customer-7", "one-shop").await;
+    holds.on.store(true, Ordering::SeqCst);
+    let search = format!("/v1/customers/customer-7/shops/{SHOP}/tiktok/order/202309/orders/search?page_size=1");
+    let client = tokio::spawn(stage.request("POST", &search).json(&json!({})).send());
+    holds.reached.notified().await;
+    client.abort();
+    let _ = client.await;
+    // The service notices soon that the client has gone away. The call still runs.
+    for _ in 0..50 {
+        let answer = stage.get("/v1/events").await;
+        assert_eq!(answer.problem(), (429, "rate-limited".to_owned()));
+        assert_eq!(answer.json()["detail"], "too many requests of the API key are running");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    holds.released.notify_one();
+    while stage.get("/v1/events").await.status == 429 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.get("/v1/events").await.status, 200);
 }

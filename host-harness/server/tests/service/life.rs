@@ -1,7 +1,12 @@
 //! The life of a connection over the API.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use fake_tiktok_shop::Decision;
 use serde_json::json;
+use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage};
+use tokio::sync::Notify;
 
 use crate::http::Request;
 use crate::stage::{BEGIN, DAY, RETURN, SHOP, Stage};
@@ -20,7 +25,7 @@ async fn a_seller_connects_and_the_platform_uses_refreshes_and_ends_the_connecti
     assert!(answer.text().contains("<h1>Connected</h1>"), "{}", answer.text());
     let back = format!("<a href=\"{RETURN}?outcome=connected&amp;session={id}\">");
     assert!(answer.text().contains(&back), "{}", answer.text());
-    assert!(answer.header("set-cookie").unwrap().ends_with("Max-Age=0"));
+    assert_eq!(answer.header("set-cookie"), None, "the browser can load the page again");
     assert_eq!(stage.get(&session).await.json()["state"], "connected");
 
     let listed = stage.get("/v1/customers/customer-7/connections").await.json();
@@ -118,7 +123,52 @@ async fn a_seller_who_refuses_is_led_back_and_nothing_is_connected() {
     assert_eq!(session["state"], "refused");
     assert_eq!(stage.get("/v1/customers/customer-7/connections").await.json(), json!({ "connections": [] }));
     let repeated = stage.callback(&callback, &cookie).await;
-    assert_eq!((repeated.status, repeated.text().contains("outcome=")), (410, false));
+    assert_eq!((repeated.status, repeated.text()), (200, answer.text()));
+}
+
+/// Holds the first record of a consent after it is switched on. The first one after a callback is the outcome.
+#[derive(Default)]
+struct HoldsTheOutcome {
+    on: AtomicBool,
+    reached: Notify,
+    released: Notify,
+}
+
+#[async_trait::async_trait]
+impl Interceptor for HoldsTheOutcome {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if access.method() == "put_state" && self.on.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.released.notified().await;
+        }
+        Passage::Forward
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_is_loaded_twice_shows_the_same_outcome() {
+    let holds = Arc::new(HoldsTheOutcome::default());
+    let stage = Stage::with(|_| {}, Some(holds.clone())).await;
+    let (id, path) = stage.session("customer-7").await;
+    let (state, cookie) = stage.open(&path).await;
+    let callback = stage.decide(&state, "one-shop", Decision::Allow);
+    holds.on.store(true, Ordering::SeqCst);
+    let load = || Request::new(stage.address, "GET", &callback).header("cookie", &cookie).send();
+    let first = tokio::spawn(load());
+    holds.reached.notified().await;
+    // The first callback still runs, and the cookie stays.
+    let early = load().await;
+    assert_eq!((early.status, early.header("set-cookie")), (202, None), "{}", early.text());
+    assert!(early.text().contains("Load this page again in a moment"), "{}", early.text());
+    holds.released.notify_one();
+    let first = first.await.unwrap();
+    assert!(first.text().contains("<h1>Connected</h1>"), "{}", first.text());
+    let again = load().await;
+    assert_eq!((again.status, again.text(), again.header("set-cookie")), (200, first.text(), None));
+    assert!(again.text().contains(&format!("{RETURN}?outcome=connected&amp;session={id}")), "{}", again.text());
+    // Without the cookie, the address shows nothing.
+    let stranger = Request::new(stage.address, "GET", &callback).send().await;
+    assert_eq!((stranger.status, stranger.text().contains("outcome=")), (400, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::http::raw;
+use crate::http::{Request, raw};
 use crate::stage::{SHOP, Stage};
 
 /// The number of connections that do nothing.
@@ -43,6 +43,43 @@ async fn a_client_above_the_number_of_connections_waits_until_one_is_closed() {
     let second = tokio::spawn(stage.request("GET", "/healthz").send());
     drop(first);
     assert_eq!(second.await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_body_of_a_webhook_is_read_only_with_a_signature_and_in_a_free_place() {
+    let stage = Stage::with(|settings| settings.webhooks_in_flight = std::num::NonZeroU32::MIN, None).await;
+    // The service asks for the body when it begins to read it.
+    let head = |signature: &str| {
+        format!(
+            "POST /webhooks/acme HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: 100-continue\r\n\
+             authorization: {signature}\r\ncontent-length: 2\r\n\r\n"
+        )
+    };
+    for wrong in ["00", "Bearer x", &"A".repeat(64), &"0".repeat(65)] {
+        let answer = raw(stage.address, head(wrong).as_bytes()).await;
+        assert!(answer.starts_with(b"HTTP/1.1 401"), "{wrong} {}", String::from_utf8_lossy(&answer));
+    }
+    // A sender who has no secret can invent a text of the right form, and send its body slowly.
+    let invented = "0".repeat(64);
+    let mut slow = TcpStream::connect(stage.address).await.unwrap();
+    slow.write_all(head(&invented).as_bytes()).await.unwrap();
+    let mut asked = [0; 25];
+    slow.read_exact(&mut asked).await.unwrap();
+    assert_eq!(asked, *b"HTTP/1.1 100 Continue\r\n\r\n");
+    let send = async || {
+        let request = Request::new(stage.address, "POST", "/webhooks/acme").header("authorization", &invented);
+        request.body("application/json", "{}").send().await
+    };
+    let refused = send().await;
+    assert_eq!((refused.problem(), refused.header("retry-after")), ((503, "busy".to_owned()), Some("1")));
+    assert_eq!(stage.get("/healthz").await.status, 200);
+    assert_eq!(stage.get("/v1/events").await.status, 200);
+
+    slow.write_all(b"{}").await.unwrap();
+    let mut answer = Vec::new();
+    slow.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(send().await.status, 401, "the place is free again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
