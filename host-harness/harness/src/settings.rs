@@ -186,6 +186,15 @@ enum Requests {
     Possible,
 }
 
+/// Who shares the instances of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// The calls of one command. A sweep may use all instances for the connections of one tenant.
+    Command,
+    /// The tenants of the service, as its settings say.
+    Service,
+}
+
 /// An opened storage, with the host keys and the other settings of the command.
 pub(crate) struct OpenedStorage {
     pub(crate) storage: Arc<dyn HostStorage>,
@@ -464,7 +473,7 @@ impl<T: TenantArgs> HostArgs<T> {
     /// Opens the storage and builds a host with the component, for a command with these needs. Never creates a
     /// database.
     pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedHost, Failure> {
-        self.open_or_create_for(needs, Creation::Nothing, limits_of_a_command(), report).await
+        self.open_or_create_for(needs, Creation::Nothing, Sharing::Command, report).await
     }
 
     /// Uses a fake that runs in this process, with its clock. If no option names a database, uses one in memory, because
@@ -475,24 +484,23 @@ impl<T: TenantArgs> HostArgs<T> {
         self.storage.storage.get_or_insert(Address::Memory);
     }
 
-    /// Opens the storage and builds a host with the component, for the service. Never creates a database. The tenants
-    /// of the service share the instances.
+    /// Opens the storage and builds a host with the component, for the service. Never creates a database.
     pub(crate) async fn open_for_service(mut self, metrics: &Metrics, report: &Report) -> Result<OpenedHost, Failure> {
         self.recorder = Some(metrics.recorder());
-        self.open_or_create_for(Needs::EVERYTHING, Creation::Nothing, Limits::default(), report).await
+        self.open_or_create_for(Needs::EVERYTHING, Creation::Nothing, Sharing::Service, report).await
     }
 
     /// Opens the storage and builds a host with the component, for a command that seals or opens values. `creation`
     /// says which database the command creates if there is none.
     pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedHost, Failure> {
-        self.open_or_create_for(Needs::EVERYTHING, creation, limits_of_a_command(), report).await
+        self.open_or_create_for(Needs::EVERYTHING, creation, Sharing::Command, report).await
     }
 
     async fn open_or_create_for(
         self,
         needs: Needs,
         creation: Creation,
-        limits: Limits,
+        sharing: Sharing,
         report: &Report,
     ) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256, recorder } = self;
@@ -501,6 +509,10 @@ impl<T: TenantArgs> HostArgs<T> {
         // Every request needs a token or seals one, so a command that needs no host keys sends no request.
         let requests = if needs.keys == KeyNeed::Required { Requests::Possible } else { Requests::None };
         let opened = storage.open_or_create_for(needs, creation, requests, report).await?;
+        let limits = match sharing {
+            Sharing::Command => Limits { tenant_percent: 100, ..Limits::default() },
+            Sharing::Service => opened.serve.limits(opened.tenants.len()),
+        };
         // A fake is on this machine, so no proxy is needed to reach it.
         let egress = match (fake, &opened.proxy) {
             (Some(fake), _) => fake.egress()?,
@@ -545,12 +557,6 @@ impl<T: TenantArgs> HostArgs<T> {
         report.check_stop()?;
         Ok(OpenedHost { host, opened, fake })
     }
-}
-
-/// Returns the limits of a command that makes one call, or sweeps. A sweep may use all instances for the connections of
-/// one tenant.
-fn limits_of_a_command() -> Limits {
-    Limits { tenant_percent: 100, ..Limits::default() }
 }
 
 impl OpenedStorage {

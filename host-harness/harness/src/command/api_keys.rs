@@ -46,8 +46,9 @@ The first line is the secret key. It is printed only once, and is stored nowhere
 secret store of the program that uses it. Put the other lines into the configuration file of the
 service.
 
-The scopes are connect (begin consents, link shops, refresh, disconnect), read (connections, shops,
-events), call (signed calls), token (access tokens) and admin (imports, redelivery of webhooks).
+The scopes are connect (consents, installs, link shops, refresh, shared connections, disconnect),
+read (apps, connections, shops, events, deliveries), call (signed calls), token (access tokens) and
+admin (imports and exports of tokens, redelivery of webhooks, tests of endpoints).
 
 Example:
 

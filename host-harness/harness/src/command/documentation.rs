@@ -79,11 +79,11 @@ on, and `NO_COLOR=1` turns them off.
 
 ### Host keys
 
-No command makes a host key unless it is asked to. A key that a container invents is lost with the container, and with it every connection.
+A command makes a host key only in these cases. A key that a container invents is lost with the container, and with it every connection.
 
 - `keys init` makes the key file of a new database. It refuses to replace a file.
-- On the first run with the database and the key file in the data folder, the program makes the key file, and a warning says what to back
-  up. It does so only if the database contains no data key.
+- If no setting names a database or host keys, the program uses the database and the key file in the data folder. If this key file is
+  missing and the database contains no data key, the program makes the key file, and a warning says what to back up.
 - With a fake, the program makes `fake-host-keys` in the same way. The connections of a fake are invented.
 - With `memory:`, the program draws a key that ends with the command, unless host keys are named.
 
@@ -95,12 +95,12 @@ that is also named only opens earlier data. If a variable with a secret of a key
 command ends with status 2.
 
 Before a command uses tokens, it checks whether the host keys open the stored data keys. If data keys are stored and none of them opens, the
-command ends with status 16, sends nothing, and names the host keys that are missing. If only some open, a note names the others. The check
-reads the data keys of the command's tenant; before `sweep`, `keys rotate` and `keys retire`, those of up to 20 tenants with an app. This is
-one short read for each tenant, and one data key is unwrapped for each host key. Only if these tenants have no data key, the check reads the
-data keys of all tenants, 20 at a time, until one opens, and the database counts their records, as for `keys status`. A key service is
-asked once for each of these tenants. If it does not answer, a command with one tenant ends with status 16, and a command with all tenants
-goes on.
+command ends with status 16, sends nothing, and names the host keys that are missing. If only some open, a note names the others. A command for one
+tenant checks the data keys of this tenant. `sweep`, `keys rotate` and `keys retire` check those of up to 20 tenants that have an app. This
+is one short read for each tenant, and one data key is unwrapped for each host key. If none of the checked tenants has a data key, the
+program reads the data keys of all tenants, 20 at a time, and stops when one opens. The database then also counts records, which costs as
+much as `keys status`. A key service is asked once for each of these tenants. If it does not answer, a command with one tenant ends with
+status 16, and a command with all tenants goes on.
 
 `disconnect` without `--revoke` and `--shop`, `list-connections`, `events`, `keys status` and `keys erase` open nothing, so they work
 without host keys.
@@ -268,7 +268,8 @@ fn shared_options(command: &Command) -> String {
     let largest = command.get_subcommands().max_by_key(|command| shared(command).count());
     let shared: String = largest.into_iter().flat_map(shared).collect();
     format!(
-        "Every command has these options:\n\n{everywhere}\nEvery command that works with stored connections also has these:\n\n{shared}"
+        "Every command has these options:\n\n{everywhere}\nThe commands that work with stored connections also have these. Commands that work with all tenants have no `--tenant` \
+         ([Tenants](#tenants)):\n\n{shared}"
     )
 }
 

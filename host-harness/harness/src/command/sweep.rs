@@ -62,8 +62,9 @@ and prints how many connections are still due.
 
 Exit status: 0 if each due connection was refreshed, has ended, or waits with a valid access token,
 and also if a signal stopped the sweep; 1 if a refresh failed; 6 if no refresh failed but a waiting
-connection is unusable; 16 if the database fails; for others see tiktok-shop-harness --help. Let an
-alert fire on every status except 0.";
+connection is unusable; 16 if the database fails; for others see tiktok-shop-harness --help.
+Let an alert fire on 16 at once, on 1 if several sweeps in a row end with it, and on 6 if a sweep
+after the time that was printed still ends with it.";
 
 /// The maximum number of due connections that the command reads from the storage in one call.
 const PAGE: usize = 500;

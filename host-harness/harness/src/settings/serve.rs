@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::events::Actor;
+use tiktok_shop_host::limits::Limits;
 use tiktok_shop_private_file::Access;
 use tiktok_shop_server::delivery::Endpoint;
 use tiktok_shop_server::{ApiKeyDigest, ApiKeyEntry, InstallAddress, PublicAddress, ReturnAddress, Scope, Settings};
@@ -20,13 +21,16 @@ use super::webhooks::{ConfiguredEndpoint, endpoints};
 
 /// The members of `[serve]`.
 const MEMBERS: &str = "listen, public-address, return-addresses, install-addresses, sweep-seconds, \
-                       shutdown-seconds, requests-per-second, requests-in-flight, max-connections, webhooks";
+                       shutdown-seconds, requests-per-second, requests-in-flight, max-connections, \
+                       concurrent-calls, tenant-percent, webhooks";
 /// The members of each of `[[api-keys]]`.
 const KEY_MEMBERS: &str = "name, tenant, scopes, sha256";
 /// The largest number of seconds that a member may have: one day.
 const MAX_SECONDS: u32 = 86_400;
 /// The largest number of requests or connections that a member may have.
 const MAX_NUMBER: u32 = 1_000_000;
+/// The largest number of calls that may run at the same time. Each of them reserves an address space of some gigabytes.
+const MAX_CALLS: u32 = 1_000;
 
 /// An IP address with a port to listen on.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +58,8 @@ pub(crate) struct ServeTable {
     requests_per_second: Option<NonZeroU32>,
     requests_in_flight: Option<NonZeroU32>,
     max_connections: Option<NonZeroU32>,
+    concurrent_calls: Option<u32>,
+    tenant_percent: Option<u32>,
     webhooks: Vec<ConfiguredEndpoint>,
 }
 
@@ -73,6 +79,8 @@ impl ServeTable {
                 "requests-per-second" => table.requests_per_second = Some(positive(value, &place)?),
                 "requests-in-flight" => table.requests_in_flight = Some(positive(value, &place)?),
                 "max-connections" => table.max_connections = Some(positive(value, &place)?),
+                "concurrent-calls" => table.concurrent_calls = Some(number(value, &place, 1, MAX_CALLS)?),
+                "tenant-percent" => table.tenant_percent = Some(number(value, &place, 1, 100)?),
                 "webhooks" => table.webhooks = endpoints(value, &place, folder)?,
                 _ => return Err(unknown(&place, MEMBERS)),
             }
@@ -114,6 +122,18 @@ impl ServeTable {
         settings.requests_in_flight = self.requests_in_flight.unwrap_or(settings.requests_in_flight);
         settings.max_connections = self.max_connections.unwrap_or(settings.max_connections);
         settings
+    }
+
+    /// Returns the limits of the service if this number of tenants has an app. A lone tenant may use all instances,
+    /// because nobody else needs them.
+    pub(super) fn limits(&self, tenants: usize) -> Limits {
+        let usual = Limits::default();
+        let share = if tenants == 1 { 100 } else { usual.tenant_percent };
+        Limits {
+            concurrent_calls: self.concurrent_calls.unwrap_or(usual.concurrent_calls),
+            tenant_percent: self.tenant_percent.unwrap_or(share),
+            ..usual
+        }
     }
 }
 
@@ -205,7 +225,8 @@ mod tests {
             "listen = \"0.0.0.0:80\"\npublic-address = \"https://connect.example\"\n\
              return-addresses = [\"https://app.example/connected\"]\n\
              install-addresses = { 6a = \"https://app.example/install\" }\nsweep-seconds = 0\nshutdown-seconds = 7\n\
-             requests-per-second = 8\nrequests-in-flight = 9\nmax-connections = 10\n",
+             requests-per-second = 8\nrequests-in-flight = 9\nmax-connections = 10\n\
+             concurrent-calls = 11\ntenant-percent = 12\n",
         )
         .unwrap();
         assert_eq!(table.listen.unwrap().to_string(), "0.0.0.0:80");
@@ -216,6 +237,23 @@ mod tests {
         assert_eq!((settings.sweep_every, settings.shutdown_deadline), (None, Duration::from_secs(7)));
         let numbers = [settings.requests_per_second, settings.requests_in_flight, settings.max_connections];
         assert_eq!(numbers.map(NonZeroU32::get), [8, 9, 10]);
+        let limits = Limits { concurrent_calls: 11, tenant_percent: 12, ..Limits::default() };
+        assert_eq!([1, 2].map(|tenants| table.limits(tenants)), [limits, limits]);
+    }
+
+    #[test]
+    fn a_lone_tenant_may_use_all_instances_and_one_of_several_a_quarter() {
+        for (text, tenants, calls, percent) in [
+            ("", 0, 100, 25),
+            ("", 1, 100, 100),
+            ("", 2, 100, 25),
+            ("concurrent-calls = 1000", 1, 1_000, 100),
+            ("tenant-percent = 25", 1, 100, 25),
+            ("tenant-percent = 100", 7, 100, 100),
+        ] {
+            let limits = serve(text).unwrap().limits(tenants);
+            assert_eq!((limits.concurrent_calls, limits.tenant_percent), (calls, percent), "{text} {tenants}");
+        }
     }
 
     #[test]
@@ -238,6 +276,10 @@ mod tests {
             ("sweep-seconds = -1", "serve.sweep-seconds: not a number from 0 to 86400".to_owned()),
             ("shutdown-seconds = 0", "serve.shutdown-seconds: not a number from 1 to 86400".to_owned()),
             ("requests-per-second = \"8\"", "serve.requests-per-second: not a number from 1 to 1000000".to_owned()),
+            ("concurrent-calls = 0", "serve.concurrent-calls: not a number from 1 to 1000".to_owned()),
+            ("concurrent-calls = 1001", "serve.concurrent-calls: not a number from 1 to 1000".to_owned()),
+            ("tenant-percent = 0", "serve.tenant-percent: not a number from 1 to 100".to_owned()),
+            ("tenant-percent = 101", "serve.tenant-percent: not a number from 1 to 100".to_owned()),
             (
                 "port = 1",
                 format!("serve.port: there is no such member; correct or remove it; the members are {MEMBERS}"),

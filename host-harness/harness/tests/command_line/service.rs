@@ -30,10 +30,19 @@ struct Service {
 impl Service {
     /// Starts a service on a free port, and waits until it has printed its steps.
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts a service with this text in its configuration file.
+    fn start_with(config: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("service.toml");
+        fs::write(&file, config).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         let mut program = command(PROGRAM);
         program.args(["serve", "--with-fake", "--listen", "127.0.0.1:0"]);
         at_home(&mut program, home.path());
+        program.env("TIKTOK_SHOP_CONFIG", &file);
         program.env("TIKTOK_SHOP_COMPONENT", xtask::component().unwrap());
         // The log is discarded, because nobody reads it, and a full pipe would stop the service.
         let mut child = program.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -55,6 +64,16 @@ impl Service {
     /// Returns the value of a line such as `SERVICE=…`.
     fn value(&self, name: &str) -> &str {
         self.steps.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap()
+    }
+
+    /// Gets this path, and returns the answer.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.value("SERVICE").strip_prefix("http://").unwrap()).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// Ends the service with SIGTERM, and returns its exit status.
@@ -120,14 +139,21 @@ fn the_steps_of_readme_connect_use_refresh_and_end_a_connection() {
 fn a_service_answers_until_a_signal_ends_it() {
     for signal in ["INT", "TERM", "HUP"] {
         let mut service = Service::start();
-        let address = service.value("SERVICE").strip_prefix("http://").unwrap().to_owned();
-        let mut stream = TcpStream::connect(&address).unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let answer = service.get("/readyz");
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         send(signal, &service.child);
         assert_eq!(service.child.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_service_runs_as_many_calls_at_the_same_time_as_its_settings_say() {
+    for (config, calls) in [("", 100), ("[serve]\nconcurrent-calls = 7\ntenant-percent = 50\n", 7)] {
+        let service = Service::start_with(config);
+        let metrics = service.get("/metrics");
+        let expected = format!("tiktok_shop_instances_max{{lane=\"calls\"}} {calls}\n");
+        assert!(metrics.contains(&expected), "{metrics}");
+        assert_eq!(service.end(), Some(0));
     }
 }
 

@@ -14,8 +14,9 @@ use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 /// Erase a tenant forever: its data keys, connections, events, consents and webhooks
 #[derive(Args)]
 #[command(after_help = "\
-Give the tenant with --tenant or TIKTOK_SHOP_TENANT. Afterwards no host can open a value of the
-tenant, and SQLite's files contain none. Only one new event is stored: tenant-erased says who erased
+Give the tenant with --tenant or TIKTOK_SHOP_TENANT. After at most one minute, no host can open a
+value of the tenant. SQLite's files contain none at once, unless the database is larger than 256
+MiB: then run VACUUM at a quiet time. Only one new event is stored: tenant-erased says who erased
 the tenant. But older copies of the database still contain the wrapped data keys: backups, and
 PostgreSQL's log and free pages. The command shows which host keys can open such a copy. To make the
 erasure final, change the host key and delete all copies of the old one: run keys rotate
