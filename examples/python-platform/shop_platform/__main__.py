@@ -38,7 +38,8 @@ def main() -> None:
             )
         )
         logging.info("open http://127.0.0.1:%d", port)
-        uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+        # Without `lifespan="on"`, uvicorn serves requests even if the app raises an exception at its start.
+        uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on")
 
 
 if __name__ == "__main__":

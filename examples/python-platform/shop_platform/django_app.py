@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tiktok_shop_connector import TikTokShopError
@@ -50,7 +51,12 @@ def create_app(open_platform: Callable[[], AbstractAsyncContextManager[Platform]
             ALLOWED_HOSTS=["127.0.0.1", "localhost"],
             DATA_UPLOAD_MAX_MEMORY_SIZE=MAX_BODY_BYTES,
             LOGGING_CONFIG=None,  # the platform configures logging
-            MIDDLEWARE=[f"{__name__}.Sessions", f"{__name__}.Errors"],
+            # Django's own check of forms is a part of every new project, so it is here, too.
+            MIDDLEWARE=[
+                f"{__name__}.Sessions",
+                "django.middleware.csrf.CsrfViewMiddleware",
+                f"{__name__}.Errors",
+            ],
             ROOT_URLCONF=__name__,
             SECRET_KEY=secrets.token_hex(32),
         )
@@ -63,11 +69,20 @@ def create_app(open_platform: Callable[[], AbstractAsyncContextManager[Platform]
             return
         # Django ignores the events of the server's start and end.
         await receive()
-        async with open_platform() as platform:
-            Current.platform = platform
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await send({"type": "lifespan.shutdown.complete"})
+        step = "startup"
+        try:
+            async with open_platform() as platform:
+                Current.platform = platform
+                await send({"type": "lifespan.startup.complete"})
+                step = "shutdown"
+                await receive()
+        except Exception:
+            # If this function raised the exception instead, uvicorn could believe that the app has no lifespan, and
+            # would serve requests without a host.
+            log.exception("the %s of the platform failed", step)
+            await send({"type": f"lifespan.{step}.failed", "message": f"the {step} of the platform failed"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
 
     return app
 
@@ -119,10 +134,13 @@ class Errors:
 
 
 def same_site(view: View) -> View:
+    """Refuses forms of other sites. It replaces Django's check, because the page does not contain Django's token."""
+
     async def checked(request: HttpRequest) -> HttpResponse:
         return await view(request) if is_same_site(request.headers) else HttpResponse(status=403)
 
-    return checked
+    exempt: View = csrf_exempt(checked)
+    return exempt
 
 
 def see_other(link: str) -> HttpResponse:
@@ -195,6 +213,8 @@ async def orders(request: HttpRequest, shop: str) -> HttpResponse:
     return HttpResponse(answer.body, status=200 if answer.is_success else 502, content_type="application/json")
 
 
+# TikTok Shop sends no token of Django. The webhook's signature takes the place of the token.
+@csrf_exempt
 @require_POST
 async def webhook(request: HttpRequest, tenant: str) -> HttpResponse:
     reply = await Current.platform.host.accept_webhook(

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from types import ModuleType
+
 import pytest
+import uvicorn
 from conftest import TENANT, Stage
+
+from shop_platform.platform import Platform
 
 SHOP = "7490000000000000001"
 
@@ -65,3 +72,41 @@ async def test_a_webhook_reaches_the_queue_once_and_a_forged_one_never(stage: St
         assert [(event.event_type, event.shop, event.customers) for event in stage.platform.events] == [
             (6, SHOP, ["customer-1"])
         ]
+
+
+async def test_a_platform_whose_host_does_not_open_serves_nothing(
+    framework: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Platform]:
+        raise LookupError("this error is a part of the test")
+        yield
+
+    # With `auto`, uvicorn serves an app whose lifespan ends with an exception.
+    config = uvicorn.Config(framework.create_app(opening), port=0, lifespan="auto", log_config=None)
+    server = uvicorn.Server(config)
+    with pytest.raises(SystemExit):
+        await server.serve()
+    assert not server.started
+    assert "this error is a part of the test" in caplog.text
+
+
+async def test_a_failure_at_the_end_is_told_to_the_server(framework: ModuleType) -> None:
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[None]:
+        yield
+        raise LookupError("this error is a part of the test")
+
+    sent: list[str] = []
+    events = iter(("lifespan.startup", "lifespan.shutdown"))
+
+    async def receive() -> dict[str, str]:
+        return {"type": next(events)}
+
+    async def send(message: dict[str, str]) -> None:
+        sent.append(message["type"])
+
+    # Starlette also raises the exception.
+    with suppress(LookupError):
+        await framework.create_app(opening)({"type": "lifespan", "app": None, "state": {}}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.failed"]

@@ -46,6 +46,11 @@ async def test_the_storage_keeps_the_contract(check: ContractCheck, outcomes: di
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_each_statement_has_a_time_limit(storage: PostgresStorage) -> None:
+    assert await storage.database.first("SHOW statement_timeout") == {"statement_timeout": "8s"}
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_host_works_with_the_storage(storage: PostgresStorage, outcomes: dict[str, Any]) -> None:
     assert len(outcomes) == len(CHECKS)
     async with Host.open(storage=storage, keys="drawn", apps=[]) as host:

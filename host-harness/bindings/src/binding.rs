@@ -163,12 +163,12 @@ impl Binding {
         }
     }
 
-    /// Accepts no further requests, and stops running sweeps.
+    /// Accepts no further requests. Stops running sweeps and `shared-connections`, and ends rotations at their pause.
     pub fn stop(&self) {
         self.closed.cancel();
     }
 
-    /// Accepts no further requests, stops running sweeps, waits until all requests have ended, and closes the database.
+    /// Calls [`stop`](Self::stop), waits until all requests have ended, and closes the database.
     pub async fn close(&self) {
         self.stop();
         self.settled().await;

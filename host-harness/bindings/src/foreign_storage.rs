@@ -21,8 +21,13 @@ use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::storage::{StorageError, Swapped};
 use tiktok_shop_host::{AccountId, CustomerId, TenantId};
 use tiktok_shop_storage_contract::Outcome;
+use tokio::time::timeout;
 
 use crate::foreign::{Foreign, ForeignError};
+
+/// The longest time that a function of the object may take: 10 s, as a call of the host gives each read and save. Some
+/// requests, such as `events` and those on keys, have no other limit.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A storage that is an object of the other language.
 pub struct ForeignStorage(Arc<dyn Foreign>);
@@ -36,15 +41,25 @@ impl ForeignStorage {
 
     /// Calls a function of the object, and reads its result.
     async fn ask<T: DeserializeOwned>(&self, function: &'static str, arguments: Value) -> Result<T, StorageError> {
-        let answer = self.0.call(function, arguments).await?;
+        let answer = self.call(function, arguments).await?;
         // The error of the parser is not shown, because it may contain a stored value.
         T::deserialize(answer)
             .map_err(|_| StorageError::Refused(format!("the storage's answer to {function} has another form")))
     }
 
     async fn tell(&self, function: &'static str, arguments: Value) -> Result<(), StorageError> {
-        self.0.call(function, arguments).await?;
+        self.call(function, arguments).await?;
         Ok(())
+    }
+
+    /// Calls a function of the object. The call fails after [`TIMEOUT`].
+    async fn call(&self, function: &'static str, arguments: Value) -> Result<Value, StorageError> {
+        let answer = timeout(TIMEOUT, self.0.call(function, arguments)).await;
+        let late = |_| {
+            let text = format!("the backend did not answer in time: {function} took longer than {TIMEOUT:?}");
+            StorageError::Unavailable(text)
+        };
+        Ok(answer.map_err(late)??)
     }
 }
 
@@ -160,5 +175,38 @@ impl<E> SwapAnswer<E> {
             Self::Done => Ok(Swapped::Done),
             Self::Stale { stored } => Ok(Swapped::Stale(stored.map(read).transpose()?)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use tiktok_shop_host::storage::{ConnectionStorage as _, ConsentStorage as _, Environment, TokenStorage as _};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// An object that never answers.
+    struct Hanging;
+
+    #[async_trait]
+    impl Foreign for Hanging {
+        async fn call(&self, _: &'static str, _: Value) -> Result<Value, ForeignError> {
+            std::future::pending().await
+        }
+    }
+
+    fn late(function: &str) -> StorageError {
+        StorageError::Unavailable(format!("the backend did not answer in time: {function} took longer than 10s"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_function_that_does_not_answer_fails_after_ten_seconds() {
+        let (storage, began) = (ForeignStorage::new(Arc::new(Hanging)), Instant::now());
+        let tenant: TenantId = "acme".parse().unwrap();
+        assert_eq!(storage.belongs_to(Environment::Fake).await, Err(late("belongs_to")));
+        assert_eq!(began.elapsed(), Duration::from_secs(10));
+        assert_eq!(storage.events(&tenant, None, 1).await.unwrap_err(), late("events"));
+        assert_eq!(storage.delete_expired().await, Err(late("delete_expired")));
     }
 }

@@ -214,7 +214,8 @@ mod tests {
             (
                 json!({"address": address, "auth": "CANARY"}),
                 "invalid-argument",
-                "the options: `auth` has the wrong type or form",
+                "the options: `auth` has the wrong type or form: expected one of `token`, `token-file`, `approle`, \
+                 `kubernetes`",
             ),
             (
                 json!({"address": address, "auth": "token", "token": ["CANARY"]}),

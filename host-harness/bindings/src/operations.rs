@@ -4,6 +4,7 @@ mod background;
 mod connecting;
 mod connections;
 
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tiktok_shop_host::ConnectorHost;
 
@@ -26,6 +27,7 @@ pub(crate) async fn perform(binding: &Binding, host: &ConnectorHost, request: Re
     let a = Arguments { operation: &operation, arguments };
     let stopped = stop.cancelled_owned();
     match operation.as_str() {
+        "apps" => connecting::apps(host, a.read()?).await,
         "begin-consent" => connecting::begin_consent(host, a.read()?).await,
         "finish-consent" => connecting::finish_consent(host, a.read()?).await,
         "authorization-url" => connecting::authorization_url(host, a.read()?).await,
@@ -43,15 +45,18 @@ pub(crate) async fn perform(binding: &Binding, host: &ConnectorHost, request: Re
         "link-shops" => connections::link_shops(host, a.read()?).await,
         "access-token" => connections::access_token(host, a.read()?).await,
         "call" => connections::call(host, a.read()?, body).await,
-        "shared-connections" => connections::shared_connections(host, a.read()?, stopped).await,
+        "shared-connections" => {
+            connections::shared_connections(host, a.read()?, either(stopped, binding.closing())).await
+        }
         "disconnect" => connections::disconnect(host, a.read()?).await,
         "receive-webhook" => background::receive_webhook(host, a.read()?, body).await,
         "events" => background::events(binding, a.read()?).await,
-        "sweep" => background::sweep(binding, host, a.read()?, stopped).await,
+        "sweep" => background::sweep(binding, host, a.read()?, either(stopped, binding.closing())).await,
         "advance-clock" => background::advance_clock(binding, a.read()?),
         "key-status" => keys::status(&binding.keyring(actor, reason)).await,
         "check-keys" => keys::check(&binding.keyring(actor, reason)).await,
-        "rotate-keys" => keys::rotate(&binding.keyring(actor, reason)).await,
+        "check-host-keys" => keys::check_host_keys(&binding.keyring(actor, reason), a.read()?).await,
+        "rotate-keys" => keys::rotate(&binding.keyring(actor, reason), binding.closing()).await,
         "add-host-key" => keys::add_host_key(binding.key_file()?),
         "promote-host-key" => keys::promote_host_key(binding.key_file()?, a.read()?),
         "retire-host-key" => keys::retire(&binding.keyring(actor, reason), binding.key_file()?, a.read()?).await,
@@ -73,7 +78,77 @@ impl Arguments<'_> {
     }
 }
 
-/// Returns the number of entries of a page.
-fn page(limit: Option<usize>) -> usize {
-    limit.unwrap_or(100).clamp(1, MAX_PAGE)
+/// The number of entries of a page: 1 to [`MAX_PAGE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageLimit(usize);
+
+impl PageLimit {
+    pub(crate) const fn entries(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for PageLimit {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl<'de> Deserialize<'de> for PageLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let limit = i64::deserialize(deserializer)?;
+        let allowed = usize::try_from(limit).ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
+        allowed.map(Self).ok_or_else(|| serde::de::Error::custom(format!("limit: a number from 1 to {MAX_PAGE}")))
+    }
+}
+
+/// Completes when one of the two futures completes.
+async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::select! {
+        () = one => {}
+        () = other => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Page {
+        limit: Option<PageLimit>,
+    }
+
+    fn limit(arguments: Value) -> Result<usize, String> {
+        let page: Result<Page, _> = Arguments { operation: "events", arguments }.read();
+        page.map(|page| page.limit.unwrap_or_default().entries()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_page_has_1_to_1000_entries() {
+        for (arguments, entries) in [
+            (Value::Null, 100),
+            (json!({ "limit": null }), 100),
+            (json!({ "limit": 1 }), 1),
+            (json!({ "limit": 1000 }), 1000),
+        ] {
+            assert_eq!(limit(arguments.clone()), Ok(entries), "{arguments}");
+        }
+        let text = "invalid-argument: the arguments of events: limit: a number from 1 to 1000";
+        for wrong in [0, 1001, -1, i64::MAX] {
+            assert_eq!(limit(json!({ "limit": wrong })), Err(text.to_owned()), "{wrong}");
+        }
+        let text = "invalid-argument: the arguments of events: `limit` has the wrong type or form";
+        for wrong in [json!(1.5), json!("100"), json!(u64::MAX)] {
+            assert_eq!(limit(json!({ "limit": wrong })), Err(text.to_owned()), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_of_two_reasons_to_stop_stops() {
+        either(ready(()), pending()).await;
+        either(pending(), ready(())).await;
+    }
 }

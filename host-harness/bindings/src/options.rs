@@ -76,8 +76,18 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(what: &str, value: Value) -> 
         }
         let is_known = path != "." && !path.contains('?');
         let member = if is_known { format!("`{path}`") } else { "a member".to_owned() };
-        BindingError::arguments(format!("{what}: {member} has the wrong type or form"))
+        // Only a package uses the word `foreign`, for an object of its language.
+        let words = words_of(&text).map(|words| format!(": expected {}", words.replace("`foreign`, ", "")));
+        let words = words.unwrap_or_default();
+        BindingError::arguments(format!("{what}: {member} has the wrong type or form{words}"))
     })
+}
+
+/// Returns the words that are allowed, from the parser's text about another word. The text names the other word first,
+/// which may be secret and may contain any text, so only the end of the text is used.
+fn words_of(text: &str) -> Option<&str> {
+    let (_, words) = text.strip_prefix("unknown variant `")?.rsplit_once("`, expected ")?;
+    Some(words)
 }
 
 /// Where connections are kept.
@@ -260,6 +270,19 @@ mod tests {
             (json!({"storage": "memory:", "keys": {"text": 7}}), "the options: `keys.text` has the wrong type or form"),
             (
                 json!({"storage": "memory:", "keys": "drawn", "tables": "CANARY"}),
+                "the options: `tables` has the wrong type or form: expected one of `existing`, `create`, `migrate`",
+            ),
+            (
+                json!({"storage": "memory:", "keys": "drawn", "tables": "`, expected CANARY`, expected one of CANARY"}),
+                "the options: `tables` has the wrong type or form: expected one of `existing`, `create`, `migrate`",
+            ),
+            (
+                json!({"storage": "memory:", "keys": "CANARY"}),
+                "the options: `keys` has the wrong type or form: expected one of `text`, `file`, `file_or_new`, \
+                 `key_service`, `drawn`",
+            ),
+            (
+                json!({"storage": "memory:", "keys": "drawn", "tables": 7}),
                 "the options: `tables` has the wrong type or form",
             ),
             (

@@ -49,6 +49,8 @@ def main() -> int:
         environment = {
             "FAKE_TIKTOK_SHOP": str(TARGET / "debug/fake-tiktok-shop"),
             "TIKTOK_SHOP_DOCS": str(WORKSPACE / "docs"),
+            # Compiling the component for every host would be most of the time of the tests.
+            "TIKTOK_SHOP_TEST_CACHE": str(project / "compiled"),
             "TIKTOK_SHOP_SCENARIO": str(WORKSPACE / "tests/scenario/scenario.json"),
             **os.environ,
         }

@@ -16,11 +16,15 @@ type Answered = Result<Value, ForeignError>;
 
 /// The way back to the caller of a function. If Python drops it without an answer, the call fails.
 #[pyclass(frozen)]
-pub(crate) struct Answer(Mutex<Option<oneshot::Sender<Answered>>>);
+pub(crate) struct Answer {
+    /// The function that was called.
+    function: &'static str,
+    sender: Mutex<Option<oneshot::Sender<Answered>>>,
+}
 
 impl Answer {
     fn send(&self, answered: Answered) {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(sender) = sender {
             // The send fails if nobody waits for the answer any more.
             let _ = sender.send(answered);
@@ -36,7 +40,9 @@ impl Answer {
     /// The result contains a value of a type that JSON does not have. The call then fails, too.
     fn ok(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let answered = to_json(result);
-        let text = || ForeignError::new("a function of Python returned a value of another type");
+        // The error of the conversion is not shown, because it names members, and a name may be a stored value.
+        let text =
+            || ForeignError::new(format!("{} returned a value of a type that JSON does not have", self.function));
         self.send(answered.as_ref().map(Value::clone).map_err(|_| text()));
         answered.map(drop)
     }
@@ -67,7 +73,7 @@ impl Foreign for PythonObject {
     async fn call(&self, function: &'static str, arguments: Value) -> Answered {
         let ending = || ForeignError::new("Python's event loop has ended, so its functions can't answer");
         let (sender, receiver) = oneshot::channel();
-        let answer = Answer(Mutex::new(Some(sender)));
+        let answer = Answer { function, sender: Mutex::new(Some(sender)) };
         self.letters.put(Message::Call { object: self.object, function, arguments, answer });
         tokio::select! {
             answered = receiver => answered.unwrap_or_else(|_| Err(ending())),

@@ -13,17 +13,64 @@ const MAX_DEPTH: usize = 32;
 /// Returns an object of Python as JSON. A secret becomes its text.
 ///
 /// # Errors
-/// The object contains another type. The error names the type, and contains no value.
+/// The object contains another type. The error names the member and its type, and contains no value.
 pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    json_of(object, MAX_DEPTH)
+    let mut path = Path::default();
+    json_of(object, MAX_DEPTH, &mut path).map_err(|unfit| match unfit {
+        Unfit::Type(text) => PyTypeError::new_err(path.before(&text)),
+        Unfit::Text => PyValueError::new_err(path.before(LONE_SURROGATE)),
+        Unfit::Raised(error) => error,
+    })
 }
 
-fn json_of(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
+/// Why a value has no JSON.
+enum Unfit {
+    /// It has a type that is not expected.
+    Type(String),
+    /// It is a text that contains a lone surrogate.
+    Text,
+    /// Python raised this exception.
+    Raised(PyErr),
+}
+
+impl From<PyErr> for Unfit {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+/// The members that lead to a value. After an error, it still leads to the value that caused the error.
+#[derive(Default)]
+struct Path(Vec<Member>);
+
+enum Member {
+    Name(String),
+    Index(usize),
+}
+
+impl Path {
+    /// Returns the text with the path before it, for example `keys.file: …` or `shops[0]: …`.
+    fn before(&self, text: &str) -> String {
+        let mut path = String::new();
+        for member in &self.0 {
+            match member {
+                Member::Name(name) if path.is_empty() => path.push_str(name),
+                Member::Name(name) => path.extend([".", name.as_str()]),
+                Member::Index(index) => path.push_str(&format!("[{index}]")),
+            }
+        }
+        if path.is_empty() { text.to_owned() } else { format!("{path}: {text}") }
+    }
+}
+
+fn json_of(object: &Bound<'_, PyAny>, depth: usize, path: &mut Path) -> Result<Value, Unfit> {
     let Some(deeper) = depth.checked_sub(1) else {
-        return Err(PyTypeError::new_err(format!("a value is more than {MAX_DEPTH} levels deep")));
+        // The path has as many members, so it would be no help.
+        path.0.truncate(1);
+        return Err(Unfit::Type(format!("a value is more than {MAX_DEPTH} levels deep")));
     };
     if let Ok(text) = object.cast::<PyString>() {
-        return Ok(Value::String(text_of(text)?));
+        return Ok(Value::String(utf8_of(text)?));
     }
     if object.is_none() {
         return Ok(Value::Null);
@@ -36,7 +83,7 @@ fn json_of(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     }
     if let Ok(value) = object.cast::<PyFloat>() {
         let number = Number::from_f64(value.value());
-        return number.map(Value::Number).ok_or_else(|| PyTypeError::new_err("a number is not finite"));
+        return number.map(Value::Number).ok_or_else(|| Unfit::Type("a number is not finite".to_owned()));
     }
     if let Ok(secret) = object.cast::<Secret>() {
         return Ok(Value::String(secret.get().text().to_owned()));
@@ -45,34 +92,48 @@ fn json_of(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         let mut json = Map::new();
         for (name, member) in members {
             let Ok(name) = name.cast::<PyString>() else {
-                return Err(PyTypeError::new_err("the names of a dict must be str"));
+                return Err(Unfit::Type("the names of a dict must be str".to_owned()));
             };
-            json.insert(text_of(name)?, json_of(&member, deeper)?);
+            let name = utf8_of(name)?;
+            path.0.push(Member::Name(name.clone()));
+            json.insert(name, json_of(&member, deeper, path)?);
+            path.0.pop();
         }
         return Ok(Value::Object(json));
     }
     if object.cast::<PyList>().is_ok() || object.cast::<PyTuple>().is_ok() {
-        let items = object.try_iter()?.map(|item| json_of(&item?, deeper));
-        return Ok(Value::Array(items.collect::<PyResult<_>>()?));
+        let mut items = Vec::new();
+        for (index, item) in object.try_iter()?.enumerate() {
+            path.0.push(Member::Index(index));
+            items.push(json_of(&item?, deeper, path)?);
+            path.0.pop();
+        }
+        return Ok(Value::Array(items));
     }
     let name = object.get_type().name()?;
-    Err(PyTypeError::new_err(format!("a value of the type {name} is not expected here")))
+    Err(Unfit::Type(format!("a value of the type {name} is not expected here")))
 }
+
+const LONE_SURROGATE: &str = "a text contains a lone surrogate, so it is not UTF-8: correct the text";
 
 /// Returns a text of Python.
 ///
 /// # Errors
-/// The text contains a lone surrogate. Python's own error would contain the whole text.
+/// The text contains a lone surrogate.
 pub(crate) fn text_of(text: &Bound<'_, PyString>) -> PyResult<String> {
-    let malformed = |_| PyValueError::new_err("a text contains a lone surrogate, so it is not UTF-8: correct the text");
-    text.to_str().map(ToOwned::to_owned).map_err(malformed)
+    utf8_of(text).map_err(|_| PyValueError::new_err(LONE_SURROGATE))
 }
 
-fn whole_number(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+fn utf8_of(text: &Bound<'_, PyString>) -> Result<String, Unfit> {
+    // Python's own error would contain the whole text.
+    text.to_str().map(ToOwned::to_owned).map_err(|_| Unfit::Text)
+}
+
+fn whole_number(object: &Bound<'_, PyAny>) -> Result<Value, Unfit> {
     if let Ok(number) = object.extract::<u64>() {
         return Ok(number.into());
     }
-    let too_large = |_| PyTypeError::new_err("a number has more than 64 bits");
+    let too_large = |_| Unfit::Type("a number has more than 64 bits".to_owned());
     object.extract::<i64>().map(Value::from).map_err(too_large)
 }
 

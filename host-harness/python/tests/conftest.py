@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from fake import Fake
-from stage import Stage
+from stage import COMPILED_CACHE, Stage
 from tiktok_shop_connector import Host
 
 
@@ -29,7 +29,13 @@ class Stages:
         self._stack = stack
 
     async def open(self, **options: Any) -> Stage:
-        usual = {"storage": "memory:", "keys": "drawn", "apps": [self._fake.app_of("tenant-1")], "fake": self._fake.url}
+        usual: dict[str, Any] = {
+            "storage": "memory:",
+            "keys": "drawn",
+            "apps": [self._fake.app_of("tenant-1")],
+            "fake": self._fake.url,
+            "compiled_cache": COMPILED_CACHE,
+        }
         host = await self._stack.enter_async_context(Host.open(**{**usual, **options}))
         return Stage(self._fake, host)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
@@ -20,6 +21,8 @@ NAMED: Final[OfCustomer] = {"tenant": TENANT, "customer": CUSTOMER}
 BROWSER: Final = Secret("a-session-secret-of-32-characters")
 SHOP: Final = "7490000000000000001"
 EIGHT_DAYS: Final = 8 * 86_400
+#: The folder in which all hosts of the tests keep the compiled component.
+COMPILED_CACHE: Final = os.environ.get("TIKTOK_SHOP_TEST_CACHE")
 
 
 @dataclass

@@ -7,6 +7,7 @@ import copy
 import json
 import logging
 import pickle
+import threading
 from typing import Any
 
 import prometheus_client
@@ -19,6 +20,7 @@ from tiktok_shop_connector import (
     EndedRequest,
     Host,
     InvalidRequestError,
+    MisconfiguredError,
     ReauthorizeError,
     RetryAfterError,
     Secret,
@@ -92,7 +94,11 @@ def test_an_error_can_be_pickled() -> None:
 @pytest.mark.parametrize(
     ("operation", "arguments", "message"),
     [
-        ("refresh", {"mode": "CANARY"}, "the arguments of refresh: `mode` has the wrong type or form"),
+        (
+            "refresh",
+            {"mode": "CANARY"},
+            "the arguments of refresh: `mode` has the wrong type or form: expected `when-due` or `forced`",
+        ),
         ("refresh", {"account": 7}, "the arguments of refresh: `account` has the wrong type or form"),
         ("link_shops", {"shops": ["CANARY"]}, "the arguments of link-shops: shop id: 1 to 19 digits"),
         ("begin_consent", {"browser": "CANARY"}, "browser: a random secret of 16 bytes at least"),
@@ -102,6 +108,11 @@ def test_an_error_can_be_pickled() -> None:
             "the arguments of begin-consent: not one of: all, exactly-one",
         ),
         ("call", {"method": "HEAD", "path": "/a"}, "call: the method is GET, POST, PUT or DELETE"),
+        (
+            "disconnect",
+            {"tiktok_access": "CANARY"},
+            "the arguments of disconnect: `tiktok_access` has the wrong type or form: expected `keep` or `revoke`",
+        ),
     ],
 )
 async def test_a_wrong_argument_is_named_without_its_value(
@@ -119,9 +130,10 @@ async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
         with pytest.raises((TypeError, ValueError)):
             await stage.host.call(**NAMED, method="POST", path="/a", body=body)
     for shops, message in (
-        ([b"CANARY"], "a value of the type bytes is not expected here"),
-        ([endless], "a value is more than 32 levels deep"),
-        ([2**64], "a number has more than 64 bits"),
+        ([b"CANARY"], r"^shops\[0\]: a value of the type bytes is not expected here$"),
+        (["1", {"a": {"b": {1}}}], r"^shops\[1\]\.a\.b: a value of the type set is not expected here$"),
+        ([endless], r"^shops: a value is more than 32 levels deep$"),
+        ([2**64], r"^shops\[0\]: a number has more than 64 bits$"),
     ):
         with pytest.raises(TypeError, match=message):
             await stage.host.link_shops(**NAMED, shops=shops)  # type: ignore[arg-type]
@@ -130,8 +142,64 @@ async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
             await stage.host.call(**NAMED, method="GET", path="/a", query={"a": value})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="access_token_ends: the type is int"):
         await stage.host.import_grant(**NAMED, refresh_token=Secret("CANARY"), access_token_ends=7)  # type: ignore[arg-type]
+    limits: Any = {"concurrent_calls": b"CANARY"}
+    with pytest.raises(TypeError, match=r"^limits\.concurrent_calls: a value of the type bytes is not expected here$"):
+        await Host.open(storage="memory:", keys="drawn", apps=[], limits=limits)
+    with pytest.raises(ValueError, match=r"^customer: a text contains a lone surrogate"):
+        await stage.host.list_shops(tenant=TENANT, customer="CANARY\udc80")
     with pytest.raises(InvalidRequestError, match="actor: 1 to 256 bytes"):
         await stage.host.acting_as("").list_shops(**NAMED)
+
+
+async def test_a_missing_account_or_shop_does_not_end_all_connections(stage: Stage) -> None:
+    await stage.connected()
+    host: Any = stage.host
+    for name in ("account", "shop"):
+        for function, more in (("disconnect", {"tiktok_access": "keep"}), ("shared_connections", {})):
+            with pytest.raises(TypeError, match=f"^{function}: {name} is None; .* leave the argument out$"):
+                await getattr(host, function)(**NAMED, **more, **{name: None})
+    assert len(await host.list_connections(**NAMED)) == 1
+    assert (await host.shared_connections(**NAMED)).connections == []
+    assert len((await host.disconnect(**NAMED, tiktok_access="keep")).found) == 1
+
+
+@pytest.mark.parametrize("limit", [0, 1001, -1])
+async def test_a_page_has_1_to_1000_entries(stage: Stage, limit: int) -> None:
+    for function in (stage.host.events, stage.host.tenant_connections):
+        with pytest.raises(InvalidRequestError, match="limit: a number from 1 to 1000") as raised:
+            await function(tenant=TENANT, limit=limit)
+        assert raised.value.code == "invalid-argument"
+        assert await function(tenant=TENANT, limit=1000) == []
+
+
+async def test_an_event_of_another_library_can_not_stop_a_request(stage: Stage) -> None:
+    host: Any = stage.host
+    with pytest.raises(TypeError, match=r"^stop: the type is threading\.Event, and must be asyncio\.Event$"):
+        await host.sweep(stop=threading.Event())
+    with pytest.raises(TypeError, match=r"^stop: the type is builtins\.bool, and must be asyncio\.Event$"):
+        await host.shared_connections(**NAMED, stop=True)
+
+
+@pytest.mark.parametrize("body", [5, "{}", None, [1]])
+async def test_the_body_of_a_webhook_is_bytes(stage: Stage, body: object) -> None:
+    delivery: dict[str, Any] = {"tenant": TENANT, "authorization": "00", "body": body}
+    with pytest.raises(TypeError, match=r"^body: the type is \w+; pass the raw bytes of the request's body$"):
+        await stage.host.accept_webhook(**delivery, handle=repr)
+    with pytest.raises(TypeError, match=r"^body: the type is \w+; pass the raw bytes"):
+        await stage.host.receive_webhook(**delivery)
+
+
+@pytest.mark.parametrize("authorization", [None, "", "00"])
+async def test_a_webhook_without_a_signature_is_forged(stage: Stage, authorization: str | None) -> None:
+    for body in (b"{}", bytearray(b"{}"), memoryview(b"{}")):
+        reply = await stage.host.accept_webhook(tenant=TENANT, authorization=authorization, body=body, handle=repr)
+        assert (reply.status, reply.reply) == (401, "forged")
+
+
+async def test_the_apps_of_a_tenant_are_listed(stage: Stage) -> None:
+    assert await stage.host.apps(tenant=TENANT) == [stage.fake.app["app_key"]]
+    with pytest.raises(MisconfiguredError, match=r"^credentials-refused: "):
+        await stage.host.apps(tenant="another-tenant")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 import tiktok_shop_connector
-from tiktok_shop_connector import Host, TikTokShopError
+from tiktok_shop_connector import Deadlines, Host, Limits, TikTokShopError
 
 PAGE: Final = (Path(os.environ["TIKTOK_SHOP_DOCS"]) / "python.md").read_text()
 BLOCKS: Final = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -45,6 +45,11 @@ def test_an_example_is_python_and_imports_what_exists(block: str) -> None:
 
 def test_the_table_of_options_has_all_options_and_no_other() -> None:
     assert first_cells(section("Open a host")) == set(inspect.signature(Host.open).parameters)
+
+
+def test_the_tables_of_limits_and_deadlines_have_all_members_and_no_other() -> None:
+    named = first_cells(section("Limits and deadlines"))
+    assert named == {*Limits.__annotations__, *Deadlines.__annotations__}
 
 
 def test_the_table_of_functions_has_all_functions_and_no_other() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import Stages
 from fake import Fake
-from stage import BROWSER, EIGHT_DAYS, NAMED, TENANT, Stage
+from stage import BROWSER, COMPILED_CACHE, EIGHT_DAYS, NAMED, TENANT, Stage
 from tiktok_shop_connector import Connection, Host, InvalidRequestError, Webhook
 
 
@@ -25,7 +25,8 @@ def sqlite(folder: Path) -> dict[str, Any]:
 
 async def stored(fake: Fake, options: dict[str, Any]) -> Connection:
     """Opens the storage with another host, and returns the stored connection."""
-    async with Host.open(**options, apps=[fake.app_of(TENANT)], fake=fake.url) as host:
+    usual: Any = {"apps": [fake.app_of(TENANT)], "fake": fake.url, "compiled_cache": COMPILED_CACHE}
+    async with Host.open(**options, **usual) as host:
         (connection,) = await host.list_connections(**NAMED)
         return connection
 
@@ -79,6 +80,17 @@ async def test_an_event_stops_a_sweep_whose_result_says_so(stage: Stage) -> None
     stop.set()
     swept = await stage.host.sweep(jitter_seconds=60, stop=stop)
     assert (swept.stopped, swept.refreshed, swept.left) == (True, 0, 1)
+
+
+async def test_close_ends_a_rotation_in_its_pause(stages: Stages, tmp_path: Path) -> None:
+    stage = await stages.open(**sqlite(tmp_path))
+    await stage.connected()
+    await stage.host.promote_host_key(host_key=await stage.host.add_host_key())
+    rotating = asyncio.ensure_future(stage.host.rotate_keys())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(stage.host.close(), 60)
+    with pytest.raises(InvalidRequestError, match=r"^host-closed: .* the next rotation continues there$"):
+        await rotating
 
 
 async def test_a_cancelled_sweep_begins_nothing_else(stage: Stage) -> None:

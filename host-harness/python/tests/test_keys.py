@@ -19,6 +19,7 @@ from memory_keys import MemoryKeys, TenantKeys
 from stage import NAMED, TENANT
 from tiktok_shop_connector import (
     Host,
+    HostKeyCheck,
     HostKeyUnavailable,
     HostKeyUnknown,
     InvalidRequestError,
@@ -117,7 +118,7 @@ async def test_a_provider_that_fails_makes_calls_fail_and_nothing_secret_is_show
         ("wrap", {"host_key": "CANARY", "bytes": "CANARY"}, NOTHING_WRAPPED),
         ("wrap", {"host_key": "CANARY", "bytes": b""}, NOTHING_WRAPPED),
         ("wrap", {"host_key": "CANARY CANARY", "bytes": b"CANARY"}, NOTHING_WRAPPED),
-        ("wrap", {"host_key": "CANARY\ud800", "bytes": b"CANARY"}, "a function of Python returned a value"),
+        ("wrap", {"host_key": "CANARY\ud800", "bytes": b"CANARY"}, "wrap returned a value of a type"),
         ("wrap", {"host_key": 7, "bytes": b"CANARY"}, NOTHING_WRAPPED),
         ("unwrap", b"CANARY", "unwrap of the key provider must return 32 bytes"),
         ("unwrap", "CANARY", "unwrap of the key provider must return 32 bytes"),
@@ -224,6 +225,49 @@ async def test_a_database_moves_from_a_key_file_to_a_provider(stages: Stages, tm
         await stages.open(**stored(tmp_path, {"file": file}), earlier_keys={"file": file})
 
 
+async def test_a_file_of_host_keys_may_be_a_path(stages: Stages, tmp_path: Path) -> None:
+    made = await stages.open(**stored(tmp_path, {"file_or_new": tmp_path / "host-keys"}))
+    current = (await made.host.key_status()).current
+    await made.host.close()
+    opened = await stages.open(**stored(tmp_path, {"file": tmp_path / "host-keys"}))
+    assert (await opened.host.key_status()).current == current
+    await opened.host.close()
+    moved = await stages.open(**stored(tmp_path, MemoryKeys()), earlier_keys={"file": tmp_path / "host-keys"})
+    assert (await moved.host.key_status()).current == "host-1"
+
+
+async def test_the_check_at_the_start_names_host_keys_that_open_nothing(stages: Stages, tmp_path: Path) -> None:
+    stage = await stages.open(**stored(tmp_path, {"file_or_new": tmp_path / "host-keys"}))
+    assert (await stage.host.check_host_keys()).found_no_data_key
+    await stage.connected()
+    current = (await stage.host.key_status()).current
+    for tenants in (None, [TENANT], ["another-tenant"]):
+        checked = await stage.host.check_host_keys(tenants=tenants)
+        assert checked == HostKeyCheck([current], [], False, False, False)
+    with pytest.raises(TypeError, match="tenants: the type is str, and must be a list of str"):
+        await stage.host.check_host_keys(tenants=TENANT)
+    await stage.host.close()
+    other = (await stages.open(**stored(tmp_path, {"file_or_new": tmp_path / "other-host-keys"}))).host
+    checked = await other.check_host_keys()
+    assert (checked.fits_nothing, checked.usable) == (True, [])
+    assert [one.host_key for one in checked.unusable] == [current]
+
+
+async def test_a_provider_that_does_not_answer_does_not_mean_that_the_keys_do_not_fit(
+    stages: Stages, tmp_path: Path
+) -> None:
+    class Away(MemoryKeys):
+        async def unwrap(self, *, tenant: str, wrapped: WrappedDataKey, context: bytes) -> NoReturn:
+            raise HostKeyUnavailable("the service is sealed")
+
+    stage = await stages.open(**stored(tmp_path, MemoryKeys()))
+    await stage.connected()
+    await stage.host.close()
+    checked = await (await stages.open(**stored(tmp_path, Away()))).host.check_host_keys()
+    assert (checked.fits_nothing, checked.nothing_available) == (False, True)
+    assert [one.reason for one in checked.unusable] == ["unavailable"]
+
+
 @pytest.mark.parametrize(
     ("settings", "code", "expected"),
     [
@@ -233,7 +277,11 @@ async def test_a_database_moves_from_a_key_file_to_a_provider(stages: Stages, tm
             "invalid-argument",
             "the key service: `token` is not used with this `auth`; remove it",
         ),
-        ({"auth": "CANARY"}, "invalid-argument", "`keys.key_service.auth` has the wrong type or form"),
+        (
+            {"auth": "CANARY"},
+            "invalid-argument",
+            "`keys.key_service.auth` has the wrong type or form: expected one of `token`, `token-file`, `approle`, ",
+        ),
         ({"auth": "token", "tokem": "CANARY"}, "invalid-argument", "unknown field `tokem`, expected one of `address`"),
         ({"address": "http://10.0.0.1", "auth": "token", "token": "CANARY"}, "host-keys", "key service: address: "),
     ],

@@ -12,7 +12,7 @@ import pytest
 
 from fake import Fake
 from memory_storage import MemoryStorage
-from stage import TENANT
+from stage import COMPILED_CACHE, TENANT
 from tiktok_shop_connector import Connection, Host, TikTokShopError
 
 STATE: Final = "st-8kQ2vXw0Zr5LmN7pTfBh3A"
@@ -79,6 +79,7 @@ class Play:
             apps=[self.fake.app_of(TENANT)],
             fake=self.fake.url if self.arranged["upstream"] == "up" else NOWHERE,
             deadlines=deadlines,
+            compiled_cache=COMPILED_CACHE,
         )
         await self.host.advance_clock(seconds=self.ahead)
 

@@ -87,7 +87,7 @@ async def test_an_exception_of_a_storage_is_an_error_without_its_text(stages: St
     for storage, code, text in (
         (Down(), "storage-unavailable", "list_rows raised builtins.ConnectionError"),
         (Full(), "storage-refused", "the disk is full"),
-        (Odd(), "storage-unavailable", "a function of Python returned a value of another type"),
+        (Odd(), "storage-unavailable", "list_rows returned a value of a type that JSON does not have"),
     ):
         stage = await stages.open(storage=storage)
         with pytest.raises(StorageFailedError, match=text) as raised:

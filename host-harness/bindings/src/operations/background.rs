@@ -9,7 +9,7 @@ use tiktok_shop_host::events::EventPosition;
 use tiktok_shop_host::sweep::Sweep;
 use tiktok_shop_host::{AppKey, ConnectorHost, TenantId};
 
-use super::{Outcome, page};
+use super::{Outcome, PageLimit};
 use crate::binding::Binding;
 use crate::error::BindingError;
 use crate::request::Reply;
@@ -36,7 +36,7 @@ pub(super) async fn receive_webhook(host: &ConnectorHost, a: WebhookHead, body: 
 pub(super) struct Events {
     tenant: TenantId,
     after: Option<String>,
-    limit: Option<usize>,
+    limit: Option<PageLimit>,
 }
 
 pub(super) async fn events(binding: &Binding, a: Events) -> Outcome {
@@ -45,7 +45,8 @@ pub(super) async fn events(binding: &Binding, a: Events) -> Outcome {
         text.parse().map(EventPosition).map_err(malformed)
     };
     let after = a.after.map(position).transpose()?;
-    let events = binding.storage().events(&a.tenant, after, page(a.limit)).await?;
+    let limit = a.limit.unwrap_or_default().entries();
+    let events = binding.storage().events(&a.tenant, after, limit).await?;
     Ok(Value::from_iter(events.iter().map(shape::event)).into())
 }
 
@@ -60,20 +61,13 @@ pub(super) async fn sweep(
     binding: &Binding,
     host: &ConnectorHost,
     a: SweepArguments,
-    stopped: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
 ) -> Outcome {
     const USUAL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9);
     let usual = Sweep::new(binding.now(), a.concurrency.unwrap_or(USUAL));
     let jitter = a.jitter_seconds.map(Duration::try_from_secs_f64).transpose();
     let jitter = jitter.map_err(|_| BindingError::arguments("`jitter_seconds`: a number of seconds"))?;
     let sweep = Sweep { jitter: jitter.unwrap_or(usual.jitter), ..usual };
-    let closing = binding.closing();
-    let stop = async move {
-        tokio::select! {
-            () = stopped => {}
-            () = closing => {}
-        }
-    };
     let mut outcomes = Vec::new();
     let swept = host.sweep(sweep, stop, |due, outcome| outcomes.push(shape::sweep_outcome(due, outcome))).await;
     let swept = swept.map_err(|error| BindingError {

@@ -1,7 +1,8 @@
-//! Operations that connect a seller: consents, imports and installs. Also the export of a grant.
+//! Operations that connect a seller: consents, imports and installs. Also the export of a grant, and the list of the
+//! apps with which sellers connect.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tiktok_shop_host::connect::Grant;
 use tiktok_shop_host::connection::{ShopPolicy, UnixSeconds};
 use tiktok_shop_host::consent::BrowserSession;
@@ -26,6 +27,18 @@ fn install_id(id: &SecretText) -> Result<InstallId, BindingError> {
 /// The policy of a consent for which the caller names none.
 fn all_shops() -> Word<ShopPolicy> {
     Word(ShopPolicy::All)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfTenant {
+    tenant: TenantId,
+}
+
+/// Returns the keys of the tenant's apps.
+pub(super) async fn apps(host: &ConnectorHost, a: OfTenant) -> Outcome {
+    let apps = host.apps(&a.tenant).await?;
+    Ok(Value::from_iter(apps.iter().map(AppKey::as_str)).into())
 }
 
 #[derive(Deserialize)]

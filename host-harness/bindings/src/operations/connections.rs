@@ -12,7 +12,7 @@ use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ConnectorHost, CustomerId, ShopId, TenantId};
 
-use super::{Outcome, page};
+use super::{Outcome, PageLimit};
 use crate::error::BindingError;
 use crate::options::Word;
 use crate::request::Reply;
@@ -79,7 +79,7 @@ pub(super) struct TenantConnections {
     account: Option<AccountId>,
     seller_name: Option<String>,
     after: Option<After>,
-    limit: Option<usize>,
+    limit: Option<PageLimit>,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +92,8 @@ pub(super) async fn tenant_connections(host: &ConnectorHost, a: TenantConnection
     let TenantConnections { tenant, status, shop, account, seller_name, after, limit } = a;
     let filter = RowFilter { status: status.map(|Word(kind)| kind), shop, account, seller_name };
     let after = after.map(|After { customer, account }| ConnectionKey { customer, account });
-    let connections = host.tenant_connections(&tenant, &filter, after.as_ref(), page(limit)).await?;
+    let limit = limit.unwrap_or_default().entries();
+    let connections = host.tenant_connections(&tenant, &filter, after.as_ref(), limit).await?;
     Ok(Value::from_iter(connections.iter().map(shape::connection)).into())
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _values, types
@@ -22,15 +22,17 @@ class Background(Requests):
         *,
         tenant: str,
         authorization: str | None,
-        body: bytes,
+        body: bytes | bytearray | memoryview,
         handle: Callable[[types.Webhook], object],
         app: str | None = None,
     ) -> types.WebhookReply:
         """Receives a webhook, and calls `handle` unless it was handled before. Answer TikTok Shop with `status`.
 
-        `handle` may be asynchronous. `authorization` is the value of this header. A forged or malformed webhook raises
-        no exception.
+        `handle` may be asynchronous. `authorization` is the value of this header. If the header is missing, pass
+        `None`: the webhook is then forged. A forged or malformed webhook raises no exception. `body` is the raw body of
+        the request, because the signature covers its bytes.
         """
+        sent = _values.raw_bytes(body)
         failures: list[BaseException] = []
 
         async def call_handle(_function: str, arguments: dict[str, Any]) -> None:
@@ -43,19 +45,24 @@ class Background(Requests):
                 raise
 
         named = {"tenant": tenant, "app": app, "authorization": authorization or ""}
-        value = await self._core.accept_webhook(named, self._actor, self._reason, bytes(body), call_handle)
+        value = await self._core.accept_webhook(named, self._actor, self._reason, sent, call_handle)
         error = error_of(value["error"]) if value["error"] else next(iter(failures), None)
         return types.WebhookReply(value["status"], value["reply"], error)
 
     async def receive_webhook(
-        self, *, tenant: str, authorization: str | None, body: bytes, app: str | None = None
+        self,
+        *,
+        tenant: str,
+        authorization: str | None,
+        body: bytes | bytearray | memoryview,
+        app: str | None = None,
     ) -> types.Webhook:
         """Checks a webhook and records its effect. It does not notice repetitions."""
         named = {"tenant": tenant, "app": app, "authorization": authorization or ""}
-        return _values.webhook(await self._ask("receive-webhook", bytes(body), **named))
+        return _values.webhook(await self._ask("receive-webhook", _values.raw_bytes(body), **named))
 
     async def events(self, *, tenant: str, after: str | None = None, limit: int = 100) -> list[types.Event]:
-        """Returns the tenant's events behind the position `after`."""
+        """Returns the tenant's events behind the position `after`. `limit` is at least 1 and at most 1000."""
         return _values.events(await self._ask("events", tenant=tenant, after=after, limit=limit))
 
     # Work in the background.
@@ -81,8 +88,21 @@ class Background(Requests):
         """Raises an error if a host key does not open a data key."""
         await self._ask("check-keys")
 
+    async def check_host_keys(self, *, tenants: Iterable[str] | None = None) -> types.HostKeyCheck:
+        """Returns which host keys open the stored data keys. Call it at the start, before other calls.
+
+        If `fits_nothing` of the result is true, do not start. With `tenants`, the data keys of these tenants decide.
+        Without it, one data key that opens is enough, so the broken key of one tenant does not prevent the start.
+        """
+        names = None if tenants is None else _values.names("tenants", tenants)
+        value = await self._ask("check-host-keys", tenants=names)
+        return _values.host_key_check(value)
+
     async def rotate_keys(self) -> types.Rotated:
-        """Gives every tenant a new data key under the current host key. Takes at least three minutes."""
+        """Gives every tenant a new data key under the current host key. Takes at least three minutes.
+
+        If the host is closed meanwhile, it ends in its pause with the code `host-closed`. The next call continues.
+        """
         return _values.rotated(await self._ask("rotate-keys"))
 
     async def add_host_key(self) -> str:

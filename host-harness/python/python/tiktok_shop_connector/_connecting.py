@@ -15,6 +15,10 @@ class Connecting(Requests):
 
     __slots__ = ()
 
+    async def apps(self, *, tenant: str) -> list[str]:
+        """Returns the keys of the tenant's apps. If there are several, functions with the argument `app` need it."""
+        return _values.apps(await self._ask("apps", tenant=tenant))
+
     async def begin_consent(
         self,
         *,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from . import _values, types
-from ._requests import Requests
+from ._requests import NOT_GIVEN, NotGiven, Requests, given
 from ._values import Query
 from .types import Method
 
@@ -55,7 +55,10 @@ class Connections(Requests):
         after: types.Connection | types.ConnectionName | None = None,
         limit: int = 100,
     ) -> list[types.Connection]:
-        """Returns a page of the tenant's connections. Pass the last one as `after` to get the next page."""
+        """Returns a page of the tenant's connections. Pass the last one as `after` to get the next page.
+
+        `limit` is at least 1 and at most 1000.
+        """
         name = after and {"customer": after.customer, "account": after.account}
         named = {"status": status, "shop": shop, "account": account, "seller_name": seller_name}
         value = await self._ask("tenant-connections", tenant=tenant, **named, after=name, limit=limit)
@@ -117,12 +120,17 @@ class Connections(Requests):
         *,
         tenant: str,
         customer: str,
-        account: str | None = None,
-        shop: str | None = None,
+        account: str | NotGiven = NOT_GIVEN,
+        shop: str | NotGiven = NOT_GIVEN,
         stop: asyncio.Event | None = None,
     ) -> types.SharedConnections:
-        """Returns the connections of other customers that would lose shops by a revocation."""
-        named = {"tenant": tenant, "customer": customer, "account": account, "shop": shop}
+        """Returns the connections of other customers that would lose shops by a revocation.
+
+        It concerns an account or a shop. If both arguments are left out, it concerns all connections of the customer.
+        An argument that is `None` raises a `TypeError`. Accounts that were not read before `stop` or `close` are in
+        `shops_not_read`.
+        """
+        named = {"tenant": tenant, "customer": customer, **given("shared_connections", account=account, shop=shop)}
         return _values.shared_connections(await self._ask_until("shared-connections", stop, **named))
 
     async def disconnect(
@@ -131,9 +139,13 @@ class Connections(Requests):
         tenant: str,
         customer: str,
         tiktok_access: Literal["keep", "revoke"],
-        account: str | None = None,
-        shop: str | None = None,
+        account: str | NotGiven = NOT_GIVEN,
+        shop: str | NotGiven = NOT_GIVEN,
     ) -> types.Disconnected:
-        """Ends the connections of an account or a shop. Without both, it ends all connections of the customer."""
-        named = {"account": account, "shop": shop, "tiktok_access": tiktok_access}
+        """Ends the connections of an account or a shop.
+
+        If both arguments are left out, it ends all connections of the customer. An argument that is `None` raises a
+        `TypeError`, so a missing value never ends all connections.
+        """
+        named = {"tiktok_access": tiktok_access, **given("disconnect", account=account, shop=shop)}
         return _values.disconnected(await self._ask("disconnect", tenant=tenant, customer=customer, **named))

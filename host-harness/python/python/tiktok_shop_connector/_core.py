@@ -95,6 +95,10 @@ class Core:
 
         A cancelled caller stops it, too, and does not wait for its end.
         """
+        if stop is not None and not isinstance(stop, asyncio.Event):
+            # The `wait` of another event, such as `threading.Event`, would block the event loop.
+            kind = f"{type(stop).__module__}.{type(stop).__qualname__}"
+            raise TypeError(f"stop: the type is {kind}, and must be asyncio.Event")
         office, native = post_office(), self._native
         perform = native.perform
         stopper, reply = office.ask(

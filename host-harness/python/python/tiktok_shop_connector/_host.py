@@ -97,8 +97,8 @@ class Host(Connecting, Connections, Background):
         given: dict[str, Any] = {
             "storage": storage if is_text else "foreign",
             "tables": tables,
-            "keys": keys if is_option else {"foreign": optional_functions(keys)},
-            "earlier_keys": earlier_keys,
+            "keys": options.with_paths_as_text(keys) if is_option else {"foreign": optional_functions(keys)},
+            "earlier_keys": options.with_paths_as_text(earlier_keys),
             "apps": None if callable(apps) else apps,
             "fake": fake,
             "proxy": proxy,
@@ -131,7 +131,10 @@ class Host(Connecting, Connections, Background):
         return Host._of(self._core, self.plugin, self._actor, reason)
 
     async def close(self) -> None:
-        """Accepts no further requests, stops sweeps, and waits until all requests have ended."""
+        """Accepts no further requests, and waits until all requests have ended.
+
+        It stops `sweep` and `shared_connections`, and ends `rotate_keys` in its pause.
+        """
         await self._core.close()
 
     async def __aenter__(self) -> Host:

@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from enum import Enum
+from typing import Any, Final, Literal, TypeAlias
 
 from ._core import Core
+
+
+class _Default(Enum):
+    NOT_GIVEN = "not given"
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+#: The default of an argument that refuses `None`, because a missing value must not mean "everything".
+NOT_GIVEN: Final = _Default.NOT_GIVEN
+NotGiven: TypeAlias = Literal[_Default.NOT_GIVEN]
+
+
+def given(function: str, **arguments: str | NotGiven) -> dict[str, str]:
+    """Returns the arguments that the caller has given. The function acts on everything if none is given."""
+    named: dict[str, str] = {}
+    for name, value in arguments.items():
+        if value is NOT_GIVEN:
+            continue
+        # A caller without a type checker may pass it.
+        if value is None:
+            raise TypeError(
+                f"{function}: {name} is None; to concern all connections of the customer, leave the argument out"
+            )
+        named[name] = value
+    return named
 
 
 class Requests:

@@ -134,6 +134,11 @@ def erased(value: dict[str, Any] | None) -> types.Erased | None:
     return None if value is None else types.Erased(**value)
 
 
+def host_key_check(value: dict[str, Any]) -> types.HostKeyCheck:
+    value["unusable"] = [types.UnusableHostKey(**one) for one in value["unusable"]]
+    return types.HostKeyCheck(**value)
+
+
 def host_key(value: dict[str, str]) -> str:
     return value["host_key"]
 
@@ -165,6 +170,24 @@ def _text(value: object) -> str:
         return str(value)
     # The text of another object, such as `None` or `[redacted]`, would reach TikTok Shop.
     raise TypeError(f"a value of the query has the type {type(value).__name__}, and must be str, int, float or bool")
+
+
+def apps(values: list[str]) -> list[str]:
+    return values
+
+
+def names(argument: str, values: Iterable[str]) -> list[str]:
+    """Returns names as a list. A text is an iterable of its letters, and surely a mistake."""
+    if isinstance(values, str):
+        raise TypeError(f"{argument}: the type is str, and must be a list of str")
+    return list(values)
+
+
+def raw_bytes(body: bytes | bytearray | memoryview) -> bytes:
+    """Returns the body of a webhook."""
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        raise TypeError(f"body: the type is {type(body).__name__}; pass the raw bytes of the request's body")
+    return bytes(body)
 
 
 def body_bytes(body: object) -> bytes:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from typing import Literal, TypeAlias, TypedDict
 
 from .keys import KeyProvider
 from .types import SecretInput
+
+#: The path of a file.
+File: TypeAlias = str | PathLike[str]
 
 
 class _AppMembers(TypedDict):
@@ -39,13 +43,13 @@ class KeyText(TypedDict):
 class KeyFile(TypedDict):
     """A key file, which must exist. `tiktok-shop-harness keys init` makes one."""
 
-    file: str
+    file: File
 
 
 class KeyFileOrNew(TypedDict):
     """A key file, which is made if it does not exist. Only for tests and for a first try."""
 
-    file_or_new: str
+    file_or_new: File
 
 
 class _KeyServiceMembers(TypedDict):
@@ -60,7 +64,7 @@ class _KeyServiceSettings(_KeyServiceMembers, total=False):
     prefix: str
     namespace: str
     #: A PEM file with the authorities that may sign the certificate of the service. Default: Mozilla's authorities.
-    ca_file: str
+    ca_file: File
 
 
 class TokenAuth(_KeyServiceSettings):
@@ -74,7 +78,7 @@ class TokenFileAuth(_KeyServiceSettings):
     """A key service to which the host authenticates with the token in a file."""
 
     auth: Literal["token-file"]
-    token_file: str
+    token_file: File
 
 
 class _AppRoleMembers(_KeyServiceSettings):
@@ -99,7 +103,7 @@ class KubernetesAuth(_KubernetesMembers, total=False):
     """A key service to which the host authenticates with the token of the pod's service account."""
 
     #: Default: the file in which Kubernetes puts the token.
-    jwt_file: str
+    jwt_file: File
     #: Default: `kubernetes`.
     auth_mount: str
 
@@ -123,21 +127,48 @@ EarlierKeys: TypeAlias = KeyText | KeyFile | KeyServiceOption
 
 
 class Limits(TypedDict, total=False):
+    """Limits of a host. Each must be greater than 0."""
+
+    #: The maximum number of calls that run at the same time, without webhooks. Further calls wait. Default: 100.
     concurrent_calls: int
+    #: The maximum number of webhooks that are received at the same time. Further webhooks wait. Default: 40.
     concurrent_webhooks: int
+    #: The share of these calls and webhooks that one tenant may use at the same time, in per cent. Use 100 if there is
+    #: only one tenant. Default: 25.
     tenant_percent: int
+    #: The maximum size of the body of a webhook in bytes. At most 1048576. Default: 262144.
     webhook_body_bytes: int
+    #: The maximum size of the body of an answer of TikTok Shop in bytes. Default: 8388608.
     response_bytes: int
 
 
 class Deadlines(TypedDict, total=False):
-    """Deadlines in milliseconds."""
+    """Deadlines in milliseconds. Each must be greater than 0."""
 
+    #: The total time that a call may wait for its turn. Default: 10000.
     queue_ms: int
+    #: The time for the whole call, with all waiting. At least 3 times `request_ms` plus 3 times `save_ms`. Default:
+    #: 120000.
     call_ms: int
+    #: The time for one answer of the function `apps`, one read of the storage, or all attempts of one save. At most
+    #: 10000. Default: 10000.
     save_ms: int
+    #: The time to resolve the name of a server and to connect. Default: 5000.
     connect_ms: int
+    #: The time for a TLS handshake. `connect_ms` + `tls_ms` must be at most `request_ms`. Default: 5000.
     tls_ms: int
+    #: The time from sending a request to receiving the head of its response. At most `request_ms`. Default: 15000.
     first_byte_ms: int
+    #: The time between two parts of a response. At most `request_ms`. Default: 10000.
     between_bytes_ms: int
+    #: The time for a whole request. Less than 30000. Default: 25000.
     request_ms: int
+
+
+def with_paths_as_text(option: object) -> object:
+    """Returns an option with texts in place of paths such as `pathlib.Path`."""
+    if isinstance(option, PathLike):
+        return fspath(option)
+    if isinstance(option, dict):
+        return {name: with_paths_as_text(member) for name, member in option.items()}
+    return option

@@ -291,6 +291,35 @@ class KeyStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class UnusableHostKey:
+    """A host key that opened no data key."""
+
+    host_key: str
+    #: `unavailable`: the key service or the key provider does not answer. `unknown`: there is no host key with this id.
+    #: `mismatch`: the host key with this id does not unwrap the data key.
+    reason: Literal["unavailable", "unknown", "mismatch"]
+    #: The reason as an English text for a log.
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostKeyCheck:
+    """Which host keys open the stored data keys."""
+
+    #: The ids of the host keys that opened a data key.
+    usable: list[str]
+    unusable: list[UnusableHostKey]
+    #: Whether data keys are stored, and the host keys open none of them. Then do not start: calls would fail, and new
+    #: connections would be sealed with a key that nobody has asked for.
+    fits_nothing: bool
+    #: Whether a key service or a key provider did not answer, and no host key opened a data key. So nobody knows
+    #: whether the keys fit. The host may start: calls fail without loss until the service answers.
+    nothing_available: bool
+    #: Whether no data key is stored. Then any host key fits.
+    found_no_data_key: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rotated:
     tenants: int
     added: int

@@ -15,6 +15,9 @@ async def platform(host: Host) -> None:
     await host.list_shops(tenant="acme", customer=7)  # mistake
     await host.call(tenant="acme", customer="c", method="HEAD", path="/a")  # mistake
     await host.disconnect(tenant="acme", customer="c")  # mistake
+    await host.disconnect(tenant="acme", customer="c", tiktok_access="keep", shop=None)  # mistake
+    await host.shared_connections(tenant="acme", customer="c", account=None)  # mistake
+    await host.accept_webhook(tenant="acme", authorization=None, body=5, handle=print)  # mistake
     await host.refresh(tenant="acme", costumer="c")  # mistake
     secret: str = await host.begin_consent(tenant="acme", customer="c", browser="session")  # mistake
     Secret(secret).text()  # mistake

@@ -1,6 +1,7 @@
 """A platform that is checked with `mypy --strict`. Nobody runs it."""
 
 from datetime import datetime
+from pathlib import Path
 
 from typing_extensions import assert_type
 
@@ -47,6 +48,7 @@ class Keys:
 
 KEYS: list[HostKeys] = [
     Keys(),
+    {"file": Path("keys")},
     {"key_service": {"address": "https://bao", "auth": "approle", "role_id": "r", "secret_id": Secret("s")}},
     {"key_service": {"address": "https://bao", "auth": "kubernetes", "role": "r", "prefix": "shop", "ca_file": "ca"}},
 ]
@@ -62,6 +64,10 @@ async def platform() -> None:
         call = host.call(tenant="acme", customer="c", shop="1", method="POST", path="/a", query={"n": 1}, body={})
         assert_type(await call, CallResponse)
         assert_type(await with_retries(10, lambda: host.sweep()), Swept)
+        assert_type(await host.apps(tenant="acme"), list[str])
+        assert_type((await host.check_host_keys(tenants=["acme"])).fits_nothing, bool)
+        await host.disconnect(tenant="acme", customer="c", tiktok_access="keep")
+        await host.disconnect(tenant="acme", customer="c", tiktok_access="keep", shop="1")
         await host.accept_webhook(tenant="acme", authorization=None, body=b"", handle=handle)
         await host.accept_webhook(tenant="acme", authorization=None, body=b"", handle=received.append)
     provider: KeyProvider = Keys()
