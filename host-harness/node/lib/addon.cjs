@@ -3,16 +3,24 @@
 
 const { existsSync, readdirSync } = require('node:fs');
 const path = require('node:path');
+const { machineOf } = require('./machine.cjs');
 
 const FOLDER = path.join(__dirname, '..', 'native');
-const machine = `${process.platform}-${process.arch}`;
 
 function load() {
+  const machine = machineOf(process);
   const file = path.join(FOLDER, `${machine}.node`);
-  if (existsSync(file)) return require(file);
-  const others = existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => name.endsWith('.node')) : [];
-  const list = others.map((name) => path.basename(name, '.node')).join(', ') || 'no machine';
-  throw new Error(`tiktok-shop-connector: this package has an addon for ${list}, and none for ${machine}`);
+  if (!existsSync(file)) {
+    const others = existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => name.endsWith('.node')) : [];
+    const list = others.map((name) => path.basename(name, '.node')).join(', ') || 'no machine';
+    throw new Error(`tiktok-shop-connector: this package has an addon for ${list}, and none for ${machine}`);
+  }
+  try {
+    return require(file);
+  } catch (cause) {
+    const advice = 'Make the package on a machine with the same system, or with an older version of it.';
+    throw new Error(`tiktok-shop-connector: the addon for ${machine} can't be loaded. ${advice}`, { cause });
+  }
 }
 
 const { sha256 } = require(path.join(FOLDER, 'component.json'));

@@ -4,27 +4,33 @@
 const { addon } = require('./addon.cjs');
 const { plain } = require('./values.cjs');
 
-/** Returns a function that makes the addon's calls of this object, and answers each one. */
-function dispatcher(object) {
+/**
+ * Returns a function that makes the addon's calls of this object, and answers each one. `textOf` gets a thrown value
+ * and the name of the function, and returns the text that reaches errors and logs.
+ */
+function dispatcher(object, textOf = messageOf) {
   return (number, name, text) => {
     const called = async () => JSON.stringify(plain((await object[name](JSON.parse(text))) ?? null));
     called().then(
       (answer) => addon.answer(number, true, answer),
-      (thrown) => addon.answer(number, false, JSON.stringify(described(thrown))),
+      (thrown) => addon.answer(number, false, JSON.stringify(described(thrown, textOf, name))),
     );
   };
 }
 
-const NO_ERROR = { message: 'the function threw something that is no Error' };
+const NO_ERROR = 'the function threw something that is no Error';
+
+function messageOf(thrown) {
+  return thrown instanceof Error ? String(thrown.message) : NO_ERROR;
+}
 
 /** Describes a thrown value for the addon. Its members may be functions that throw, too. */
-function described(thrown) {
+function described(thrown, textOf, name) {
   try {
-    if (!(thrown instanceof Error)) return NO_ERROR;
-    const { code, message } = thrown;
-    return { code: typeof code === 'string' ? code : undefined, message: String(message) };
+    const code = thrown instanceof Error && typeof thrown.code === 'string' ? thrown.code : undefined;
+    return { code, message: textOf(thrown, name) };
   } catch {
-    return NO_ERROR;
+    return { message: NO_ERROR };
   }
 }
 

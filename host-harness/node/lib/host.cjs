@@ -7,7 +7,10 @@ const { errorOf } = require('./errors.cjs');
 const { functionsOf, isKeyProvider, keyFunctions } = require('./keys.cjs');
 const { outcomeOf, settle } = require('./outcomes.cjs');
 const { Secret } = require('./secret.cjs');
+const { isStorage, storageText } = require('./storage.cjs');
+const { shown } = require('./thrown.cjs');
 const values = require('./values.cjs');
+const { guarded } = require('./warnings.cjs');
 
 /** How long `process.exit` waits for requests that have begun. A request for tokens and its save end in this time. */
 const EXIT_TIMEOUT_MS = 40_000;
@@ -44,15 +47,9 @@ class Core {
     return { value, body: outcome.body };
   }
 
+  /** Tells the platform about a request that has ended. An error of its function does not change the result. */
   report(ended) {
-    try {
-      this.onRequest?.(ended);
-    } catch (error) {
-      // The request has ended, so an error of the platform's function must not change its result.
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    if (this.onRequest) guarded('onRequest', () => this.onRequest(ended));
   }
 }
 
@@ -71,7 +68,7 @@ class Host {
 
   static async open({ storage, keys, apps, onRequest, ...others }) {
     const core = new Core(onRequest);
-    const isObject = typeof storage === 'object' && storage !== null;
+    const isObject = isStorage(storage);
     const isFunction = typeof apps === 'function';
     const isProvider = isKeyProvider(keys);
     const options = {
@@ -82,9 +79,9 @@ class Host {
     };
     const text = JSON.stringify(values.plain(options));
     const called = [
-      isObject ? dispatcher(storage) : undefined,
+      isObject ? dispatcher(storage, storageText) : undefined,
       isProvider ? dispatcher(keyFunctions(keys)) : undefined,
-      isFunction ? dispatcher({ apps: ({ tenant }) => apps(tenant) }) : undefined,
+      isFunction ? dispatcher({ apps: ({ tenant }) => apps(tenant) }, appsText) : undefined,
     ];
     const { value } = await core.request('open', (number) =>
       core.native.open(number, text, component.file, component.sha256, ...called),
@@ -160,6 +157,10 @@ class Host {
     }
   }
 
+  apps(named, options) {
+    return this.#ask('apps', named, options);
+  }
+
   beginConsent(named, options) {
     return this.#ask('begin-consent', named, options, secretUrl);
   }
@@ -225,22 +226,24 @@ class Host {
   }
 
   async call({ query, body, ...named }, options) {
-    const sent = values.bytes(body);
+    const sent = values.bodyBytes(body);
     const request = { ...named, query: values.pairs(query), hasBody: sent !== null };
     const read = (value, answer) => new values.CallResponse(value, answer);
     return this.#ask('call', request, options, read, sent ?? undefined);
   }
 
-  sharedConnections(named, options) {
+  async sharedConnections(named, options) {
+    checkTarget(named);
     return this.#askUntilStopped('shared-connections', named, options);
   }
 
-  disconnect(named, options) {
+  async disconnect(named, options) {
+    checkTarget(named);
     return this.#ask('disconnect', named, options, values.disconnected);
   }
 
-  receiveWebhook({ body, ...named }, options) {
-    return this.#ask('receive-webhook', named, options, values.webhook, values.bytes(body));
+  async receiveWebhook({ body, ...named }, options) {
+    return this.#ask('receive-webhook', withHead(named), options, values.webhook, values.rawBytes(body));
   }
 
   /** Receives a webhook, and calls `handle` with it unless it was handled before. Never rejects for a bad webhook. */
@@ -256,8 +259,8 @@ class Host {
         }
       },
     };
-    const text = JSON.stringify(values.plain(named));
-    const sent = values.bytes(body);
+    const text = JSON.stringify(values.plain(withHead(named)));
+    const sent = values.rawBytes(body);
     const { native } = this.#core;
     const { value } = await this.#core.request('accept-webhook', (number) =>
       native.acceptWebhook(number, text, sent, this.#actor, this.#reason, dispatcher(handler)),
@@ -279,6 +282,10 @@ class Host {
 
   async checkKeys(options) {
     await this.#ask('check-keys', {}, options);
+  }
+
+  checkHostKeys(named = {}, options) {
+    return this.#ask('check-host-keys', named, options);
   }
 
   rotateKeys(options) {
@@ -305,6 +312,28 @@ class Host {
   async advanceClock(named) {
     await this.#ask('advance-clock', named);
   }
+}
+
+/**
+ * Refuses a `shop` or an `account` without a value, which may come from a missing parameter of a request. Without both
+ * members, the arguments name all connections of the customer.
+ */
+function checkTarget(named) {
+  for (const name of ['shop', 'account']) {
+    if (Object.hasOwn(named, name) && (named[name] === undefined || named[name] === null)) {
+      throw new TypeError(`${name}: it has no value; leave it out if you mean all connections of the customer`);
+    }
+  }
+}
+
+/** Returns the head of a webhook. A header that is missing counts as empty, so the webhook is a forged one. */
+function withHead({ authorization, ...named }) {
+  return { ...named, authorization: authorization ?? '' };
+}
+
+/** Returns the text of an error of the function `apps`. Its own text may contain the secret of an app. */
+function appsText(thrown) {
+  return `the function apps threw ${shown(thrown)}`;
 }
 
 function secretUrl({ url }) {

@@ -11,6 +11,7 @@ import type {
   ErasedTenant,
   Event,
   ExistingGrant,
+  HostKeyCheck,
   KeyStatus,
   LeftOut,
   OfAccount,
@@ -146,9 +147,43 @@ export interface EndedRequest {
   durationMs: number;
 }
 
+/** The limits of a host. None may be 0. */
+export interface Limits {
+  /** How many calls run at the same time, not counting webhooks. Further calls wait. Default: 100. */
+  concurrentCalls?: number;
+  /** How many webhooks are received at the same time. Further webhooks wait. Default: 40. */
+  concurrentWebhooks?: number;
+  /** The share of these places that one tenant may use, in per cent. Default: 25. Use 100 if there is one tenant. */
+  tenantPercent?: number;
+  /** The maximum size of a webhook's body. Default: 262144 (256 KiB). At most 1 MiB. */
+  webhookBodyBytes?: number;
+  /** The maximum size of the body of one answer of TikTok Shop. Default: 8388608 (8 MiB). */
+  responseBytes?: number;
+}
+
+/** The deadlines of a host in milliseconds. None may be 0. A host with deadlines that contradict each other fails. */
+export interface Deadlines {
+  /** How long a call may wait for its turn. Default: 10000. */
+  queueMs?: number;
+  /** The time for a whole call: at least 3 × `requestMs` + 3 × `saveMs`. Default: 120000. */
+  callMs?: number;
+  /** The time for the function `apps`, for one read of the storage, or for one save. Default and maximum: 10000. */
+  saveMs?: number;
+  /** The time to resolve the name and to connect. With a proxy, it applies twice. Default: 5000. */
+  connectMs?: number;
+  /** The time for each TLS handshake. Default: 5000. */
+  tlsMs?: number;
+  /** The time from sending a request to the head of its answer. Default: 15000. */
+  firstByteMs?: number;
+  /** The time between two parts of the body of an answer. Default: 10000. */
+  betweenBytesMs?: number;
+  /** The time for a whole request: less than 30000, and not less than any part of it. Default: 25000. */
+  requestMs?: number;
+}
+
 export interface HostOptions {
-  /** `memory:`, `sqlite:PATH`, `postgres://…`, or a storage of your own. */
-  storage: string | Storage;
+  /** `memory:`, `sqlite:PATH`, `postgres://…` (also as a `Secret`), or a storage of your own. */
+  storage: SecretInput | Storage;
   /** What opening a database may create or change. Default: nothing. */
   tables?: 'existing' | 'create' | 'migrate';
   keys: HostKeys;
@@ -166,24 +201,9 @@ export interface HostOptions {
   allowExport?: boolean;
   /** Refuses rows that a host of release 0.1 wrote. */
   refuseUnsealedRows?: boolean;
-  limits?: {
-    concurrentCalls?: number;
-    concurrentWebhooks?: number;
-    tenantPercent?: number;
-    webhookBodyBytes?: number;
-    responseBytes?: number;
-  };
-  deadlines?: {
-    queueMs?: number;
-    callMs?: number;
-    saveMs?: number;
-    connectMs?: number;
-    tlsMs?: number;
-    firstByteMs?: number;
-    betweenBytesMs?: number;
-    requestMs?: number;
-  };
-  /** Is called after each request, for metrics. */
+  limits?: Limits;
+  deadlines?: Deadlines;
+  /** Is called after each request, for metrics. An error in it becomes a warning of the process. */
   onRequest?: (ended: EndedRequest) => void;
 }
 
@@ -215,9 +235,15 @@ export class Host implements AsyncDisposable {
   /** A host that states this reason in events. It shares everything else. */
   because(reason: string): Host;
 
-  /** Accepts no further requests, stops sweeps, and waits until all requests have ended. */
+  /**
+   * Accepts no further requests, and waits until all requests have ended. Stops `sweep` and `sharedConnections`, and
+   * ends `rotateKeys` at its pause.
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
+
+  /** Returns the keys of the tenant's apps. */
+  apps(named: { tenant: string }, options?: CallOptions): Promise<string[]>;
 
   /** Begins a consent. Send the browser to `url`. `browser` is the secret of the signed-in session. */
   beginConsent(
@@ -307,14 +333,18 @@ export class Host implements AsyncDisposable {
    * result says so.
    */
   sharedConnections(named: Target, options?: CallOptions): Promise<SharedConnections>;
+  /** Ends the connections that the arguments name. Without `shop` and `account`, these are all of the customer. */
   disconnect(named: Target & { tiktokAccess: 'keep' | 'revoke' }, options?: CallOptions): Promise<Disconnected>;
 
-  /** Receives a webhook, and calls `handle` unless it was handled before. Answer TikTok Shop with `status`. */
+  /**
+   * Receives a webhook, and calls `handle` unless it was handled before. Answer TikTok Shop with `status`. The promise
+   * does not reject because of a bad webhook. A body that is not bytes is a mistake of the platform: a `TypeError`.
+   */
   acceptWebhook(named: WebhookRequest, handle: (webhook: Webhook) => unknown): Promise<WebhookReply>;
   /** Checks a webhook and records its effect. It does not notice repetitions. */
   receiveWebhook(named: WebhookRequest, options?: CallOptions): Promise<Webhook>;
 
-  /** Returns the tenant's events behind the position `after`. */
+  /** Returns the tenant's events behind the position `after`. `limit` is 1 to 1000. Default: 100. */
   events(named: { tenant: string; after?: string; limit?: number }, options?: CallOptions): Promise<Event[]>;
   /** Refreshes all due connections. After a stop by the signal, the result says so. */
   sweep(named?: { concurrency?: number; jitterSeconds?: number }, options?: CallOptions): Promise<Swept>;
@@ -322,6 +352,11 @@ export class Host implements AsyncDisposable {
   keyStatus(options?: CallOptions): Promise<KeyStatus>;
   /** Rejects if a host key does not open a data key. */
   checkKeys(options?: CallOptions): Promise<void>;
+  /**
+   * Checks which host keys open the stored data keys: those of these tenants, or of all. Call it before the process
+   * serves customers. Rejects only if the storage does not answer.
+   */
+  checkHostKeys(named?: { tenants?: string[] }, options?: CallOptions): Promise<HostKeyCheck>;
   /** Gives every tenant a new data key under the current host key. Takes at least three minutes. */
   rotateKeys(options?: CallOptions): Promise<{
     tenants: number;
@@ -349,7 +384,8 @@ export type Logger = Record<'error' | 'warn' | 'info' | 'debug' | 'trace', (fiel
 
 /**
  * Hands the logs of all hosts of this process to a logger. They contain no secret. A later call replaces the logger and
- * the level. Default: `info`.
+ * the level. Default: `info`. An error of the logger becomes a warning of the process. If more than 10000 records wait
+ * for the event loop, further records are lost.
  */
 export function logTo(logger: Logger, options?: { level?: keyof Logger }): void;
 

@@ -2,15 +2,13 @@
 // Lets the addon call a provider of host keys. Bytes are a Buffer here, and hexadecimal digits in the addon.
 
 const { HostKeyMismatch, HostKeyUnavailable, HostKeyUnknown } = require('./errors.cjs');
+const { isOneOf, shown } = require('./thrown.cjs');
 
 const REQUIRED = ['current', 'wrap', 'unwrap'];
 const OPTIONAL = ['currentFor', 'destroy'];
 
-/** The names of classes and the codes of errors that an error text may show. A text of another form could be secret. */
-const SHOWN_NAME = /^[A-Za-z_$][\w$]{0,39}$/;
-const SHOWN_CODE = /^[A-Z][A-Z0-9_]{0,39}$/;
-
-const NO_ERROR = 'something that is no Error';
+/** The errors that a provider throws for a known reason. The library or the provider wrote the text that is shown. */
+const NAMED = [HostKeyUnknown, HostKeyMismatch, HostKeyUnavailable];
 
 /** Whether the option `keys` is a provider: it has at least one function of a provider. */
 function isKeyProvider(keys) {
@@ -67,34 +65,10 @@ async function named(name, call) {
   try {
     return await call();
   } catch (thrown) {
-    if (isNamed(thrown)) throw thrown;
+    if (isOneOf(thrown, NAMED)) throw thrown;
     // The addon gets the message of this error, and not the cause.
     throw new Error(`${name} of the key provider threw ${shown(thrown)}`, { cause: thrown });
   }
-}
-
-function isNamed(thrown) {
-  try {
-    return [HostKeyUnknown, HostKeyMismatch, HostKeyUnavailable].some((one) => thrown instanceof one);
-  } catch {
-    return false;
-  }
-}
-
-/** Describes a thrown value without its text. Its members may be functions that throw, too. */
-function shown(thrown) {
-  try {
-    if (!(thrown instanceof Error)) return NO_ERROR;
-    const name = [thrown.name, thrown.constructor?.name].find(isName) ?? 'Error';
-    const code = [thrown.code, thrown.cause?.code].find((one) => typeof one === 'string' && SHOWN_CODE.test(one));
-    return code === undefined ? name : `${name} (${code})`;
-  } catch {
-    return NO_ERROR;
-  }
-}
-
-function isName(value) {
-  return typeof value === 'string' && SHOWN_NAME.test(value);
 }
 
 /** Decodes hexadecimal digits into a Buffer with memory of its own. Buffers of Node.js's pool share their memory. */

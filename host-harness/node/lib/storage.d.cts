@@ -2,7 +2,7 @@
 
 export type Awaitable<T> = T | Promise<T>;
 
-/** Throw it if nothing was written, for example because of a limit. The text must contain no stored value. */
+/** Throw it if nothing was written, for example because of a limit. Its text is shown: no stored value may be in it. */
 export class StorageRefused extends Error {
   readonly code: 'refused';
 }

@@ -202,6 +202,20 @@ export interface KeyStatus {
   }[];
 }
 
+/** Which host keys open the stored data keys. */
+export interface HostKeyCheck {
+  /** The ids of the host keys that opened a data key. */
+  usable: string[];
+  /** The host keys that opened none. */
+  unusable: { hostKey: string; reason: 'unavailable' | 'unknown' | 'mismatch'; message: string }[];
+  /** Whether the host keys fit no data key. Then do not start. */
+  fitsNothing: boolean;
+  /** Whether no host key answered, for example because the key service is down. Nobody knows whether the keys fit. */
+  nothingAvailable: boolean;
+  /** Whether there is no data key yet. Then any host key fits. */
+  foundNoDataKey: boolean;
+}
+
 /** What was erased of a tenant. */
 export interface ErasedTenant {
   /** The number of data keys. */
@@ -229,8 +243,15 @@ export interface OfAccount extends OfCustomer {
   account?: string;
 }
 
-/** An account or a shop of a customer. Without both, all accounts. */
+/**
+ * An account or a shop of a customer. Without both members, all accounts. A member with the value `undefined` or `null`
+ * is refused, so that a missing value never means all accounts. The compiler finds it with
+ * `exactOptionalPropertyTypes`.
+ */
 export type Target = OfCustomer & ({ account?: string; shop?: never } | { shop: string; account?: never });
+
+/** A value in the query of a call. A number must be finite. */
+export type QueryValue = string | number | bigint | boolean;
 
 /** A request to TikTok Shop's API. The connector adds the app key, the time, the token, the cipher and a signature. */
 export type CallRequest = OfCustomer &
@@ -238,9 +259,13 @@ export type CallRequest = OfCustomer &
     method: 'GET' | 'POST' | 'PUT' | 'DELETE';
     /** The path. It starts with one `/`. */
     path: string;
-    query?: Record<string, string | number | boolean> | Iterable<[string, string]>;
-    /** An object is sent as JSON. A text and bytes are sent unchanged. */
-    body?: object | string | Uint8Array;
+    /** An object, `URLSearchParams`, or pairs of a name and a value. Members that are `undefined` are left out. */
+    query?: Record<string, QueryValue | undefined> | Iterable<readonly [string, QueryValue | undefined]>;
+    /**
+     * A plain object or an array is sent as JSON. A text and bytes (an `ArrayBuffer` or a view of one) are sent
+     * unchanged. Other objects are refused, for example `FormData`, a `Blob`, a `Map` and an object of a class.
+     */
+    body?: object | string;
     contentType?: string;
     /** The largest answer that is read. Default: 1 MiB. At most 4 MiB. */
     maxResponseBytes?: number;
@@ -250,8 +275,8 @@ export type CallRequest = OfCustomer &
 export interface WebhookRequest {
   tenant: string;
   app?: string;
-  /** The value of the header `Authorization`. */
-  authorization: string | undefined;
-  /** The body, byte for byte. */
-  body: Uint8Array;
+  /** The value of the header `Authorization`. A webhook without it is forged. */
+  authorization: string | null | undefined;
+  /** The body as it arrived, byte for byte. A parsed body and a text are refused. */
+  body: ArrayBuffer | ArrayBufferView;
 }

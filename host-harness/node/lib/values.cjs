@@ -1,6 +1,7 @@
 'use strict';
 // Converts values between JavaScript and the JSON that the addon reads and writes.
 
+const { isArrayBuffer } = require('node:util/types');
 const { errorOf } = require('./errors.cjs');
 const { Secret } = require('./secret.cjs');
 
@@ -96,23 +97,74 @@ class CallResponse {
   }
 }
 
-/** Returns the query of a call as pairs. */
+const QUERY = 'query: give an object, URLSearchParams, or pairs of a name and a value';
+const BODY = 'body: give a plain object or an array, which is sent as JSON, or a text, or bytes';
+const MEMBER = 'body: a member is no plain object, array, text, number or boolean, and has no function toJSON';
+const RAW = 'body: give the bytes of the body as they arrived, for example with express.raw(), not a parsed body';
+
+/** Returns the query of a call as pairs. Leaves out members that are undefined. */
 function pairs(query) {
   if (query === undefined) return [];
-  const entries = typeof query[Symbol.iterator] === 'function' ? [...query] : Object.entries(query);
-  return entries.map(([name, value]) => [name, String(value)]);
+  return entriesOf(query)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, textOf(name, value)]);
 }
 
-/** Returns the body of a call as bytes. */
-function bytes(body) {
+function entriesOf(query) {
+  if (isPlain(query)) return Object.entries(query);
+  if (typeof query !== 'object' || typeof query?.[Symbol.iterator] !== 'function') throw new TypeError(QUERY);
+  const entries = [...query];
+  const isPair = (entry) => Array.isArray(entry) && entry.length === 2 && typeof entry[0] === 'string';
+  if (!entries.every(isPair)) throw new TypeError(QUERY);
+  return entries;
+}
+
+/** Returns the text of a value in a query. */
+function textOf(name, value) {
+  const isSent = ['string', 'bigint', 'boolean'].includes(typeof value) || Number.isFinite(value);
+  if (!isSent) throw new TypeError(`query: ${name} is no string, finite number, bigint or boolean`);
+  return String(value);
+}
+
+/** Whether a value is a plain object: not an object of a class. The object may come from another realm. */
+function isPlain(value) {
+  if (typeof value !== 'object' || value === null || typeof value[Symbol.iterator] === 'function') return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/** Returns the body of a call as bytes, or `null` if the call has no body. */
+function bodyBytes(body) {
   if (body === undefined || body === null) return null;
   if (typeof body === 'string') return Buffer.from(body, 'utf8');
-  if (body instanceof Uint8Array) return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  return Buffer.from(JSON.stringify(body), 'utf8');
+  const isJson = isPlain(body) || Array.isArray(body) || typeof body === 'boolean' || Number.isFinite(body);
+  return bytesOf(body) ?? (isJson ? Buffer.from(JSON.stringify(body, checked), 'utf8') : refuse(BODY));
+}
+
+/** Returns the body of a webhook as bytes. The signature covers the bytes, so a text or an object does not do. */
+function rawBytes(body) {
+  return bytesOf(body) ?? refuse(RAW);
+}
+
+/** Returns bytes as a Buffer with the same memory. Returns `null` for a value that is not bytes. */
+function bytesOf(value) {
+  if (ArrayBuffer.isView(value)) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  return isArrayBuffer(value) ? Buffer.from(value) : null;
+}
+
+/** Returns a value of a JSON body, after its `toJSON`. Refuses a value of which JSON would contain something else. */
+function checked(name, value) {
+  const isHidden = this[name] instanceof Secret || ArrayBuffer.isView(this[name]);
+  const isJson = typeof value !== 'object' || value === null || Array.isArray(value) || isPlain(value);
+  return isJson && !isHidden ? value : refuse(MEMBER);
+}
+
+function refuse(text) {
+  throw new TypeError(text);
 }
 
 module.exports = {
-  bytes,
+  bodyBytes,
   CallResponse,
   connection,
   connections,
@@ -122,6 +174,7 @@ module.exports = {
   pairs,
   pendingInstall,
   plain,
+  rawBytes,
   refreshed,
   swept,
   validToken,

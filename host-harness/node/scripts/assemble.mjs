@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { machineOf } from '../lib/machine.cjs';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 const WORKSPACE = path.join(PACKAGE, '../..');
@@ -29,7 +30,7 @@ for (const [file, command] of [
 const native = path.join(PACKAGE, 'native');
 rmSync(native, { recursive: true, force: true });
 mkdirSync(native);
-const packed = path.join(native, `${process.platform}-${process.arch}.node`);
+const packed = path.join(native, `${machineOf(process)}.node`);
 copyFileSync(addon, packed);
 // The debug information makes the addon many times larger.
 execFileSync('strip', [process.platform === 'darwin' ? '-x' : '--strip-unneeded', packed]);

@@ -30,6 +30,8 @@ try {
   }
   const environment = {
     FAKE_TIKTOK_SHOP: path.join(TARGET, 'debug/fake-tiktok-shop'),
+    // Compiling the component for every host would be most of the time of the tests.
+    TIKTOK_SHOP_TEST_CACHE: path.join(project, 'compiled'),
     TIKTOK_SHOP_SCENARIO: path.join(WORKSPACE, 'tests/scenario/scenario.json'),
     ...process.env,
   };

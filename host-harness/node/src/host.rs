@@ -12,10 +12,11 @@ use napi_derive::napi;
 use serde_json::Value;
 use tiktok_shop_bindings::{Binding, BindingError, Foreign, HostOptions, Parts, Reply, Request, check_storage};
 use tiktok_shop_host::ComponentDigest;
+use tiktok_shop_host::error::Action;
 use tokio_util::sync::CancellationToken;
 
 use crate::case;
-use crate::foreign::{Dispatch, ScriptObject};
+use crate::foreign::{Dispatch, LogDispatch, ScriptObject};
 use crate::outcomes::{Arguments, Outcomes};
 use crate::runtime::runtime;
 
@@ -184,10 +185,10 @@ pub fn check_contract(
 
 /// Hands the logs of all hosts to `write`, from this level on.
 #[napi]
-pub fn forward_logs(level: String, write: Dispatch) -> Result<()> {
+pub fn forward_logs(level: String, write: LogDispatch) -> Result<()> {
     let forwarded = tiktok_shop_bindings::forward_logs(&level, move |record| {
         let call = (0, "log".to_owned(), case::to_camel(record).to_string());
-        // If Node.js is ending, nobody reads the logs any more.
+        // The record is lost if too many records wait, or if Node.js is ending.
         let _ = write.call(call.into(), ThreadsafeFunctionCallMode::NonBlocking);
     });
     forwarded.map_err(|error| napi::Error::from_reason(error.message))
@@ -207,8 +208,15 @@ fn request(
 }
 
 fn parse(text: &str) -> std::result::Result<Value, BindingError> {
-    let malformed = |_| BindingError::internal("the package sent no JSON to its addon");
-    serde_json::from_str(text).map(case::to_snake).map_err(malformed)
+    serde_json::from_str(text).map(case::to_snake).map_err(|_| unreadable())
+}
+
+/// The error about arguments that JavaScript writes as JSON and Rust does not read: a text in JavaScript may have half
+/// of a surrogate pair, and objects may be nested more deeply.
+fn unreadable() -> BindingError {
+    let message = "a text in the arguments has half of a surrogate pair, or the arguments are nested too deeply";
+    let code = BindingError::INVALID_ARGUMENT.to_owned();
+    BindingError { action: Action::InvalidRequest, code, ..BindingError::internal(message) }
 }
 
 fn opened(cell: &OnceLock<Binding>) -> std::result::Result<&Binding, BindingError> {

@@ -53,7 +53,10 @@ test('a wrong argument is named without its value', async (t) => {
   for (const [call, message] of [
     [() => host.refresh({ tenant, customer, acount: 'CANARY' }), unknown],
     [() => host.refresh({ tenant, customer: 7 }), wrong('customer')],
-    [() => host.refresh({ tenant, customer, mode: 'CANARY' }), wrong('mode')],
+    [
+      () => host.refresh({ tenant, customer, mode: 'CANARY' }),
+      `${wrong('mode')}: expected \`when-due\` or \`forced\``,
+    ],
     [
       () => host.linkShops({ tenant, customer, shops: ['CANARY'] }),
       'the arguments of linkShops: shop id: 1 to 19 digits',

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import test from 'node:test';
 import { Host, InvalidRequestError } from 'tiktok-shop-connector';
-import { EIGHT_DAYS, advance, browser, connected, customer, folder, stage, tenant } from './stage.mjs';
+import { EIGHT_DAYS, advance, browser, compiledCache, connected, customer, folder, stage, tenant } from './stage.mjs';
 
 function sqlite(t) {
   const where = folder(t);
@@ -18,7 +18,7 @@ function sqlite(t) {
 
 /** Opens the storage with another host, and returns the stored connection. */
 async function stored(t, { fake }, options) {
-  const host = await Host.open({ ...options, apps: [fake.appOf(tenant)], fake: fake.url });
+  const host = await Host.open({ ...options, apps: [fake.appOf(tenant)], fake: fake.url, compiledCache });
   t.after(() => host.close());
   const [connection] = await host.listConnections({ tenant, customer });
   return connection;

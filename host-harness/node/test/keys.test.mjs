@@ -16,7 +16,7 @@ import {
 } from 'tiktok-shop-connector';
 import { startBao } from './bao.mjs';
 import { MemoryKeys, TenantKeys } from './memory-keys.mjs';
-import { connected, customer, folder, stage, tenant } from './stage.mjs';
+import { compiledCache, connected, customer, folder, stage, tenant } from './stage.mjs';
 
 const named = { tenant, customer };
 const PACKAGE = path.dirname(createRequire(import.meta.url).resolve('tiktok-shop-connector/package.json'));
@@ -26,7 +26,7 @@ const stored = (inFolder, keys) => ({ storage: `sqlite:${path.join(inFolder, 'a.
 
 /** Opens a host again on the same database and fake. */
 async function reopened(t, { fake }, options) {
-  const host = await Host.open({ apps: [fake.appOf(tenant)], fake: fake.url, ...options });
+  const host = await Host.open({ apps: [fake.appOf(tenant)], fake: fake.url, compiledCache, ...options });
   t.after(() => host.close());
   return host;
 }
@@ -46,6 +46,20 @@ test('a provider in JavaScript opens the database again, and another provider do
     assert.ok(error instanceof StorageFailedError);
     return error.message.includes('does not unwrap this data key');
   });
+});
+
+test('a check says which host keys open the data keys', async (t) => {
+  const [keys, at] = [new MemoryKeys(), folder(t)];
+  const scene = await stage(t, stored(at, keys));
+  const nothing = { fitsNothing: false, nothingAvailable: false, foundNoDataKey: false };
+  assert.deepEqual(await scene.host.checkHostKeys(), { usable: [], unusable: [], ...nothing, foundNoDataKey: true });
+  await connected(scene);
+  const hostKey = await keys.current();
+  assert.deepEqual(await scene.host.checkHostKeys(), { usable: [hostKey], unusable: [], ...nothing });
+  await scene.host.close();
+  const other = await reopened(t, scene, stored(at, new MemoryKeys()));
+  const { unusable, fitsNothing } = await other.checkHostKeys({ tenants: [tenant] });
+  assert.deepEqual([unusable.map((one) => [one.hostKey, one.reason]), fitsNothing], [[[hostKey, 'mismatch']], true]);
 });
 
 test('a provider that fails makes calls fail, and nothing secret is shown', async (t) => {
@@ -236,7 +250,8 @@ test('wrong settings of a key service are named, and secrets are not shown', asy
     [
       { address, auth: 'CANARY' },
       'invalid-argument',
-      'the options: `keys.keyService.auth` has the wrong type or form',
+      'the options: `keys.keyService.auth` has the wrong type or form: expected one of `token`, `token-file`, ' +
+        '`approle`, `kubernetes`',
     ],
     [
       { address, auth: 'token', tokem: 'CANARY' },

@@ -153,3 +153,34 @@ test('a revocation shows first which other customers lose the shop', async (t) =
   const { revoked } = await scene.host.disconnect({ tenant, customer, tiktokAccess: 'revoke' });
   assert.deepEqual(revoked, [{ account, shop: SHOP }]);
 });
+
+test('a shop or an account without a value ends no connection', async (t) => {
+  const scene = await stage(t);
+  const connection = await connected(scene);
+  const { host } = scene;
+  for (const name of ['shop', 'account']) {
+    for (const value of [undefined, null]) {
+      const named = { tenant, customer, [name]: value };
+      const message = `${name}: it has no value; leave it out if you mean all connections of the customer`;
+      await assert.rejects(host.disconnect({ ...named, tiktokAccess: 'revoke' }), { name: 'TypeError', message });
+      await assert.rejects(host.sharedConnections(named), { name: 'TypeError', message });
+    }
+  }
+  assert.deepEqual(await host.listConnections({ tenant, customer }), [connection]);
+});
+
+test('the apps of a tenant are listed', async (t) => {
+  const { fake, host } = await stage(t);
+  assert.deepEqual(await host.apps({ tenant }), [fake.app.app_key]);
+  await assert.rejects(host.apps({ tenant: 'nobody' }), { action: 'misconfigured', code: 'credentials-refused' });
+});
+
+test('a page has 1 to 1000 entries', async (t) => {
+  const { host } = await stage(t);
+  assert.deepEqual(await host.events({ tenant, limit: 1000 }), []);
+  for (const limit of [0, 1001]) {
+    const message = (name) => `the arguments of ${name}: limit: a number from 1 to 1000`;
+    await assert.rejects(host.events({ tenant, limit }), { message: message('events') });
+    await assert.rejects(host.tenantConnections({ tenant, limit }), { message: message('tenantConnections') });
+  }
+});

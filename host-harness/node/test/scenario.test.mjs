@@ -6,6 +6,7 @@ import test from 'node:test';
 import { Host, TikTokShopError } from 'tiktok-shop-connector';
 import { Fake } from './fake.mjs';
 import { MemoryStorage } from './memory-storage.mjs';
+import { compiledCache } from './stage.mjs';
 
 const STATE = 'st-8kQ2vXw0Zr5LmN7pTfBh3A';
 const NOWHERE = 'http://127.0.0.1:9'; // no server listens on the port of the discard protocol
@@ -56,6 +57,7 @@ class Stage {
       keys: this.ciphers === 'readable' ? KEYS : OTHER_KEYS,
       apps: [this.fake.appOf(tenant)],
       fake: this.upstream === 'up' ? this.fake.url : NOWHERE,
+      compiledCache,
       deadlines: { ...(wait && { firstByteMs: wait, betweenBytesMs: wait }), ...(save && { saveMs: save }) },
     });
     await this.host.advanceClock({ seconds: this.ahead });

@@ -11,12 +11,14 @@ export const customer = 'customer-7';
 export const browser = new Secret('a-session-secret-of-32-characters');
 export const SHOP = '7490000000000000001';
 export const EIGHT_DAYS = 8 * 86_400;
+/** The folder in which all hosts of the tests keep the compiled component. */
+export const compiledCache = process.env.TIKTOK_SHOP_TEST_CACHE;
 
 /** Starts a fake and opens a host that uses it. Both end with the test. */
 export async function stage(t, options = {}) {
   const fake = await Fake.start();
   t.after(() => fake.stop());
-  const usual = { storage: 'memory:', keys: 'drawn', apps: [fake.appOf(tenant)], fake: fake.url };
+  const usual = { storage: 'memory:', keys: 'drawn', apps: [fake.appOf(tenant)], fake: fake.url, compiledCache };
   const host = await Host.open({ ...usual, ...options });
   t.after(() => host.close());
   return { fake, host };

@@ -8,7 +8,8 @@ import test from 'node:test';
 import { checkStorage } from 'tiktok-shop-connector';
 import { MemoryStorage } from './memory-storage.mjs';
 
-const PACKAGE = path.dirname(createRequire(import.meta.url).resolve('tiktok-shop-connector/package.json'));
+const require = createRequire(import.meta.url);
+const PACKAGE = path.dirname(require.resolve('tiktok-shop-connector/package.json'));
 
 test('a storage in JavaScript keeps the contract, and the declarations name its functions', async (t) => {
   const called = new Set();
@@ -34,4 +35,11 @@ test('the contract notices a swap that ignores the revision', async () => {
   }
   const broken = (await checkStorage(new Broken())).filter(({ failure }) => failure !== null);
   assert.notEqual(broken.length, 0);
+});
+
+test('a host asks an object for all functions of a storage that the declarations name', () => {
+  const { FUNCTIONS } = require(path.join(PACKAGE, 'lib/storage.cjs'));
+  const declarations = readFileSync(path.join(PACKAGE, 'lib/storage.d.cts'), 'utf8');
+  const declared = [...declarations.matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name);
+  assert.deepEqual(FUNCTIONS.toSorted(), declared.sort());
 });

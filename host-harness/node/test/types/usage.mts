@@ -26,6 +26,13 @@ const options: HostOptions = {
   onRequest: ({ operation, outcome, durationMs }) => console.log(operation, outcome, durationMs.toFixed(1)),
 };
 
+export const secretStorage: HostOptions = {
+  ...options,
+  storage: new Secret('postgres://db.example/shops'),
+  limits: { tenantPercent: 100 },
+  deadlines: { requestMs: 20_000 },
+};
+
 const provider: KeyProvider = {
   current: () => 'host-1',
   wrap: async ({ dataKey, context }) => ({ hostKey: 'host-1', bytes: Buffer.concat([dataKey, context]) }),
@@ -72,6 +79,10 @@ export async function platform(storage: Storage): Promise<Date | null> {
   });
   console.log(reply.status, await checkStorage(storage));
   logTo(pino());
+  await host.call({ ...named, method: 'GET', path: '/', query: new URLSearchParams('a=1') });
+  await host.call({ ...named, method: 'GET', path: '/', query: { page_size: 20n, page_token: undefined } });
+  const [app] = await host.apps({ tenant: 'acme' });
+  console.log(app?.length, (await host.checkHostKeys()).unusable[0]?.reason);
   const swept = await host.sweep({ concurrency: 4 }, { signal: AbortSignal.timeout(60_000) });
   return swept.notRefreshed[0]?.until ?? connection.endsAt;
 }
@@ -83,6 +94,15 @@ export async function mistakes(host: Host): Promise<void> {
   await host.listShops({ tenant: 'acme', customer: 7 });
   // @ts-expect-error: a shop or an account, and not both
   await host.disconnect({ tenant: 'acme', customer: 'c', shop: '1', account: 'a', tiktokAccess: 'keep' });
+  // @ts-expect-error: a shop without a value must not mean all connections
+  await host.disconnect({ tenant: 'acme', customer: 'c', shop: undefined, tiktokAccess: 'revoke' });
+  const call = { tenant: 'acme', customer: 'c', method: 'GET', path: '/' } as const;
+  // @ts-expect-error: a query is no text
+  await host.call({ ...call, query: 'page_size=20' });
+  // @ts-expect-error: a value of a query is not null
+  await host.call({ ...call, query: { page_token: null } });
+  // @ts-expect-error: the body of a webhook is bytes
+  await host.acceptWebhook({ tenant: 'acme', authorization: null, body: { type: 5 } }, () => {});
   // @ts-expect-error: a host is opened with `Host.open`
   new Host();
   // @ts-expect-error: an answer has no token
