@@ -54,6 +54,34 @@ impl Screen {
     }
 }
 
+/// How often chromedriver is started until it has a port. It takes a free port of IPv6, and ends if another program has the
+/// port of IPv4 with the same number.
+const DRIVER_STARTS: usize = 5;
+
+/// Starts chromedriver, and returns its process and its port. Returns `None` if it ends before it prints the port.
+async fn start_driver(driver: &Path) -> Option<(Child, u16)> {
+    let mut process = Command::new(driver)
+        .args(["--port=0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let started = timeout(PATIENCE, async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                return Some(port.trim_end_matches('.').parse::<u16>().unwrap());
+            }
+        }
+        None
+    });
+    let port = started.await.expect("chromedriver did not print its port in time")?;
+    // This task reads what chromedriver prints later. Otherwise the pipe could become full.
+    tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
+    Some((process, port))
+}
+
 /// A browser. It ends when this value is dropped.
 pub(crate) struct Browser {
     driver: SocketAddr,
@@ -74,25 +102,14 @@ impl Browser {
             return None;
         };
         let profile = tempfile::tempdir().unwrap();
-        let mut process = Command::new(driver)
-            .args(["--port=0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let started = timeout(PATIENCE, async {
-            loop {
-                let line = lines.next_line().await.unwrap().expect("chromedriver ended before it printed its port");
-                if let Some((_, port)) = line.split_once("started successfully on port ") {
-                    return port.trim_end_matches('.').parse::<u16>().unwrap();
-                }
+        let mut started = None;
+        for _ in 0..DRIVER_STARTS {
+            started = start_driver(&driver).await;
+            if started.is_some() {
+                break;
             }
-        });
-        let port = started.await.expect("chromedriver did not print its port in time");
-        // This task reads what chromedriver prints later. Otherwise the pipe could become full.
-        tokio::spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
+        }
+        let (process, port) = started.expect("chromedriver ended several times before it printed its port");
         let mut browser = Self {
             driver: SocketAddr::from(([127, 0, 0, 1], port)),
             session: String::new(),
