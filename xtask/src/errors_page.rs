@@ -44,8 +44,9 @@ const HOST_INTRODUCTION: &str = "
 
 Sometimes the host library ends a call before the connector answers. The call then returns one of the cases of `CallError` in
 the table below. The next call runs in a fresh instance. It may be unknown whether the call took effect. The stored tokens are
-safe in every case, because a refresh token is sent only under a stored claim, and the claim lapses after 120 s. Only an
-authorization code that `connect` has sent may be used up.
+safe in every case, because a refresh token is sent only under a stored claim, and the claim lapses after 120 s. Three things
+may be used up: the code that `connect` has sent, the code that `exchange-install` has sent, and the refresh token of an import
+that named no account.
 
 - **Do:** Call again after some seconds. If the error stays and something was late or busy, look at the load and at the storage
   of the host. Report a trap, a broken contract or a limit that was used up, with the name and version in the error.
