@@ -26,7 +26,7 @@ use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::error::{Cause, Error as CoreError};
 use tiktok_shop_connector_core::operation::no_credentials;
 use tiktok_shop_connector_core::operation::receive_webhook::check_signature;
-use tiktok_shop_connector_core::signing::has_the_form_of_a_signature;
+pub use tiktok_shop_connector_core::signing::has_the_form_of_a_signature;
 use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
 use tiktok_shop_connector_core::webhook::counts_as_handled;
 use tracing::Instrument as _;

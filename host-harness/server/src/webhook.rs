@@ -14,7 +14,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tiktok_shop_host::TenantId;
-use tiktok_shop_host::webhook::{Webhook, WebhookReply};
+use tiktok_shop_host::webhook::{Webhook, WebhookReply, has_the_form_of_a_signature};
 
 use crate::input::{PathOf, whole_body};
 use crate::problem::Problem;
@@ -24,8 +24,6 @@ use crate::state::Shared;
 const MAX_BYTES: usize = 256 << 10;
 /// The maximum time for a body to arrive: 10 s. TikTok Shop waits 3 s for the answer.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
-/// The length of a signature: the hexadecimal digits of a SHA-256.
-const SIGNATURE_DIGITS: usize = 64;
 
 #[derive(Deserialize)]
 pub(crate) struct Place {
@@ -66,9 +64,7 @@ pub(crate) async fn receive(
 fn signature_of(headers: &HeaderMap) -> Option<String> {
     let mut signatures = headers.get_all(AUTHORIZATION).iter();
     let signature = signatures.next().filter(|_| signatures.next().is_none())?.to_str().ok()?;
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let has_form = signature.len() == SIGNATURE_DIGITS && signature.bytes().all(is_digit);
-    has_form.then(|| signature.to_owned())
+    has_the_form_of_a_signature(signature.as_bytes()).then(|| signature.to_owned())
 }
 
 #[cfg(test)]
