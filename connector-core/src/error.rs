@@ -166,17 +166,17 @@ pub mod code {
     /// The last attempts to renew the tokens failed, or the tokens were renewed a few minutes ago. The next attempt is
     /// not due yet. A sweep skips such a connection.
     pub const BACKING_OFF: &str = Cause::BackingOff.code();
-    /// The host refused the credentials of the tenant's apps, or the tenant has no app. A sweep that finds this several
-    /// times gives the tenant up.
+    /// The host refused the credentials of the tenant's apps, or the tenant has no app. If three refreshes of a tenant end
+    /// with this code or the next one, without a success between them, a sweep begins no other refresh of the tenant.
     pub const CREDENTIALS_REFUSED: &str = Cause::CredentialsRefused.code();
-    /// The credentials of the tenant's apps could not be read. A sweep that finds this several times gives the tenant up.
+    /// The credentials of the tenant's apps could not be read.
     pub const CREDENTIALS_UNAVAILABLE: &str = Cause::CredentialsUnavailable.code();
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();
     /// Another call holds the claim on the refresh token. A sweep skips such a connection.
     pub const REFRESH_IN_PROGRESS: &str = Cause::RefreshInProgress.code();
-    /// The stored token record cannot be decoded. If `connect` finds this, the code is spent, so its callback can't be sent
-    /// again.
+    /// The stored token record cannot be decoded. If `connect` ends with this error, the authorization code is used up, so
+    /// the same callback can't succeed.
     pub const TOKEN_RECORD_UNREADABLE: &str = Cause::TokenRecordUnreadable.code();
     /// The body of the webhook is too large, or it is signed but can't be read as an event. If it is too large, the
     /// host answers HTTP 413. Otherwise the host answers HTTP 500, so that TikTok sends the webhook again, and shows

@@ -92,8 +92,8 @@ impl Cause {
             }
             Self::AuthorizationRevoked => (
                 "If the seller wants to stay connected, send them through the authorization link again.",
-                "The connection has ended. If TikTok reported that the seller removed the app, or a shop was revoked \
-                 here, its tokens are erased. Otherwise they are kept, and a forced `refresh` tries them once more. Its \
+                "The connection has ended. If TikTok reported that the seller removed the app, or if a shop was revoked \
+                 here, the tokens of the connection are erased. Otherwise they are kept, and a forced `refresh` tries them once more. Its \
                  access token is not used any more, and the ciphers of its shops are erased.",
             ),
             Self::BackingOff => (

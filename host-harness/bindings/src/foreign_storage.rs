@@ -25,8 +25,8 @@ use tokio::time::timeout;
 
 use crate::foreign::{Foreign, ForeignError};
 
-/// The longest time that a function of the object may take: 10 s, as a call of the host gives each read and save. Some
-/// requests, such as `events` and those on keys, have no other limit.
+/// The longest time that a function of the object may take: 10 s. A call of the host gives each read and each save the
+/// same time by default. Some requests, such as `events` and those on keys, have no other limit.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A storage that is an object of the other language.

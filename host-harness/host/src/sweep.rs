@@ -125,8 +125,8 @@ impl ConnectorHost {
     /// Every connection that the sweep begins with has one outcome: `on_each` is called with the connection and its
     /// [`SweepOutcome`], and [`Swept`] counts the outcome. This is also true for a connection that another call
     /// refreshes or ends during the sweep, and for a refresh that panics. If three refreshes of a tenant fail because of
-    /// its credentials, the sweep begins no further refresh of this tenant. The other due connections of the tenant get the
-    /// same outcome.
+    /// its credentials, without a success between them, the sweep begins no further refresh of this tenant. The other due
+    /// connections of the tenant get the same outcome.
     ///
     /// All hosts of a fleet may sweep at the same time. If two hosts refresh the same connection, only one host renews
     /// its tokens. Each host shuffles every page and skips connections that another host has refreshed or is
@@ -205,13 +205,14 @@ impl ConnectorHost {
             while running.len() < course.sweep.concurrency.get() && !course.swept.stopped && listed_all.is_none() {
                 match waiting.next() {
                     Some(listed) => {
-                        // Each refresh runs on its own task. Otherwise the refreshes would stand still while this loop
-                        // loads the next page. A refresh that stands still may hold the database connection that the
-                        // loading needs.
+                        // The sweep has given the tenant up.
                         if let Some(error) = course.failure_of_tenant(list, &listed.due) {
                             course.record(&listed.due, &SweepOutcome::Failed(error));
                             continue;
                         }
+                        // Each refresh runs on its own task. Otherwise the refreshes would stand still while this loop
+                        // loads the next page. A refresh that stands still may hold the database connection that the
+                        // loading needs.
                         match list {
                             List::Due if course.begins(&listed.due) => {
                                 let due = listed.due.clone();

@@ -155,13 +155,16 @@ export interface Limits {
   concurrentWebhooks?: number;
   /** The share of these places that one tenant may use, in per cent. Default: 25. Use 100 if there is one tenant. */
   tenantPercent?: number;
-  /** The maximum size of a webhook's body. Default: 262144 (256 KiB). At most 1 MiB. */
+  /** The maximum size of a webhook's body in bytes. A value above 1048576 counts as 1048576. Default: 262144. */
   webhookBodyBytes?: number;
-  /** The maximum size of the body of one answer of TikTok Shop. Default: 8388608 (8 MiB). */
+  /** The maximum size of the body of one answer of TikTok Shop, in bytes. Default: 8388608. */
   responseBytes?: number;
 }
 
-/** The deadlines of a host in milliseconds. None may be 0. A host with deadlines that contradict each other fails. */
+/**
+ * The deadlines of a host in milliseconds. None may be 0. `Host.open` rejects deadlines that contradict each other, with
+ * the code `host-not-built`.
+ */
 export interface Deadlines {
   /** How long a call may wait for its turn. Default: 10000. */
   queueMs?: number;
@@ -177,7 +180,7 @@ export interface Deadlines {
   firstByteMs?: number;
   /** The time between two parts of the body of an answer. Default: 10000. */
   betweenBytesMs?: number;
-  /** The time for a whole request: less than 30000, and not less than any part of it. Default: 25000. */
+  /** The time for a whole request. Less than 30000, and at least `connectMs` + `tlsMs`. Default: 25000. */
   requestMs?: number;
 }
 
@@ -353,8 +356,9 @@ export class Host implements AsyncDisposable {
   /** Rejects if a host key does not open a data key. */
   checkKeys(options?: CallOptions): Promise<void>;
   /**
-   * Checks which host keys open the stored data keys: those of these tenants, or of all. Call it before the process
-   * serves customers. Rejects only if the storage does not answer.
+      * Checks which host keys open the stored data keys: those of these tenants, or of all. If these tenants have no data
+   * key, it checks those of all. Call it before the process serves customers. Rejects only if the storage does not
+   * answer.
    */
   checkHostKeys(named?: { tenants?: string[] }, options?: CallOptions): Promise<HostKeyCheck>;
   /** Gives every tenant a new data key under the current host key. Takes at least three minutes. */

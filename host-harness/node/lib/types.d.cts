@@ -208,9 +208,9 @@ export interface HostKeyCheck {
   usable: string[];
   /** The host keys that opened none. */
   unusable: { hostKey: string; reason: 'unavailable' | 'unknown' | 'mismatch'; message: string }[];
-  /** Whether the host keys fit no data key. Then do not start. */
+  /** Whether data keys are stored, and the host keys open none of them. Then do not start. */
   fitsNothing: boolean;
-  /** Whether no host key answered, for example because the key service is down. Nobody knows whether the keys fit. */
+  /** Whether a host key is unavailable, and no host key opened a data key. Nobody knows whether the keys fit. */
   nothingAvailable: boolean;
   /** Whether there is no data key yet. Then any host key fits. */
   foundNoDataKey: boolean;

@@ -30,7 +30,7 @@ const DEFAULT_PAGE: usize = 50;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfCustomer {
-    /// The platform's id of the customer. Give it as it is: the client encodes it. The ids `.` and `..` are refused.
+    /// The platform's id of the customer. A generated client percent-encodes it. The ids `.` and `..` are refused.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
 }
@@ -39,10 +39,10 @@ pub(crate) struct OfCustomer {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfConnection {
-    /// The platform's id of the customer. Give it as it is: the client encodes it. The ids `.` and `..` are refused.
+    /// The platform's id of the customer. A generated client percent-encodes it. The ids `.` and `..` are refused.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
-    /// TikTok Shop's id of the seller account. Give it as it is: the client encodes it.
+    /// TikTok Shop's id of the seller account. A generated client percent-encodes it. The ids `.` and `..` are refused.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     account: AccountId,
 }

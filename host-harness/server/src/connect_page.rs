@@ -144,7 +144,7 @@ pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQu
     }
 }
 
-/// Whether the browser needs the cookie of the consent any longer.
+/// Whether the browser still needs the cookie of the consent.
 enum Ending {
     /// The cookie does not belong to the consent, so it is removed.
     Over(Page),

@@ -122,7 +122,7 @@ impl Metrics {
         self.record(|| counter!(REFRESHES, "by" => by, "outcome" => outcome).increment(1));
     }
 
-    /// Counts a webhook without a text that has the form of a signature. The host library does not see this webhook.
+    /// Counts a webhook whose header `Authorization` does not have the form of a signature. The host library does not see it.
     pub(crate) fn webhook_without_signature(&self) {
         self.record(|| counter!(host::WEBHOOKS, "type" => "none", "result" => "forged").increment(1));
     }

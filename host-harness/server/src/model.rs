@@ -611,7 +611,9 @@ impl TryFrom<String> for CustomerName {
         if fits && is_plain {
             Ok(Self(name))
         } else {
-            Err("a name has 1 to 100 characters, without control characters")
+            Err(
+                "a name has 1 to 100 characters; control characters, and those that change the direction of the text, are refused",
+            )
         }
     }
 }
@@ -638,8 +640,8 @@ pub(crate) struct SessionRequest {
     pub(crate) return_to: Option<String>,
     /// The name of the customer, in words that the seller knows. If it is given, the address first shows a page with
     /// this name and a button. The address is used up when the seller presses the button, and not when the page is
-    /// loaded. Control characters are refused.
-    #[schema(value_type = Option<String>, pattern = "^[^\\x00-\\x1f\\x7f]{1,100}$")]
+    /// loaded. Control characters, and characters that change the direction of the text, are refused.
+    #[schema(value_type = Option<String>, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u202a-\\u202e\\u2066-\\u2069]{1,100}$")]
     pub(crate) customer_name: Option<CustomerName>,
 }
 

@@ -62,7 +62,7 @@ impl SqlStorage {
         }
         transaction.commit().await?;
         if is_complete {
-            self.rewrite_if_small().await?;
+            self.rewrite_if_small(connections + others > 0).await?;
         }
         if !self.empty_log().await? {
             return Err(StorageError::Unavailable(
@@ -72,13 +72,15 @@ impl SqlStorage {
         Ok(Deleted { connections, others, is_complete })
     }
 
-    /// Rewrites SQLite's database if it is small, so that it contains only what is stored. For PostgreSQL, does nothing.
-    async fn rewrite_if_small(&self) -> Result<(), StorageError> {
+    /// Rewrites SQLite's database if it is small, so that it contains only what is stored. Does nothing if neither the
+    /// latest deletion (`has_deleted`) nor an earlier one has freed a page. For PostgreSQL, does nothing.
+    async fn rewrite_if_small(&self, has_deleted: bool) -> Result<(), StorageError> {
         if let Pool::Sqlite(_) = &self.writers {
-            let size = "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
-            let size = fetch_optional(&self.writers, statement(size)).await?;
-            let bytes = size.map(|size| size.number("bytes")).transpose()?;
-            if bytes.is_some_and(|bytes| bytes <= MAX_REWRITTEN_BYTES) {
+            let sizes = "SELECT page_count * page_size AS bytes, freelist_count AS free \
+                         FROM pragma_page_count, pragma_page_size, pragma_freelist_count";
+            let Some(sizes) = fetch_optional(&self.writers, statement(sizes)).await? else { return Ok(()) };
+            let is_small = sizes.number("bytes")? <= MAX_REWRITTEN_BYTES;
+            if is_small && (has_deleted || sizes.number("free")? > 0) {
                 fetch_optional(&self.writers, statement("VACUUM")).await?;
             }
         }

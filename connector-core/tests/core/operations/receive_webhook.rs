@@ -265,7 +265,7 @@ fn an_announced_end_is_shown_and_nothing_is_erased() {
 }
 
 #[test]
-fn an_announced_end_is_no_longer_shown_after_tiktok_has_renewed_tokens_behind_it() {
+fn an_announced_end_is_no_longer_shown_if_tiktok_renews_tokens_after_it() {
     let renewal = |number| [pair_answer(number), shops_answer(&["1"])];
     let host = connected(&fresh()).answers(renewal(2).into_iter().chain(renewal(3)));
     let end = NOW.plus(3 * DAY);

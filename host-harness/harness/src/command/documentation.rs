@@ -79,7 +79,8 @@ on, and `NO_COLOR=1` turns them off.
 
 ### Host keys
 
-A command makes a host key only in these cases. A key that a container invents is lost with the container, and with it every connection.
+A key that a container invents is lost with the container, and with it every connection. So apart from `keys add`, a command makes a host
+key only in these cases:
 
 - `keys init` makes the key file of a new database. It refuses to replace a file.
 - If no setting names a database or host keys, the program uses the database and the key file in the data folder. If this key file is

@@ -19,8 +19,8 @@ pub(crate) struct Migrate {
 
 const AFTER_HELP: &str = "\
 Run this command before you start hosts of a new release. Hosts of the earlier release that are
-running continue to renew and save tokens; docs/upgrading.md names what else they can't do then. It
-is safe to run it several times, also at the same time. An SQLite file is created in a folder that
+running continue to renew and save tokens. docs/upgrading.md names what they can't do then. It is
+safe to run it several times, also at the same time. An SQLite file is created in a folder that
 exists. A PostgreSQL database must exist, and the user needs the right to create tables in it.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:

@@ -22,7 +22,10 @@ NotGiven: TypeAlias = Literal[_Default.NOT_GIVEN]
 
 
 def given(function: str, **arguments: str | NotGiven) -> dict[str, str]:
-    """Returns the arguments that the caller has given. The function acts on everything if none is given."""
+    """Returns the arguments that the caller has given. Raises a `TypeError` for `None`.
+
+    The function acts on everything if none is given.
+    """
     named: dict[str, str] = {}
     for name, value in arguments.items():
         if value is NOT_GIVEN:

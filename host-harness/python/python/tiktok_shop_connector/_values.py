@@ -177,14 +177,14 @@ def apps(values: list[str]) -> list[str]:
 
 
 def names(argument: str, values: Iterable[str]) -> list[str]:
-    """Returns names as a list. A text is an iterable of its letters, and surely a mistake."""
+    """Returns names as a list. Raises a `TypeError` for a text, which is an iterable of its letters."""
     if isinstance(values, str):
         raise TypeError(f"{argument}: the type is str, and must be a list of str")
     return list(values)
 
 
 def raw_bytes(body: bytes | bytearray | memoryview) -> bytes:
-    """Returns the body of a webhook."""
+    """Returns the body of a webhook. Raises a `TypeError` for anything that is not bytes."""
     if not isinstance(body, (bytes, bytearray, memoryview)):
         raise TypeError(f"body: the type is {type(body).__name__}; pass the raw bytes of the request's body")
     return bytes(body)

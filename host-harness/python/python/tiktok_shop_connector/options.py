@@ -136,7 +136,8 @@ class Limits(TypedDict, total=False):
     #: The share of these calls and webhooks that one tenant may use at the same time, in per cent. Use 100 if there is
     #: only one tenant. Default: 25.
     tenant_percent: int
-    #: The maximum size of the body of a webhook in bytes. At most 1048576. Default: 262144.
+    #: The maximum size of the body of a webhook in bytes. A larger value than 1048576 counts as 1048576.
+    #: Default: 262144.
     webhook_body_bytes: int
     #: The maximum size of the body of an answer of TikTok Shop in bytes. Default: 8388608.
     response_bytes: int
@@ -153,9 +154,9 @@ class Deadlines(TypedDict, total=False):
     #: The time for one answer of the function `apps`, one read of the storage, or all attempts of one save. At most
     #: 10000. Default: 10000.
     save_ms: int
-    #: The time to resolve the name of a server and to connect. Default: 5000.
+    #: The time to resolve the name of a server and to connect. With a proxy, it applies twice. Default: 5000.
     connect_ms: int
-    #: The time for a TLS handshake. `connect_ms` + `tls_ms` must be at most `request_ms`. Default: 5000.
+    #: The time for each TLS handshake. `connect_ms` + `tls_ms` must be at most `request_ms`. Default: 5000.
     tls_ms: int
     #: The time from sending a request to receiving the head of its response. At most `request_ms`. Default: 15000.
     first_byte_ms: int

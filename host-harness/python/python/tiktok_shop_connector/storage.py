@@ -1,6 +1,6 @@
 """The types of a storage of your own, and its contract suite.
 
-Every function may be asynchronous, and may take 10 seconds. docs/python.md says what a storage promises.
+Every function may be asynchronous, and must answer within 10 seconds. docs/python.md says what a storage promises.
 """
 
 from __future__ import annotations

@@ -310,7 +310,7 @@ class HostKeyCheck:
     usable: list[str]
     unusable: list[UnusableHostKey]
     #: Whether data keys are stored, and the host keys open none of them. Then do not start: calls would fail, and new
-    #: connections would be sealed with a key that nobody has asked for.
+    #: connections would be sealed under a host key that was configured by mistake.
     fits_nothing: bool
     #: Whether a key service or a key provider did not answer, and no host key opened a data key. So nobody knows
     #: whether the keys fit. The host may start: calls fail without loss until the service answers.

@@ -136,7 +136,7 @@ pub(crate) struct Cancelled {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfInstall {
-    /// The platform's id of the customer. Give it as it is: the client encodes it. The ids `.` and `..` are refused.
+    /// The platform's id of the customer. A generated client percent-encodes it. The ids `.` and `..` are refused.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// The id of the install.

@@ -34,7 +34,7 @@ pub(crate) const TIKTOK_REQUEST_ID: HeaderName = HeaderName::from_static("x-tikt
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OfShop {
-    /// The platform's id of the customer. Give it as it is: the client encodes it. The ids `.` and `..` are refused.
+    /// The platform's id of the customer. A generated client percent-encodes it. The ids `.` and `..` are refused.
     #[param(value_type = String, min_length = 1, max_length = 256)]
     customer: CustomerId,
     /// TikTok Shop's id of the shop.
@@ -45,9 +45,9 @@ pub(crate) struct OfShop {
 /// Sends a signed call for a shop.
 ///
 /// The connector adds the app key, the timestamp, the signature, the token and the shop's cipher. The answer is
-/// TikTok Shop's, with its status and its unchanged body, and has the header `X-Answered-By: tiktok-shop`. Only a
-/// GET may be repeated if the answer is lost. Most generated clients encode the slashes of the path, which is
-/// refused. They use `POST /v1/customers/{customer}/calls`.
+/// TikTok Shop's, with its status and its unchanged body, and has the header `X-Answered-By: tiktok-shop`. Without
+/// an idempotency key, only a GET may be repeated if the answer is lost. Most generated clients encode the slashes
+/// of the path, which is refused. They use `POST /v1/customers/{customer}/calls`.
 #[utoipa::path(
     method(get, post, put, delete), path = "/v1/customers/{customer}/shops/{shop}/tiktok/{path}",
     tag = "signed calls", operation_id = "call_for_shop",

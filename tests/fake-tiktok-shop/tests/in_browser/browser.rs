@@ -54,9 +54,9 @@ impl Screen {
     }
 }
 
-/// How often chromedriver is started until it has a port. It takes a free port of IPv6, and ends if another program has the
+/// The maximum number of times that chromedriver is started until it has a port. It takes a free port of IPv6, and ends if another program has the
 /// port of IPv4 with the same number.
-const DRIVER_STARTS: usize = 5;
+const MAX_DRIVER_STARTS: usize = 5;
 
 /// Starts chromedriver, and returns its process and its port. Returns `None` if it ends before it prints the port.
 async fn start_driver(driver: &Path) -> Option<(Child, u16)> {
@@ -103,7 +103,7 @@ impl Browser {
         };
         let profile = tempfile::tempdir().unwrap();
         let mut started = None;
-        for _ in 0..DRIVER_STARTS {
+        for _ in 0..MAX_DRIVER_STARTS {
             started = start_driver(&driver).await;
             if started.is_some() {
                 break;

@@ -15,15 +15,15 @@ use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 #[derive(Args)]
 #[command(after_help = "\
 Give the tenant with --tenant or TIKTOK_SHOP_TENANT. After at most one minute, no host can open a
-value of the tenant. SQLite's files contain none at once, unless the database is larger than 256
-MiB: then run VACUUM at a quiet time. Only one new event is stored: tenant-erased says who erased
-the tenant. But older copies of the database still contain the wrapped data keys: backups, and
-PostgreSQL's log and free pages. The command shows which host keys can open such a copy. To make the
-erasure final, change the host key and delete all copies of the old one: run keys rotate
---single-machine --retire, or, if other machines have the key file, keys add, promote, rotate and
-retire. Use a key file for one database only: --retire removes the host keys that this database does
-not need. With a key service, the command deletes the tenant's key there, if it may, and the erasure
-is final at once.
+value of the tenant. When the command ends, SQLite's files contain no value of the tenant. If the
+database is larger than 256 MiB, a copy may be left: then run VACUUM at a quiet time. Only one new
+event is stored: tenant-erased says who erased the tenant. But older copies of the database still
+contain the wrapped data keys: backups, and PostgreSQL's log and free pages. The command shows which
+host keys can open such a copy. To make the erasure final, change the host key and delete all copies
+of the old one: run keys rotate --single-machine --retire, or, if other machines have the key file,
+keys add, promote, rotate and retire. Use a key file for one database only: --retire removes the
+host keys that this database does not need. With a key service, the command deletes the tenant's key
+there, if it may, and the erasure is final at once.
 
 If nothing is stored of the tenant, its name may be misspelt. The command then says so, deletes no
 key in a key service, and ends with 5. With --allow-absent it succeeds, and writes the event
