@@ -247,10 +247,13 @@ async fn malformed_requests_are_problems() {
         (r#"{"return_to":7}"#, "return_to: must be a text"),
         (r#"{"app":""}"#, "app: app key: 1 to 64 bytes"),
         (r#"{"CANARY":1}"#, "there is no such member; the members are app, shop_policy, return_to, customer_name"),
-        (r#"{"customer_name":""}"#, "customer_name: a name has 1 to 100 characters, without control characters"),
+        (
+            r#"{"customer_name":""}"#,
+            "customer_name: a name has 1 to 100 characters; control characters, and those that change the direction of the text, are refused",
+        ),
         (
             r#"{"customer_name":"CANARY\n"}"#,
-            "customer_name: a name has 1 to 100 characters, without control characters",
+            "customer_name: a name has 1 to 100 characters; control characters, and those that change the direction of the text, are refused",
         ),
     ] {
         let answer = stage.request("POST", sessions).body("application/json", body).send().await;
