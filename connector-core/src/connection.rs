@@ -331,11 +331,9 @@ pub fn project(
     let before = before.map(|row| row.connection);
 
     let announced = before.as_ref().filter(|_| update.occasion != Occasion::Consent).and_then(|c| c.authorization_ends);
-    // If TikTok has renewed the tokens after the announced end, the seller has extended the authorization elsewhere.
-    let announced = announced.filter(|end| *end > record.rotated_at());
     // Webhooks may arrive out of order. A webhook that TikTok sent later announces a later time. So the latest
     // announced time counts.
-    let authorization_ends = announced.max(update.authorization_ends);
+    let authorization_ends = announced.max(update.authorization_ends).filter(|end| !record.has_outlived(*end));
     let connected_at = before.as_ref().map_or_else(|| record.granted_at(), |c| c.connected_at);
     let shops_synced_at = match update.shops {
         ShopUpdate::Listed(_) => Some(update.at),

@@ -258,6 +258,13 @@ impl TokenRecord {
         now >= self.due_at || (unreachable && age.as_secs() >= UNKNOWN_END_LIFE)
     }
 
+    /// Returns whether TikTok has renewed the tokens after `end`, so that the authorization can't have ended then. The
+    /// seller has extended it elsewhere. If a clock that was ahead wrote the time of the renewal, returns false.
+    #[must_use]
+    pub fn has_outlived(&self, end: UnixSeconds) -> bool {
+        end <= self.rotated_at && !self.is_dated_ahead()
+    }
+
     /// Returns true if the clock of the host that received the pair was ahead of TikTok's clock. Only in this case is
     /// `due_at` earlier than `rotated_at`.
     pub(crate) fn is_dated_ahead(&self) -> bool {

@@ -240,7 +240,8 @@ fn is_unreadable(error: &Error) -> bool {
 }
 
 /// Writes the time at which the authorization ends (`end`) into the row. Writes nothing if the grant is dead, or if the
-/// latest consent is newer than the event or than `end`. Returns whether the row was written.
+/// latest consent is newer than the event or than `end`, or if TikTok has renewed the tokens after `end`. Returns whether
+/// the row was written.
 #[maybe_async]
 async fn announce(
     effects: &impl Effects,
@@ -250,7 +251,8 @@ async fn announce(
 ) -> Result<bool, Error> {
     let Some(stored) = tokens::load_linearizable(effects, key).await? else { return Ok(false) };
     let record = stored.record;
-    if record.dead().is_some() || end < record.granted_at() || occurred.is_some_and(|at| at < record.granted_at()) {
+    let is_past = end < record.granted_at() || record.has_outlived(end);
+    if record.dead().is_some() || is_past || occurred.is_some_and(|at| at < record.granted_at()) {
         return Ok(false);
     }
     let mut update = RowUpdate::shops(effects.wall(), ShopUpdate::Unread, Outcome::Unchanged);

@@ -106,6 +106,17 @@ impl ConsentError {
             Self::Call(error) => error.code(),
         }
     }
+
+    /// Returns whether it can help to send the same callback again. The state then still works, or it is unknown whether
+    /// it works.
+    #[must_use]
+    pub fn can_be_repeated(&self) -> bool {
+        match self {
+            Self::Storage(_) | Self::Malformed => true,
+            Self::Call(error) => can_be_repeated(error),
+            Self::StateMismatch | Self::OtherBrowser | Self::StateUsed | Self::StateExpired => false,
+        }
+    }
 }
 
 impl ConnectorHost {

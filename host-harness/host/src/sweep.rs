@@ -408,12 +408,12 @@ impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
                 let times = self.failing.get(tenant).map_or(0, |failing| failing.times).saturating_add(1);
                 self.failing.insert(tenant.clone(), Failing { times, latest: error.clone() });
             }
-            // The tenant's credentials work.
-            SweepOutcome::Refreshed(_) => drop(self.failing.remove(tenant)),
-            SweepOutcome::PassedOver(_)
+            // These calls got the tenant's credentials.
+            SweepOutcome::Refreshed(_)
+            | SweepOutcome::PassedOver(_)
             | SweepOutcome::Ended(_)
-            | SweepOutcome::NoLongerDue
-            | SweepOutcome::Failed(_) => {}
+            | SweepOutcome::Failed(CallError::Connector(_)) => drop(self.failing.remove(tenant)),
+            SweepOutcome::NoLongerDue | SweepOutcome::Failed(_) => {}
         }
     }
 

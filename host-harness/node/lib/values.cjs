@@ -155,8 +155,13 @@ function bytesOf(value) {
 /** Returns a value of a JSON body, after its `toJSON`. Refuses a value of which JSON would contain something else. */
 function checked(name, value) {
   const isHidden = this[name] instanceof Secret || ArrayBuffer.isView(this[name]);
-  const isJson = typeof value !== 'object' || value === null || Array.isArray(value) || isPlain(value);
-  return isJson && !isHidden ? value : refuse(MEMBER);
+  const isPart = typeof value !== 'object' || value === null || Array.isArray(value) || isPlain(value);
+  // In place of these values, JSON would contain null or nothing. A member that is undefined is left out on purpose.
+  const isLost =
+    ['function', 'symbol'].includes(typeof value) ||
+    (typeof value === 'number' && !Number.isFinite(value)) ||
+    (value === undefined && Array.isArray(this));
+  return isPart && !isHidden && !isLost ? value : refuse(MEMBER);
 }
 
 function refuse(text) {

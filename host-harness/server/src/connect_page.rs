@@ -1,15 +1,16 @@
 //! The two addresses that a seller's browser visits: the address of a connect session, and the callback after the
 //! seller's decision.
 
+use std::time::Duration;
+
 use axum::extract::{RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::header::{CONTENT_SECURITY_POLICY, HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use maud::{Markup, html};
+use tiktok_shop_host::ConnectorHost;
 use tiktok_shop_host::Secret;
 use tiktok_shop_host::consent::ConsentError;
-use tiktok_shop_host::error::Action;
-use tiktok_shop_host::{CallError, ConnectorHost};
 
 use crate::address::with_parameters;
 use crate::cookie::CookieName;
@@ -120,6 +121,9 @@ async fn redirect(
     Some(response)
 }
 
+/// How long a browser can see the outcome of its consent again.
+const RELOAD_LIFE: Duration = Duration::from_secs(60);
+
 /// `GET /callback`: finishes the consent, and leads the seller back to the platform. Without a state, it is the callback
 /// of an install.
 pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
@@ -131,7 +135,7 @@ pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQu
     let found = found.and_then(|name| name.value(&headers).map(|value| (name, value)));
     let ticket = found.and_then(|(name, value)| Ticket::parse(value.expose()).map(|ticket| (name, value, ticket)));
     let Some((name, value, ticket)) = ticket else { return Page::OTHER_BROWSER.into_response() };
-    let shared = state.clone();
+    let (shared, cookie) = (state.clone(), value.clone());
     let finishing = async move { finish(&shared, &ticket, value, query.into()).await };
     match state.run(finishing).await {
         Ok(Ending::Over(page)) => {
@@ -139,7 +143,12 @@ pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQu
             response.headers_mut().extend(name.removal().map(|removal| (SET_COOKIE, removal)));
             response
         }
-        Ok(Ending::Reloadable(page)) => page.into_response(),
+        Ok(Ending::Recorded(page)) => {
+            let mut response = page.into_response();
+            response.headers_mut().extend(name.set_for(&cookie, RELOAD_LIFE).map(|cookie| (SET_COOKIE, cookie)));
+            response
+        }
+        Ok(Ending::Unfinished(page)) => page.into_response(),
         Err(_) => Page::TRY_AGAIN.into_response(),
     }
 }
@@ -148,8 +157,11 @@ pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQu
 enum Ending {
     /// The cookie does not belong to the consent, so it is removed.
     Over(Page),
+    /// The outcome is recorded. If the browser loads the same callback again soon, it sees the outcome again. The cookie
+    /// then ends, so that a person who connects many accounts does not send many cookies.
+    Recorded(Page),
     /// The browser may load the same callback again, so the cookie stays. It ends ten minutes after the consent began.
-    Reloadable(Page),
+    Unfinished(Page),
 }
 
 async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) -> Ending {
@@ -160,8 +172,8 @@ async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) 
         Ok(_) => Outcome::Connected,
         // The cookie does not belong to the consent, so nothing in it may be believed.
         Err(ConsentError::OtherBrowser | ConsentError::StateMismatch) => return Ending::Over(Page::OTHER_BROWSER),
-        Err(error) if can_be_repeated(error) => return Ending::Reloadable(Page::RELOAD),
-        Err(ConsentError::StateUsed) => return Ending::Reloadable(earlier(state, ticket).await),
+        Err(error) if error.can_be_repeated() => return Ending::Unfinished(Page::RELOAD),
+        Err(ConsentError::StateUsed) => return Ending::Unfinished(earlier(state, ticket).await),
         Err(error) if error.code() == REFUSED => Outcome::Refused,
         Err(error) => {
             tracing::warn!(%error, "a consent failed");
@@ -169,7 +181,7 @@ async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) 
         }
     };
     session::end(&*state.storage, ticket, outcome).await;
-    Ending::Reloadable(Page::of(outcome).leading_to(ticket, outcome))
+    Ending::Recorded(Page::of(outcome).leading_to(ticket, outcome))
 }
 
 /// Returns the page for a callback that was loaded before. The browser has the cookie of the consent, so it may see the
@@ -182,19 +194,6 @@ async fn earlier(state: &Shared, ticket: &Ticket) -> Page {
             tracing::warn!(%error, "the outcome of a connect session could not be read");
             Page::RELOAD
         }
-    }
-}
-
-/// Returns whether the browser may load the callback again. This is the case if the consent is still unfinished.
-#[expect(clippy::wildcard_enum_match_arm, reason = "every other error ends the consent")]
-fn can_be_repeated(error: &ConsentError) -> bool {
-    match error {
-        ConsentError::Storage(_) | ConsentError::Malformed => true,
-        ConsentError::Call(CallError::Connector(error)) => {
-            matches!(error.action(), Action::RetryAfter(_) | Action::StorageConflict | Action::StorageFailed)
-        }
-        ConsentError::Call(error) => matches!(error, CallError::Busy { .. } | CallError::NoRandomness { .. }),
-        _ => false,
     }
 }
 

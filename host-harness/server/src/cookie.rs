@@ -1,6 +1,8 @@
 //! The cookie that binds a consent to the browser in which it began. Each consent has a cookie of its own, so that a
 //! person can connect two accounts in two tabs.
 
+use std::time::Duration;
+
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
@@ -33,9 +35,14 @@ impl CookieName {
         values.next().is_none().then(|| value.into())
     }
 
-    /// Returns the header that sets the cookie.
+    /// Returns the header that sets the cookie, which lives as long as the consent.
     pub(crate) fn set(&self, value: &Secret) -> Option<HeaderValue> {
-        let life = CONSENT_LIFE.as_secs();
+        self.set_for(value, CONSENT_LIFE)
+    }
+
+    /// Returns the header that sets the cookie, which then lives for this time.
+    pub(crate) fn set_for(&self, value: &Secret, life: Duration) -> Option<HeaderValue> {
+        let life = life.as_secs();
         let text = format!("{}={}; {ATTRIBUTES}; Max-Age={life}", self.0, value.expose());
         let mut header = HeaderValue::try_from(text).ok()?;
         header.set_sensitive(true);

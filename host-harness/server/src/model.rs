@@ -1,6 +1,8 @@
 //! The bodies of the API. Ids are text, and times are seconds since 1970. No body contains a token, except that of
 //! `access-token`, and none contains a cipher.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use tiktok_shop_host::connection as host;
 use tiktok_shop_host::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
@@ -599,13 +601,15 @@ pub(crate) struct CustomerName(String);
 
 /// The maximum length of a customer's name, in characters.
 const MAX_NAME_CHARACTERS: usize = 100;
+/// The characters that change the direction of the text around them. With them, a name could look like another one.
+const TURNING: [RangeInclusive<char>; 4] =
+    ['\u{61c}'..='\u{61c}', '\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
 impl TryFrom<String> for CustomerName {
     type Error = &'static str;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
-        // These characters change the direction of the text around them, so a name could look like another one.
-        let turns = |character: char| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let turns = |character: char| TURNING.iter().any(|range| range.contains(&character));
         let is_plain = !name.chars().any(|character| character.is_control() || turns(character));
         let fits = (1..=MAX_NAME_CHARACTERS).contains(&name.chars().count());
         if fits && is_plain {
@@ -641,7 +645,7 @@ pub(crate) struct SessionRequest {
     /// The name of the customer, in words that the seller knows. If it is given, the address first shows a page with
     /// this name and a button. The address is used up when the seller presses the button, and not when the page is
     /// loaded. Control characters, and characters that change the direction of the text, are refused.
-    #[schema(value_type = Option<String>, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u202a-\\u202e\\u2066-\\u2069]{1,100}$")]
+    #[schema(value_type = Option<String>, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]{1,100}$")]
     pub(crate) customer_name: Option<CustomerName>,
 }
 

@@ -22,8 +22,8 @@ use crate::state::Shared;
 
 /// The maximum length of a body: 256 KiB, as the host library allows by default.
 const MAX_BYTES: usize = 256 << 10;
-/// The maximum time for a body to arrive: 10 s. TikTok Shop waits 3 s for the answer.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// The maximum time for a body to arrive: 3 s. TikTok Shop waits no longer for the answer.
+const BODY_DEADLINE: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
 pub(crate) struct Place {

@@ -33,9 +33,9 @@ const OTHERS: [(&str, &str); 8] = [
     ("tiktok_shop_requests", "digest"),
 ];
 const CONNECTION: &str = "customer, account";
-/// The size of the largest SQLite database that is rewritten after an erasure. Nobody can write meanwhile, and a save of
-/// new tokens waits at most 10 s.
-const MAX_REWRITTEN_BYTES: u64 = 256 << 20;
+/// The size of the largest SQLite database that is rewritten after an erasure: 64 MiB. Nobody can write meanwhile, and a
+/// save of new tokens waits at most 10 s. SQLite keeps as many bytes in memory.
+const MAX_REWRITTEN_BYTES: u64 = 64 << 20;
 const TOKENS: &str = "tiktok_shop_tokens";
 const CONNECTIONS: &str = "tiktok_shop_connections";
 
@@ -61,8 +61,9 @@ impl SqlStorage {
             others += deleted;
         }
         transaction.commit().await?;
-        if is_complete {
-            self.rewrite_if_small(connections + others > 0).await?;
+        if is_complete && let Err(error) = self.rewrite_if_small(connections + others > 0).await {
+            // Everything is deleted, and only a copy in an unused part of a page may be left.
+            tracing::warn!(%error, "SQLite's database was not rewritten after an erasure; run VACUUM at a quiet time");
         }
         if !self.empty_log().await? {
             return Err(StorageError::Unavailable(

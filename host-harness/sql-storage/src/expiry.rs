@@ -4,6 +4,10 @@
 //! it stays fast if there are many. Each call stores one entry, so the number of expired entries falls. An expired entry
 //! may stay for a while, so a call that reads an entry must check the age of the entry.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use tiktok_shop_host::storage::StorageError;
 
 use crate::sql::dialect::Dialect;
@@ -69,28 +73,54 @@ impl Expiry {
             (Dialect::Sqlite(_), MaxAge::Begun { .. }) | (Dialect::Postgres, _) => dialect.bind_now(query),
         }
     }
+}
+
+/// How long expired entries stay after a deletion has failed: 30 s. PostgreSQL works on a deletion that was given up until
+/// its own time limit, so further ones would only add work.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// When a deletion has failed, for each table. All clones of a storage share it.
+#[derive(Clone, Default)]
+pub(crate) struct ExpiryPauses(Arc<Mutex<BTreeMap<&'static str, Instant>>>);
+
+impl ExpiryPauses {
+    /// Returns whether a deletion has failed in the last [`PAUSE`].
+    pub(crate) fn is_paused(&self, expiry: &Expiry) -> bool {
+        self.lock().get(expiry.table).is_some_and(|failed| failed.elapsed() < PAUSE)
+    }
 
     /// Reports that a deletion has failed.
-    pub(crate) fn warn(&self, error: &StorageError) {
-        let table = self.table;
-        tracing::warn!(table, %error, "expired entries could not be deleted; the next call tries again");
+    pub(crate) fn begin(&self, expiry: &Expiry, error: &StorageError) {
+        let table = expiry.table;
+        self.lock().insert(table, Instant::now());
+        tracing::warn!(table, %error, "expired entries could not be deleted; a later call tries again");
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SqlStorage {
     /// Deletes up to [`MAX_DELETED`] expired entries, before a call stores another entry. The call does not depend on
-    /// the deletion, so a failure is only reported. The deletion may take at most a quarter of the time of the call.
+    /// the deletion, so a failure is only reported. Does nothing for [`PAUSE`] after a failure.
     pub(crate) async fn make_room(&self, expiry: &Expiry) {
-        let deletion = self.delete_some_expired(expiry);
-        let deleted = match self.deadline {
-            Some(deadline) => tokio::time::timeout(deadline / 4, deletion)
-                .await
-                .unwrap_or_else(|_| Err(StorageError::Unavailable("the database did not answer in time".to_owned()))),
-            None => deletion.await,
-        };
-        if let Err(error) = deleted {
-            expiry.warn(&error);
+        if !self.expiry_pauses.is_paused(expiry) {
+            let deleted = self.in_part_of_deadline(self.delete_some_expired(expiry)).await;
+            if let Err(error) = deleted {
+                self.expiry_pauses.begin(expiry, &error);
+            }
         }
+    }
+
+    /// Runs a deletion in at most a quarter of the time of a call.
+    pub(crate) async fn in_part_of_deadline<T>(
+        &self,
+        deletion: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let Some(deadline) = self.deadline else { return deletion.await };
+        let late = |_| StorageError::Unavailable("the database did not answer in time".to_owned());
+        tokio::time::timeout(deadline / 4, deletion).await.map_err(late)?
     }
 
     /// Deletes every expired entry, a few with each statement. Returns whether there was one.

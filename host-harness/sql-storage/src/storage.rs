@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tiktok_shop_host::storage::StorageError;
 
+use crate::expiry::ExpiryPauses;
 use crate::open::mode::SchemaChange;
 use crate::pool::Pool;
 use crate::pool::transaction::Transaction;
@@ -22,6 +23,7 @@ pub struct SqlStorage {
     /// How long a server may take for one call, with all its statements. `None` for SQLite, which has no server.
     pub(crate) deadline: Option<Duration>,
     pub(crate) schema_change: SchemaChange,
+    pub(crate) expiry_pauses: ExpiryPauses,
 }
 
 impl SqlStorage {

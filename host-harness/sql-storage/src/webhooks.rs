@@ -53,9 +53,11 @@ impl WebhookStorage for SqlStorage {
                     statement(sql).bind(WEBHOOK_RETENTION_S).bind_number(clock.wall().as_secs())?
                 }
                 Dialect::Postgres => {
-                    match self.remember_and_make_room(tenant, webhook).await {
-                        Ok(()) => return Ok(()),
-                        Err(error) => EXPIRY.warn(&error),
+                    if !self.expiry_pauses.is_paused(&EXPIRY) {
+                        match self.in_part_of_deadline(self.remember_and_make_room(tenant, webhook)).await {
+                            Ok(()) => return Ok(()),
+                            Err(error) => self.expiry_pauses.begin(&EXPIRY, &error),
+                        }
                     }
                     // The deletion may be the reason of the failure, so the webhook is remembered without it.
                     let sql = format!(

@@ -279,6 +279,10 @@ fn an_announced_end_is_no_longer_shown_if_tiktok_renews_tokens_after_it() {
         (Status::Active, None),
         "the seller has extended it"
     );
+
+    // The webhook is delivered once more.
+    assert_eq!(effect(&host, &ending(NOW, end)), WebhookEffect::None);
+    assert_eq!(status(&host), Status::Active);
 }
 
 #[test]

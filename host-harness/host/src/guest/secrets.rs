@@ -65,7 +65,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How many secrets are learned from the query of one request. A request of the connector has fewer than ten. The more
+/// How many secrets are learned from one request. A request of the connector has fewer than ten. The more
 /// secrets are known, the longer each search takes.
 const MAX_SECRETS_OF_A_REQUEST: usize = 64;
 
@@ -182,12 +182,12 @@ impl Secrets {
 
     /// Adds the secrets that a request of the guest contains.
     pub(super) fn learn_request<B>(&self, request: &Request<B>) {
+        let tokens = request.headers().get_all(TOKEN_HEADER).into_iter().filter_map(|token| token.to_str().ok());
         let query = request.uri().query().unwrap_or_default();
         let parameters = form_urlencoded::parse(query.as_bytes());
-        let secrets = parameters.filter(|(name, _)| SECRET_PARAMETERS.contains(&&**name));
-        secrets.take(MAX_SECRETS_OF_A_REQUEST).for_each(|(_, value)| self.learn(&value));
-        let tokens = request.headers().get_all(TOKEN_HEADER);
-        tokens.into_iter().filter_map(|token| token.to_str().ok()).for_each(|token| self.learn(token));
+        let parameters = parameters.filter(|(name, _)| SECRET_PARAMETERS.contains(&&**name));
+        let secrets = tokens.map(Cow::from).chain(parameters.map(|(_, value)| value));
+        secrets.take(MAX_SECRETS_OF_A_REQUEST).for_each(|secret| self.learn(&secret));
     }
 
     /// Returns whether a clear text of `value` contains a secret.

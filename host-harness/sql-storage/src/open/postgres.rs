@@ -10,6 +10,7 @@ use super::error::OpenError;
 use super::migrations::prepare;
 use super::mode::OpenMode;
 use super::{address, pooler};
+use crate::expiry::ExpiryPauses;
 use crate::pool::Pool;
 use crate::pool::postgres::{PostgresPool, Refusal};
 use crate::postgres_options::PostgresOptions;
@@ -68,7 +69,14 @@ impl SqlStorage {
         pool.add(first);
         let pool = Pool::Postgres(pool);
         let deadline = Some(options.statement + NETWORK_RESERVE);
-        Ok(Self { dialect: Dialect::Postgres, readers: pool.clone(), writers: pool, deadline, schema_change })
+        Ok(Self {
+            dialect: Dialect::Postgres,
+            readers: pool.clone(),
+            writers: pool,
+            deadline,
+            schema_change,
+            expiry_pauses: ExpiryPauses::default(),
+        })
     }
 }
 

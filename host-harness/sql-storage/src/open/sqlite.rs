@@ -17,6 +17,7 @@ use super::error::OpenError;
 use super::migrations::{SchemaConnection as _, prepare};
 use super::mode::OpenMode;
 use crate::clock::{BootClock, MachineClock};
+use crate::expiry::ExpiryPauses;
 use crate::pool::Pool;
 use crate::sql::dialect::Dialect;
 use crate::sql::error::storage_error;
@@ -32,8 +33,9 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// With `synchronous = FULL` a commit is on the disk when it succeeds. The next weaker setting does not promise that in
 /// WAL mode. With `secure_delete` SQLite overwrites deleted values with zeros.
-const SETTINGS: &str =
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;";
+/// With `temp_store`, it needs no folder for temporary files, and writes no value there.
+const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
+     PRAGMA temp_store = MEMORY;";
 
 /// The size of a page of a new database, in bytes. Most rows and token records then fit into one page. With SQLite's
 /// default of 4096 bytes they would not, and a search would read the further pages of each row that it compares. A
@@ -135,7 +137,7 @@ impl SqlStorage {
         // The database has one write lock, so the pool for writers has one connection. The writers of this process wait
         // for this connection in order. With more connections, the writers would poll for the write lock.
         let [readers, writers] = [READERS, 1].map(|connections| Pool::Sqlite(pool(connections)));
-        Ok(Self { dialect, readers, writers, deadline: None, schema_change })
+        Ok(Self { dialect, readers, writers, deadline: None, schema_change, expiry_pauses: ExpiryPauses::default() })
     }
 
     /// Checks SQLite's file, and returns a line for each problem: a damaged page, a wrong index, or a reference to a

@@ -16,7 +16,7 @@ use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 #[command(after_help = "\
 Give the tenant with --tenant or TIKTOK_SHOP_TENANT. After at most one minute, no host can open a
 value of the tenant. When the command ends, SQLite's files contain no value of the tenant. If the
-database is larger than 256 MiB, a copy may be left: then run VACUUM at a quiet time. Only one new
+database is larger than 64 MiB, a copy may be left: then run VACUUM at a quiet time. Only one new
 event is stored: tenant-erased says who erased the tenant. But older copies of the database still
 contain the wrapped data keys: backups, and PostgreSQL's log and free pages. The command shows which
 host keys can open such a copy. To make the erasure final, change the host key and delete all copies
