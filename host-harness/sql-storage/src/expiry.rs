@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tiktok_shop_host::storage::StorageError;
+use tokio::time::Instant;
 
 use crate::sql::dialect::Dialect;
 use crate::sql::run::execute_count;
