@@ -91,8 +91,9 @@ class Background(Requests):
     async def check_host_keys(self, *, tenants: Iterable[str] | None = None) -> types.HostKeyCheck:
         """Returns which host keys open the stored data keys. Call it at the start, before other calls.
 
-        If `fits_nothing` of the result is true, do not start. With `tenants`, the data keys of these tenants decide,
-        or those of all if they have none. Without it, one data key that opens is enough, so the broken key of one tenant does not prevent the start.
+        If `fits_nothing` of the result is true, do not start. With `tenants`, the data keys of these tenants decide, or
+        those of all if they have none. Without it, one data key that opens is enough, so the broken key of one tenant
+        does not prevent the start.
         """
         names = None if tenants is None else _values.names("tenants", tenants)
         value = await self._ask("check-host-keys", tenants=names)
@@ -101,7 +102,8 @@ class Background(Requests):
     async def rotate_keys(self) -> types.Rotated:
         """Gives every tenant a new data key under the current host key. Takes at least three minutes.
 
-        If the host is closed meanwhile, the rotation ends in its pause with the code `host-closed`. The next call continues.
+        If the host is closed meanwhile, the rotation ends in its pause with the code `host-closed`. The next call
+        continues.
         """
         return _values.rotated(await self._ask("rotate-keys"))
 
