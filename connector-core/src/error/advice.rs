@@ -93,8 +93,8 @@ impl Cause {
             Self::AuthorizationRevoked => (
                 "If the seller wants to stay connected, send them through the authorization link again.",
                 "The connection has ended. If TikTok reported that the seller removed the app, or if a shop was revoked \
-                 here, the tokens of the connection are erased. Otherwise they are kept, and a forced `refresh` tries them once more. Its \
-                 access token is not used any more, and the ciphers of its shops are erased.",
+                 here, the tokens of the connection are erased. Otherwise they are kept, and a forced `refresh` tries them \
+                 once more. Its access token is not used any more, and the ciphers of its shops are erased.",
             ),
             Self::BackingOff => (
                 "Call again after the delay. The last failure of the connection says what is wrong. A forced `refresh` \
@@ -316,9 +316,9 @@ impl Cause {
             Self::ValidityTooLong => ("Ask for at most 3600 seconds, and ask again when they are over.", NOTHING_SENT),
             Self::WebhookMalformed => (
                 "If the detail contains a maximum number of bytes, the body is too large: answer 413. Its signature was \
-                 not checked, and the host library refuses more than 256 KiB by default. Otherwise answer 500, so that TikTok repeats it, and show it to an \
-                 operator. The signature is then right, so TikTok has sent this body. Partner Center has a log of the \
-                 webhooks that TikTok sent.",
+                 not checked, and the host library refuses more than 256 KiB by default. Otherwise answer 500, so that \
+                 TikTok repeats it, and show it to an operator. The signature is then right, so TikTok has sent this \
+                 body. Partner Center has a log of the webhooks that TikTok sent.",
                 NOTHING_SENT,
             ),
             Self::WebhookSignatureInvalid => (

@@ -360,7 +360,8 @@ async fn reject(
 
 /// Removes the claim of this call, which has this nonce, and returns the record that is stored afterwards. Another writer,
 /// for example a webhook, may change the record meanwhile and keep the claim. Then the claim is removed from the changed
-/// record, in at most [`MAX_TRIES`] tries in total. If the removal fails, the claim lapses by itself. Returns `None` if the record is deleted or cannot be loaded.
+/// record, in at most [`MAX_TRIES`] tries in total. If the removal fails, the claim lapses by itself. Returns `None` if the
+/// record is deleted or cannot be loaded.
 #[maybe_async]
 async fn release(
     effects: &impl Effects,

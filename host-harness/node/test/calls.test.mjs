@@ -80,6 +80,11 @@ test('a body of which something else would be sent is refused', async (t) => {
     [[new Secret('CANARY')], member],
     [{ a: [Buffer.from('a')] }, member],
     [{ a: new Order() }, member],
+    [{ a: Number.NaN }, member],
+    [[Number.POSITIVE_INFINITY], member],
+    [[undefined], member],
+    [{ a: () => {} }, member],
+    [{ a: Symbol('a') }, member],
   ]) {
     await assert.rejects(host.call({ ...SEARCH, body }), { name: 'TypeError', message });
   }

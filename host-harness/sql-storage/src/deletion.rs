@@ -33,8 +33,8 @@ const OTHERS: [(&str, &str); 8] = [
     ("tiktok_shop_requests", "digest"),
 ];
 const CONNECTION: &str = "customer, account";
-/// The size of the largest SQLite database that is rewritten after an erasure: 64 MiB. Nobody can write meanwhile, and a
-/// save of new tokens waits at most 10 s. SQLite keeps as many bytes in memory.
+/// The size of the largest SQLite database that is rewritten after an erasure: 64 MiB. All writes wait meanwhile, and
+/// a save of new tokens waits at most 10 s. SQLite keeps as many bytes in memory.
 const MAX_REWRITTEN_BYTES: u64 = 64 << 20;
 const TOKENS: &str = "tiktok_shop_tokens";
 const CONNECTIONS: &str = "tiktok_shop_connections";

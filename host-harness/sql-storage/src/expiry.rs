@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::sql::dialect::Dialect;
 use crate::sql::run::execute_count;
 use crate::sql::statement::{Statement, statement};
-use crate::storage::SqlStorage;
+use crate::storage::{SqlStorage, run_within};
 
 /// The highest number of expired entries that one statement deletes. A statement that deletes all of them could reach
 /// the time limit of a statement, and would then delete none of them, each time.
@@ -119,9 +119,7 @@ impl SqlStorage {
         &self,
         deletion: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
-        let Some(deadline) = self.deadline else { return deletion.await };
-        let late = |_| StorageError::Unavailable("the database did not answer in time".to_owned());
-        tokio::time::timeout(deadline / 4, deletion).await.map_err(late)?
+        run_within(self.deadline.map(|deadline| deadline / 4), deletion).await
     }
 
     /// Deletes every expired entry, a few with each statement. Returns whether there was one.
@@ -146,5 +144,23 @@ impl SqlStorage {
             expiry.table
         );
         execute_count(&self.writers, expiry.bind(statement(sql), &self.dialect)?).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_failed_deletion_only_its_table_pauses_for_30_s() {
+        let of = |table| Expiry { table, max_age: MaxAge::Begun { milliseconds: 1 } };
+        let pauses = ExpiryPauses::default();
+        assert!(!pauses.is_paused(&of("one")));
+        pauses.clone().begin(&of("one"), &StorageError::Unavailable("down".to_owned()));
+        assert!(pauses.is_paused(&of("one")) && !pauses.is_paused(&of("other")));
+        tokio::time::advance(PAUSE - Duration::from_millis(1)).await;
+        assert!(pauses.is_paused(&of("one")));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!pauses.is_paused(&of("one")));
     }
 }

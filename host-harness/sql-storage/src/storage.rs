@@ -34,9 +34,7 @@ impl SqlStorage {
         &self,
         statements: impl Future<Output = Result<T, StorageError>> + Send,
     ) -> Result<T, StorageError> {
-        let Some(deadline) = self.deadline else { return statements.await };
-        let late = |_| StorageError::Unavailable("the database did not answer in time".to_owned());
-        tokio::time::timeout(deadline, statements).await.map_err(late)?
+        run_within(self.deadline, statements).await
     }
 
     /// Begins a transaction that will write.
@@ -55,6 +53,16 @@ impl SqlStorage {
         self.writers.close().await;
         self.readers.close().await;
     }
+}
+
+/// Runs statements, and gives them up after this time. `None` means that they have no limit.
+pub(crate) async fn run_within<T>(
+    limit: Option<Duration>,
+    statements: impl Future<Output = Result<T, StorageError>>,
+) -> Result<T, StorageError> {
+    let Some(limit) = limit else { return statements.await };
+    let late = |_| StorageError::Unavailable("the database did not answer in time".to_owned());
+    tokio::time::timeout(limit, statements).await.map_err(late)?
 }
 
 impl fmt::Debug for SqlStorage {

@@ -269,8 +269,8 @@ fn shared_options(command: &Command) -> String {
     let largest = command.get_subcommands().max_by_key(|command| shared(command).count());
     let shared: String = largest.into_iter().flat_map(shared).collect();
     format!(
-        "Every command has these options:\n\n{everywhere}\nThe commands that work with stored connections also have these. Commands that work with all tenants have no `--tenant` \
-         ([Tenants](#tenants)):\n\n{shared}"
+        "Every command has these options:\n\n{everywhere}\nThe commands that work with stored connections also have \
+         these. Commands that work with all tenants have no `--tenant` ([Tenants](#tenants)):\n\n{shared}"
     )
 }
 

@@ -168,3 +168,15 @@ fn a_secret_in_an_unknown_member_of_a_document_is_found_however_it_is_written() 
     let deep = "[".repeat(200) + &"]".repeat(200);
     assert!(Document::read(&deep).is_none());
 }
+
+#[test]
+fn at_most_64_secrets_are_learned_from_a_request() {
+    let secret = |number: usize| format!("signature-number-{number:03}");
+    let query: Vec<_> = (1..=70).map(|number| format!("sign={}", secret(number))).collect();
+    let request = Request::builder().uri(format!("https://auth.tiktok-shops.com/?{}", query.join("&")));
+    let request = request.header(HeaderName::from_static(TOKEN_HEADER), secret(0)).body(()).unwrap();
+    let secrets = Secrets::default();
+    secrets.learn_request(&request);
+    let learned = (0..=70).filter(|number| secrets.are_in(&secret(*number)));
+    assert_eq!(learned.collect::<Vec<_>>(), (0..64).collect::<Vec<_>>(), "the token of the header comes first");
+}
