@@ -58,7 +58,8 @@
 //! Everything else is in a module. There is one module for each call: [`connect`], [`consent`], [`existing_grant`],
 //! [`export_grant`], [`install`], [`list`], [`refresh`], [`access_token`], [`call`], [`disconnect`], [`webhook`],
 //! [`sweep`]. The module [`events`] contains the events, which say who did what. There is one module for each part that
-//! an embedder provides or chooses: [`storage`], [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
+//! an embedder provides or chooses: [`storage`], [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`],
+//! [`certificates`].
 //!
 //! # Logs
 //!
@@ -94,6 +95,7 @@ pub mod boundary;
 mod build_error;
 mod builder;
 pub mod call;
+pub mod certificates;
 pub mod clock;
 pub mod compiled_cache;
 mod component;

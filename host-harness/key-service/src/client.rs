@@ -13,12 +13,10 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tiktok_shop_host::Secret;
-use tiktok_shop_private_file as private_file;
+use tiktok_shop_host::certificates::CertificateAuthorities;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
@@ -32,8 +30,6 @@ const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 /// The maximum size of an answer: 1 MiB.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// The maximum size of the file of certificate authorities: 1 MiB.
-const MAX_CA_BYTES: u64 = 1 << 20;
 /// The maximum number of characters that an error quotes from a text of the service.
 const MAX_WHY: usize = 200;
 /// The maximum number of attempts of a request.
@@ -193,21 +189,10 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, SetupError> {
     let Some(path) = ca_file else {
         return Ok(RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()));
     };
-    let failed = |why: String| SetupError::CaFile { path: path.to_owned(), why };
-    let pem = private_file::read_regular(path, MAX_CA_BYTES).map_err(|error| {
-        // The text of this error begins with the path, which `SetupError` also names.
-        let text = error.to_string();
-        failed(text.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&text).to_owned())
-    })?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+    match CertificateAuthorities::read(path) {
+        Ok(authorities) => Ok(authorities.roots().clone()),
+        Err(error) => Err(SetupError::CaFile { path: path.to_owned(), why: error.to_string() }),
     }
-    if roots.is_empty() {
-        return Err(failed("it contains no certificate in PEM".to_owned()));
-    }
-    Ok(roots)
 }
 
 /// Returns the text of the error's deepest cause, because this text is the most precise.

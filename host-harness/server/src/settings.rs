@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use tiktok_shop_host::certificates::CertificateAuthorities;
+
 use crate::address::{InstallAddress, PublicAddress, ReturnAddress};
 
 /// The settings of the service.
@@ -44,6 +46,9 @@ pub struct Settings {
     pub delivery_poll: Duration,
     /// The number of webhooks that each process sends to an endpoint at the same time. Default: 8.
     pub deliveries_in_flight: NonZeroU32,
+    /// The certificate authorities that the service trusts for the receivers of webhooks, in addition to Mozilla's.
+    /// `None`: only Mozilla's. Default: `None`.
+    pub webhook_authorities: Option<CertificateAuthorities>,
     /// If a client reads no byte of an answer for this time, its connection ends. Default: 30 s.
     pub write_deadline: Duration,
 }
@@ -68,6 +73,7 @@ impl Settings {
             delivery_deadline: Duration::from_secs(15),
             delivery_poll: Duration::from_secs(1),
             deliveries_in_flight: NonZeroU32::MIN.saturating_add(7),
+            webhook_authorities: None,
             write_deadline: Duration::from_secs(30),
         }
     }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use serde::Serialize;
+use tiktok_shop_host::certificates::CertificateAuthorities;
 use tiktok_shop_server::delivery::Endpoints;
 use tiktok_shop_server::{ApiKeys, Metrics, PublicAddress};
 use tokio::task::block_in_place;
@@ -55,6 +56,7 @@ impl CheckConfig {
         check_addresses(&service)?;
         let keys = api_keys(&service, report)?;
         let webhook_endpoints = endpoints(&service)?.iter().count();
+        let _authorities = webhook_authorities(&service)?;
         let line = Line { tenants: service.tenants.len(), api_keys: keys.entries().count(), webhook_endpoints };
         if report.is_json() {
             report.json(&line);
@@ -85,9 +87,17 @@ fn from_variable<T: FromStr<Err: ToString>>(name: &'static str) -> Result<Option
 
 /// Reads the endpoints of the configuration file, with their secrets.
 pub(super) fn endpoints(service: &ServiceSettings) -> Result<Endpoints, Failure> {
-    let malformed = |what: String| Failure::Malformed(format!("configuration {}: {what}", service.file.display()));
-    let endpoints = service.table.endpoints(service.file_access).map_err(malformed)?;
-    Endpoints::new(endpoints).map_err(|error| malformed(format!("serve.webhooks: {error}")))
+    let endpoints = service.table.endpoints(service.file_access).map_err(|what| malformed(service, &what))?;
+    Endpoints::new(endpoints).map_err(|error| malformed(service, &format!("serve.webhooks: {error}")))
+}
+
+/// Reads the certificate authorities of the configuration file for the receivers of webhooks.
+pub(super) fn webhook_authorities(service: &ServiceSettings) -> Result<Option<CertificateAuthorities>, Failure> {
+    service.table.webhook_authorities().map_err(|what| malformed(service, &what))
+}
+
+fn malformed(service: &ServiceSettings, what: &str) -> Failure {
+    Failure::Malformed(format!("configuration {}: {what}", service.file.display()))
 }
 
 /// Names each app whose authorization link is wrong. Only new consents need the link, so the service can start.
@@ -97,8 +107,8 @@ pub(super) fn note_wrong_links(service: &ServiceSettings, report: &Report) {
 
 /// Checks the API keys of the configuration file. A note names each key that can do little.
 pub(super) fn api_keys(service: &ServiceSettings, report: &Report) -> Result<ApiKeys, Failure> {
-    let keys = ApiKeys::new(service.api_keys.clone())
-        .map_err(|error| Failure::Malformed(format!("configuration {}: api-keys: {error}", service.file.display())))?;
+    let keys = ApiKeys::new(service.api_keys.clone());
+    let keys = keys.map_err(|error| malformed(service, &format!("api-keys: {error}")))?;
     if keys.entries().next().is_none() {
         report.note("no API key is configured, so every request to /v1 is refused; api-keys create makes one");
     }

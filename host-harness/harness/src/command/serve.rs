@@ -19,7 +19,7 @@ use tiktok_shop_server::{
 use tokio::net::TcpListener;
 
 use self::receiver::Receiver;
-use super::check_config::{api_keys, endpoints, note_wrong_links};
+use super::check_config::{api_keys, endpoints, note_wrong_links, webhook_authorities};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{
@@ -134,6 +134,7 @@ impl Serve {
             None => public_address_of(address)?,
         };
         let mut endpoints = endpoints(&service)?;
+        let authorities = webhook_authorities(&service)?;
         if let Some(own) = &own_fake {
             allow_own_pages(&mut service, &public, own)?;
             endpoints = own.receiver.added_to(endpoints)?;
@@ -151,7 +152,9 @@ impl Serve {
             endpoints,
         };
         announce(address, &public, own_fake.as_ref(), report);
-        let server = Server::new(parts, service.table.settings(public)).metrics(metrics);
+        let mut settings = service.table.settings(public);
+        settings.webhook_authorities = authorities;
+        let server = Server::new(parts, settings).metrics(metrics);
         server.serve(listener, report.stop.clone().cancelled_owned()).await;
         Ok(())
     }

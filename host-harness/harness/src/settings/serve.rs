@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use tiktok_shop_host::TenantId;
+use tiktok_shop_host::certificates::CertificateAuthorities;
 use tiktok_shop_host::events::Actor;
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_private_file::Access;
@@ -22,7 +23,7 @@ use super::webhooks::{ConfiguredEndpoint, endpoints};
 /// The members of `[serve]`.
 const MEMBERS: &str = "listen, public-address, return-addresses, install-addresses, sweep-seconds, \
                        shutdown-seconds, requests-per-second, requests-in-flight, max-connections, \
-                       concurrent-calls, tenant-percent, webhooks";
+                       concurrent-calls, tenant-percent, webhook-ca-file, webhooks";
 /// The members of each of `[[api-keys]]`.
 const KEY_MEMBERS: &str = "name, tenant, scopes, sha256";
 /// The largest number of seconds that a member may have: one day.
@@ -60,6 +61,8 @@ pub(crate) struct ServeTable {
     max_connections: Option<NonZeroU32>,
     concurrent_calls: Option<u32>,
     tenant_percent: Option<u32>,
+    /// The file of certificate authorities for the receivers of webhooks.
+    webhook_ca_file: Option<PathBuf>,
     webhooks: Vec<ConfiguredEndpoint>,
 }
 
@@ -81,6 +84,9 @@ impl ServeTable {
                 "max-connections" => table.max_connections = Some(positive(value, &place)?),
                 "concurrent-calls" => table.concurrent_calls = Some(number(value, &place, 1, MAX_CALLS)?),
                 "tenant-percent" => table.tenant_percent = Some(number(value, &place, 1, 100)?),
+                "webhook-ca-file" => {
+                    table.webhook_ca_file = Some(folder.join(text_of(value, &place, Rule::OneLine)?));
+                }
                 "webhooks" => table.webhooks = endpoints(value, &place, folder)?,
                 _ => return Err(unknown(&place, MEMBERS)),
             }
@@ -95,6 +101,21 @@ impl ServeTable {
     /// configuration.
     pub(crate) fn endpoints(&self, access: Access) -> Result<Vec<Endpoint>, String> {
         self.webhooks.iter().map(|configured| configured.with_secrets(access)).collect()
+    }
+
+    /// Reads the certificate authorities that the service trusts for the receivers of webhooks, in addition to
+    /// Mozilla's. Returns `None` if no file is configured.
+    ///
+    /// # Errors
+    /// The file can't be read, or it contains no certificate, or a malformed one. The error names the place in the
+    /// configuration and the file.
+    pub(crate) fn webhook_authorities(&self) -> Result<Option<CertificateAuthorities>, String> {
+        let read = |path: &Path| {
+            CertificateAuthorities::read(path).map_err(|error| {
+                format!("serve.webhook-ca-file: {}: {error}; correct the file or its path", path.display())
+            })
+        };
+        self.webhook_ca_file.as_deref().map(read).transpose()
     }
 
     /// Allows this return address, too.
@@ -208,6 +229,11 @@ fn api_key(value: &Value, place: &str) -> Result<ApiKeyEntry, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn serve(text: &str) -> Result<ServeTable, String> {
@@ -226,7 +252,7 @@ mod tests {
              return-addresses = [\"https://app.example/connected\"]\n\
              install-addresses = { 6a = \"https://app.example/install\" }\nsweep-seconds = 0\nshutdown-seconds = 7\n\
              requests-per-second = 8\nrequests-in-flight = 9\nmax-connections = 10\n\
-             concurrent-calls = 11\ntenant-percent = 12\n",
+             concurrent-calls = 11\ntenant-percent = 12\nwebhook-ca-file = \"ca.pem\"\n",
         )
         .unwrap();
         assert_eq!(table.listen.unwrap().to_string(), "0.0.0.0:80");
@@ -239,6 +265,32 @@ mod tests {
         assert_eq!(numbers.map(NonZeroU32::get), [8, 9, 10]);
         let limits = Limits { concurrent_calls: 11, tenant_percent: 12, ..Limits::default() };
         assert_eq!([1, 2].map(|tenants| table.limits(tenants)), [limits, limits]);
+        assert_eq!(table.webhook_ca_file.unwrap(), Path::new("/folder/ca.pem"));
+    }
+
+    #[test]
+    fn the_certificate_authorities_of_receivers_are_read_from_their_file() {
+        assert!(serve("").unwrap().webhook_authorities().unwrap().is_none());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let members: Table = toml::from_str("webhook-ca-file = \"ca.pem\"").unwrap();
+        let table = ServeTable::parse(&members, folder.path()).unwrap();
+        let pem = |coded: &str| format!("-----BEGIN CERTIFICATE-----\n{coded}\n-----END CERTIFICATE-----\n");
+        for (content, why) in [
+            (None, "there is no such file"),
+            (Some("CANARY".to_owned()), "it contains no certificate in PEM"),
+            (Some(pem("CANARY")), "it contains a malformed certificate"),
+        ] {
+            if let Some(content) = content {
+                fs::write(&path, content).unwrap();
+            }
+            let error = table.webhook_authorities().unwrap_err();
+            let file = path.display();
+            assert_eq!(error, format!("serve.webhook-ca-file: {file}: {why}; correct the file or its path"));
+        }
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(&path, pem(&STANDARD.encode(made.cert.der()))).unwrap();
+        assert_eq!(table.webhook_authorities().unwrap().unwrap().roots().len(), 1);
     }
 
     #[test]
@@ -280,6 +332,7 @@ mod tests {
             ("concurrent-calls = 1001", "serve.concurrent-calls: not a number from 1 to 1000".to_owned()),
             ("tenant-percent = 0", "serve.tenant-percent: not a number from 1 to 100".to_owned()),
             ("tenant-percent = 101", "serve.tenant-percent: not a number from 1 to 100".to_owned()),
+            ("webhook-ca-file = 7", "serve.webhook-ca-file: not text; write it in quotes".to_owned()),
             (
                 "port = 1",
                 format!("serve.port: there is no such member; correct or remove it; the members are {MEMBERS}"),

@@ -12,14 +12,10 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_http::{HttpClient, HttpError};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use tiktok_shop_private_file as private_file;
+use tiktok_shop_host::certificates::CertificateAuthorities;
 use tokio::runtime::{Builder, Runtime};
 
-/// The largest file of certificate authorities: 1 MiB.
-const MAX_CERTIFICATES_BYTES: u64 = 1 << 20;
 /// The largest answer of a collector: 1 MiB.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// How long a request may take, as the standard says.
@@ -40,16 +36,8 @@ impl Client {
 
     /// Creates a client that trusts only the certificate authorities in this file.
     pub(super) fn trusting(path: &Path) -> Result<Self, String> {
-        let pem = private_file::read_regular(path, MAX_CERTIFICATES_BYTES).map_err(|error| error.to_string())?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
-            added.ok_or_else(|| format!("{}: contains a malformed certificate", path.display()))?;
-        }
-        if roots.is_empty() {
-            return Err(format!("{}: contains no certificate in PEM", path.display()));
-        }
-        Self::with_roots(roots)
+        let authorities = CertificateAuthorities::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Self::with_roots(authorities.roots().clone())
     }
 
     fn with_roots(roots: RootCertStore) -> Result<Self, String> {

@@ -213,6 +213,13 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
                  one of them"
             ),
         ),
+        (
+            "[serve]\nwebhook-ca-file = \"missing.pem\"\n".to_owned(),
+            format!(
+                "configuration {place}: serve.webhook-ca-file: {}: there is no such file; correct the file or its path",
+                stage.home().join("missing.pem").display()
+            ),
+        ),
     ] {
         write(&text);
         for name in ["check-config", "serve"] {

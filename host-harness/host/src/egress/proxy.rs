@@ -7,10 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
+use crate::certificates::CertificateAuthorities;
 use crate::secret::Secret;
 
 /// A forward proxy that opens tunnels with HTTP `CONNECT`. See [`EgressPolicy::proxy`](super::EgressPolicy::proxy).
@@ -146,15 +145,8 @@ impl Proxy {
         if self.transport == Transport::Plain {
             return Err(InvalidProxy::CertificatesWithoutTls);
         }
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|_| InvalidProxy::Certificates)?;
-            roots.add(certificate).map_err(|_| InvalidProxy::Certificates)?;
-        }
-        if roots.is_empty() {
-            return Err(InvalidProxy::Certificates);
-        }
-        self.roots = Some(roots);
+        let authorities = CertificateAuthorities::from_pem(pem).map_err(|_| InvalidProxy::Certificates)?;
+        self.roots = Some(authorities.roots().clone());
         Ok(self)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The client follows no redirect, reads no more of an answer than it needs to use the connection again, and ends at
 //! the deadline. It connects to every address that the operator has configured, also to one in a private network. It
-//! uses no proxy.
+//! trusts Mozilla's certificate authorities and those that the operator has configured. It uses no proxy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
+use tiktok_shop_host::certificates::CertificateAuthorities;
 use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
@@ -69,9 +70,10 @@ impl Sent {
 }
 
 impl Client {
-    /// Creates a client. An attempt ends after `deadline`.
-    pub(crate) fn new(deadline: Duration) -> Self {
-        Self { http: http(deadline).ok(), deadline }
+    /// Creates a client that trusts Mozilla's certificate authorities and these `authorities`. An attempt ends after
+    /// `deadline`.
+    pub(crate) fn new(deadline: Duration, authorities: Option<&CertificateAuthorities>) -> Self {
+        Self { http: http(deadline, roots(authorities)).ok(), deadline }
     }
 
     /// Sends a delivery. `timestamp` is the time of this attempt, in seconds since 1970.
@@ -95,8 +97,16 @@ impl Client {
     }
 }
 
-fn http(deadline: Duration) -> Result<Http, rustls::Error> {
-    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+/// Returns Mozilla's certificate authorities and these.
+fn roots(authorities: Option<&CertificateAuthorities>) -> RootCertStore {
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    if let Some(authorities) = authorities {
+        roots.extend(authorities.roots().roots.iter().cloned());
+    }
+    roots
+}
+
+fn http(deadline: Duration, roots: RootCertStore) -> Result<Http, rustls::Error> {
     let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
@@ -130,4 +140,23 @@ fn request(endpoint: &Endpoint, delivery: &Delivery, timestamp: u64) -> Option<R
         .header("webhook-timestamp", timestamp)
         .header("webhook-signature", signatures.join(" "));
     request.body(Full::new(Bytes::from(body.clone()))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    #[test]
+    fn the_configured_authorities_are_trusted_in_addition_to_mozillas() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let coded = STANDARD.encode(made.cert.der());
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{coded}\n-----END CERTIFICATE-----\n");
+        let authorities = CertificateAuthorities::from_pem(pem.as_bytes()).unwrap();
+        let mozilla = roots(None).roots;
+        assert_eq!(mozilla, webpki_roots::TLS_SERVER_ROOTS);
+        assert_eq!(roots(Some(&authorities)).roots, [mozilla, authorities.roots().roots.clone()].concat());
+    }
 }

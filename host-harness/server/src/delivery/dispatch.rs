@@ -52,7 +52,8 @@ impl Outgoing {
         };
         let endpoints = endpoints.iter().map(served).collect();
         // An attempt must end before its lease lapses. Otherwise another process sends the same delivery meanwhile.
-        Self { storage, endpoints, client: Client::new(settings.delivery_deadline.min(LEASE / 2)) }
+        let deadline = settings.delivery_deadline.min(LEASE / 2);
+        Self { storage, endpoints, client: Client::new(deadline, settings.webhook_authorities.as_ref()) }
     }
 
     /// Returns the tenants and the names of all endpoints.

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tiktok_shop_host::certificates::CertificateAuthorities;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::{CustomerId, TenantId};
+use tiktok_shop_server::Settings;
 use tiktok_shop_server::delivery::{
     AttemptFailure, Delivery, DeliveryId, DeliveryState, DeliveryStorage, EventTypes, MemoryDeliveries, NewDelivery,
 };
@@ -177,6 +179,32 @@ async fn every_answer_of_a_receiver_has_its_consequence() {
     let left = until(&*storage, "a_1", |it| it.attempts.len() == 1).await;
     let failure = Some(AttemptFailure::NoConnection);
     assert_eq!((left.state, left.attempts[0].status, left.attempts[0].failure), (waiting, None, failure));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_with_a_certificate_of_a_private_authority_gets_webhooks_if_the_settings_name_the_authority() {
+    let stage = Stage::new().await;
+    let (mut receiver, authority) = Receiver::accepting_over_tls().await;
+    let mut endpoint = receiver.endpoint("main");
+    endpoint.address = format!("https://{}/hooks", receiver.address).parse().unwrap();
+
+    let storage = memory(&stage);
+    append(&*storage, &[new("main", "a", 1)]).await;
+    let service = stage.serve_another(storage.clone(), vec![endpoint.clone()], |_| {}).await;
+    let left = until(&*storage, "a_1", |it| it.attempts.len() == 1).await;
+    let failure = Some(AttemptFailure::NoConnection);
+    assert_eq!((left.state, left.attempts[0].failure), (DeliveryState::Waiting, failure));
+    service.end().await;
+    assert!(receiver.already().is_none());
+
+    let storage = memory(&stage);
+    append(&*storage, &[new("main", "a", 1)]).await;
+    let authorities = CertificateAuthorities::from_pem(authority.as_bytes()).unwrap();
+    let trusting = |settings: &mut Settings| settings.webhook_authorities = Some(authorities);
+    let _service = stage.serve_another(storage.clone(), vec![endpoint], trusting).await;
+    receiver.next().await.check_signatures();
+    let delivered = until(&*storage, "a_1", is_delivered).await;
+    assert_eq!((delivered.attempts[0].status, delivered.attempts[0].failure), (Some(204), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

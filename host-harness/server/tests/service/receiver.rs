@@ -6,13 +6,17 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use sha2::Sha256;
 use tiktok_shop_server::delivery::{Endpoint, EventTypes};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// The secrets of every endpoint: the new one and the previous one.
 pub(crate) const SECRETS: [&str; 2] =
@@ -78,13 +82,24 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) async fn start(reply: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(reply, None).await
+    }
+
+    async fn start_with(reply: impl Fn(&Received) -> Reply + Send + Sync + 'static, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, received) = unbounded_channel();
         let reply = Arc::new(reply);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, sender.clone(), Arc::clone(&reply)));
+                let (tls, sender, reply) = (tls.clone(), sender.clone(), Arc::clone(&reply));
+                tokio::spawn(async move {
+                    let Some(tls) = tls else { return answer(stream, sender, reply).await };
+                    // A client that does not trust the certificate ends the handshake.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        answer(stream, sender, reply).await;
+                    }
+                });
             }
         });
         Self { address, received, accepting }
@@ -93,6 +108,12 @@ impl Receiver {
     /// A receiver that accepts everything.
     pub(crate) async fn accepting() -> Self {
         Self::start(|_| Reply::Status(204, "")).await
+    }
+
+    /// A receiver that accepts everything, over TLS. Also returns the certificate of its private authority, in PEM.
+    pub(crate) async fn accepting_over_tls() -> (Self, String) {
+        let (tls, authority) = tls();
+        (Self::start_with(|_| Reply::Status(204, ""), Some(tls)).await, authority)
     }
 
     /// Returns the next request. Waits for it.
@@ -137,8 +158,28 @@ pub(crate) fn endpoint(name: &str, address: SocketAddr) -> Endpoint {
     }
 }
 
+/// Returns a TLS server for 127.0.0.1, and the certificate of the authority that has issued its certificate, in PEM.
+fn tls() -> (TlsAcceptor, String) {
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let authority = STANDARD.encode(parameters.self_signed(&key).unwrap().der());
+    let issuer = Issuer::new(parameters, key);
+    let key = KeyPair::generate().unwrap();
+    let names = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let chain = vec![names.signed_by(&key, &issuer).unwrap().der().clone()];
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{authority}\n-----END CERTIFICATE-----\n");
+    (TlsAcceptor::from(Arc::new(config)), pem)
+}
+
 async fn answer(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     sender: UnboundedSender<Received>,
     reply: Arc<impl Fn(&Received) -> Reply + Send + Sync>,
 ) {
@@ -163,10 +204,12 @@ async fn answer(
             let _ = stream.write_all(format!("{}content-length: 0\r\n\r\n", head(204, "")).as_bytes()).await;
         }
     }
+    // TLS may keep the last bytes until the stream is closed.
+    let _ = stream.shutdown().await;
 }
 
 /// Reads a request whose body has a length.
-async fn read(stream: &mut TcpStream) -> Option<Received> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Received> {
     let mut bytes = Vec::new();
     let mut part = [0; 4096];
     loop {
