@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fake_tiktok_shop::Decision;
 use serde_json::json;
-use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage};
+use tiktok_shop_host::connection::ConnectionKey;
+use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Next, Passage, Swapped, TokenWrite};
 use tokio::sync::Notify;
 
 use crate::http::Request;
@@ -126,6 +127,38 @@ async fn a_seller_who_refuses_is_led_back_and_nothing_is_connected() {
     assert_eq!(stage.get("/v1/customers/customer-7/connections").await.json(), json!({ "connections": [] }));
     let repeated = stage.callback(&callback, &cookie).await;
     assert_eq!((repeated.status, repeated.text()), (200, answer.text()));
+}
+
+/// The connector finds the unreadable tokens only after it has spent the code, so the same callback can never succeed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_to_an_account_whose_stored_tokens_are_unreadable_fails_and_is_not_tried_again() {
+    let stage = Stage::new().await;
+    let account = stage.connect("customer-8", "one-shop").await;
+    let (tenant, revision) = ("acme".parse().unwrap(), "unreadable".parse().unwrap());
+    let key = ConnectionKey { customer: "customer-7".parse().unwrap(), account: account.parse().unwrap() };
+    let value = stage.keyring().seal_token(&tenant, &key, &revision, b"no token record").await.unwrap();
+    let unreadable = Next { revision, value: TokenWrite { value, refresh_due_at: None } };
+    let stored = stage.storage().swap_token(&tenant, &key, None, Some(&unreadable)).await;
+    assert_eq!(stored, Ok(Swapped::Done));
+
+    let (id, path) = stage.session("customer-7").await;
+    let (state, cookie) = stage.open(&path).await;
+    let callback = stage.decide(&state, "one-shop", Decision::Allow);
+    stage.fake.clear_requests();
+    let answer = stage.callback(&callback, &cookie).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let text = "<h1>Not connected</h1><p>The connection could not be made. Go back and begin again.</p>";
+    let back = format!("<a href=\"{RETURN}?outcome=failed&amp;session={id}\">");
+    assert!(answer.text().contains(text) && answer.text().contains(&back), "{}", answer.text());
+    let session = stage.get(&format!("/v1/customers/customer-7/connect-sessions/{id}")).await.json();
+    assert_eq!(session["state"], "failed");
+    let metrics = stage.get("/metrics").await.text();
+    let counted = "tiktok_shop_consents_total{step=\"finish\",outcome=\"token-record-unreadable\"} 1";
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+
+    let repeated = stage.callback(&callback, &cookie).await;
+    assert_eq!((repeated.status, repeated.text()), (200, answer.text()));
+    assert_eq!(stage.fake.requests().len(), 1, "the code was sent once");
 }
 
 /// Holds the first record of a consent after it is switched on. The first one after a callback is the outcome.
