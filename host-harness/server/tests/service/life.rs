@@ -1,12 +1,12 @@
 //! The life of a connection over the API.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use fake_tiktok_shop::Decision;
 use serde_json::json;
 use tiktok_shop_host::connection::ConnectionKey;
-use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Next, Passage, Swapped, TokenWrite};
+use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Next, Passage, StorageError, Swapped, TokenWrite};
 use tokio::sync::Notify;
 
 use crate::http::Request;
@@ -159,6 +159,44 @@ async fn a_consent_to_an_account_whose_stored_tokens_are_unreadable_fails_and_is
     let repeated = stage.callback(&callback, &cookie).await;
     assert_eq!((repeated.status, repeated.text()), (200, answer.text()));
     assert_eq!(stage.fake.requests().len(), 1, "the code was sent once");
+}
+
+/// Fails one of the next reads of a consent. The number counts the reads up to this one. Zero: no read fails.
+#[derive(Default)]
+struct FailsARead(AtomicU32);
+
+#[async_trait::async_trait]
+impl Interceptor for FailsARead {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        let less = |left: u32| left.checked_sub(1);
+        if access.method() == "load_state" && self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) == Ok(1) {
+            Passage::Fail(StorageError::Unavailable("down".to_owned()))
+        } else {
+            Passage::Forward
+        }
+    }
+}
+
+/// The first read of a callback finds its consent. If the state is used, the second read looks for the outcome.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_whose_consent_or_outcome_could_not_be_read_can_be_loaded_again() {
+    let fails = Arc::new(FailsARead::default());
+    let stage = Stage::with(|_| {}, Some(fails.clone())).await;
+    let (id, path) = stage.session("customer-7").await;
+    let (state, cookie) = stage.open(&path).await;
+    let callback = stage.decide(&state, "one-shop", Decision::Allow);
+    for (read, recorded) in [(1, "opened"), (2, "connected")] {
+        fails.0.store(read, Ordering::SeqCst);
+        let failed = stage.callback(&callback, &cookie).await;
+        assert_eq!((failed.status, failed.header("set-cookie")), (503, None), "{read}: {}", failed.text());
+        let text = "<h1>The connection is not finished yet</h1><p>Load this page again in a minute.</p></main>";
+        assert!(failed.text().contains(text), "{read}: {}", failed.text());
+        let session = stage.get(&format!("/v1/customers/customer-7/connect-sessions/{id}")).await.json();
+        assert_eq!(session["state"], recorded, "{read}");
+        let again = stage.callback(&callback, &cookie).await;
+        assert_eq!(again.status, 200, "{read}: {}", again.text());
+        assert!(again.text().contains("<h1>Connected</h1>"), "{read}: {}", again.text());
+    }
 }
 
 /// Holds the first record of a consent after it is switched on. The first one after a callback is the outcome.
