@@ -459,11 +459,72 @@ fn is_overdue(connection: &Connection, now: UnixSeconds) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Action, ConnectorError, Failure, Plugin};
+    use crate::refresh::{RefreshEffect, Refreshed};
+
+    fn connection_key() -> ConnectionKey {
+        ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() }
+    }
+
+    /// Returns whether a sweep gives its tenant up after refreshes with these outcomes, one after the other.
+    fn is_given_up_after(outcomes: &[&SweepOutcome]) -> bool {
+        let mut course = Course {
+            sweep: Sweep::new(UnixSeconds(7), NonZeroUsize::MIN),
+            swept: Swept::default(),
+            on_each: |_: &Due, _: &SweepOutcome| (),
+            last: None,
+            running: HashSet::new(),
+            not_refreshed: HashSet::new(),
+            failing: HashMap::new(),
+            no_longer_due: HashMap::new(),
+        };
+        let next = Due { at: UnixSeconds(1), tenant: "tenant".parse().unwrap(), key: connection_key() };
+        for outcome in outcomes {
+            course.count_failures(&next.tenant, outcome);
+        }
+        course.failure_of_tenant(List::Due, &next).is_some()
+    }
+
+    /// A call that got the tenant's credentials shows that their source works, even if the call failed later.
+    #[test]
+    fn a_call_that_got_the_credentials_starts_the_count_of_their_failures_again() {
+        let plugin = || Plugin::new("tiktok-shop:connector@0.2.0");
+        let error = |action, code: &str| {
+            let failure = Failure { code: code.to_owned(), detail: String::new(), http_status: None, request_id: None };
+            ConnectorError { plugin: plugin(), action, failure, proxy_error: None }
+        };
+        let failed = |action, code| SweepOutcome::Failed(CallError::Connector(error(action, code)));
+        let unavailable = &failed(Action::RetryAfter(Duration::ZERO), codes::CREDENTIALS_UNAVAILABLE);
+        let refused = &failed(Action::Misconfigured, codes::CREDENTIALS_REFUSED);
+        let refreshed = Refreshed { connection: Connection::new(connection_key()), effect: RefreshEffect::Renewed };
+        let passed_over = PassedOver {
+            reason: PassedOverReason::BackingOff,
+            until: UnixSeconds(8),
+            access_token: AccessTokenState::Valid,
+            error: error(Action::RetryAfter(Duration::from_secs(1)), codes::BACKING_OFF),
+        };
+        let table = [
+            (SweepOutcome::Refreshed(Box::new(refreshed)), true),
+            (SweepOutcome::PassedOver(passed_over), true),
+            (SweepOutcome::Ended(error(Action::Reauthorize, "authorization-revoked")), true),
+            (failed(Action::Upstream, "tiktok-refused"), true),
+            // These outcomes show nothing about the credentials.
+            (SweepOutcome::NoLongerDue, false),
+            (SweepOutcome::Failed(CallError::Busy { plugin: plugin() }), false),
+            (SweepOutcome::Failed(CallError::Aborted { plugin: plugin() }), false),
+        ];
+        for (other, starts_again) in &table {
+            let two_more = [refused, unavailable, other, unavailable, refused];
+            assert_eq!(is_given_up_after(&two_more), !starts_again, "two more failures after {other:?}");
+            let three_more = [refused, unavailable, other, unavailable, refused, unavailable];
+            assert!(is_given_up_after(&three_more), "three more failures after {other:?}");
+        }
+    }
 
     #[test]
     fn a_connection_is_overdue_after_its_latest_due_time() {
         const HOUR: u64 = 3_600;
-        let key = ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() };
+        let key = connection_key();
         let issued = UnixSeconds(1_767_225_600);
         let after = |hours: u64| UnixSeconds(issued.0 + hours * HOUR);
         let table = [(Some(after(7 * 24)), 6 * 24 + 2), (Some(after(8)), 5), (None, 6)];

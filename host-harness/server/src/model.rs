@@ -682,4 +682,21 @@ mod tests {
             assert!(CustomerName::try_from(wrong.to_owned()).is_err(), "{wrong:?}");
         }
     }
+
+    /// The list has all characters to which Unicode gives the property `Bidi_Control`.
+    #[test]
+    fn a_name_of_a_customer_has_no_character_that_changes_the_direction_of_the_text() {
+        let refused = "a name has 1 to 100 characters; control characters, and those that change the direction of the \
+                       text, are refused";
+        let turning = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        for character in turning.chars() {
+            for name in [format!("{character}Alpine"), format!("Alp{character}ine"), format!("Alpine{character}")] {
+                assert_eq!(CustomerName::try_from(name.clone()).map(String::from), Err(refused), "{name:?}");
+            }
+        }
+        // Letters that are written from right to left, and the joiners that some languages and emojis need.
+        for name in ["\u{5d0}\u{5d1}", "\u{645}\u{6cc}\u{200c}\u{6a9}", "\u{1f469}\u{200d}\u{1f373}"] {
+            assert_eq!(CustomerName::try_from(name.to_owned()).map(String::from), Ok(name.to_owned()), "{name:?}");
+        }
+    }
 }

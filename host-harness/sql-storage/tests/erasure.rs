@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use aho_corasick::AhoCorasick;
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqliteConnection};
 use tiktok_shop_host::clock::ManualClock;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::events::{EventKind, NewEvent, Origin};
@@ -316,6 +317,31 @@ async fn sqlites_files_contain_nothing_of_an_ended_connection_and_of_an_erased_t
     scene.assert_the_rest_opens().await;
     let all = scene.copies.iter().cloned();
     assert_eq!(scene.openable(&files(), all).await, 0, "earlier records after a rotation");
+}
+
+/// To rewrite a database, SQLite creates each of its tables again. In this test, another program has added a table with
+/// a collation that only the other program knows. So the storage can't create this table, and the rewrite fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_succeeds_although_sqlite_can_not_rewrite_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("storage.sqlite");
+    let scene = Scene::fill(Arc::new(SqlStorage::sqlite(&path, OpenMode::Create).await.unwrap())).await;
+    let options = SqliteConnectOptions::new().filename(&path);
+    let options = options.collation("of_another_program", |left: &str, right: &str| left.cmp(right));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    other.execute("CREATE TABLE of_another_program (name TEXT COLLATE of_another_program)").await.unwrap();
+
+    let deleted = scene.storage.delete_tenant(&gone(), 500).await.unwrap();
+    assert_eq!((deleted.connections, deleted.is_complete), (CONNECTIONS as u64, true));
+    // A database that was just rewritten has no free page.
+    let free = other.fetch_one("PRAGMA freelist_count").await.unwrap().get::<i64, _>(0);
+    assert!(free > 0, "SQLite has rewritten the database");
+    let log = fs::metadata(folder.path().join("storage.sqlite-wal")).unwrap();
+    assert_eq!(log.len(), 0, "the log is emptied nevertheless");
+
+    let erased = scene.ring.erase(&gone()).await.unwrap();
+    assert_eq!((erased.keys, erased.connections), (1, 0));
+    scene.assert_the_rest_opens().await;
 }
 
 /// Returns the content of a log file of PostgreSQL without the headers of its pages. A record of the log may go over the

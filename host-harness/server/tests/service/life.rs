@@ -1,11 +1,12 @@
 //! The life of a connection over the API.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use fake_tiktok_shop::Decision;
 use serde_json::json;
-use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage};
+use tiktok_shop_host::connection::ConnectionKey;
+use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Next, Passage, StorageError, Swapped, TokenWrite};
 use tokio::sync::Notify;
 
 use crate::http::Request;
@@ -126,6 +127,76 @@ async fn a_seller_who_refuses_is_led_back_and_nothing_is_connected() {
     assert_eq!(stage.get("/v1/customers/customer-7/connections").await.json(), json!({ "connections": [] }));
     let repeated = stage.callback(&callback, &cookie).await;
     assert_eq!((repeated.status, repeated.text()), (200, answer.text()));
+}
+
+/// The connector finds the unreadable tokens only after it has spent the code, so the same callback can never succeed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_to_an_account_whose_stored_tokens_are_unreadable_fails_and_is_not_tried_again() {
+    let stage = Stage::new().await;
+    let account = stage.connect("customer-8", "one-shop").await;
+    let (tenant, revision) = ("acme".parse().unwrap(), "unreadable".parse().unwrap());
+    let key = ConnectionKey { customer: "customer-7".parse().unwrap(), account: account.parse().unwrap() };
+    let value = stage.keyring().seal_token(&tenant, &key, &revision, b"no token record").await.unwrap();
+    let unreadable = Next { revision, value: TokenWrite { value, refresh_due_at: None } };
+    let stored = stage.storage().swap_token(&tenant, &key, None, Some(&unreadable)).await;
+    assert_eq!(stored, Ok(Swapped::Done));
+
+    let (id, path) = stage.session("customer-7").await;
+    let (state, cookie) = stage.open(&path).await;
+    let callback = stage.decide(&state, "one-shop", Decision::Allow);
+    stage.fake.clear_requests();
+    let answer = stage.callback(&callback, &cookie).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let text = "<h1>Not connected</h1><p>The connection could not be made. Go back and begin again.</p>";
+    let back = format!("<a href=\"{RETURN}?outcome=failed&amp;session={id}\">");
+    assert!(answer.text().contains(text) && answer.text().contains(&back), "{}", answer.text());
+    let session = stage.get(&format!("/v1/customers/customer-7/connect-sessions/{id}")).await.json();
+    assert_eq!(session["state"], "failed");
+    let metrics = stage.get("/metrics").await.text();
+    let counted = "tiktok_shop_consents_total{step=\"finish\",outcome=\"token-record-unreadable\"} 1";
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+
+    let repeated = stage.callback(&callback, &cookie).await;
+    assert_eq!((repeated.status, repeated.text()), (200, answer.text()));
+    assert_eq!(stage.fake.requests().len(), 1, "the code was sent once");
+}
+
+/// Fails one of the next reads of a consent. The number counts the reads up to this one. Zero: no read fails.
+#[derive(Default)]
+struct FailsARead(AtomicU32);
+
+#[async_trait::async_trait]
+impl Interceptor for FailsARead {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        let less = |left: u32| left.checked_sub(1);
+        if access.method() == "load_state" && self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) == Ok(1) {
+            Passage::Fail(StorageError::Unavailable("down".to_owned()))
+        } else {
+            Passage::Forward
+        }
+    }
+}
+
+/// The first read of a callback finds its consent. If the state is used, the second read looks for the outcome.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_whose_consent_or_outcome_could_not_be_read_can_be_loaded_again() {
+    let fails = Arc::new(FailsARead::default());
+    let stage = Stage::with(|_| {}, Some(fails.clone())).await;
+    let (id, path) = stage.session("customer-7").await;
+    let (state, cookie) = stage.open(&path).await;
+    let callback = stage.decide(&state, "one-shop", Decision::Allow);
+    for (read, recorded) in [(1, "opened"), (2, "connected")] {
+        fails.0.store(read, Ordering::SeqCst);
+        let failed = stage.callback(&callback, &cookie).await;
+        assert_eq!((failed.status, failed.header("set-cookie")), (503, None), "{read}: {}", failed.text());
+        let text = "<h1>The connection is not finished yet</h1><p>Load this page again in a minute.</p></main>";
+        assert!(failed.text().contains(text), "{read}: {}", failed.text());
+        let session = stage.get(&format!("/v1/customers/customer-7/connect-sessions/{id}")).await.json();
+        assert_eq!(session["state"], recorded, "{read}");
+        let again = stage.callback(&callback, &cookie).await;
+        assert_eq!(again.status, 200, "{read}: {}", again.text());
+        assert!(again.text().contains("<h1>Connected</h1>"), "{read}: {}", again.text());
+    }
 }
 
 /// Holds the first record of a consent after it is switched on. The first one after a callback is the outcome.

@@ -222,12 +222,17 @@ impl Stage {
         another
     }
 
-    /// Returns the clock of the services.
     /// Returns the storage of the service. Rows in it are sealed.
     pub(crate) fn storage(&self) -> Arc<dyn HostStorage> {
         (self.again.0)().storage
     }
 
+    /// Returns a keyring that seals and opens as the service does.
+    pub(crate) fn keyring(&self) -> Keyring {
+        (self.again.0)().keyring
+    }
+
+    /// Returns the clock of the services.
     pub(crate) fn clock(&self) -> Arc<ManualClock> {
         self.clock.clone()
     }
