@@ -104,9 +104,9 @@ struct Failing {
     latest: CallError,
 }
 
-/// After so many such failures without a success between them, the sweep begins no further refresh of the tenant. A source
-/// of credentials that hangs takes up to 10 s for each refresh, and the connections of other tenants must not wait for
-/// thousands of them.
+/// After so many such failures, the sweep begins no further refresh of the tenant. A refresh that got the credentials
+/// starts the count again. A source of credentials that hangs takes up to 10 s for each refresh, and the connections of
+/// other tenants must not wait for thousands of them.
 const MAX_FAILURES_OF_A_TENANT: u32 = 3;
 
 /// The number of entries in one page of a list. A page of this size has enough entries for many concurrent calls, and
@@ -125,8 +125,8 @@ impl ConnectorHost {
     /// Every connection that the sweep begins with has one outcome: `on_each` is called with the connection and its
     /// [`SweepOutcome`], and [`Swept`] counts the outcome. This is also true for a connection that another call
     /// refreshes or ends during the sweep, and for a refresh that panics. If three refreshes of a tenant fail because of
-    /// its credentials, without a success between them, the sweep begins no further refresh of this tenant. The other due
-    /// connections of the tenant get the same outcome.
+    /// its credentials, and no refresh between them gets the credentials, the sweep begins no further refresh of this
+    /// tenant. The other due connections of the tenant get the same outcome.
     ///
     /// All hosts of a fleet may sweep at the same time. If two hosts refresh the same connection, only one host renews
     /// its tokens. Each host shuffles every page and skips connections that another host has refreshed or is
