@@ -1,5 +1,6 @@
-//! Reads certificate authorities in PEM, for servers that an operator chooses: a key service, a forward proxy, or a
-//! receiver of webhooks. For the certificates of TikTok Shop, the host trusts Mozilla's authorities only.
+//! Reads certificate authorities in PEM, for servers that an operator chooses: a key service, a forward proxy, a
+//! collector of traces, or a receiver of webhooks. For the certificates of TikTok Shop, the host trusts Mozilla's
+//! authorities only.
 
 use std::path::Path;
 
@@ -21,9 +22,14 @@ pub enum InvalidAuthorities {
     /// The file can't be read, or it is longer than 1 MiB. The text says why, without the path.
     #[error("{0}")]
     File(String),
-    /// A certificate or its PEM is malformed.
-    #[error("it contains a malformed certificate")]
+    /// A certificate, or another section between `BEGIN` and `END`, is malformed.
+    #[error("a certificate in it, or another section between BEGIN and END, is malformed")]
     Malformed,
+    /// Not every certificate was read.
+    #[error(
+        "a certificate in it can't be read: the line -----BEGIN CERTIFICATE----- must begin each, with nothing before"
+    )]
+    Unread,
 }
 
 /// Some certificate authorities, at least one.
@@ -41,15 +47,18 @@ pub enum InvalidAuthorities {
 pub struct CertificateAuthorities(RootCertStore);
 
 impl CertificateAuthorities {
-    /// Parses the certificates of a PEM text. Ignores everything else in the text, such as comments and keys.
+    /// Parses the certificates of a PEM text. Ignores comments and well-formed sections of other kinds, such as keys.
     ///
     /// # Errors
-    /// [`InvalidAuthorities::Empty`] or [`InvalidAuthorities::Malformed`].
+    /// [`InvalidAuthorities::Empty`], [`InvalidAuthorities::Malformed`] or [`InvalidAuthorities::Unread`].
     pub fn from_pem(pem: &[u8]) -> Result<Self, InvalidAuthorities> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|_| InvalidAuthorities::Malformed)?;
             roots.add(certificate).map_err(|_| InvalidAuthorities::Malformed)?;
+        }
+        if roots.len() < begun(pem) {
+            return Err(InvalidAuthorities::Unread);
         }
         if roots.is_empty() {
             return Err(InvalidAuthorities::Empty);
@@ -78,6 +87,16 @@ impl CertificateAuthorities {
     }
 }
 
+/// Returns the number of certificates that begin in a PEM text, also of those that the parser skips: after spaces, after
+/// a byte order mark, or with another name.
+fn begun(pem: &[u8]) -> usize {
+    let begins = |line: &&[u8]| {
+        let text = String::from_utf8_lossy(line);
+        text.split_once("-----BEGIN ").is_some_and(|(_, name)| name.trim_end().ends_with("CERTIFICATE-----"))
+    };
+    pem.split(|byte| *byte == b'\n').filter(begins).count()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -99,6 +118,9 @@ mod tests {
         let several = format!("# A comment\n{pem}{key}{pem}");
         assert_eq!(CertificateAuthorities::from_pem(several.as_bytes()).unwrap().roots().len(), 2);
         let cut = pem.replace("-----END CERTIFICATE-----", "");
+        let (indented, after_mark) =
+            (format!("{pem}{}", pem.replace("-----BEGIN", " -----BEGIN")), format!("\u{feff}{pem}{pem}"));
+        let trusted = format!("{pem}{}", pem.replace(" CERTIFICATE", " TRUSTED CERTIFICATE"));
         let (begin, damaged) = (format!("{pem}-----BEGIN CANARY\n"), pem.replace("MI", "CANARY"));
         for (text, error) in [
             ("", InvalidAuthorities::Empty),
@@ -107,6 +129,9 @@ mod tests {
             (cut.as_str(), InvalidAuthorities::Malformed),
             (begin.as_str(), InvalidAuthorities::Malformed),
             (damaged.as_str(), InvalidAuthorities::Malformed),
+            (indented.as_str(), InvalidAuthorities::Unread),
+            (after_mark.as_str(), InvalidAuthorities::Unread),
+            (trusted.as_str(), InvalidAuthorities::Unread),
         ] {
             let refused = CertificateAuthorities::from_pem(text.as_bytes()).unwrap_err();
             assert_eq!(refused, error, "{text}");

@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 pub use self::outcome::{AccessTokenState, PassedOver, PassedOverReason, SweepOutcome, Swept};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
-use crate::error::{CallError, codes};
+use crate::error::{Action, CallError, codes};
 use crate::events::Cause;
 use crate::host::ConnectorHost;
 use crate::id::TenantId;
@@ -104,9 +104,9 @@ struct Failing {
     latest: CallError,
 }
 
-/// After so many such failures, the sweep begins no further refresh of the tenant. A refresh that got the credentials
-/// starts the count again. A source of credentials that hangs takes up to 10 s for each refresh, and the connections of
-/// other tenants must not wait for thousands of them.
+/// The number of failures because of a tenant's credentials after which the sweep begins no further refresh of the tenant.
+/// A source of credentials that hangs takes up to 10 s for each refresh, and the connections of other tenants must not
+/// wait for thousands of them.
 const MAX_FAILURES_OF_A_TENANT: u32 = 3;
 
 /// The number of entries in one page of a list. A page of this size has enough entries for many concurrent calls, and
@@ -124,9 +124,9 @@ impl ConnectorHost {
     ///
     /// Every connection that the sweep begins with has one outcome: `on_each` is called with the connection and its
     /// [`SweepOutcome`], and [`Swept`] counts the outcome. This is also true for a connection that another call
-    /// refreshes or ends during the sweep, and for a refresh that panics. If three refreshes of a tenant fail because of
-    /// its credentials, and no refresh between them gets the credentials, the sweep begins no further refresh of this
-    /// tenant. The other due connections of the tenant get the same outcome.
+    /// refreshes or ends during the sweep, and for a refresh that panics. The sweep counts the refreshes of a tenant
+    /// that fail because of its credentials. A refresh that gets the credentials sets the count to zero. At three, the
+    /// sweep begins no further refresh of the tenant. The other due connections of the tenant get the same outcome.
     ///
     /// All hosts of a fleet may sweep at the same time. If two hosts refresh the same connection, only one host renews
     /// its tokens. Each host shuffles every page and skips connections that another host has refreshed or is
@@ -408,6 +408,8 @@ impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
                 let times = self.failing.get(tenant).map_or(0, |failing| failing.times).saturating_add(1);
                 self.failing.insert(tenant.clone(), Failing { times, latest: error.clone() });
             }
+            // Such a call may have ended before it used the credentials, so they may be missing.
+            SweepOutcome::Failed(CallError::Connector(error)) if error.action() == Action::StorageFailed => {}
             // These calls got the tenant's credentials.
             SweepOutcome::Refreshed(_)
             | SweepOutcome::PassedOver(_)
@@ -509,6 +511,7 @@ mod tests {
             (SweepOutcome::Ended(error(Action::Reauthorize, "authorization-revoked")), true),
             (failed(Action::Upstream, "tiktok-refused"), true),
             // These outcomes show nothing about the credentials.
+            (failed(Action::StorageFailed, "token-record-unreadable"), false),
             (SweepOutcome::NoLongerDue, false),
             (SweepOutcome::Failed(CallError::Busy { plugin: plugin() }), false),
             (SweepOutcome::Failed(CallError::Aborted { plugin: plugin() }), false),

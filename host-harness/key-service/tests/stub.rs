@@ -186,6 +186,7 @@ async fn only_an_authority_of_the_file_may_sign_the_certificate() {
 
     for (content, why) in [
         ("no certificate".to_owned(), "it contains no certificate in PEM"),
+        ("-----BEGIN CANARY".to_owned(), "a certificate in it, or another section between BEGIN and END, is malformed"),
         (" ".repeat((1 << 20) + 1), "longer than 1048576 bytes"),
     ] {
         fs::write(&file, content).unwrap();

@@ -4,7 +4,6 @@ use std::str::FromStr;
 
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_host::certificates::CertificateAuthorities;
 use tiktok_shop_server::delivery::Endpoints;
 use tiktok_shop_server::{ApiKeys, Metrics, PublicAddress};
 use tokio::task::block_in_place;
@@ -55,8 +54,8 @@ impl CheckConfig {
         note_wrong_links(&service, report);
         check_addresses(&service)?;
         let keys = api_keys(&service, report)?;
-        let webhook_endpoints = endpoints(&service)?.iter().count();
-        let _authorities = webhook_authorities(&service)?;
+        let webhook_endpoints = endpoints(&service, report)?.iter().count();
+        service.table.webhook_authorities().map_err(|what| malformed(&service, &what))?;
         let line = Line { tenants: service.tenants.len(), api_keys: keys.entries().count(), webhook_endpoints };
         if report.is_json() {
             report.json(&line);
@@ -85,18 +84,17 @@ fn from_variable<T: FromStr<Err: ToString>>(name: &'static str) -> Result<Option
     parsed.map_err(|error| Failure::Malformed(format!("{name}: {}", error.to_string())))
 }
 
-/// Reads the endpoints of the configuration file, with their secrets.
-pub(super) fn endpoints(service: &ServiceSettings) -> Result<Endpoints, Failure> {
+/// Reads the endpoints of the configuration file, with their secrets. A note says if no endpoint needs the certificate
+/// authorities that are configured.
+pub(super) fn endpoints(service: &ServiceSettings, report: &Report) -> Result<Endpoints, Failure> {
+    if service.table.has_unused_authorities() {
+        report.note("serve.webhook-ca-file has no effect: no endpoint in serve.webhooks has an https address");
+    }
     let endpoints = service.table.endpoints(service.file_access).map_err(|what| malformed(service, &what))?;
     Endpoints::new(endpoints).map_err(|error| malformed(service, &format!("serve.webhooks: {error}")))
 }
 
-/// Reads the certificate authorities of the configuration file for the receivers of webhooks.
-pub(super) fn webhook_authorities(service: &ServiceSettings) -> Result<Option<CertificateAuthorities>, Failure> {
-    service.table.webhook_authorities().map_err(|what| malformed(service, &what))
-}
-
-fn malformed(service: &ServiceSettings, what: &str) -> Failure {
+pub(super) fn malformed(service: &ServiceSettings, what: &str) -> Failure {
     Failure::Malformed(format!("configuration {}: {what}", service.file.display()))
 }
 

@@ -19,7 +19,7 @@ use tiktok_shop_server::{
 use tokio::net::TcpListener;
 
 use self::receiver::Receiver;
-use super::check_config::{api_keys, endpoints, note_wrong_links, webhook_authorities};
+use super::check_config::{api_keys, endpoints, malformed, note_wrong_links};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{
@@ -133,12 +133,12 @@ impl Serve {
             Some(public) => public,
             None => public_address_of(address)?,
         };
-        let mut endpoints = endpoints(&service)?;
-        let authorities = webhook_authorities(&service)?;
+        let mut endpoints = endpoints(&service, report)?;
         if let Some(own) = &own_fake {
             allow_own_pages(&mut service, &public, own)?;
             endpoints = own.receiver.added_to(endpoints)?;
         }
+        let server_settings = service.table.settings(public.clone()).map_err(|what| malformed(&service, &what))?;
         let parts = Parts {
             host,
             storage: Arc::clone(&opened.storage),
@@ -152,9 +152,7 @@ impl Serve {
             endpoints,
         };
         announce(address, &public, own_fake.as_ref(), report);
-        let mut settings = service.table.settings(public);
-        settings.webhook_authorities = authorities;
-        let server = Server::new(parts, settings).metrics(metrics);
+        let server = Server::new(parts, server_settings).metrics(metrics);
         server.serve(listener, report.stop.clone().cancelled_owned()).await;
         Ok(())
     }

@@ -107,8 +107,8 @@ impl ServeTable {
     /// Mozilla's. Returns `None` if no file is configured.
     ///
     /// # Errors
-    /// The file can't be read, or it contains no certificate, or a malformed one. The error names the place in the
-    /// configuration and the file.
+    /// The file can't be read, or a certificate in it can't be used. The error names the place in the configuration and
+    /// the file.
     pub(crate) fn webhook_authorities(&self) -> Result<Option<CertificateAuthorities>, String> {
         let read = |path: &Path| {
             CertificateAuthorities::read(path).map_err(|error| {
@@ -129,8 +129,12 @@ impl ServeTable {
     }
 
     /// Returns the settings of the service at this public address.
-    pub(crate) fn settings(&self, public_address: PublicAddress) -> Settings {
+    ///
+    /// # Errors
+    /// See [`webhook_authorities`](Self::webhook_authorities).
+    pub(crate) fn settings(&self, public_address: PublicAddress) -> Result<Settings, String> {
         let mut settings = Settings::new(public_address);
+        settings.webhook_authorities = self.webhook_authorities()?;
         settings.return_addresses.clone_from(&self.return_addresses);
         settings.install_addresses.clone_from(&self.install_addresses);
         if let Some(seconds) = self.sweep_seconds {
@@ -142,7 +146,12 @@ impl ServeTable {
         settings.requests_per_second = self.requests_per_second.unwrap_or(settings.requests_per_second);
         settings.requests_in_flight = self.requests_in_flight.unwrap_or(settings.requests_in_flight);
         settings.max_connections = self.max_connections.unwrap_or(settings.max_connections);
-        settings
+        Ok(settings)
+    }
+
+    /// Returns whether a file of certificate authorities is configured, although no endpoint has an `https` address.
+    pub(crate) fn has_unused_authorities(&self) -> bool {
+        self.webhook_ca_file.is_some() && !self.webhooks.iter().any(ConfiguredEndpoint::uses_tls)
     }
 
     /// Returns the limits of the service if this number of tenants has an app. A lone tenant may use all instances,
@@ -252,11 +261,12 @@ mod tests {
              return-addresses = [\"https://app.example/connected\"]\n\
              install-addresses = { 6a = \"https://app.example/install\" }\nsweep-seconds = 0\nshutdown-seconds = 7\n\
              requests-per-second = 8\nrequests-in-flight = 9\nmax-connections = 10\n\
-             concurrent-calls = 11\ntenant-percent = 12\nwebhook-ca-file = \"ca.pem\"\n",
+             concurrent-calls = 11\ntenant-percent = 12\n",
         )
         .unwrap();
         assert_eq!(table.listen.unwrap().to_string(), "0.0.0.0:80");
-        let settings = table.settings(table.public_address.clone().unwrap());
+        let settings = table.settings(table.public_address.clone().unwrap()).unwrap();
+        assert!(settings.webhook_authorities.is_none());
         assert_eq!(settings.public_address.to_string(), "https://connect.example");
         assert_eq!(settings.return_addresses.len(), 1);
         assert_eq!(settings.install_addresses["6a"].to_string(), "https://app.example/install");
@@ -265,12 +275,11 @@ mod tests {
         assert_eq!(numbers.map(NonZeroU32::get), [8, 9, 10]);
         let limits = Limits { concurrent_calls: 11, tenant_percent: 12, ..Limits::default() };
         assert_eq!([1, 2].map(|tenants| table.limits(tenants)), [limits, limits]);
-        assert_eq!(table.webhook_ca_file.unwrap(), Path::new("/folder/ca.pem"));
     }
 
     #[test]
     fn the_certificate_authorities_of_receivers_are_read_from_their_file() {
-        assert!(serve("").unwrap().webhook_authorities().unwrap().is_none());
+        let public: PublicAddress = "https://connect.example".parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let members: Table = toml::from_str("webhook-ca-file = \"ca.pem\"").unwrap();
@@ -279,18 +288,26 @@ mod tests {
         for (content, why) in [
             (None, "there is no such file"),
             (Some("CANARY".to_owned()), "it contains no certificate in PEM"),
-            (Some(pem("CANARY")), "it contains a malformed certificate"),
+            (Some(pem("CANARY")), "a certificate in it, or another section between BEGIN and END, is malformed"),
         ] {
             if let Some(content) = content {
                 fs::write(&path, content).unwrap();
             }
-            let error = table.webhook_authorities().unwrap_err();
+            let error = table.settings(public.clone()).err().unwrap();
             let file = path.display();
             assert_eq!(error, format!("serve.webhook-ca-file: {file}: {why}; correct the file or its path"));
         }
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         fs::write(&path, pem(&STANDARD.encode(made.cert.der()))).unwrap();
-        assert_eq!(table.webhook_authorities().unwrap().unwrap().roots().len(), 1);
+        let settings = table.settings(public).unwrap();
+        assert_eq!(settings.webhook_authorities.unwrap().roots().len(), 1);
+        // Only an endpoint with TLS uses the authorities.
+        assert!(table.has_unused_authorities());
+        let endpoint = "[[webhooks]]\ntenant = \"acme\"\nname = \"main\"\nsecret = \"CANARY\"\naddress = ";
+        for (address, is_unused) in [("http://127.0.0.1:8080/hooks", true), ("https://app.example/hooks", false)] {
+            let text = format!("webhook-ca-file = \"ca.pem\"\n{endpoint}\"{address}\"\n");
+            assert_eq!(serve(&text).unwrap().has_unused_authorities(), is_unused, "{address}");
+        }
     }
 
     #[test]

@@ -111,6 +111,10 @@ fn event_types(value: &Value, place: &str) -> Result<EventTypes, String> {
 }
 
 impl ConfiguredEndpoint {
+    pub(super) fn uses_tls(&self) -> bool {
+        self.address.to_text().starts_with("https:")
+    }
+
     /// Reads the secrets.
     pub(super) fn with_secrets(&self, access: Access) -> Result<Endpoint, String> {
         let read = |place: &SecretPlace, member: &str| self.read(place, member, access);

@@ -97,7 +97,7 @@ impl Client {
     }
 }
 
-/// Returns Mozilla's certificate authorities and these.
+/// Returns Mozilla's certificate authorities and the configured ones.
 fn roots(authorities: Option<&CertificateAuthorities>) -> RootCertStore {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(authorities) = authorities {

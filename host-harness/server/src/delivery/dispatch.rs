@@ -16,7 +16,7 @@ use super::collect::collect;
 use super::content;
 use super::endpoint::{Endpoint, EndpointName, Endpoints};
 use super::retry::settlement;
-use super::storage::{Attempt, Delivery, DeliveryStorage, LEASE, Lease, NewDelivery, Settlement};
+use super::storage::{Attempt, AttemptFailure, Delivery, DeliveryStorage, LEASE, Lease, NewDelivery, Settlement};
 use crate::settings::Settings;
 use crate::state::{Shared, State, in_time};
 
@@ -170,6 +170,7 @@ async fn attempt(state: Shared, place: usize, lease: Lease, mut delivery: Delive
         endpoint = endpoint.name.as_str(),
         id = delivery.id.as_str(),
         status,
+        failure = failure.map(AttemptFailure::as_str),
         took_ms,
         "webhook {word}"
     );

@@ -97,6 +97,18 @@ pub enum AttemptFailure {
     Broken,
 }
 
+impl AttemptFailure {
+    /// Returns the name of the failure, as the API writes it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::NoConnection => "no-connection",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+        }
+    }
+}
+
 /// An attempt to deliver. It contains nothing of the receiver's answer but its status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {

@@ -161,7 +161,7 @@ async fn a_consent_to_an_account_whose_stored_tokens_are_unreadable_fails_and_is
     assert_eq!(stage.fake.requests().len(), 1, "the code was sent once");
 }
 
-/// Fails one of the next reads of a consent. The number counts the reads up to this one. Zero: no read fails.
+/// Fails one read of a consent. The number says which: 1 is the next read. With 0, no read fails.
 #[derive(Default)]
 struct FailsARead(AtomicU32);
 
