@@ -212,9 +212,12 @@ impl Page {
     }
 
     pub(crate) fn closing(&mut self) -> io::Result<()> {
-        writeln!(self.out, "\n{BOLD}{} steps with {} checks. Every check passed.{BOLD:#}\n", self.steps, self.checks)?;
+        let (steps, checks) = (self.steps, self.checks);
+        let of = "of values, events and requests";
+        writeln!(self.out, "\n{BOLD}{steps} steps with {checks} checks {of}. Every check passed.{BOLD:#}\n")?;
         for (command, purpose) in [
             ("cargo xtask demo --explain", "the same demo, with the imports of each call"),
+            ("tiktok-shop-harness serve --with-fake", "the service, for a platform in any language (README.md)"),
             ("README.md", "how to embed the connector in your own program"),
             ("cargo run --bin tiktok-shop-harness", "the command line, which explains how to begin"),
             ("cargo run --bin fake-tiktok-shop", "a fake TikTok Shop to click through, and for tests"),

@@ -156,11 +156,10 @@ async fn the_end_is_announced(stage: &Stage, page: &mut Page, customer: &mut Cus
     stage.journal.checks();
     let again = accept(stage, deliveries.first().context("TikTok announced nothing")?).await?.1;
     let connection = listed(stage, customer).await?;
-    let sweep = due_now(stage);
-    let swept = call!(stage, page, host.sweep(sweep, pending(), |_, _| {}))?;
-
     page.webhooks(&delivered)?;
     page.connection(&connection, stage.now())?;
+    let sweep = due_now(stage);
+    let swept = call!(stage, page, host.sweep(sweep, pending(), |_, _| {}))?;
     page.answer(&swept.to_string())?;
     stage.journal.checks();
     let expected = [EventKind::AuthorizationEnding { ends }, EventKind::Notice { days: 30, ends }];
@@ -207,7 +206,7 @@ async fn renewed_in_time(stage: &Stage, page: &mut Page, customer: &mut Customer
     page.check("the authorization ends later than TikTok had announced", &ends_later, &(true, true))?;
     let effects: Vec<_> = late.iter().map(|(webhook, _)| webhook.effect).collect();
     page.check(
-        "two days of late webhooks about the old end have no effect",
+        "webhooks of two days about the old end, which come late, have no effect",
         &effects,
         &vec![WebhookEffect::None; 2 * 3],
     )?;

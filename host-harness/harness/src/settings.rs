@@ -377,7 +377,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
         let OpenedDatabase { storage, requests, deliveries } = database.open(creation, Arc::clone(&clock)).await?;
         if matches!(database.address, Address::Memory) {
-            report.note("storage memory: nothing is kept after this command");
+            report.note("storage memory: everything is in memory, and ends with this command");
         }
         let environment = if fake.is_some() { Environment::Fake } else { Environment::TikTokShop };
         check_environment(&*storage, environment).await?;

@@ -189,7 +189,8 @@ impl Problem {
     }
 
     pub(crate) fn unauthenticated() -> Self {
-        let detail = "send an API key of this service in the header Authorization: Bearer ttsk_…";
+        let detail = "there is no such API key: send a key of the configuration in the header Authorization: Bearer ttsk_…; the \
+                      service reads its keys when it starts";
         Self::new(StatusCode::UNAUTHORIZED, Next::InvalidRequest, "unauthenticated", detail)
     }
 

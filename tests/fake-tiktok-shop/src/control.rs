@@ -58,7 +58,7 @@ pub enum ControlError {
     #[error("no such refresh token")]
     UnknownRefreshToken,
     /// No seller has this id.
-    #[error("no seller {id:?}; the sellers are {}", .sellers.join(", "))]
+    #[error("no seller {id:?}; the sellers are {}", first_of(.sellers))]
     UnknownSeller {
         /// The id.
         id: String,
@@ -80,6 +80,16 @@ pub enum ControlError {
     /// No webhook with this number is waiting for an answer.
     #[error("no webhook {0} is waiting")]
     UnknownWebhook(u64),
+}
+
+/// Returns the ids of the first sellers, and how many more there are.
+fn first_of(sellers: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = sellers.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match sellers.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 impl Control {

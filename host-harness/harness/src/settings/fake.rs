@@ -17,12 +17,17 @@ use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::credentials::AppCredentials;
 use tiktok_shop_host::egress::{Authority, EgressPolicy, NotLoopback};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::variable_names::FAKE;
 use crate::failure::Failure;
 
 /// The program waits 5 seconds at most for an answer of the fake, because the fake runs on this machine.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a command waits for a fake that does not listen yet.
+const START: Duration = Duration::from_secs(2);
+/// The pause between two attempts to connect to a fake.
+const PAUSE: Duration = Duration::from_millis(20);
 /// The path of the older form of the consent link. This form names the app by its key.
 const OLD_LINK: &str = "/oauth/authorize";
 /// The maximum length of an answer: 1 MiB.
@@ -142,10 +147,20 @@ impl FakeAddress {
         self.0
     }
 
+    /// Connects to the fake. A fake that was started in the background just before may not listen yet, so this function
+    /// tries again and again.
+    async fn connected(self) -> TcpStream {
+        loop {
+            if let Ok(stream) = TcpStream::connect(self.0).await {
+                return stream;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
     /// Sends a request to the fake's control interface.
     pub(crate) async fn control(self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let connected = tokio::time::timeout(TIMEOUT, TcpStream::connect(self.0)).await;
-        let stream = connected.ok().and_then(Result::ok).ok_or_else(|| self.no_fake())?;
+        let stream = tokio::time::timeout(START, self.connected()).await.map_err(|_late| self.no_fake())?;
         let answer = tokio::time::timeout(TIMEOUT, exchange(stream, method, path, body)).await;
         let answer = answer.ok().flatten().ok_or_else(|| self.not_a_fake())?;
         serde_json::from_slice(&answer).map_err(|_| self.not_a_fake())

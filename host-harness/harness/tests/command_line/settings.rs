@@ -284,7 +284,10 @@ fn memory_storage_keeps_nothing_and_a_note_says_so() {
     let stage = Stage::new();
     let Run { status, stdout, stderr } = stage.run(stage.command("events --storage memory:"), "");
     assert_eq!((status, &*stdout), (Some(0), ""));
-    assert!(stderr.ends_with("note: storage memory: nothing is kept after this command\n"), "{stderr}");
+    assert!(
+        stderr.ends_with("note: storage memory: everything is in memory, and ends with this command\n"),
+        "{stderr}"
+    );
 }
 
 #[test]

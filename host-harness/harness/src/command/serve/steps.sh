@@ -1,4 +1,4 @@
-# 1. Begin a connect session for customer-7. The platform sends the seller's browser to its address.
+# 1. Begin a connect session for customer-7. The platform sends the browser of the seller to its address.
 API="$SERVICE/v1/customers/customer-7" AUTH="Authorization: Bearer $KEY" JSON="Content-Type: application/json"
 SESSION=$(curl -sS -H "$AUTH" -H "$JSON" -d "{\"return_to\":\"$SERVICE/healthz\"}" "$API/connect-sessions"); echo "$SESSION"
 # 2. The browser opens the address, and is sent to the consent page.
