@@ -198,31 +198,57 @@ pub enum EventKind {
     TenantErased,
 }
 
-impl EventKind {
-    /// Returns the name of this kind of event, without the values that the event contains.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::ConsentRenewed => "consent-renewed",
-            Self::ShopsLinked { .. } => "shops-linked",
-            Self::ShopsUnlinked { .. } => "shops-unlinked",
-            Self::ShopsLost { .. } => "shops-lost",
-            Self::ShopsRegained { .. } => "shops-regained",
-            Self::RefreshForced => "refresh-forced",
-            Self::TokenShown => "token-shown",
-            Self::GrantExported => "grant-exported",
-            Self::AuthorizationEnding { .. } => "authorization-ending",
-            Self::ReauthorizationRequired(_) => "reauthorization-required",
-            Self::Recovered => "recovered",
-            Self::Disconnected => "disconnected",
-            Self::Notice { .. } => "notice",
-            Self::KeysRotated { .. } => "keys-rotated",
-            Self::HostKeyRetired { .. } => "host-key-retired",
-            Self::TenantErased => "tenant-erased",
-        }
-    }
+/// Gives each kind of event its name, and lists the names.
+macro_rules! names {
+    (
+        connection { $($of_connection:ident => $connection_name:literal),+ $(,)? }
+        tenant { $($of_tenant:ident => $tenant_name:literal),+ $(,)? }
+    ) => {
+        impl EventKind {
+            /// The names of the kinds of events that concern a connection, as [`as_str`](Self::as_str) returns them.
+            pub const CONNECTION_NAMES: &'static [&'static str] = &[$($connection_name),+];
 
+            /// The names of the kinds of events that concern the whole tenant, as [`as_str`](Self::as_str) returns
+            /// them.
+            pub const TENANT_NAMES: &'static [&'static str] = &[$($tenant_name),+];
+
+            /// Returns the name of this kind of event, without the values that the event contains.
+            #[must_use]
+            pub const fn as_str(&self) -> &'static str {
+                match self {
+                    $(Self::$of_connection { .. } => $connection_name,)+
+                    $(Self::$of_tenant { .. } => $tenant_name,)+
+                }
+            }
+        }
+    };
+}
+
+names! {
+    connection {
+        Connected => "connected",
+        ConsentRenewed => "consent-renewed",
+        ShopsLinked => "shops-linked",
+        ShopsUnlinked => "shops-unlinked",
+        ShopsLost => "shops-lost",
+        ShopsRegained => "shops-regained",
+        RefreshForced => "refresh-forced",
+        TokenShown => "token-shown",
+        GrantExported => "grant-exported",
+        AuthorizationEnding => "authorization-ending",
+        ReauthorizationRequired => "reauthorization-required",
+        Recovered => "recovered",
+        Disconnected => "disconnected",
+        Notice => "notice",
+    }
+    tenant {
+        KeysRotated => "keys-rotated",
+        HostKeyRetired => "host-key-retired",
+        TenantErased => "tenant-erased",
+    }
+}
+
+impl EventKind {
     /// Returns the values of this event.
     #[must_use]
     pub fn values(&self) -> EventValues<'_> {

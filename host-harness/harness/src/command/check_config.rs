@@ -85,13 +85,22 @@ fn from_variable<T: FromStr<Err: ToString>>(name: &'static str) -> Result<Option
 }
 
 /// Reads the endpoints of the configuration file, with their secrets. A note says if no endpoint needs the certificate
-/// authorities that are configured.
+/// authorities that are configured. Another note names each endpoint whose tenant has no app.
 pub(super) fn endpoints(service: &ServiceSettings, report: &Report) -> Result<Endpoints, Failure> {
     if service.table.has_unused_authorities() {
         report.note("serve.webhook-ca-file has no effect: no endpoint in serve.webhooks has an https address");
     }
     let endpoints = service.table.endpoints(service.file_access).map_err(|what| malformed(service, &what))?;
-    Endpoints::new(endpoints).map_err(|error| malformed(service, &format!("serve.webhooks: {error}")))
+    let endpoints = Endpoints::new(endpoints);
+    let endpoints = endpoints.map_err(|error| malformed(service, &format!("serve.webhooks: {error}")))?;
+    for endpoint in endpoints.iter().filter(|endpoint| !service.tenants.contains(&endpoint.tenant)) {
+        report.note(&format!(
+            "webhook endpoint {}: the tenant {} has no app, so its customers cause no events; correct the tenant of \
+             the endpoint, or put the app into tenants.{} of the configuration file",
+            endpoint.name, endpoint.tenant, endpoint.tenant
+        ));
+    }
+    Ok(endpoints)
 }
 
 pub(super) fn malformed(service: &ServiceSettings, what: &str) -> Failure {

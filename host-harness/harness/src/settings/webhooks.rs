@@ -195,6 +195,13 @@ mod tests {
             ("secret =", "secret-file =", "serve.webhooks[0].secret-file: there is no file ".to_owned()),
             ("secret =", "secret-file = \"x\"\nsecret =", "serve.webhooks[0].secret".to_owned()),
             ("tiktok.1", "order", "serve.webhooks[0].types[1]: not a type such as connection.connected".to_owned()),
+            (
+                "\"connection\"",
+                "\"connection.CANARY\"",
+                "serve.webhooks[0].types[0]: not one of the types of the group connection: connection.connected, "
+                    .to_owned(),
+            ),
+            ("tiktok.1", "tiktok.CANARY", "serve.webhooks[0].types[1]: not tiktok.N, where N is".to_owned()),
             ("types =", "events =", "serve.webhooks[0].events: there is no such member".to_owned()),
             ("[[webhooks]]", "[webhooks]", "serve.webhooks: not a list of tables; write [[serve.webhooks]]".to_owned()),
         ] {

@@ -10,6 +10,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tiktok_shop_host::events::EventKind;
 
 use crate::gate::send;
 use crate::stage::{Stage, at_home};
@@ -214,6 +215,20 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
             ),
         ),
         (
+            format!("{}types = [\"connection\", \"tenant.CANARY\"]\n", endpoint("main")),
+            format!(
+                "configuration {place}: serve.webhooks[0].types[1]: not one of the types of the group tenant: \
+                 tenant.keys_rotated, tenant.host_key_retired, tenant.tenant_erased"
+            ),
+        ),
+        (
+            format!("{}types = [\"tiktok.CANARY\"]\n", endpoint("main")),
+            format!(
+                "configuration {place}: serve.webhooks[0].types[0]: not tiktok.N, where N is TikTok Shop's number \
+                 of a type without leading zeros, such as tiktok.1"
+            ),
+        ),
+        (
             "[serve]\nwebhook-ca-file = \"missing.pem\"\n".to_owned(),
             format!(
                 "configuration {place}: serve.webhook-ca-file: {}: there is no such file; correct the file or its path",
@@ -264,6 +279,40 @@ fn check_config_names_each_app_with_a_wrong_authorization_link() {
     );
     let without = check(&app.authorization_link());
     assert_eq!(check("https://services.tiktokshop.com/open/authorize?state=1"), note + &without);
+}
+
+#[test]
+fn check_config_names_each_endpoint_whose_tenant_has_no_app() {
+    let stage = Stage::new();
+    stage.ok("keys init", "");
+    stage.ok("migrate", "");
+    let config = stage.home().join("service.toml");
+    let check = |tenant: &str| {
+        let endpoint = format!(
+            "[[serve.webhooks]]\ntenant = \"{tenant}\"\nname = \"main\"\naddress = \"https://app.example/hooks\"\n\
+             secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n"
+        );
+        fs::write(&config, endpoint).unwrap();
+        fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
+        let Run { status, stderr, .. } = run(stage.command(&format!("check-config --config {}", config.display())), "");
+        assert_eq!(status, Some(0), "{stderr}");
+        stderr
+    };
+    let note = "note: webhook endpoint main: the tenant harbour has no app, so its customers cause no events; correct \
+                the tenant of the endpoint, or put the app into tenants.harbour of the configuration file\n";
+    let (with_app, without_app) = (check("default"), check("harbour"));
+    assert!(!with_app.contains("webhook endpoint"), "{with_app}");
+    assert_eq!(without_app, with_app + note);
+}
+
+#[test]
+fn the_guide_lists_every_type_of_lifecycle_event() {
+    for (group, names) in [("connection", EventKind::CONNECTION_NAMES), ("tenant", EventKind::TENANT_NAMES)] {
+        for name in names {
+            let row = format!("\n| `{group}.{}` |", name.replace('-', "_"));
+            assert!(GUIDE.contains(&row), "docs/service.md must explain {group}: {name}");
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::webhook::Webhook;
 use tiktok_shop_host::{AccountId, CustomerId};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{CONNECTION, Endpoint, TENANT, TIKTOK, lifecycle_type};
 use super::storage::{DeliveryId, NewDelivery};
 use crate::model;
 
@@ -54,8 +54,8 @@ struct Test {
 /// The event can't be written as JSON, which is a bug.
 pub(crate) fn of_event(endpoint: &Endpoint, event: &Event) -> Result<Option<NewDelivery>, StorageError> {
     let key = event.event.key.as_ref();
-    let group = if key.is_some() { "connection" } else { "tenant" };
-    let event_type = format!("{group}.{}", event.event.kind.as_str().replace('-', "_"));
+    let kind = event.event.kind.as_str();
+    let event_type = lifecycle_type(if key.is_some() { CONNECTION } else { TENANT }, kind);
     if !endpoint.types.contain(&event_type) {
         return Ok(None);
     }
@@ -63,7 +63,6 @@ pub(crate) fn of_event(endpoint: &Endpoint, event: &Event) -> Result<Option<NewD
     // position alone does not identify an event.
     let (position, at) = (event.position.0.to_be_bytes(), event.event.at.0.to_be_bytes());
     let (customer, account) = key.map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
-    let kind = event.event.kind.as_str();
     let parts = ["event".as_bytes(), &position, &at, kind.as_bytes(), customer.as_bytes(), account.as_bytes()];
     let id = id_of(endpoint, &parts);
     let body = body(&event_type, event.event.at, model::Event::from(event))?;
@@ -81,7 +80,7 @@ pub(crate) fn of_webhook(
     webhook: &Webhook,
     now: UnixSeconds,
 ) -> Result<Vec<NewDelivery>, StorageError> {
-    let event_type = format!("tiktok.{}", webhook.event_type);
+    let event_type = format!("{TIKTOK}.{}", webhook.event_type);
     if !endpoint.types.contain(&event_type) {
         return Ok(Vec::new());
     }

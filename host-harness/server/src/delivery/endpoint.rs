@@ -6,12 +6,25 @@ use std::str::FromStr;
 use http::Uri;
 use serde::{Deserialize, Serialize};
 use tiktok_shop_host::TenantId;
+use tiktok_shop_host::events::EventKind;
 
 use super::secret::SigningSecret;
 use crate::address::is_safe_address;
 
 /// The maximum length of the name of an endpoint, in bytes.
 const MAX_NAME_BYTES: usize = 64;
+
+/// The group of the lifecycle events that concern a connection.
+pub(super) const CONNECTION: &str = "connection";
+/// The group of the lifecycle events that concern the whole tenant.
+pub(super) const TENANT: &str = "tenant";
+/// The group of the events of TikTok Shop.
+pub(super) const TIKTOK: &str = "tiktok";
+
+/// Returns the type of the lifecycle events with this name: `connection.shops_linked` for `shops-linked`.
+pub(super) fn lifecycle_type(group: &str, name: &str) -> String {
+    format!("{group}.{}", name.replace('-', "_"))
+}
 
 /// The text is not the name of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -109,10 +122,45 @@ impl fmt::Debug for EndpointAddress {
     }
 }
 
-/// The text is not a type of event.
+/// The text is neither a type of event nor a group of types. The error lists what is allowed, and does not repeat the
+/// text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a type such as connection.connected or tiktok.1, nor one of the groups connection, tenant and tiktok")]
-pub struct InvalidEventType;
+pub enum InvalidEventType {
+    /// The text begins with no group.
+    #[error("not a type such as connection.connected or tiktok.1, nor one of the groups connection, tenant and tiktok")]
+    Group,
+    /// No event of a connection has this type.
+    #[error("not one of the types of the group connection: {}", types_of(CONNECTION, EventKind::CONNECTION_NAMES))]
+    Connection,
+    /// No event of a tenant has this type.
+    #[error("not one of the types of the group tenant: {}", types_of(TENANT, EventKind::TENANT_NAMES))]
+    Tenant,
+    /// Behind `tiktok.`, there is no number that TikTok Shop could give to a type.
+    #[error("not tiktok.N, where N is TikTok Shop's number of a type without leading zeros, such as tiktok.1")]
+    TikTok,
+}
+
+/// Returns the types of a group of lifecycle events, for an error text.
+fn types_of(group: &str, names: &[&str]) -> String {
+    names.iter().map(|name| lifecycle_type(group, name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Checks that an entry is a group or a type of a group. TikTok Shop may add types, so every number is allowed that
+/// [`Webhook::event_type`](tiktok_shop_host::webhook::Webhook::event_type) can have.
+fn check_type(entry: &str) -> Result<(), InvalidEventType> {
+    if EventTypes::GROUPS.contains(&entry) {
+        return Ok(());
+    }
+    let (group, rest) = entry.split_once('.').unwrap_or_default();
+    let is_one_of = |names: &[&str]| names.iter().any(|name| lifecycle_type(group, name) == entry);
+    let (is_type, error) = match group {
+        CONNECTION => (is_one_of(EventKind::CONNECTION_NAMES), InvalidEventType::Connection),
+        TENANT => (is_one_of(EventKind::TENANT_NAMES), InvalidEventType::Tenant),
+        TIKTOK => (rest.parse::<u32>().is_ok_and(|number| number.to_string() == rest), InvalidEventType::TikTok),
+        _ => (false, InvalidEventType::Group),
+    };
+    if is_type { Ok(()) } else { Err(error) }
+}
 
 /// The types of events that an endpoint gets: a list of types and of groups of types. An empty list means every type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,19 +168,15 @@ pub struct EventTypes(Vec<String>);
 
 impl EventTypes {
     /// The groups. The type of an event begins with its group and a full stop.
-    pub(crate) const GROUPS: [&str; 3] = ["connection", "tenant", "tiktok"];
+    const GROUPS: [&str; 3] = [CONNECTION, TENANT, TIKTOK];
 
     /// Reads a list of types and groups.
     ///
     /// # Errors
     /// An entry is neither a group nor a type of a group.
     pub fn new(entries: Vec<String>) -> Result<Self, InvalidEventType> {
-        let is_known = |entry: &String| {
-            let (group, rest) = entry.split_once('.').unwrap_or((entry.as_str(), "any"));
-            let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-            Self::GROUPS.contains(&group) && !rest.is_empty() && rest.bytes().all(is_allowed)
-        };
-        if entries.iter().all(is_known) { Ok(Self(entries)) } else { Err(InvalidEventType) }
+        entries.iter().try_for_each(|entry| check_type(entry))?;
+        Ok(Self(entries))
     }
 
     /// Returns the list. Empty: every type.
@@ -219,8 +263,79 @@ mod tests {
             ["connection.connected", "tiktok.1", "tiktok.11", "tenant.keys_rotated"].map(|it| some.contain(it));
         assert_eq!(wanted, [true, true, false, false]);
         assert!(types(&[]).unwrap().contain("tiktok.11"));
-        for wrong in ["", "order", "tiktok.", "tiktok.*", "connection.Connected"] {
-            assert_eq!(types(&[wrong]), Err(InvalidEventType), "{wrong}");
+    }
+
+    #[test]
+    fn every_entry_is_a_group_or_a_type_that_an_event_can_have() {
+        use InvalidEventType::{Connection, Group, Tenant, TikTok};
+        let types = |entry: &str| EventTypes::new(vec![entry.to_owned()]);
+        let of_connection = EventKind::CONNECTION_NAMES.iter().map(|name| lifecycle_type("connection", name));
+        let of_tenant = EventKind::TENANT_NAMES.iter().map(|name| lifecycle_type("tenant", name));
+        let others = ["connection", "tenant", "tiktok", "connection.shops_linked", "tenant.tenant_erased", "tiktok.0"];
+        let others = others.into_iter().chain(["tiktok.1", "tiktok.4294967295"]).map(str::to_owned);
+        for good in of_connection.chain(of_tenant).chain(others) {
+            assert!(types(&good).is_ok_and(|types| types.contain(&good)), "{good}");
+        }
+        for (wrong, error) in [
+            ("", Group),
+            (".", Group),
+            ("order", Group),
+            ("Connection", Group),
+            (" connection", Group),
+            ("connections.connected", Group),
+            ("webhook.test", Group),
+            ("connection.", Connection),
+            ("connection.conected", Connection),
+            ("connection.Connected", Connection),
+            ("connection.connected.", Connection),
+            ("connection.revoked", Connection),
+            ("connection.shops-linked", Connection),
+            ("connection.keys_rotated", Connection),
+            ("connection.*", Connection),
+            ("tenant.erased", Tenant),
+            ("tenant.connected", Tenant),
+            ("tiktok.", TikTok),
+            ("tiktok.*", TikTok),
+            ("tiktok.order", TikTok),
+            ("tiktok.01", TikTok),
+            ("tiktok.+1", TikTok),
+            ("tiktok.-1", TikTok),
+            ("tiktok.1.5", TikTok),
+            ("tiktok.4294967296", TikTok),
+        ] {
+            assert_eq!(types(wrong), Err(error), "{wrong}");
+        }
+        let (good, wrong) = ("tiktok.1".to_owned(), "tiktok.order".to_owned());
+        assert_eq!(EventTypes::new(vec![good, wrong]), Err(TikTok), "every entry is checked");
+    }
+
+    #[test]
+    fn the_error_lists_the_types_of_the_group() {
+        for (error, text) in [
+            (
+                InvalidEventType::Group,
+                "not a type such as connection.connected or tiktok.1, nor one of the groups connection, tenant and \
+                 tiktok",
+            ),
+            (
+                InvalidEventType::Connection,
+                "not one of the types of the group connection: connection.connected, connection.consent_renewed, \
+                 connection.shops_linked, connection.shops_unlinked, connection.shops_lost, connection.shops_regained, \
+                 connection.refresh_forced, connection.token_shown, connection.grant_exported, \
+                 connection.authorization_ending, connection.reauthorization_required, connection.recovered, \
+                 connection.disconnected, connection.notice",
+            ),
+            (
+                InvalidEventType::Tenant,
+                "not one of the types of the group tenant: tenant.keys_rotated, tenant.host_key_retired, \
+                 tenant.tenant_erased",
+            ),
+            (
+                InvalidEventType::TikTok,
+                "not tiktok.N, where N is TikTok Shop's number of a type without leading zeros, such as tiktok.1",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
         }
     }
 
