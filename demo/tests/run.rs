@@ -21,7 +21,7 @@ fn page(arguments: &[&str], max_lines: usize) -> String {
     let (page, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert_eq!((output.status.code(), &*errors), (Some(0), ""), "{page}");
 
-    assert!(page.contains("16 steps with 77 checks. Every check passed."), "{page}");
+    assert!(page.contains("16 steps with 77 checks of values, events and requests. Every check passed."), "{page}");
     assert!(!page.contains('\u{1b}'), "escape codes in a file:\n{page}");
     // All authorization codes, tokens and ciphers of the fake begin with `ROW_`.
     assert!(!page.contains("ROW_"), "{page}");

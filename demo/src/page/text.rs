@@ -88,9 +88,9 @@ fn relative(at: UnixSeconds, now: UnixSeconds) -> String {
     let days = at.0.abs_diff(now.0) / DAY;
     let unit = if days == 1 { "day" } else { "days" };
     match days {
-        0 if at == now => "now".to_owned(),
-        0 if at > now => "in less than a day".to_owned(),
-        0 => "less than a day ago".to_owned(),
+        0 if date(at) == date(now) => "today".to_owned(),
+        0 if at > now => "tomorrow".to_owned(),
+        0 => "yesterday".to_owned(),
         _ if at > now => format!("in {days} {unit}"),
         _ => format!("{days} {unit} ago"),
     }
@@ -114,15 +114,17 @@ mod tests {
         for (at, shown) in [
             (now.0 + 7 * DAY, "2026-01-08, in 7 days"),
             (now.0 + 2 * DAY - 1, "2026-01-02, in 1 day"),
-            (now.0 + DAY - 1, "2026-01-01, in less than a day"),
-            (now.0, "2026-01-01, now"),
-            (now.0 - 1, "2025-12-31, less than a day ago"),
+            (now.0 + DAY - 1, "2026-01-01, today"),
+            (now.0, "2026-01-01, today"),
+            (now.0 - 1, "2025-12-31, yesterday"),
             (now.0 - DAY, "2025-12-31, 1 day ago"),
             (4_903_858_076, "2125-05-25, in 36303 days"),
             (u64::MAX, "second 18446744073709551615, in 213503982314147 days"),
         ] {
             assert_eq!(end(Some(UnixSeconds(at)), now), shown);
         }
+        let noon = UnixSeconds(now.0 + DAY / 2);
+        assert_eq!(end(Some(UnixSeconds(now.0 + DAY)), noon), "2026-01-02, tomorrow");
         assert_eq!(end(None, now), "unknown");
     }
 }
