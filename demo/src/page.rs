@@ -217,7 +217,7 @@ impl Page {
         writeln!(self.out, "\n{BOLD}{steps} steps with {checks} checks {of}. Every check passed.{BOLD:#}\n")?;
         for (command, purpose) in [
             ("cargo xtask demo --explain", "the same demo, with the imports of each call"),
-            ("tiktok-shop-harness serve --with-fake", "the service, for a platform in any language (README.md)"),
+            ("tiktok-shop-harness serve --with-fake", "the service, for platforms in any language"),
             ("README.md", "how to embed the connector in your own program"),
             ("cargo run --bin tiktok-shop-harness", "the command line, which explains how to begin"),
             ("cargo run --bin fake-tiktok-shop", "a fake TikTok Shop to click through, and for tests"),
