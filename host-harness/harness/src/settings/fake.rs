@@ -216,7 +216,25 @@ impl Clock for FakeClock {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures::poll;
+    use tokio::net::TcpSocket;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_command_waits_for_a_fake_that_begins_to_listen_later() {
+        // The port belongs to the socket, and refuses connections until the socket listens.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let fake = FakeAddress(socket.local_addr().unwrap());
+        assert!(TcpStream::connect(fake.0).await.is_err());
+        let mut connected = pin!(fake.connected());
+        assert!(poll!(connected.as_mut()).is_pending());
+        let _listener = socket.listen(1).unwrap();
+        connected.await;
+    }
 
     #[test]
     fn the_address_of_a_fake_is_a_loopback_address() {
