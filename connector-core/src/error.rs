@@ -166,8 +166,8 @@ pub mod code {
     /// The last attempts to renew the tokens failed, or the tokens were renewed a few minutes ago. The next attempt is
     /// not due yet. A sweep skips such a connection.
     pub const BACKING_OFF: &str = Cause::BackingOff.code();
-    /// The host refused the credentials of the tenant's apps, or the tenant has no app. At the third
-    /// failure with this code or the next one, a sweep begins no other refresh of the tenant.
+    /// The host refused the credentials of the tenant's apps, or the tenant has no app. After
+    /// three refreshes that end with this code or the next one, a sweep begins no other refresh of the tenant.
     pub const CREDENTIALS_REFUSED: &str = Cause::CredentialsRefused.code();
     /// The credentials of the tenant's apps could not be read.
     pub const CREDENTIALS_UNAVAILABLE: &str = Cause::CredentialsUnavailable.code();

@@ -213,12 +213,11 @@ impl Page {
 
     pub(crate) fn closing(&mut self) -> io::Result<()> {
         let (steps, checks) = (self.steps, self.checks);
-        let of = "of values, events and requests";
-        writeln!(self.out, "\n{BOLD}{steps} steps with {checks} checks {of}. Every check passed.{BOLD:#}\n")?;
+        let counted = format!("{steps} steps with {checks} checks of values, events and requests");
+        writeln!(self.out, "\n{BOLD}{counted}. Every check passed.{BOLD:#}\n")?;
         for (command, purpose) in [
             ("cargo xtask demo --explain", "the same demo, with the imports of each call"),
-            ("tiktok-shop-harness serve --with-fake", "the service, for platforms in any language"),
-            ("README.md", "how to embed the connector in your own program"),
+            ("README.md", "how to embed the connector, or run it as a service"),
             ("cargo run --bin tiktok-shop-harness", "the command line, which explains how to begin"),
             ("cargo run --bin fake-tiktok-shop", "a fake TikTok Shop to click through, and for tests"),
             ("cargo doc --open -p tiktok-shop-host", "the host library, with an example"),

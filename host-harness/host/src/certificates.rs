@@ -27,7 +27,7 @@ pub enum InvalidAuthorities {
     Malformed,
     /// Not every certificate was read.
     #[error(
-        "a certificate in it can't be read: the line -----BEGIN CERTIFICATE----- must begin each, with nothing before"
+        "a certificate in it can't be read: each must begin with the line -----BEGIN CERTIFICATE-----, not indented"
     )]
     Unread,
 }
@@ -87,8 +87,8 @@ impl CertificateAuthorities {
     }
 }
 
-/// Returns the number of certificates that begin in a PEM text, also of those that the parser skips: after spaces, after
-/// a byte order mark, or with another name.
+/// Returns the number of certificates that begin in a PEM text. It also counts those that the parser skips: after
+/// spaces, after a byte order mark, or with another name.
 fn begun(pem: &[u8]) -> usize {
     let begins = |line: &&[u8]| {
         let text = String::from_utf8_lossy(line);

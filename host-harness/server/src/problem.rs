@@ -189,8 +189,8 @@ impl Problem {
     }
 
     pub(crate) fn unauthenticated() -> Self {
-        let detail = "there is no such API key: send a key of the configuration in the header Authorization: Bearer ttsk_…; the \
-                      service reads its keys when it starts";
+        let detail = "the request has no configured API key: send one in the header Authorization: Bearer ttsk_…; \
+                      after a change of the keys, start the service again";
         Self::new(StatusCode::UNAUTHORIZED, Next::InvalidRequest, "unauthenticated", detail)
     }
 

@@ -148,7 +148,7 @@ impl FakeAddress {
     }
 
     /// Connects to the fake. A fake that was started in the background just before may not listen yet, so this function
-    /// tries again and again.
+    /// repeats the attempt without end. The caller limits the time.
     async fn connected(self) -> TcpStream {
         loop {
             if let Ok(stream) = TcpStream::connect(self.0).await {
@@ -216,6 +216,7 @@ impl Clock for FakeClock {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
     use std::pin::pin;
 
     use futures::poll;
@@ -229,7 +230,8 @@ mod tests {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let fake = FakeAddress(socket.local_addr().unwrap());
-        assert!(TcpStream::connect(fake.0).await.is_err());
+        let refused = TcpStream::connect(fake.0).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         let mut connected = pin!(fake.connected());
         assert!(poll!(connected.as_mut()).is_pending());
         let _listener = socket.listen(1).unwrap();
