@@ -16,11 +16,15 @@ use crate::address::with_parameters;
 use crate::cookie::CookieName;
 use crate::input::PathOf;
 use crate::install_page;
-use crate::session::{self, NotOpened, Opened, Outcome, Ticket};
+use crate::problem::Next;
+use crate::session::{self, End, FailedConsent, NotOpened, Opened, Outcome, Ticket};
 use crate::state::Shared;
 
 /// The code of the error if the seller has refused.
 const REFUSED: &str = "consent-refused";
+
+/// The code of the error if a creator or a partner has consented.
+const NOT_A_SELLER: &str = "not-a-seller";
 
 /// The header in which a browser says which site has caused the request.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -168,27 +172,27 @@ async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) 
     let Some(browser) = Ticket::browser_session(cookie.expose()) else { return Ending::Over(Page::OTHER_BROWSER) };
     let finished = acting_for(state, ticket).finish_consent(&ticket.tenant, &browser, query).await;
     state.metrics.consent("finish", finished.as_ref().map_or_else(ConsentError::code, |_| "ok"));
-    let outcome = match &finished {
-        Ok(_) => Outcome::Connected,
+    let end = match &finished {
+        Ok(_) => End { outcome: Outcome::Connected, failure: None },
         // The cookie does not belong to the consent, so nothing in it may be believed.
         Err(ConsentError::OtherBrowser | ConsentError::StateMismatch) => return Ending::Over(Page::OTHER_BROWSER),
         Err(error) if error.can_be_repeated() => return Ending::Unfinished(Page::RELOAD),
         Err(ConsentError::StateUsed) => return Ending::Unfinished(earlier(state, ticket).await),
-        Err(error) if error.code() == REFUSED => Outcome::Refused,
+        Err(error) if error.code() == REFUSED => End { outcome: Outcome::Refused, failure: Some(error.into()) },
         Err(error) => {
             tracing::warn!(%error, "a consent failed");
-            Outcome::Failed
+            End { outcome: Outcome::Failed, failure: Some(error.into()) }
         }
     };
-    session::end(&*state.storage, ticket, outcome).await;
-    Ending::Recorded(Page::of(outcome).leading_to(ticket, outcome))
+    session::end(&*state.storage, ticket, &end).await;
+    Ending::Recorded(Page::of(&end).leading_to(ticket, end.outcome))
 }
 
 /// Returns the page for a callback that was loaded before. The browser has the cookie of the consent, so it may see the
 /// outcome.
 async fn earlier(state: &Shared, ticket: &Ticket) -> Page {
-    match session::outcome(&*state.storage, ticket).await {
-        Ok(Some(outcome)) => Page::of(outcome).leading_to(ticket, outcome),
+    match session::ended(&*state.storage, ticket).await {
+        Ok(Some(end)) => Page::of(&end).leading_to(ticket, end.outcome),
         Ok(None) => Page::WORKING,
         Err(error) => {
             tracing::warn!(%error, "the outcome of a connect session could not be read");
@@ -256,17 +260,13 @@ impl Page {
         back: None,
     };
 
-    const fn of(outcome: Outcome) -> Self {
-        let (status, title, text) = match outcome {
-            Outcome::Connected => (StatusCode::OK, "Connected", "TikTok Shop is connected. You can go back now."),
-            Outcome::Refused => {
-                (StatusCode::OK, "Not connected", "You have not allowed the connection. Nothing has changed.")
-            }
-            Outcome::Failed => {
-                (StatusCode::OK, "Not connected", "The connection could not be made. Go back and begin again.")
-            }
+    fn of(end: &End) -> Self {
+        let (title, text) = match end.outcome {
+            Outcome::Connected => ("Connected", "TikTok Shop is connected. You can go back now."),
+            Outcome::Refused => ("Not connected", "You have not allowed the connection. Nothing has changed."),
+            Outcome::Failed => ("Not connected", advice(end.failure.as_ref())),
         };
-        Self { status, title, text, back: None }
+        Self { status: StatusCode::OK, title, text, back: None }
     }
 
     /// Adds the link back to the platform. The return address was in the allow list when the session began, and its
@@ -274,6 +274,25 @@ impl Page {
     fn leading_to(self, ticket: &Ticket, outcome: Outcome) -> Self {
         let parameters = [("outcome", outcome.as_str()), ("session", ticket.session.as_str())];
         Self { back: ticket.return_to.as_ref().map(|address| with_parameters(address, &parameters)), ..self }
+    }
+}
+
+/// Returns what the seller can do after a consent that has failed.
+fn advice(failure: Option<&FailedConsent>) -> &'static str {
+    const BEGIN_AGAIN: &str = "The connection could not be made. Go back and begin again.";
+    let Some(FailedConsent { next, code }) = failure else { return BEGIN_AGAIN };
+    match next {
+        _ if code == NOT_A_SELLER => {
+            "This TikTok account does not belong to a seller, so nothing was connected. Go back, begin again, and sign in \
+             to TikTok Shop with the account of the seller."
+        }
+        Next::Reauthorize | Next::RetryAfter | Next::StorageConflict => BEGIN_AGAIN,
+        Next::Misconfigured | Next::InvalidRequest | Next::StorageFailed | Next::Internal => {
+            "The connection could not be made, and would probably fail again. Go back and ask for help there."
+        }
+        Next::Upstream => {
+            "The connection could not be finished. Go back and look whether TikTok Shop is connected. If not, begin again."
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tiktok_shop_host::{AccountId, AppKey, HostKeyId, ShopId};
 use utoipa::ToSchema;
 
 use crate::problem::{Problem, ProblemDetails};
+use crate::session::{FailedConsent, Progress};
 use crate::whole_number;
 
 fn seconds(at: Option<UnixSeconds>) -> Option<u64> {
@@ -667,6 +668,28 @@ pub(crate) struct SessionState {
     pub(crate) id: String,
     /// `waiting`, `opened`, `connected`, `refused`, `failed` or `expired`.
     pub(crate) state: &'static str,
+    /// What to do next, if the state is `refused` or `failed`: an `action` as in a problem. Missing in every other state,
+    /// and if the reason is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "invalid-request")]
+    pub(crate) action: Option<&'static str>,
+    /// Why the consent was refused or has failed: a `code` as in a problem. Later versions add codes. Missing if `action`
+    /// is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "not-a-seller")]
+    pub(crate) code: Option<String>,
+}
+
+impl SessionState {
+    pub(crate) fn new(id: String, progress: Progress) -> Self {
+        let state = progress.as_str();
+        let failure = match progress {
+            Progress::Ended(end) => end.failure,
+            Progress::Waiting | Progress::Opened | Progress::Expired => None,
+        };
+        let (action, code) = failure.map(|FailedConsent { next, code }| (next.as_str(), code)).unzip();
+        Self { id, state, action, code }
+    }
 }
 
 #[cfg(test)]

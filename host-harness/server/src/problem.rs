@@ -23,7 +23,7 @@ const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a request failed. It is in a box, because otherwise it would make every `Result` of a handler larger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem(Box<ProblemDetails>, Effect);
+pub(crate) struct Problem(Box<ProblemDetails>, Next);
 
 /// Why a request failed. The body of every answer that is neither a result nor an answer of TikTok Shop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -58,7 +58,7 @@ pub(crate) struct ProblemDetails {
 /// What the caller does next. These are the actions of the connector; errors of the service and of the host use them,
 /// too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(crate) enum Next {
     RetryAfter,
     Reauthorize,
     Misconfigured,
@@ -78,6 +78,18 @@ pub(crate) enum Effect {
 }
 
 impl Next {
+    /// All steps. Storages keep the place of a step in this list, so a new step comes last.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::RetryAfter,
+        Self::Reauthorize,
+        Self::Misconfigured,
+        Self::InvalidRequest,
+        Self::Upstream,
+        Self::StorageConflict,
+        Self::StorageFailed,
+        Self::Internal,
+    ];
+
     const fn effect(self) -> Effect {
         match self {
             Self::Upstream | Self::Internal => Effect::Unknown,
@@ -90,7 +102,7 @@ impl Next {
         }
     }
 
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::RetryAfter => "retry-after",
             Self::Reauthorize => "reauthorize",
@@ -130,7 +142,7 @@ impl Problem {
             tiktok_http_status: None,
             tiktok_request_id: None,
         };
-        Self(Box::new(details), next.effect())
+        Self(Box::new(details), next)
     }
 
     fn after(mut self, pause: Duration) -> Self {
@@ -143,7 +155,10 @@ impl Problem {
         *self.0
     }
 
-    #[cfg(test)]
+    pub(crate) const fn next(&self) -> Next {
+        self.1
+    }
+
     pub(crate) fn code(&self) -> &str {
         &self.0.code
     }
@@ -337,12 +352,12 @@ impl From<ConsentError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self(details, effect) = self;
+        let Self(details, next) = self;
         let status = StatusCode::from_u16(details.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // The type contains only texts and numbers, so it can always be serialized.
         let body = serde_json::to_vec(&*details).unwrap_or_default();
         let mut response = (status, body).into_response();
-        response.extensions_mut().insert(effect);
+        response.extensions_mut().insert(next.effect());
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(millis) = details.retry_after_ms {
@@ -466,18 +481,8 @@ mod tests {
 
     #[test]
     fn every_action_has_a_title_of_its_own() {
-        let all = [
-            Next::RetryAfter,
-            Next::Reauthorize,
-            Next::Misconfigured,
-            Next::InvalidRequest,
-            Next::Upstream,
-            Next::StorageConflict,
-            Next::StorageFailed,
-            Next::Internal,
-        ];
-        for (number, next) in all.iter().enumerate() {
-            assert!(all.iter().take(number).all(|other| other.title() != next.title()));
+        for (number, next) in Next::ALL.iter().enumerate() {
+            assert!(Next::ALL.iter().take(number).all(|other| other.title() != next.title()));
         }
     }
 }

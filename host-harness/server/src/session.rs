@@ -7,6 +7,8 @@
 //!
 //! The storage keeps a digest for an hour at least. So a platform can ask for the outcome for an hour.
 
+mod failed_consent;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,6 +24,8 @@ use tiktok_shop_host::{AppKey, CustomerId, Secret, TenantId};
 
 use crate::problem::Problem;
 use crate::state::in_time;
+
+pub(crate) use failed_consent::FailedConsent;
 
 /// An address can be opened within this time: 30 minutes.
 pub(crate) const ADDRESS_LIFE: Duration = Duration::from_secs(1800);
@@ -85,6 +89,37 @@ impl Outcome {
             Self::Connected => "connected",
             Self::Refused => "refused",
             Self::Failed => "failed",
+        }
+    }
+}
+
+/// How a session ended, and why it was refused or has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    /// `None` if the seller has connected. Also `None` if a process of an earlier release has recorded the outcome.
+    pub(crate) failure: Option<FailedConsent>,
+}
+
+/// The state of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The address was not opened.
+    Waiting,
+    /// The address was opened, and no outcome is recorded.
+    Opened,
+    /// The address or the consent has become too old.
+    Expired,
+    Ended(End),
+}
+
+impl Progress {
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Opened => "opened",
+            Self::Expired => "expired",
+            Self::Ended(end) => end.outcome.as_str(),
         }
     }
 }
@@ -215,12 +250,14 @@ pub(crate) async fn close_again(storage: &dyn HostStorage, ticket: &Ticket, secr
     }
 }
 
-/// Records the outcome of a session. A failure only means that the platform can't ask for the outcome.
-pub(crate) async fn end(storage: &dyn HostStorage, ticket: &Ticket, outcome: Outcome) {
+/// Records how a session ended. If this fails, the platform can't ask for the outcome. Nothing else is lost.
+pub(crate) async fn end(storage: &dyn HostStorage, ticket: &Ticket, end: &End) {
     let Ticket { tenant, session, .. } = ticket;
     let recorded = async {
         let Some(found) = in_time(storage.load_state(tenant, &of_session(session))).await? else { return Ok(()) };
-        in_time(storage.put_state(tenant, &of_outcome(session, outcome), &found.record)).await
+        let browser = end.failure.as_ref().and_then(FailedConsent::to_digest).unwrap_or(found.record.browser);
+        let record = ConsentRecord { browser, ..found.record };
+        in_time(storage.put_state(tenant, &of_outcome(session, end.outcome), &record)).await
     };
     match recorded.await {
         // `Refused` means that the same outcome is already recorded.
@@ -229,46 +266,50 @@ pub(crate) async fn end(storage: &dyn HostStorage, ticket: &Ticket, outcome: Out
     }
 }
 
-/// Returns the state of a session of this customer: `waiting`, `opened`, `connected`, `refused`, `failed` or `expired`.
-/// `None` if the customer has no such session, or if it began more than an hour ago.
+/// Returns the state of a session of this customer. `None` if the customer has no such session, or if it began more than
+/// an hour ago.
 pub(crate) async fn state(
     storage: &dyn HostStorage,
     tenant: &TenantId,
     customer: &CustomerId,
     id: &str,
-) -> Result<Option<&'static str>, StorageError> {
+) -> Result<Option<Progress>, StorageError> {
     let found = in_time(storage.load_state(tenant, &of_session(id))).await?;
     let Some(StoredConsent { record, age, used }) = found.filter(|found| found.record.customer == *customer) else {
         return Ok(None);
     };
-    if let Some(outcome) = recorded(storage, tenant, id, &record).await? {
-        return Ok(Some(outcome.as_str()));
+    if let Some(end) = recorded(storage, tenant, id, &record).await? {
+        return Ok(Some(Progress::Ended(end)));
     }
     Ok(Some(match used {
-        false if age <= ADDRESS_LIFE => "waiting",
-        true if age <= ADDRESS_LIFE + CONSENT_LIFE => "opened",
-        false | true => "expired",
+        false if age <= ADDRESS_LIFE => Progress::Waiting,
+        true if age <= ADDRESS_LIFE + CONSENT_LIFE => Progress::Opened,
+        false | true => Progress::Expired,
     }))
 }
 
-/// Returns the recorded outcome of the session of a ticket. `None` if no outcome is recorded.
-pub(crate) async fn outcome(storage: &dyn HostStorage, ticket: &Ticket) -> Result<Option<Outcome>, StorageError> {
+/// Returns how the session of a ticket ended. `None` if no outcome is recorded.
+pub(crate) async fn ended(storage: &dyn HostStorage, ticket: &Ticket) -> Result<Option<End>, StorageError> {
     let Ticket { tenant, session, .. } = ticket;
     let Some(found) = in_time(storage.load_state(tenant, &of_session(session))).await? else { return Ok(None) };
     recorded(storage, tenant, session, &found.record).await
 }
 
-/// Returns the recorded outcome of a session with this record.
+/// Returns how a session with this record ended. `None` if no outcome is recorded.
 async fn recorded(
     storage: &dyn HostStorage,
     tenant: &TenantId,
     id: &str,
     record: &ConsentRecord,
-) -> Result<Option<Outcome>, StorageError> {
+) -> Result<Option<End>, StorageError> {
     for outcome in Outcome::ALL {
         let known = in_time(storage.load_state(tenant, &of_outcome(id, outcome))).await?;
-        if known.is_some_and(|known| known.record.customer == record.customer) {
-            return Ok(Some(outcome));
+        if let Some(known) = known.filter(|known| known.record.customer == record.customer) {
+            let failure = match outcome {
+                Outcome::Connected => None,
+                Outcome::Refused | Outcome::Failed => FailedConsent::of_digest(&known.record.browser),
+            };
+            return Ok(Some(End { outcome, failure }));
         }
     }
     Ok(None)
@@ -283,6 +324,7 @@ mod tests {
     use tiktok_shop_host::storage::{Access, Intercepted, Interceptor, MemoryStorage, Passage};
 
     use super::*;
+    use crate::problem::Next;
 
     /// A clock that stands still until a test moves it.
     #[derive(Default)]
@@ -321,7 +363,7 @@ mod tests {
         }
 
         async fn state(&self, id: &str) -> Option<&'static str> {
-            state(&*self.storage, &self.tenant, &self.customer, id).await.unwrap()
+            state(&*self.storage, &self.tenant, &self.customer, id).await.unwrap().map(|progress| progress.as_str())
         }
 
         async fn is_opened(&self, secret: &str) -> bool {
@@ -382,8 +424,9 @@ mod tests {
         let stage = Stage::new();
         let (id, secret) = stage.begin().await;
         let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
-        end(&*stage.storage, &opened.ticket, Outcome::Refused).await;
-        end(&*stage.storage, &opened.ticket, Outcome::Refused).await;
+        for _ in 0..2 {
+            end(&*stage.storage, &opened.ticket, &refused()).await;
+        }
         assert_eq!(stage.state(&id).await, Some("refused"));
         let other: CustomerId = "customer-8".parse().unwrap();
         assert_eq!(state(&*stage.storage, &stage.tenant, &other, &id).await.unwrap(), None);
@@ -439,13 +482,29 @@ mod tests {
         assert_eq!(stage.state(&id).await, Some("opened"));
     }
 
+    fn refused() -> End {
+        let failure = FailedConsent { next: Next::Reauthorize, code: "consent-refused".to_owned() };
+        End { outcome: Outcome::Refused, failure: Some(failure) }
+    }
+
     #[tokio::test]
-    async fn the_outcome_of_a_ticket_is_unknown_until_it_is_recorded() {
+    async fn the_end_of_a_session_is_unknown_until_it_is_recorded() {
         let stage = Stage::new();
         let (_, secret) = stage.begin().await;
         let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
-        assert_eq!(outcome(&*stage.storage, &opened.ticket).await.unwrap(), None);
-        end(&*stage.storage, &opened.ticket, Outcome::Failed).await;
-        assert_eq!(outcome(&*stage.storage, &opened.ticket).await.unwrap(), Some(Outcome::Failed));
+        assert_eq!(ended(&*stage.storage, &opened.ticket).await.unwrap(), None);
+        end(&*stage.storage, &opened.ticket, &refused()).await;
+        assert_eq!(ended(&*stage.storage, &opened.ticket).await.unwrap(), Some(refused()));
+    }
+
+    /// A process of an earlier release records the outcome without a failure.
+    #[tokio::test]
+    async fn an_outcome_without_a_failure_is_known() {
+        let stage = Stage::new();
+        let (_, secret) = stage.begin().await;
+        let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
+        let failed = End { outcome: Outcome::Failed, failure: None };
+        end(&*stage.storage, &opened.ticket, &failed).await;
+        assert_eq!(ended(&*stage.storage, &opened.ticket).await.unwrap(), Some(failed));
     }
 }

@@ -73,7 +73,7 @@ async fn check_app(state: &Shared, tenant: &TenantId, app: Option<&AppKey>) -> R
     link.map(drop).map_err(of_named_app)
 }
 
-/// Shows whether the seller has connected.
+/// Shows whether the seller has connected, and if not, why.
 ///
 /// The answer is known for an hour after the session began.
 #[utoipa::path(
@@ -91,6 +91,6 @@ pub(crate) async fn show(
 ) -> Result<Json<SessionState>, Problem> {
     let unknown =
         || Problem::not_found("unknown-session", "the customer has no such session, or it began more than an hour ago");
-    let word = session::state(&*state.storage, &allowed.tenant, &customer, &session).await?.ok_or_else(unknown)?;
-    Ok(Json(SessionState { id: session, state: word }))
+    let progress = session::state(&*state.storage, &allowed.tenant, &customer, &session).await?.ok_or_else(unknown)?;
+    Ok(Json(SessionState::new(session, progress)))
 }

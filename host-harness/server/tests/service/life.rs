@@ -123,7 +123,8 @@ async fn a_seller_who_refuses_is_led_back_and_nothing_is_connected() {
     let answer = stage.callback(&callback, &cookie).await;
     assert!(answer.text().contains(&format!("{RETURN}?outcome=refused&amp;session={id}")), "{}", answer.text());
     let session = stage.get(&format!("/v1/customers/customer-7/connect-sessions/{id}")).await.json();
-    assert_eq!(session["state"], "refused");
+    let expected = json!({ "id": id, "state": "refused", "action": "reauthorize", "code": "consent-refused" });
+    assert_eq!(session, expected);
     assert_eq!(stage.get("/v1/customers/customer-7/connections").await.json(), json!({ "connections": [] }));
     let repeated = stage.callback(&callback, &cookie).await;
     assert_eq!((repeated.status, repeated.text()), (200, answer.text()));
@@ -147,11 +148,13 @@ async fn a_consent_to_an_account_whose_stored_tokens_are_unreadable_fails_and_is
     stage.fake.clear_requests();
     let answer = stage.callback(&callback, &cookie).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let text = "<h1>Not connected</h1><p>The connection could not be made. Go back and begin again.</p>";
+    let text = "<h1>Not connected</h1><p>The connection could not be made, and would probably fail again. Go back and ask \
+                for help there.</p>";
     let back = format!("<a href=\"{RETURN}?outcome=failed&amp;session={id}\">");
     assert!(answer.text().contains(text) && answer.text().contains(&back), "{}", answer.text());
     let session = stage.get(&format!("/v1/customers/customer-7/connect-sessions/{id}")).await.json();
-    assert_eq!(session["state"], "failed");
+    let code = "token-record-unreadable";
+    assert_eq!(session, json!({ "id": id, "state": "failed", "action": "storage-failed", "code": code }));
     let metrics = stage.get("/metrics").await.text();
     let counted = "tiktok_shop_consents_total{step=\"finish\",outcome=\"token-record-unreadable\"} 1";
     assert!(metrics.lines().any(|line| line == counted), "{metrics}");
@@ -159,6 +162,30 @@ async fn a_consent_to_an_account_whose_stored_tokens_are_unreadable_fails_and_is
     let repeated = stage.callback(&callback, &cookie).await;
     assert_eq!((repeated.status, repeated.text()), (200, answer.text()));
     assert_eq!(stage.fake.requests().len(), 1, "the code was sent once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_that_fails_tells_the_platform_and_the_seller_why() {
+    let stage = Stage::new().await;
+    let begin_again = "The connection could not be made. Go back and begin again.";
+    let other_account = "This TikTok account does not belong to a seller, so nothing was connected. Go back, begin again, \
+                         and sign in to TikTok Shop with the account of the seller.";
+    for (seller, passed, action, code, text) in [
+        ("creator", 0, "invalid-request", "not-a-seller", other_account),
+        ("one-shop", 601, "reauthorize", "state-expired", begin_again),
+    ] {
+        let (id, path) = stage.session("customer-7").await;
+        let (state, cookie) = stage.open(&path).await;
+        let callback = stage.decide(&state, seller, Decision::Allow);
+        stage.pass(passed);
+        let answer = stage.callback(&callback, &cookie).await;
+        assert_eq!(answer.status, 200, "{code}: {}", answer.text());
+        assert!(answer.text().contains(&format!("<h1>Not connected</h1><p>{text}</p>")), "{}", answer.text());
+        let session = stage.get(&format!("/v1/customers/customer-7/connect-sessions/{id}")).await.json();
+        assert_eq!(session, json!({ "id": id, "state": "failed", "action": action, "code": code }));
+        // The page is the same if the browser loads it again.
+        assert_eq!(stage.callback(&callback, &cookie).await.text(), answer.text(), "{code}");
+    }
 }
 
 /// Fails one read of a consent. The number says which: 1 is the next read. With 0, no read fails.
