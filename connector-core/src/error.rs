@@ -278,6 +278,9 @@ const MAX_NOTE_CHARS: usize = 200;
 /// The length of the longest word that is kept, in bytes. A longer word is removed, because it could be a token in some
 /// encoding.
 const MAX_WORD_BYTES: usize = 24;
+/// The maximum length of a name with dots that is kept, in bytes. TikTok's names of scopes are such names: for example
+/// `seller.authorization.info`.
+const MAX_NAME_BYTES: usize = 64;
 /// A word that shares this many consecutive bytes with a secret is removed.
 const SECRET_WINDOW: usize = 8;
 
@@ -294,8 +297,8 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Makes a text of TikTok or of the host safe for an error. Control and invisible characters are removed. A word is
-/// replaced by `[…]` if it is long enough to be a token in some encoding, or if it contains a part of one of `secrets`.
-/// The text is cut off at 200 characters.
+/// replaced by `[…]` if it is long enough to be a token in some encoding, unless it is a name with dots, or if it contains
+/// a part of one of `secrets`. The text is cut off at 200 characters.
 #[must_use]
 pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
     let mut kept = String::new();
@@ -303,13 +306,21 @@ pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
         if !kept.is_empty() {
             kept.push(' ');
         }
-        let suspicious = word.len() > MAX_WORD_BYTES || secrets.iter().any(|secret| shares_a_part(word, secret));
+        let is_long = word.len() > MAX_WORD_BYTES && !is_dotted_name(word);
+        let suspicious = is_long || secrets.iter().any(|secret| shares_a_part(word, secret));
         kept.push_str(if suspicious { "[…]" } else { word });
         if kept.chars().count() > MAX_NOTE_CHARS {
             break;
         }
     }
     printable(&kept)
+}
+
+/// Returns whether a word contains only lowercase letters, underscores, dots and punctuation, and at least one dot. A token
+/// in any encoding contains digits or capital letters, too.
+fn is_dotted_name(word: &str) -> bool {
+    let belongs = |byte: u8| byte.is_ascii_lowercase() || b"_.,:;'\"()[]".contains(&byte);
+    word.len() <= MAX_NAME_BYTES && word.contains('.') && word.bytes().all(belongs)
 }
 
 /// Returns whether a word contains eight consecutive bytes of a secret. If the secret has fewer than eight bytes,
@@ -351,6 +362,19 @@ mod tests {
         let text = "bad token ROW_abcdefgh12\n\u{1b}[31m see https://partner.example/docs/a-long-address abcdefghi";
         let scrub = scrubbed(text, &["ROW_abcdefgh12345678"]);
         assert_eq!(scrub, "bad token […] [31m see […] […]");
+    }
+
+    #[test]
+    fn the_name_of_a_scope_is_kept_even_if_it_is_long() {
+        let text = "missing: 'seller.authorization.info', finance.statement.read_only.";
+        assert_eq!(scrubbed(text, &["ROW_abcdefgh12345678"]), text);
+        let long = "seller.".repeat(10);
+        for removed in
+            [&*long, "seller.Authorization.information", "seller.authorization.info1", "sellerauthorizationinformation"]
+        {
+            assert_eq!(scrubbed(removed, &[]), "[…]", "{removed}");
+        }
+        assert_eq!(scrubbed("seller.authorization.info", &["rization.inf"]), "[…]");
     }
 
     #[test]

@@ -132,8 +132,9 @@ async fn a_missing_scope_is_misconfigured_and_renews_no_token() {
     let request = CallRequest::new(CallScope::Shop(shop), HttpMethod::Post, "/product/202502/products/search")
         .query("page_size", "1")
         .json("{}");
-    let outcome = stage.host.call(&tenant(1), &customer_id("alice"), request).await;
-    assert_eq!(refusal(outcome), ("misconfigured", "missing-permission".to_owned()));
+    let error = stage.host.call(&tenant(1), &customer_id("alice"), request).await.unwrap_err();
+    assert!(error.to_string().contains("the scope seller.product.basic was not granted"), "{error}");
+    assert_eq!(refusal::<()>(Err(error)), ("misconfigured", "missing-permission".to_owned()));
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
 }
 

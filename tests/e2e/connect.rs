@@ -291,7 +291,9 @@ async fn a_connection_stays_if_its_shops_cannot_be_read() {
         .unwrap();
     let connection = stage.connect("alice", "one-shop").await.unwrap();
     assert_eq!((connection.shops_synced_at, connection.shops.len()), (None, 0));
-    assert_eq!(connection.last_failure.unwrap().failure.code, "missing-permission");
+    let failure = connection.last_failure.unwrap().failure;
+    assert_eq!(failure.code, "missing-permission");
+    assert!(failure.detail.contains("the scope seller.authorization.info was not granted"), "{}", failure.detail);
 
     // The seller consents again, but the test does not exchange the code. So the stored token still lacks the scope.
     let query = stage.callback("one-shop", Decision::Allow);

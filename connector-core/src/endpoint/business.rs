@@ -115,18 +115,18 @@ impl BusinessRequest {
     }
 }
 
-/// Reads an answer. An answer is an error only if it concerns the connection itself, or if its content coding is
-/// unknown. Every other answer is returned to the caller, even if TikTok refused the request.
+/// Reads an answer. An answer is an error only if it concerns the connection itself, if its content coding is unknown, or
+/// if it is a redirect. Every other answer is returned to the caller, even if TikTok refused the request.
 ///
 /// # Errors
-/// A [`Fault`] in these cases: the content coding of the answer is unknown; TikTok refuses the token, the signature,
+/// A [`Fault`] in these cases: the answer is a redirect; its content coding is unknown; TikTok refuses the token, the signature,
 /// the app, the timestamp or the IP address; a scope is missing; the authorization is inactive; TikTok limits the rate.
 pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fault> {
     let text = response.text();
     let (mut code, mut request_id) = match envelope::read(&response, &text, secrets) {
         Ok(success) => (Some(0), success.request_id),
         // A body in an unknown coding is not returned, because the caller could not learn in which coding it is.
-        Err(fault) if concerns_the_connection(fault.error.cause) || response.is_coded() => return Err(fault),
+        Err(fault) if is_error_of_a_call(fault.error.cause) || response.is_coded() => return Err(fault),
         Err(mut fault) => (envelope::code(&text), fault.error.request_id.take()),
     };
     drop(text);
@@ -141,7 +141,7 @@ pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fa
 /// TikTok's code for a request without the shop's cipher, to an endpoint that needs it.
 pub(crate) const SHOP_CIPHER_MISSING: i64 = 106_013;
 
-const fn concerns_the_connection(cause: Cause) -> bool {
+const fn is_error_of_a_call(cause: Cause) -> bool {
     matches!(
         cause,
         Cause::AppRejected
@@ -150,6 +150,7 @@ const fn concerns_the_connection(cause: Cause) -> bool {
             | Cause::IpNotAllowed
             | Cause::MissingPermission
             | Cause::RateLimited
+            | Cause::Redirected
             | Cause::SignatureRejected
             | Cause::TokenExpired
             | Cause::TokenInvalid

@@ -207,7 +207,7 @@ impl Target {
         let served = valid_token(effects, apps, &self.key, trigger).await?;
         let record = &served.stored.record;
         let fits = |shop: &TargetShop| {
-            shop.lineage == record.lineage().to_text() && shop.consent.is_none_or(|time| time == record.granted_at())
+            shop.lineage == record.lineage().to_text() && shop.consent.is_none_or(|time| record.granted_at() <= time)
         };
         if self.shop.as_ref().is_none_or(fits) { Ok(served) } else { Err(Error::new(Cause::UnknownShop)) }
     }

@@ -184,13 +184,14 @@ pub(super) async fn request_verification(
 pub(super) enum Seen {
     /// There is no record.
     Nothing,
-    /// The grant of one consent. A refresh changes the revision, but neither the lineage nor `granted_at`.
+    /// The grant of one consent. A refresh changes the revision, but not the lineage.
     Grant {
         revision: Revision,
         lineage: Lineage,
         /// The key of the app that the grant belongs to.
         app_key: String,
-        /// A new consent for a connected account keeps the lineage and sets a new `granted_at`.
+        /// A new consent for a connected account keeps the lineage and sets a later `granted_at`. A refresh only sets an
+        /// earlier one, if the clock of the host that made an import was ahead.
         granted_at: UnixSeconds,
     },
     /// A record that cannot be decoded, and the reason.
@@ -238,7 +239,7 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
                 let found = entry.revision.clone();
                 match (seen, VersionedRecord::read(entry)) {
                     (Seen::Grant { lineage, granted_at, .. }, Ok(VersionedRecord { record, .. }))
-                        if record.lineage() == *lineage && record.granted_at() == *granted_at => {}
+                        if record.lineage() == *lineage && record.granted_at() <= *granted_at => {}
                     (Seen::Unreadable(revision, _), Err(_)) if *revision == found => {}
                     (_, Ok(_)) => return Ok(Deletion::Replaced),
                     (_, Err(error)) => return Err(error),

@@ -1,4 +1,4 @@
-//! Tests the functions that read answers from TikTok, callbacks and stored records. None of these functions panics,
+//! Tests the functions that read answers and webhooks from TikTok, callbacks and stored records. None of these functions panics,
 //! whatever bytes it reads, and no error shows a secret of the request.
 
 use crate::samples::{NOW, pair_data};
@@ -12,7 +12,9 @@ use tiktok_shop_connector_core::http::Response;
 use tiktok_shop_connector_core::json::Members;
 use tiktok_shop_connector_core::pending_install::PendingInstall;
 use tiktok_shop_connector_core::record::{DecodeError, TokenRecord};
-use tiktok_shop_connector_core::secret::State;
+use tiktok_shop_connector_core::secret::{AppSecret, State};
+use tiktok_shop_connector_core::signing::{Signable, Webhook};
+use tiktok_shop_connector_core::webhook::{Notification, counts_as_handled};
 
 const RECORD: &str = include_str!("../golden/token-record-v1.json");
 const PENDING: &str = include_str!("../golden/pending-install-v1.json");
@@ -38,8 +40,14 @@ fn token_answer() -> String {
     json!({"code": 0, "message": "success", "request_id": "req-1", "data": pair_data(1)}).to_string()
 }
 
-/// Passes the bytes to every function that reads answers, callbacks or stored records, and checks the errors that these
-/// functions return.
+fn webhook() -> String {
+    json!({"type": 7, "tts_notification_id": "7600000000000000006", "shop_id": "7490000000000000001",
+           "timestamp": 1_767_225_600, "data": {"message": "soon", "expiration_time": "1769817600"}})
+    .to_string()
+}
+
+/// Passes the bytes to every function that reads answers, webhooks, callbacks or stored records, and checks the errors
+/// that these functions return. Also signs a request that consists of them.
 fn read_by_all(status: u16, bytes: &[u8]) {
     let response = response(status, bytes);
     let faults = [
@@ -56,6 +64,15 @@ fn read_by_all(status: u16, bytes: &[u8]) {
             let _ = (members.text_or_digits(name), members.without(name), members.members(name).is_some());
         }
     }
+    if let Some(event) = Notification::read(bytes) {
+        let _ = (event.meaning(NOW), counts_as_handled(event.occurred, NOW));
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let request = Signable { path: &text, query: &[(&text, &text), ("a", &text)], body: Some((bytes, Some(&text))) };
+    let secret = AppSecret::new("s".into());
+    assert_eq!(request.signature(&secret).len(), 64);
+    let webhook = Webhook { app_key: &text, authorization: bytes, body: bytes };
+    assert_eq!(webhook.signed_with(&secret, Some(&secret)), None);
     if let Err(error) = TokenRecord::decode(bytes) {
         assert!(matches!(error, DecodeError::TooNew | DecodeError::Unreadable));
     }
@@ -81,6 +98,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
         PENDING.to_owned(),
         shop_list(),
         token_answer(),
+        webhook(),
         "app_key=k&code=ROW_code%2B&locale=en&shop_region=GB&state=s".to_owned(),
     ];
     let mutation = (any::<prop::sample::Index>(), any::<u8>(), 0..3_u8);

@@ -80,7 +80,6 @@ fn business_errors_and_gateway_pages_are_returned_as_answers() {
         (code_with(400, 36_009_043, "inactive"), 400, Some(36_009_043)),
         (Answer::page(403), 403, None),
         (Answer::page(502), 502, None),
-        (Answer::page(302), 302, None),
         (Answer::json(200, &json!([1])), 200, None),
     ];
     for (answer, status, code) in answers {
@@ -88,6 +87,16 @@ fn business_errors_and_gateway_pages_are_returned_as_answers() {
         let response = search(&host).unwrap_or_else(|error| panic!("{status} {code:?}: {error}"));
         assert_eq!((response.status, response.code), (status, code));
         assert_eq!(host.sent().len(), 1);
+    }
+}
+
+/// A caller must not take a redirect for TikTok's answer, or follow it. It is not known whether TikTok acted.
+#[test]
+fn a_redirect_is_an_error() {
+    for status in [301, 302, 303, 307, 308] {
+        let host = connected(&fresh()).answers([Answer::page(status)]);
+        assert_eq!(cause_and_delay(search(&host)).0, Cause::Redirected, "{status}");
+        assert_eq!(host.sent().len(), 1, "{status}");
     }
 }
 

@@ -138,6 +138,26 @@ fn a_consent_that_is_stored_during_a_disconnect_stays() {
     assert_nothing_is_left(&host);
 }
 
+/// The first refresh of an imported grant dates the grant earlier, if the clock of the host was ahead. This is not a
+/// consent, so the disconnect ends the grant.
+#[test]
+fn a_refresh_that_dates_the_grant_earlier_does_not_stop_a_disconnect() {
+    let refreshed = |host: &ScriptedHost| {
+        host.edit(|record| {
+            record.granted_at = record.granted_at.minus(5);
+            record.current.access = Some(access("AT-7"));
+        });
+    };
+    let host = connected(&fresh()).meanwhile(Step::SwapToken, 2, refreshed);
+    all(&host, RemoteGrant::Keep);
+    assert_nothing_is_left(&host);
+
+    let host = connected(&fresh()).answers([taken_back(), taken_back()]).meanwhile(Step::Send, 1, refreshed);
+    assert!(not_revoked(&all(&host, RemoteGrant::Revoke)).is_empty());
+    assert_eq!(sent(&host), ["DELETE AT-1 cipher-1", "DELETE AT-7 cipher-2"]);
+    assert_nothing_is_left(&host);
+}
+
 #[test]
 fn a_consent_that_is_stored_while_tiktok_is_asked_stays_and_is_verified() {
     // The seller consents again while TikTok revokes the first shop. The disconnect then revokes no other shop. TikTok
