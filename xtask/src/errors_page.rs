@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tiktok_shop_connector_core::error::{Action, Cause};
 use tiktok_shop_fault_matrix::{Row, fault_matrix};
 
@@ -24,9 +24,15 @@ After reading this page you can tell what an error means, what to do about it, a
 engineers of a platform and for support.
 
 Each error has a **case**, which says what the host does next, and a **code**, which names the cause. It also has a `detail` for
-the log and, if TikTok answered, the HTTP status and TikTok's request id. Branch on the case, never on the code or the detail.
-Use the code for counting and for finding the error on this page. A connection keeps the failure of its latest refresh as
+the log and, if TikTok answered, the HTTP status and TikTok's request id. A connection keeps the failure of its latest refresh as
 `last-failure`, with the same code.
+
+Branch on the case. You may also branch on these codes, because they keep their meaning:
+[already-connected](#already-connected), [backing-off](#backing-off), [credentials-refused](#credentials-refused),
+[credentials-unavailable](#credentials-unavailable), [not-connected](#not-connected),
+[refresh-in-progress](#refresh-in-progress), [token-record-unreadable](#token-record-unreadable),
+[webhook-malformed](#webhook-malformed) and [webhook-signature-invalid](#webhook-signature-invalid). All other codes are only for
+counting and for finding the error on this page. Never branch on the detail.
 
 For example, `call` returns the case `retry-after` with the code `rate-limited`. Find [rate-limited](#rate-limited) below and
 do what **Do** says. **Afterwards** says what was sent to TikTok and what is stored.
@@ -39,20 +45,35 @@ do what **Do** says. **Afterwards** says what was sent to TikTok and what is sto
 The next page to read is [storage.md](storage.md).
 ";
 
+const CASES_END: &str = "
+Before you call again after [row-changed](#row-changed), [row-unreadable](#row-unreadable) or
+[token-record-unreadable](#token-record-unreadable), repair what is stored, as their sections say.
+";
+
 const HOST_INTRODUCTION: &str = "
 ## When the host ends the call
 
 Sometimes the host library ends a call before the connector answers. The call then returns one of the cases of `CallError` in
-the table below. The next call runs in a fresh instance. It may be unknown whether the call took effect. The stored tokens are
-safe in every case, because a refresh token is sent only under a stored claim, and the claim lapses after 120 s. Three things
-may be used up: the code that `connect` has sent, the code that `exchange-install` has sent, and the refresh token of an import
-that named no account.
+the table below. The column *code* has the name that the service and the metrics use. The next call runs in a fresh instance.
+After `Busy` and `NoRandomness`, the call did not start. After every other case, it may be unknown whether the call took effect.
+These may be used up:
 
-- **Do:** Call again after some seconds. If the error stays and something was late or busy, look at the load and at the storage
-  of the host. Report a trap, a broken contract or a limit that was used up, with the name and version in the error.
+- the code that `connect` or `exchange-install` has sent
+- the refresh token of an import that named no account
+- the stored refresh token, if a trap, a limit or an abort ended the call between TikTok's answer and the save. When its claim
+  has lapsed, after 120 s, the next call sends it once more. If TikTok refuses it, the seller must consent again
+  ([refresh-outcome-unknown](#refresh-outcome-unknown))
 
-| `CallError` | meaning |
-| --- | --- |
+All other stored tokens are safe.
+
+- **Do:** After `Busy` and `NoRandomness`, call again after some seconds. After every other case, a `call` with POST, PUT or
+  DELETE may have taken effect at TikTok: find out before you repeat it. Before you repeat an import that named no account, look
+  whether `list-connections` shows the account. You may repeat all other operations after some seconds. If the error stays and
+  something was late or busy, look at the load and at the storage of the host. Report a trap, a broken contract or a limit that
+  was used up, with the name and version in the error.
+
+| `CallError` | code | meaning |
+| --- | --- | --- |
 ";
 
 const MATRIX_INTRODUCTION: &str = "\
@@ -60,7 +81,9 @@ Each row was measured on the shipped component, in the host, over HTTP, against 
 whole call. *sent* says what TikTok's hosts received during the call. *afterwards* says what was found once TikTok worked
 again. \"The answer\" is TikTok's real answer; the fault puts a *refusal* (36004005) or other bytes in its place. \"Reply lost\"
 means that TikTok acted but its answer did not arrive. The fake then refuses the old refresh token, because TikTok may be as
-strict. In the column *case*, `answer` means that `call` returned TikTok's own answer with its code.
+strict. If a fault invents the answer, TikTok does not act on the request. So the code or token of the request is not used up,
+and the same call can work afterwards, even after `authorization-code-spent`. In the column *case*, `answer` means that `call`
+returned TikTok's own answer with its code.
 ";
 
 /// Returns the text of the page.
@@ -84,6 +107,7 @@ fn cases() -> Result<String> {
         let codes = Cause::ALL.iter().filter(|cause| case(**cause) == name).map(|cause| link(cause.code()));
         writeln!(text, "| `{name}` | {meaning} | {} |", codes.collect::<Vec<_>>().join(" · "))?;
     }
+    text.push_str(CASES_END);
     Ok(text)
 }
 
@@ -135,11 +159,12 @@ fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     items.filter(|item| seen.insert(*item)).collect()
 }
 
-/// Formats the cases of `CallError`, with their documentation in the host library's source.
+/// Formats the cases of `CallError`, with their codes and their documentation in the host library's source.
 fn host_errors() -> Result<String> {
     let source = fs::read_to_string(xtask::workspace_root().join(HOST_ERRORS)).context(HOST_ERRORS)?;
     let (_, rest) = source.split_once("pub enum CallError {\n").context("no CallError")?;
-    let (body, _) = rest.split_once("\n}\n").context("CallError has no end")?;
+    let (body, rest) = rest.split_once("\n}\n").context("CallError has no end")?;
+    let (_, codes) = rest.split_once("pub fn code(&self)").context("CallError has no codes")?;
     let mut text = String::new();
     let mut meaning = Vec::new();
     // Lines that are indented further belong to the fields of a case.
@@ -148,7 +173,11 @@ fn host_errors() -> Result<String> {
             meaning.push(sentence);
         } else if line.starts_with(|first: char| first.is_ascii_uppercase()) {
             let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
-            writeln!(text, "| `{name}` | {} |", meaning.join(" "))?;
+            let named =
+                codes.split_once(&format!("Self::{name} {{ .. }} => \"")).and_then(|(_, code)| code.split_once('"'));
+            ensure!(named.is_some() || name == "Connector", "{name} has no code");
+            let code = named.map_or_else(|| "that of the connector".to_owned(), |(code, _)| format!("`{code}`"));
+            writeln!(text, "| `{name}` | {code} | {} |", meaning.join(" "))?;
             meaning.clear();
         }
     }
@@ -233,7 +262,7 @@ mod tests {
         for line in text.lines() {
             assert!(line.ends_with(". |"), "{line}");
         }
-        assert!(text.contains("| `Trapped` | The guest trapped, which is a bug in the guest."), "{text}");
+        assert!(text.contains("| `Trapped` | `trapped` | The guest trapped, which is a bug in the guest."), "{text}");
         assert_eq!(text.lines().count(), 9, "{text}");
     }
 }

@@ -40,7 +40,8 @@ impl Cause {
                 ("Pass the account. `list-connections` names the accounts of the customer.", NOTHING_SENT)
             }
             Self::AlreadyConnected => (
-                "Nothing. If the connection must take the tokens of the other system, disconnect the customer first.",
+                "Nothing. If the connection must take the tokens of the other system, first disconnect this account \
+                 without revoking it, because a revocation also ends the access of those tokens.",
                 "The connection has not changed. If the call named the account, nothing was sent to TikTok. Otherwise \
                  TikTok issued tokens for the account, and the connection keeps the refresh token as a fallback.",
             ),
@@ -55,8 +56,9 @@ impl Cause {
                 UNKNOWN,
             ),
             Self::AnswerTooLarge => (
-                "Report it with the time of the call. A token answer may have 64 KiB and a list of shops 1 MiB, in at \
-                 most 4096 chunks.",
+                "Report it with the time of the call. A token answer has at most 64 KiB, and a list of shops at most \
+                 1 MiB. An answer to `call` has at most 4 MiB, or fewer if the call sets a lower limit. Every answer \
+                 has at most 4096 chunks.",
                 UNKNOWN,
             ),
             Self::AnswerUnreadable => (
@@ -110,9 +112,8 @@ impl Cause {
                 NOTHING_SENT,
             ),
             Self::CallbackOfAnotherApp => (
-                "Let the customer start again. The callback names another app than the consent: compare the app of the \
-                 link with the app that the call named. If this happens rarely, somebody may have sent the customer a \
-                 link of another app.",
+                "Let the customer start again. Compare the app of the link with the app that the call named. If this \
+                 happens rarely, somebody may have sent the customer a link of another app.",
                 NOTHING_SENT,
             ),
             Self::ClockSkewed => {
@@ -125,9 +126,11 @@ impl Cause {
             Self::ConsentRefused => {
                 ("The seller refused. If they want to connect, offer the link again.", NOTHING_SENT)
             }
-            Self::CredentialsRefused => {
-                ("Configure 1 to 16 apps for the tenant, each with an app key and an app secret.", NOTHING_SENT)
-            }
+            Self::CredentialsRefused => (
+                "Configure 1 to 16 apps for the tenant, each with an app key and an app secret. If the detail says \
+                 that the storage belongs to a fake or to TikTok Shop, use another database.",
+                NOTHING_SENT,
+            ),
             Self::CredentialsUnavailable => {
                 ("Restore the place from which the host reads its secrets, then call again.", NOTHING_SENT)
             }
@@ -339,7 +342,7 @@ impl Cause {
 mod tests {
     use super::*;
     use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
-    use crate::endpoint::{shops, token};
+    use crate::endpoint::{business, shops, token};
     use crate::operation::access_token::MAX_VALIDITY_SECONDS;
     use crate::{authorization_link, callback, connection, credentials, existing_grant, http, identity, webhook};
     use alloc::format;
@@ -361,8 +364,9 @@ mod tests {
         let (kib, mib) = (1024, 1024 * 1024);
         let claim_life = format!("{} s.", CLAIM_LIFE.as_secs());
         let latest_start = format!("more than {} s ", (CLAIM_LIFE - REQUEST_BUDGET - SAVE_BUDGET).as_secs());
-        let token_answer = format!("A token answer may have {} KiB", token::MAX_RESPONSE_BYTES / kib);
-        let shop_list = format!("a list of shops {} MiB", shops::MAX_RESPONSE_BYTES / mib);
+        let token_answer = format!("A token answer has at most {} KiB", token::MAX_RESPONSE_BYTES / kib);
+        let shop_list = format!("a list of shops at most {} MiB", shops::MAX_RESPONSE_BYTES / mib);
+        let call_answer = format!("An answer to `call` has at most {} MiB", business::MAX_RESPONSE_BYTES / mib);
         let chunks = format!("at most {} chunks", http::MAX_RESPONSE_CHUNKS);
         let id_bytes = format!("1 to {} bytes", identity::MAX_ID_BYTES);
         let validity = format!("at most {MAX_VALIDITY_SECONDS} seconds");
@@ -374,6 +378,7 @@ mod tests {
             (Cause::RefreshTooLate.advice().remedy, &latest_start),
             (Cause::AnswerTooLarge.advice().remedy, &token_answer),
             (Cause::AnswerTooLarge.advice().remedy, &shop_list),
+            (Cause::AnswerTooLarge.advice().remedy, &call_answer),
             (Cause::AnswerTooLarge.advice().remedy, &chunks),
             (Cause::AccountIdInvalid.sentence(), &id_bytes),
             (Cause::CustomerIdInvalid.sentence(), &id_bytes),

@@ -20,7 +20,7 @@ database is larger than 64 MiB, a copy may be left: then run VACUUM at a quiet t
 event is stored: tenant-erased says who erased the tenant. But older copies of the database still
 contain the wrapped data keys: backups, and PostgreSQL's log and free pages. The command shows which
 host keys can open such a copy. To make the erasure final, change the host key and delete all copies
-of the old one: run keys rotate --single-machine --retire, or, if other machines have the key file,
+of the old one: run keys rotate --single-machine --retire, or, if the key file has copies in use,
 keys add, promote, rotate and retire. Use a key file for one database only: --retire removes the
 host keys that this database does not need. With a key service, the command deletes the tenant's key
 there, if it may, and the erasure is final at once.
