@@ -166,11 +166,15 @@ pub mod code {
     /// The last attempts to renew the tokens failed, or the tokens were renewed a few minutes ago. The next attempt is
     /// not due yet. A sweep skips such a connection.
     pub const BACKING_OFF: &str = Cause::BackingOff.code();
+    /// The seller refused the consent. Nothing has changed.
+    pub const CONSENT_REFUSED: &str = Cause::ConsentRefused.code();
     /// The host refused the credentials of the tenant's apps, or the tenant has no app. After
     /// three refreshes that end with this code or the next one, a sweep begins no other refresh of the tenant.
     pub const CREDENTIALS_REFUSED: &str = Cause::CredentialsRefused.code();
     /// The credentials of the tenant's apps could not be read.
     pub const CREDENTIALS_UNAVAILABLE: &str = Cause::CredentialsUnavailable.code();
+    /// A creator or a partner gave the consent, not a seller. A page can tell the person to use the account of the seller.
+    pub const NOT_A_SELLER: &str = Cause::NotASeller.code();
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();
     /// Another call holds the claim on the refresh token. A sweep skips such a connection.

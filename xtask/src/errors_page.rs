@@ -28,11 +28,12 @@ the log and, if TikTok answered, the HTTP status and TikTok's request id. A conn
 `last-failure`, with the same code.
 
 Branch on the case. You may also branch on these codes, because they keep their meaning:
-[already-connected](#already-connected), [backing-off](#backing-off), [credentials-refused](#credentials-refused),
-[credentials-unavailable](#credentials-unavailable), [not-connected](#not-connected),
-[refresh-in-progress](#refresh-in-progress), [token-record-unreadable](#token-record-unreadable),
-[webhook-malformed](#webhook-malformed) and [webhook-signature-invalid](#webhook-signature-invalid). All other codes are only for
-counting and for finding the error on this page. Never branch on the detail.
+[already-connected](#already-connected), [backing-off](#backing-off), [consent-refused](#consent-refused),
+[credentials-refused](#credentials-refused), [credentials-unavailable](#credentials-unavailable),
+[not-a-seller](#not-a-seller), [not-connected](#not-connected), [refresh-in-progress](#refresh-in-progress),
+[token-record-unreadable](#token-record-unreadable), [webhook-malformed](#webhook-malformed) and
+[webhook-signature-invalid](#webhook-signature-invalid). All other codes are only for counting and for finding the error on this
+page. Never branch on the detail.
 
 For example, `call` returns the case `retry-after` with the code `rate-limited`. Find [rate-limited](#rate-limited) below and
 do what **Do** says. **Afterwards** says what was sent to TikTok and what is stored.

@@ -272,10 +272,7 @@ impl fmt::Display for Failure {
 
 /// The codes on which a host may branch. They do not change within a major version.
 pub mod codes {
-    pub use tiktok_shop_connector_core::error::code::{
-        BACKING_OFF, CREDENTIALS_REFUSED, CREDENTIALS_UNAVAILABLE, NOT_CONNECTED, REFRESH_IN_PROGRESS,
-        TOKEN_RECORD_UNREADABLE, WEBHOOK_MALFORMED, WEBHOOK_SIGNATURE_INVALID,
-    };
+    pub use tiktok_shop_connector_core::error::code::*;
 }
 
 /// A resource that a limit restricts.

@@ -11,6 +11,7 @@ use maud::{Markup, html};
 use tiktok_shop_host::ConnectorHost;
 use tiktok_shop_host::Secret;
 use tiktok_shop_host::consent::ConsentError;
+use tiktok_shop_host::error::codes;
 
 use crate::address::with_parameters;
 use crate::cookie::CookieName;
@@ -19,12 +20,6 @@ use crate::install_page;
 use crate::problem::Next;
 use crate::session::{self, End, FailedConsent, NotOpened, Opened, Outcome, Ticket};
 use crate::state::Shared;
-
-/// The code of the error if the seller has refused.
-const REFUSED: &str = "consent-refused";
-
-/// The code of the error if a creator or a partner has consented.
-const NOT_A_SELLER: &str = "not-a-seller";
 
 /// The header in which a browser says which site has caused the request.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -178,7 +173,9 @@ async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) 
         Err(ConsentError::OtherBrowser | ConsentError::StateMismatch) => return Ending::Over(Page::OTHER_BROWSER),
         Err(error) if error.can_be_repeated() => return Ending::Unfinished(Page::RELOAD),
         Err(ConsentError::StateUsed) => return Ending::Unfinished(earlier(state, ticket).await),
-        Err(error) if error.code() == REFUSED => End { outcome: Outcome::Refused, failure: Some(error.into()) },
+        Err(error) if error.code() == codes::CONSENT_REFUSED => {
+            End { outcome: Outcome::Refused, failure: Some(error.into()) }
+        }
         Err(error) => {
             tracing::warn!(%error, "a consent failed");
             End { outcome: Outcome::Failed, failure: Some(error.into()) }
@@ -282,7 +279,7 @@ fn advice(failure: Option<&FailedConsent>) -> &'static str {
     const BEGIN_AGAIN: &str = "The connection could not be made. Go back and begin again.";
     let Some(FailedConsent { next, code }) = failure else { return BEGIN_AGAIN };
     match next {
-        _ if code == NOT_A_SELLER => {
+        _ if code == codes::NOT_A_SELLER => {
             "This TikTok account does not belong to a seller, so nothing was connected. Go back, begin again, and sign in \
              to TikTok Shop with the account of the seller."
         }
