@@ -207,6 +207,23 @@ async fn a_receiver_with_a_certificate_of_a_private_authority_gets_webhooks_if_t
     assert_eq!((delivered.attempts[0].status, delivered.attempts[0].failure), (Some(204), None));
 }
 
+/// With HTTP/2, all webhooks to an origin share one connection, and fail together with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_offers_http_2_gets_http_1() {
+    let stage = Stage::new().await;
+    let (mut receiver, authority) = Receiver::accepting_over_tls().await;
+    let mut endpoint = receiver.endpoint("main");
+    endpoint.address = format!("https://{}/hooks", receiver.address).parse().unwrap();
+    let storage = memory(&stage);
+    append(&*storage, &[new("main", "a", 1)]).await;
+    let authorities = CertificateAuthorities::from_pem(authority.as_bytes()).unwrap();
+    let trusting = |settings: &mut Settings| settings.webhook_authorities = Some(authorities);
+    let _service = stage.serve_another(storage.clone(), vec![endpoint], trusting).await;
+    let received = receiver.next().await;
+    assert!(received.head.starts_with("POST /hooks HTTP/1.1\r\n"), "{}", received.head);
+    until(&*storage, "a_1", is_delivered).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_asks_for_a_pause_gets_it() {
     let stage = Stage::new().await;
