@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::http::Request;
 use crate::receiver::{Received, Receiver, Reply, endpoint};
-use crate::stage::{BEGIN, DAY, SHOP, Stage};
+use crate::stage::{BEGIN, DAY, RETURN, SHOP, Stage};
 
 pub(crate) fn acme() -> TenantId {
     "acme".parse().unwrap()
@@ -343,6 +343,28 @@ async fn lifecycle_events_are_delivered_from_the_first_start_on() {
     );
     assert_eq!((&shown[1]["data"]["event"], &shown[1]["data"]["shops"]), (&json!("shops-linked"), &json!([SHOP])));
     assert!(receiver.already().is_none());
+}
+
+/// Here, an endpoint looks for events only at the start and when it is woken.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_this_service_has_caused_wakes_its_endpoints() {
+    let mut stage = Stage::new().await;
+    let (storage, mut receiver) = (memory(&stage), Receiver::accepting().await);
+    let rarely = |settings: &mut Settings| {
+        settings.delivery_poll = Duration::from_secs(3_600);
+        settings.return_addresses = vec![RETURN.parse().unwrap()];
+    };
+    let service = stage.serve_another(storage.clone(), vec![receiver.endpoint("main")], rarely).await;
+    while storage.position(&acme(), &"main".parse().unwrap()).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    stage.address = service.address;
+    let account = stage.connect("customer-1", "one-shop").await;
+    let types: Vec<_> = receiver.take(2).await.iter().map(|it| it.json()["type"].clone()).collect();
+    assert_eq!(types, ["connection.connected", "connection.shops_linked"]);
+    let path = format!("/v1/customers/customer-1/connections/{account}/linked-shops");
+    assert_eq!(stage.request("PUT", &path).json(&json!({ "shops": [] })).send().await.status, 200);
+    assert_eq!(receiver.next().await.json()["type"], "connection.shops_unlinked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
