@@ -78,6 +78,7 @@ pub(crate) struct Allowed<S: Needs> {
 impl<S: Needs> Allowed<S> {
     /// Makes a call on a task of its own, as [`State::run`] does. The request counts as running until the call has
     /// ended, even if the client goes away before. So the number of running calls stays within the limit of the key.
+    /// Afterwards, wakes the tasks that send the events of the call to the platform.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         state: &State,
@@ -88,7 +89,12 @@ impl<S: Needs> Allowed<S> {
             let _admitted = admitted;
             call.await
         };
-        state.run(counted).await
+        let answer = state.run(counted).await;
+        // A signed call can cause an event, too, but almost none does, and there are too many of them.
+        if matches!(S::SCOPE, Scope::Connect | Scope::Token | Scope::Admin) {
+            state.outgoing.wake(&self.tenant);
+        }
+        answer
     }
 }
 

@@ -135,7 +135,12 @@ pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQu
     let ticket = found.and_then(|(name, value)| Ticket::parse(value.expose()).map(|ticket| (name, value, ticket)));
     let Some((name, value, ticket)) = ticket else { return Page::OTHER_BROWSER.into_response() };
     let (shared, cookie) = (state.clone(), value.clone());
-    let finishing = async move { finish(&shared, &ticket, value, query.into()).await };
+    let finishing = async move {
+        let ending = finish(&shared, &ticket, value, query.into()).await;
+        // The new connection has caused events.
+        shared.outgoing.wake(&ticket.tenant);
+        ending
+    };
     match state.run(finishing).await {
         Ok(Ending::Over(page)) => {
             let mut response = page.into_response();

@@ -138,7 +138,7 @@ impl Metrics {
     }
 
     /// Shows how long the oldest waiting delivery of all tenants has waited, in seconds, and how many dead letters
-    /// exist.
+    /// exist, up to [`MAX_COUNTED`](crate::delivery::MAX_COUNTED).
     pub(crate) fn backlog(&self, oldest_waiting: u64, dead: u64) {
         self.record(|| {
             gauge!(OLDEST_WAITING).set(as_float(oldest_waiting));
@@ -214,7 +214,7 @@ fn describe() {
     describe_counter!(REFRESHES, "Refreshes by caller (api or sweep) and outcome");
     describe_counter!(DELIVERIES, "Attempts to deliver webhooks to platforms: delivered, failed or dead");
     describe_gauge!(OLDEST_WAITING, Unit::Seconds, "How long the oldest waiting webhook to a platform has waited");
-    describe_gauge!(DEAD_LETTERS, "Dead letters of webhooks to platforms");
+    describe_gauge!(DEAD_LETTERS, "Dead letters of webhooks to platforms, counted up to 100000");
     describe_counter!(SWEEPS, "Sweeps by result: complete, stopped or failed");
     describe_counter!(SWEPT, "Connections that sweeps worked on, by outcome");
     describe_gauge!(UNUSABLE, "Connections that the latest sweep passed over and that do not work now");

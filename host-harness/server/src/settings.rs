@@ -42,7 +42,8 @@ pub struct Settings {
     /// How long an attempt to deliver a webhook may take. A longer time than half of [`LEASE`](crate::delivery::LEASE)
     /// counts as half of it. Default: 15 s.
     pub delivery_deadline: Duration,
-    /// How often an endpoint looks for events and due deliveries, if nothing else wakes it. Default: 1 s.
+    /// How often an endpoint looks for events and due deliveries, if nothing else wakes it. After ten times without
+    /// anything to do, it pauses five times as long. Default: 1 s.
     pub delivery_poll: Duration,
     /// The number of webhooks that each process sends to an endpoint at the same time. Default: 8.
     pub deliveries_in_flight: NonZeroU32,

@@ -9,13 +9,14 @@ mod row;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::events::EventPosition;
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{CustomerId, TenantId};
 use tiktok_shop_server::delivery::{
     Backlog, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryStorage, EndpointName, LEASE, Lease,
-    NewDelivery, Settlement,
+    MAX_COUNTED, NewDelivery, Settlement,
 };
 
 use self::row::{BODY, COLUMNS, DUE_AT, attempts_text, condition, read_delivery};
@@ -23,14 +24,22 @@ use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
 use crate::sql::dialect::{Dialect, Moment};
 use crate::sql::run::{execute, execute_count, fetch_all, fetch_optional};
-use crate::sql::statement::{Statement, statement};
+use crate::sql::statement::{MAX_VALUES, Statement, Tuples, statement};
 use crate::storage::SqlStorage;
 
 /// A queue: an endpoint, and a customer. The empty text is the queue of the whole tenant.
 type Queue = (String, String);
 
+/// The number of parameters that all tuples of a statement share: the tenant and the time.
+const SHARED: usize = 2;
+
 fn customer_text(customer: Option<&CustomerId>) -> &str {
     customer.map_or("", CustomerId::as_str)
+}
+
+/// Reads the queue from the columns `endpoint` and `customer`.
+fn read_queue(row: &AnyRow) -> Result<Queue, StorageError> {
+    Ok((row.text("endpoint")?, row.text("customer")?))
 }
 
 /// Creates a statement and binds tenant, endpoint and customer as `$1` to `$3`.
@@ -45,17 +54,29 @@ async fn append(
     deliveries: &[NewDelivery],
     now: UnixSeconds,
 ) -> Result<u64, StorageError> {
+    const PARAMETERS: usize = 5;
     let (mut added, mut queues) = (0, BTreeSet::new());
-    for NewDelivery { id, endpoint, customer, event_type, body } in deliveries {
-        let customer = customer_text(customer.as_ref());
-        let sql = "INSERT INTO tiktok_shop_deliveries \
-                   (tenant, endpoint, customer, id, event_type, body, stored_at, waiting_since, state, tries, attempts) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 'waiting', 0, '[]') ON CONFLICT DO NOTHING";
-        let query = queue_statement(sql, tenant, (endpoint.as_str(), customer)).bind_text(id.as_str());
-        let query = query.bind_text(event_type).bind_text(body).bind_seconds(now)?;
-        if execute(&mut *transaction, query).await? {
+    // One statement for each delivery would take longer than the deadline of the storage if the network is slow.
+    for chunk in deliveries.chunks((MAX_VALUES - SHARED) / PARAMETERS) {
+        // The database numbers the deliveries in the order of the tuples.
+        let sql = format!(
+            "INSERT INTO tiktok_shop_deliveries (tenant, stored_at, waiting_since, state, tries, attempts, \
+             endpoint, customer, id, event_type, body) VALUES {} ON CONFLICT DO NOTHING RETURNING endpoint, customer",
+            Tuples {
+                rows: chunk.len(),
+                parameters: PARAMETERS,
+                first: SHARED + 1,
+                shared: "$1, $2, $2, 'waiting', 0, '[]'"
+            }
+        );
+        let mut query = statement(sql).bind_text(tenant.as_str()).bind_seconds(now)?;
+        for NewDelivery { id, endpoint, customer, event_type, body } in chunk {
+            query = query.bind_text(endpoint.as_str()).bind_text(customer_text(customer.as_ref()));
+            query = query.bind_text(id.as_str()).bind_text(event_type).bind_text(body);
+        }
+        for row in fetch_all(&mut *transaction, query).await? {
             added += 1;
-            queues.insert((endpoint.as_str().to_owned(), customer.to_owned()));
+            queues.insert(read_queue(&row)?);
         }
     }
     // The update changes nothing, but it locks a queue that exists already.
@@ -72,12 +93,19 @@ async fn open_queues(
     now: UnixSeconds,
     due_at: &str,
 ) -> Result<(), StorageError> {
-    for (endpoint, customer) in queues {
+    const PARAMETERS: usize = 2;
+    let queues: Vec<_> = queues.iter().collect();
+    for chunk in queues.chunks((MAX_VALUES - SHARED) / PARAMETERS) {
         let sql = format!(
-            "INSERT INTO tiktok_shop_delivery_queues (tenant, endpoint, customer, due_at) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (tenant, endpoint, customer) DO UPDATE SET due_at = {due_at}"
+            "INSERT INTO tiktok_shop_delivery_queues (tenant, due_at, endpoint, customer) VALUES {} \
+             ON CONFLICT (tenant, endpoint, customer) DO UPDATE SET due_at = {due_at}",
+            Tuples { rows: chunk.len(), parameters: PARAMETERS, first: SHARED + 1, shared: "$1, $2" }
         );
-        execute(&mut *transaction, queue_statement(sql, tenant, (endpoint, customer)).bind_seconds(now)?).await?;
+        let mut query = statement(sql).bind_text(tenant.as_str()).bind_seconds(now)?;
+        for (endpoint, customer) in chunk {
+            query = query.bind_text(endpoint).bind_text(customer);
+        }
+        execute(&mut *transaction, query).await?;
     }
     Ok(())
 }
@@ -285,9 +313,8 @@ impl DeliveryStorage for SqlStorage {
             let query = values.iter().fold(query, |query, value| query.bind_text(value));
             let mut transaction = self.begin().await?;
             let changed = fetch_all(&mut transaction, query).await?;
-            let queue = |row: &sqlx::any::AnyRow| Ok((row.text("endpoint")?, row.text("customer")?));
-            let queues = changed.iter().map(queue).collect::<Result<BTreeSet<_>, StorageError>>()?;
-            open_queues(&mut transaction, tenant, &queues, now, "$4").await?;
+            let queues = changed.iter().map(read_queue).collect::<Result<BTreeSet<_>, _>>()?;
+            open_queues(&mut transaction, tenant, &queues, now, "$2").await?;
             transaction.commit().await?;
             let mut numbers = changed.iter().map(|row| row.number("number")).collect::<Result<Vec<_>, _>>()?;
             numbers.sort_unstable();
@@ -300,25 +327,14 @@ impl DeliveryStorage for SqlStorage {
         self.run_to_deadline(async {
             let mut backlog = Backlog::default();
             for some in endpoints.chunks(ENDPOINTS_AT_ONCE) {
-                let places: Vec<_> = (0..some.len())
-                    .map(|at| format!("tenant = ${} AND endpoint = ${}", 2 * at + 1, 2 * at + 2))
-                    .collect();
-                // The index of the waiting deliveries is in this order, so the first row that matches ends the search.
-                let sql = format!(
-                    "SELECT waiting_since FROM tiktok_shop_deliveries WHERE state = 'waiting' AND ({}) \
-                     ORDER BY waiting_since LIMIT 1",
-                    places.join(" OR ")
-                );
-                let query = some.iter().fold(statement(sql), |query, (tenant, endpoint)| {
-                    query.bind_text(tenant.as_str()).bind_text(endpoint.as_str())
-                });
-                if let Some(row) = fetch_optional(&self.readers, query).await? {
+                for row in fetch_all(&self.readers, oldest_statement(some)).await? {
                     let since = row.seconds("waiting_since")?;
                     backlog.oldest_waiting = Some(backlog.oldest_waiting.map_or(since, |oldest| oldest.min(since)));
                 }
             }
-            let dead = "SELECT COUNT(*) AS dead FROM tiktok_shop_deliveries WHERE state = 'dead'";
-            if let Some(row) = fetch_optional(&self.readers, statement(dead)).await? {
+            let dead = "SELECT COUNT(*) AS dead \
+                        FROM (SELECT 1 FROM tiktok_shop_deliveries WHERE state = 'dead' LIMIT $1) AS counted";
+            if let Some(row) = fetch_optional(&self.readers, statement(dead).bind_bound(MAX_COUNTED)).await? {
                 backlog.dead = row.number("dead")?;
             }
             Ok(backlog)
@@ -371,9 +387,29 @@ impl SqlStorage {
     }
 }
 
+/// Returns the statement that finds, for each of these endpoints, the time since which its oldest waiting delivery has
+/// waited. The statement reads one entry of an index for each endpoint: the first one that is not before the endpoint.
+/// With equal signs in place of the comparison, PostgreSQL can choose the index by time alone, and then it reads all
+/// waiting deliveries of other endpoints.
+fn oldest_statement(endpoints: &[(TenantId, EndpointName)]) -> Statement {
+    let of_endpoint = |at: usize| {
+        let (tenant, endpoint) = (2 * at + 1, 2 * at + 2);
+        format!(
+            "SELECT waiting_since FROM (SELECT tenant, endpoint, waiting_since FROM tiktok_shop_deliveries \
+             WHERE state = 'waiting' AND (tenant, endpoint, waiting_since) >= (${tenant}, ${endpoint}, 0) \
+             ORDER BY tenant, endpoint, waiting_since LIMIT 1) AS oldest \
+             WHERE tenant = ${tenant} AND endpoint = ${endpoint}"
+        )
+    };
+    let parts: Vec<_> = (0..endpoints.len()).map(of_endpoint).collect();
+    endpoints.iter().fold(statement(parts.join(" UNION ALL ")), |query, (tenant, endpoint)| {
+        query.bind_text(tenant.as_str()).bind_text(endpoint.as_str())
+    })
+}
+
 /// Returns the statement that lists deliveries in the order of their numbers. The order is that of an index for each
-/// customer, for each state, or for the whole tenant. If only an endpoint is named, the database reads the tenant's
-/// deliveries to all endpoints until the page is full.
+/// customer, for each endpoint, for the whole tenant, and for each endpoint and tenant in the states `waiting` and
+/// `dead`.
 fn list_statement(tenant: &TenantId, filter: &DeliveryFilter, after: Option<u64>, limit: usize) -> Statement {
     let (condition, values) = condition(filter, 4);
     let sql = format!(
@@ -411,43 +447,26 @@ async fn settle_delivery(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+    use tempfile::TempDir;
     use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 
     use super::*;
     use crate::{OpenMode, PostgresOptions};
 
-    /// Returns the plan with which the database lists the deliveries of a filter. `explain` comes before the statement,
-    /// and `column` is the column of the plan.
-    async fn plan(storage: &SqlStorage, filter: &DeliveryFilter, explain: &str, column: &'static str) -> String {
-        let mut query = list_statement(&"t".parse().unwrap(), filter, Some(5), 10);
-        query.sql.insert_str(0, explain);
-        let steps = fetch_all(&storage.readers, query).await.unwrap();
-        steps.iter().map(|step| step.text(column).unwrap()).collect::<Vec<_>>().join("; ")
-    }
+    const NOW: UnixSeconds = UnixSeconds(1_767_225_600);
 
-    /// The filters of a customer, with and without an endpoint.
-    fn of_a_customer() -> [DeliveryFilter; 2] {
-        let customer = DeliveryFilter { customer: Some("c7".parse().unwrap()), ..DeliveryFilter::default() };
-        [DeliveryFilter { endpoint: "main".parse().ok(), ..customer.clone() }, customer]
-    }
-
-    #[tokio::test]
-    async fn sqlite_lists_the_deliveries_of_a_customer_without_reading_those_of_others() {
+    async fn sqlite() -> (SqlStorage, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let storage = SqlStorage::sqlite(folder.path().join("storage.db"), OpenMode::Create).await.unwrap();
-        for filter in of_a_customer() {
-            let plan = plan(&storage, &filter, "EXPLAIN QUERY PLAN ", "detail").await;
-            let index = "tiktok_shop_deliveries_customer (tenant=? AND customer=? AND number>?)";
-            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
-        }
-        let all = plan(&storage, &DeliveryFilter::default(), "EXPLAIN QUERY PLAN ", "detail").await;
-        assert!(all.contains("tiktok_shop_deliveries_number (tenant=? AND number>?)"), "{all}");
+        (storage, folder)
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn postgresql_lists_the_deliveries_of_a_customer_without_reading_those_of_others() {
-        let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    /// Returns a storage in a new schema. `None` if there is no server.
+    async fn postgres() -> Option<SqlStorage> {
+        let server = tiktok_shop_test_postgres::test_postgres()?;
         let mut bits = [0; 8];
         SystemRandomness.fill(&mut bits).unwrap();
         let schema = format!("deliveries_{:016x}", u64::from_be_bytes(bits));
@@ -456,19 +475,180 @@ mod tests {
         connection.close().await.unwrap();
         let separator = if server.contains('?') { '&' } else { '?' };
         let address = format!("{server}{separator}options=-c%20search_path%3D{schema}");
-        let options = PostgresOptions { connections: 1, ..PostgresOptions::default() };
-        let storage = SqlStorage::postgres(&address, OpenMode::Migrate, options).await.unwrap();
-        // If there were few deliveries, PostgreSQL could read the whole table faster than an index.
-        let fill = "INSERT INTO tiktok_shop_deliveries (tenant, endpoint, customer, id, event_type, stored_at, \
-                    waiting_since, state, tries, attempts) SELECT 't', 'main', 'c' || n % 200, n, '', 0, 0, \
-                    'delivered', 0, '[]' FROM generate_series(1, 20000) n";
-        for sql in [fill, "ANALYZE tiktok_shop_deliveries"] {
-            fetch_all(&storage.readers, statement(sql)).await.unwrap();
-        }
+        // Some tests store very many deliveries with one statement.
+        let statement = Duration::from_secs(60);
+        let options = PostgresOptions { connections: 1, statement, ..PostgresOptions::default() };
+        Some(SqlStorage::postgres(&address, OpenMode::Migrate, options).await.unwrap())
+    }
+
+    async fn run(storage: &SqlStorage, sql: &str) {
+        fetch_all(&storage.writers, statement(sql)).await.unwrap();
+    }
+
+    fn tenant() -> TenantId {
+        "t".parse().unwrap()
+    }
+
+    fn main_endpoint() -> EndpointName {
+        "main".parse().unwrap()
+    }
+
+    /// Returns the plan of a statement. `explain` comes before the statement, and `column` is the column of the plan.
+    async fn plan(storage: &SqlStorage, mut query: Statement, explain: &str, column: &'static str) -> String {
+        query.sql.insert_str(0, explain);
+        let steps = fetch_all(&storage.readers, query).await.unwrap();
+        steps.iter().map(|step| step.text(column).unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    async fn sqlite_plan(storage: &SqlStorage, query: Statement) -> String {
+        plan(storage, query, "EXPLAIN QUERY PLAN ", "detail").await
+    }
+
+    async fn postgres_plan(storage: &SqlStorage, query: Statement) -> String {
+        plan(storage, query, "EXPLAIN (COSTS OFF) ", "QUERY PLAN").await
+    }
+
+    fn list(filter: &DeliveryFilter) -> Statement {
+        list_statement(&tenant(), filter, Some(5), 10)
+    }
+
+    /// The filters of a customer, with and without an endpoint.
+    fn of_a_customer() -> [DeliveryFilter; 2] {
+        let customer = DeliveryFilter { customer: Some("c7".parse().unwrap()), ..DeliveryFilter::default() };
+        [DeliveryFilter { endpoint: "main".parse().ok(), ..customer.clone() }, customer]
+    }
+
+    /// The filters of an endpoint with few deliveries, and of the tenant, each with the index that the list then needs.
+    fn of_an_endpoint_or_a_state() -> [(DeliveryFilter, &'static str); 6] {
+        let filter = |endpoint: &str, state| DeliveryFilter {
+            endpoint: endpoint.parse().ok(),
+            state,
+            ..DeliveryFilter::default()
+        };
+        [
+            (filter("rare", None), "tiktok_shop_deliveries_endpoint"),
+            (filter("rare", Some(DeliveryState::Delivered)), "tiktok_shop_deliveries_endpoint"),
+            (filter("rare", Some(DeliveryState::Dead)), "tiktok_shop_deliveries_dead_endpoint"),
+            (filter("rare", Some(DeliveryState::Waiting)), "tiktok_shop_deliveries_waiting_endpoint"),
+            (filter("", Some(DeliveryState::Dead)), "tiktok_shop_deliveries_dead"),
+            (filter("", Some(DeliveryState::Waiting)), "tiktok_shop_deliveries_waiting_tenant"),
+        ]
+    }
+
+    /// Two endpoints of which the backlog is asked.
+    fn two_endpoints() -> Statement {
+        oldest_statement(&[(tenant(), main_endpoint()), (tenant(), "rare".parse().unwrap())])
+    }
+
+    #[tokio::test]
+    async fn sqlite_lists_deliveries_without_reading_those_of_other_customers_endpoints_and_states() {
+        let (storage, _folder) = sqlite().await;
         for filter in of_a_customer() {
-            let plan = plan(&storage, &filter, "EXPLAIN (COSTS OFF) ", "QUERY PLAN").await;
+            let plan = sqlite_plan(&storage, list(&filter)).await;
+            let index = "tiktok_shop_deliveries_customer (tenant=? AND customer=? AND number>?)";
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
+        for (filter, index) in of_an_endpoint_or_a_state() {
+            let plan = sqlite_plan(&storage, list(&filter)).await;
+            let values = if filter.endpoint.is_some() { "tenant=? AND endpoint=?" } else { "tenant=?" };
+            let index = format!("{index} ({values} AND number>?)");
+            assert!(plan.contains(&index) && !plan.contains("TEMP B-TREE"), "{index}: {plan}");
+        }
+        let all = sqlite_plan(&storage, list(&DeliveryFilter::default())).await;
+        assert!(all.contains("tiktok_shop_deliveries_number (tenant=? AND number>?)"), "{all}");
+        let oldest = sqlite_plan(&storage, two_endpoints()).await;
+        assert_eq!(
+            oldest.matches("tiktok_shop_deliveries_oldest ((tenant,endpoint,waiting_since)>").count(),
+            2,
+            "{oldest}"
+        );
+        assert!(!oldest.contains("TEMP B-TREE"), "{oldest}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgresql_lists_deliveries_without_reading_those_of_other_customers_endpoints_and_states() {
+        let Some(storage) = postgres().await else { return };
+        // If there were few deliveries, PostgreSQL could read the whole table faster than an index. The endpoint `main`
+        // works, and `removed` is not configured any more.
+        for (ids, endpoint, state) in [
+            ("m", "CASE WHEN n % 199 = 0 THEN 'rare' ELSE 'main' END", "delivered"),
+            ("w", "CASE WHEN n % 199 = 0 THEN 'rare' ELSE 'removed' END", "waiting"),
+            ("d", "CASE WHEN n % 199 = 0 THEN 'rare' ELSE 'main' END", "dead"),
+        ] {
+            let fill = format!(
+                "INSERT INTO tiktok_shop_deliveries (tenant, endpoint, customer, id, event_type, stored_at, \
+                 waiting_since, state, tries, attempts) SELECT 't', {endpoint}, 'c' || n % 200, '{ids}' || n, '', 0, n, \
+                 '{state}', 0, '[]' FROM generate_series(1, 20000) n"
+            );
+            run(&storage, &fill).await;
+        }
+        run(&storage, "ANALYZE tiktok_shop_deliveries").await;
+        for filter in of_a_customer() {
+            let plan = postgres_plan(&storage, list(&filter)).await;
             assert!(plan.contains("using tiktok_shop_deliveries_customer on ") && !plan.contains("Sort"), "{plan}");
         }
+        for (filter, index) in of_an_endpoint_or_a_state() {
+            let plan = postgres_plan(&storage, list(&filter)).await;
+            assert!(plan.contains(&format!("using {index} on ")) && !plan.contains("Sort"), "{index}: {plan}");
+        }
+        let oldest = postgres_plan(&storage, two_endpoints()).await;
+        assert_eq!(oldest.matches("using tiktok_shop_deliveries_oldest on ").count(), 2, "{oldest}");
+        assert!(!oldest.contains("Sort"), "{oldest}");
         storage.close().await;
+    }
+
+    /// A delivery of a customer of its own.
+    fn delivery(number: usize) -> NewDelivery {
+        NewDelivery {
+            id: DeliveryId::parse(&format!("d{number}")).unwrap(),
+            endpoint: main_endpoint(),
+            customer: Some(format!("c{number}").parse().unwrap()),
+            event_type: "tiktok.1".to_owned(),
+            body: "{}".to_owned(),
+        }
+    }
+
+    /// The deadline of a call is 4.5 s, and the network may take a tenth of a second for each statement.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_page_of_events_becomes_deliveries_with_a_few_statements() {
+        let Some(storage) = postgres().await else { return };
+        run(&storage, "CREATE TABLE statements (at TEXT)").await;
+        run(
+            &storage,
+            "CREATE FUNCTION note_statement() RETURNS TRIGGER LANGUAGE plpgsql AS \
+             $$ BEGIN INSERT INTO statements VALUES (TG_TABLE_NAME); RETURN NULL; END $$",
+        )
+        .await;
+        for table in ["tiktok_shop_deliveries", "tiktok_shop_delivery_queues"] {
+            let on = format!("CREATE TRIGGER note_statement AFTER INSERT ON {table} FOR EACH STATEMENT");
+            run(&storage, &format!("{on} EXECUTE FUNCTION note_statement()")).await;
+        }
+        let page: Vec<_> = (0..200).map(delivery).collect();
+        let [begin, end] = [0, 200].map(EventPosition);
+        assert_eq!(storage.advance(&tenant(), &main_endpoint(), None, begin, &[], NOW).await, Ok(true));
+        assert_eq!(storage.advance(&tenant(), &main_endpoint(), Some(begin), end, &page, NOW).await, Ok(true));
+        let count = statement("SELECT COUNT(*) AS count FROM statements");
+        let count = fetch_optional(&storage.readers, count).await.unwrap().unwrap().number("count").unwrap();
+        assert_eq!(count, 3, "two for the deliveries, and one for their queues");
+        let stored = storage.list(&tenant(), &DeliveryFilter::default(), None, 999).await.unwrap();
+        assert_eq!(stored.len(), 200);
+        storage.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn dead_letters_are_counted_up_to_a_limit() {
+        let (in_sqlite, _folder) = sqlite().await;
+        for storage in [Some(in_sqlite), postgres().await].into_iter().flatten() {
+            let series = "WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < $1) ";
+            let fill = "INSERT INTO tiktok_shop_deliveries (tenant, endpoint, customer, id, event_type, stored_at, \
+                        waiting_since, ended_at, state, tries, attempts) SELECT 't', 'main', '', \
+                        CAST(n AS TEXT), '', 0, 0, 0, 'dead', 0, '[]' FROM series";
+            let fill = statement(format!("{series}{fill}")).bind_bound(MAX_COUNTED + 1);
+            fetch_all(&storage.writers, fill).await.unwrap();
+            assert_eq!(storage.backlog(&[]).await, Ok(Backlog { oldest_waiting: None, dead: MAX_COUNTED }));
+            run(&storage, "DELETE FROM tiktok_shop_deliveries WHERE number > 7").await;
+            assert_eq!(storage.backlog(&[]).await, Ok(Backlog { oldest_waiting: None, dead: 7 }));
+            storage.close().await;
+        }
     }
 }

@@ -26,7 +26,7 @@ exists. A PostgreSQL database must exist, and the user needs the right to create
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness migrate
-  …schema version 11…
+  …schema version 12…
 
 Exit status: 0 if the database has the tables of this release; 2 if the address is malformed; 3 if
 the database can't be opened or changed, or a newer release has changed it.";

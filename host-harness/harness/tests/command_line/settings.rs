@@ -237,7 +237,7 @@ fn the_address_of_postgresql_comes_from_a_variable() {
         assert_eq!(status, Some(0), "{arguments}: {stderr}");
         stdout
     };
-    assert_eq!(with("migrate", ""), "created the tables, schema version 11\n");
+    assert_eq!(with("migrate", ""), "created the tables, schema version 12\n");
     let callback = with("authorization-url customer-7 --consent-as one-shop", "");
     assert!(with("connect", &callback).starts_with("customer-7: Teapot Corner (GB), active\n"));
     with("refresh customer-7 --force", "");

@@ -30,25 +30,43 @@ pub(crate) async fn watch(state: Shared, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = turns.tick() => {}
         }
-        if let Err(error) = once(&state, &stop).await {
-            tracing::warn!(%error, "the backlog of webhooks could not be measured or cleaned up");
+        // Each part is done even if another one fails. Otherwise a failing count could stop the deletions for ever.
+        for (kind, kept) in KEPT {
+            if let Err(error) = delete_old(&state, kind, kept, &stop).await {
+                let kind = kind.as_str();
+                tracing::warn!(%error, state = kind, "old webhooks could not be deleted; this is tried again");
+            }
+            if stop.is_cancelled() {
+                return;
+            }
+        }
+        if let Err(error) = measure(&state).await {
+            tracing::warn!(%error, "the backlog of webhooks could not be measured; this is tried again");
         }
     }
 }
 
-async fn once(state: &Shared, stop: &CancellationToken) -> Result<(), StorageError> {
-    let (storage, now) = (&state.outgoing.storage, state.now().0);
-    let backlog = in_time(storage.backlog(&state.outgoing.names())).await?;
-    let waits = backlog.oldest_waiting.map_or(0, |since| now.saturating_sub(since.0));
-    state.metrics.backlog(waits, backlog.dead);
-    for (state, kept) in KEPT {
-        let before = UnixSeconds(now.saturating_sub(kept));
+/// Deletes the deliveries that have been in this state for longer than `kept` seconds.
+async fn delete_old(
+    state: &Shared,
+    kind: DeliveryState,
+    kept: u64,
+    stop: &CancellationToken,
+) -> Result<(), StorageError> {
+    let before = UnixSeconds(state.now().0.saturating_sub(kept));
+    loop {
+        let deleted = in_time(state.outgoing.storage.delete_old(kind, before, PAGE)).await?;
         // After a full page there may be more. One page each time would fall behind a busy service.
-        while in_time(storage.delete_old(state, before, PAGE)).await? == PAGE as u64 {
-            if stop.is_cancelled() {
-                return Ok(());
-            }
+        if deleted < PAGE as u64 || stop.is_cancelled() {
+            return Ok(());
         }
     }
+}
+
+/// Measures the backlog for the metrics.
+async fn measure(state: &Shared) -> Result<(), StorageError> {
+    let backlog = in_time(state.outgoing.storage.backlog(&state.outgoing.names())).await?;
+    let waits = backlog.oldest_waiting.map_or(0, |since| state.now().0.saturating_sub(since.0));
+    state.metrics.backlog(waits, backlog.dead);
     Ok(())
 }

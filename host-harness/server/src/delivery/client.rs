@@ -3,6 +3,9 @@
 //! The client follows no redirect, reads no more of an answer than it needs to use the connection again, and ends at
 //! the deadline. It connects to every address that the operator has configured, also to one in a private network. It
 //! trusts Mozilla's certificate authorities and those that the operator has configured. It uses no proxy.
+//!
+//! It speaks only HTTP/1.1, so each attempt has a connection of its own while it runs. All attempts to an origin would
+//! share one connection with HTTP/2, those of other tenants too, and would all fail with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +30,7 @@ use super::storage::{AttemptFailure, Delivery};
 /// How much of an answer is read, so that its connection can be used again: 64 KiB.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// How long the rest of an answer is read.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
 /// How long an idle connection stays open.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_IDLE_PER_HOST: usize = 8;
@@ -37,7 +40,7 @@ const AGENT: &str = concat!("tiktok-shop-connector/", env!("CARGO_PKG_VERSION"))
 
 type Http = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// Sends deliveries. Shares its connections among all endpoints.
+/// Sends deliveries. Idle connections are used again, by any endpoint with the same origin.
 pub(crate) struct Client {
     /// `None` if the cryptography that is compiled in offers no TLS version, which never happens.
     http: Option<Http>,
@@ -115,14 +118,13 @@ fn http(deadline: Duration, roots: RootCertStore) -> Result<Http, rustls::Error>
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(deadline));
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
     Ok(legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
         .http1_max_buf_size(MAX_HEAD_BYTES)
-        .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
         .build(https.wrap_connector(tcp)))
 }
 

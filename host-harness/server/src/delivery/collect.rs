@@ -1,5 +1,7 @@
 //! Makes deliveries of the lifecycle events in the storage of the host, in their order and each once.
 
+use std::time::Duration;
+
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::events::EventPosition;
 use tiktok_shop_host::storage::StorageError;
@@ -12,23 +14,40 @@ use crate::state::{Shared, in_time};
 const PAGE: usize = 200;
 /// A database keeps positions as signed numbers.
 const MAX_POSITION: u64 = i64::MAX.unsigned_abs();
+/// If there are no events, the stored position is read again after this time. A database that has lost its latest writes
+/// in a fail-over gives the positions of lost events to new events, and has an earlier position of the endpoint.
+const READ_AGAIN: Duration = Duration::from_secs(30);
+
+/// The stored position of an endpoint, as far as this process knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    position: EventPosition,
+    /// When this process last read or moved the stored position, by the monotonic clock.
+    since: Duration,
+}
 
 /// Makes deliveries of the next page of events behind the stored position. Returns whether there may be more events.
-/// `known` is the position, as far as this process knows it. All replicas may do this at the same time, because only one
-/// of them can move the position.
+/// After an error, nothing is known any more, because the database may have failed over. All replicas may do this at the
+/// same time, because only one of them can move the position.
 pub(crate) async fn collect(
     state: &Shared,
     endpoint: &Endpoint,
-    known: &mut Option<EventPosition>,
+    known: &mut Option<Known>,
 ) -> Result<bool, StorageError> {
-    let from = match *known {
-        Some(position) => position,
-        None => position(state, endpoint).await?,
+    let began = state.clock.monotonic();
+    let Known { position: from, since } = match known.take() {
+        Some(known) => known,
+        None => Known { position: position(state, endpoint).await?, since: began },
     };
     let page = in_time(state.storage.events(&endpoint.tenant, Some(from), PAGE)).await?;
     let Some(to) = page.last().map(|event| event.position) else {
-        *known = Some(from);
-        return Ok(false);
+        if began.saturating_sub(since) < READ_AGAIN {
+            *known = Some(Known { position: from, since });
+            return Ok(false);
+        }
+        let stored = position(state, endpoint).await?;
+        *known = Some(Known { position: stored, since: began });
+        return Ok(stored != from);
     };
     let mut deliveries = Vec::new();
     for event in &page {
@@ -40,7 +59,7 @@ pub(crate) async fn collect(
     let (storage, now) = (&state.outgoing.storage, state.now());
     let advance = storage.advance(&endpoint.tenant, &endpoint.name, Some(from), to, &deliveries, now);
     // If another replica was faster, the position is read again.
-    *known = in_time(advance).await?.then_some(to);
+    *known = in_time(advance).await?.then_some(Known { position: to, since: began });
     Ok(known.is_none() || page.len() == PAGE)
 }
 

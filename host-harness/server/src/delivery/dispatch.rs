@@ -2,16 +2,17 @@
 //! receiver holds up only its own deliveries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::webhook::Webhook;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, Sent};
+use super::client::{ANSWER_DEADLINE, Client, Sent};
 use super::collect::collect;
 use super::content;
 use super::endpoint::{Endpoint, EndpointName, Endpoints};
@@ -22,9 +23,22 @@ use crate::state::{Shared, State, in_time};
 
 /// The number of attempts that are kept of a delivery.
 const MAX_ATTEMPTS: usize = 30;
-/// The number of tries to store the result of an attempt. If all of them fail, the lease lapses, and the delivery is
-/// sent again.
-const SETTLE_TRIES: u32 = 3;
+/// The longest time that an attempt may take. A longer setting counts as this time.
+const MAX_ATTEMPT: Duration = Duration::from_secs(LEASE.as_secs() / 2);
+/// How long the service tries to store the result of an attempt. This outlasts a short fail-over of the database. If all
+/// tries fail, the lease lapses, and the delivery is sent again.
+const SETTLE_WITHIN: Duration = Duration::from_secs(25);
+/// The first pause between two tries, and the longest one. Each pause is twice as long as the one before.
+const SETTLE_PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(4)];
+// A result that is stored after the lease has lapsed does not count, because another process may send the delivery.
+const _: () = assert!(
+    MAX_ATTEMPT.as_secs() + ANSWER_DEADLINE.as_secs() + SETTLE_WITHIN.as_secs() < LEASE.as_secs(),
+    "an attempt and the tries to store its result end before the lease"
+);
+/// After this many turns without anything to do, an endpoint is idle.
+const TURNS_UNTIL_IDLE: u32 = 10;
+/// The pause of an idle endpoint is this many times as long as the usual one.
+const IDLE_FACTOR: u32 = 5;
 
 /// What the service needs to send webhooks.
 pub(crate) struct Outgoing {
@@ -52,7 +66,7 @@ impl Outgoing {
         };
         let endpoints = endpoints.iter().map(served).collect();
         // An attempt must end before its lease lapses. Otherwise another process sends the same delivery meanwhile.
-        let deadline = settings.delivery_deadline.min(LEASE / 2);
+        let deadline = settings.delivery_deadline.min(MAX_ATTEMPT);
         Self { storage, endpoints, client: Client::new(deadline, settings.webhook_authorities.as_ref()) }
     }
 
@@ -106,15 +120,15 @@ pub(crate) fn start(state: &Shared, stop: &CancellationToken) {
 
 async fn serve(state: Shared, place: usize, stop: CancellationToken) {
     let Some(served) = state.outgoing.endpoints.get(place) else { return };
-    let mut turns = interval(state.settings.delivery_poll);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut position = None;
+    // The first turn begins at once.
+    served.wake.notify_one();
+    let (mut position, mut idle_turns) = (None, 0);
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = served.wake.notified() => {}
-            _ = turns.tick() => {}
+            () = served.wake.notified() => idle_turns = 0,
+            () = sleep(pause(state.settings.delivery_poll, idle_turns)) => idle_turns = idle_turns.saturating_add(1),
         }
         match collect(&state, &served.endpoint, &mut position).await {
             // The next turn begins at once, unless the service is stopping.
@@ -128,6 +142,13 @@ async fn serve(state: Shared, place: usize, stop: CancellationToken) {
             tracing::warn!(%error, "no webhook could be taken from the storage; this is tried again");
         }
     }
+}
+
+/// Returns the pause of an endpoint after this many turns without anything to do. An idle endpoint asks the database
+/// less often. This delays only the events of other processes, of sweeps and of signed calls, and deliveries that are
+/// attempted again.
+const fn pause(poll: Duration, idle_turns: u32) -> Duration {
+    if idle_turns < TURNS_UNTIL_IDLE { poll } else { poll.saturating_mul(IDLE_FACTOR) }
 }
 
 /// Claims as many deliveries as the endpoint has free places, and sends each on a task of its own.
@@ -175,22 +196,83 @@ async fn attempt(state: Shared, place: usize, lease: Lease, mut delivery: Delive
         "webhook {word}"
     );
     state.metrics.delivery(word);
-    for _ in 0..SETTLE_TRIES {
-        match in_time(state.outgoing.storage.settle(&endpoint.tenant, &lease, &delivery, settlement, now)).await {
-            Ok(true) => break,
-            Ok(false) => {
-                tracing::warn!("an attempt took longer than its lease, so its result was not stored");
-                break;
-            }
-            Err(error) => tracing::warn!(%error, "the result of an attempt could not be stored"),
-        }
-    }
+    let storage = &state.outgoing.storage;
+    store_result(|| in_time(storage.settle(&endpoint.tenant, &lease, &delivery, settlement, now))).await;
     drop(permit);
     wake.notify_one();
+}
+
+/// Tries to store the result of an attempt, with growing pauses between the tries, for at most [`SETTLE_WITHIN`]. `settle`
+/// returns `false` if the lease has lapsed.
+async fn store_result<F: Future<Output = Result<bool, StorageError>>>(settle: impl Fn() -> F) {
+    let tries = async {
+        let [mut pause, longest] = SETTLE_PAUSES;
+        loop {
+            match settle().await {
+                Ok(true) => return,
+                Ok(false) => {
+                    tracing::warn!("the lease of an attempt has ended, or an earlier try has stored its result");
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "the result of an attempt could not be stored"),
+            }
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
+        }
+    };
+    if timeout(SETTLE_WITHIN, tries).await.is_err() {
+        tracing::error!("the result of an attempt could not be stored; the webhook will be sent again");
+    }
 }
 
 /// Draws random bits for a pause. Without randomness, the pause has its middle length.
 fn jitter() -> u16 {
     let mut bytes = [0; 2];
     if SystemRandomness.fill(&mut bytes).is_ok() { u16::from_be_bytes(bytes) } else { u16::MAX / 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Stores a result in a storage that works after this time. Returns the times of the tries, in milliseconds.
+    async fn tries(works_after: Duration, answer: bool) -> Vec<u128> {
+        let (began, tries) = (Instant::now(), RefCell::new(Vec::new()));
+        let switched_off = || StorageError::Unavailable("switched off".to_owned());
+        store_result(|| {
+            tries.borrow_mut().push(began.elapsed().as_millis());
+            ready(if began.elapsed() < works_after { Err(switched_off()) } else { Ok(answer) })
+        })
+        .await;
+        assert!(began.elapsed() <= SETTLE_WITHIN);
+        tries.into_inner()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_result_is_stored_after_a_short_failure_of_the_database() {
+        for answer in [true, false] {
+            assert_eq!(tries(Duration::ZERO, answer).await, [0], "{answer}");
+        }
+        assert_eq!(tries(Duration::from_secs(10), true).await, [0, 250, 750, 1_750, 3_750, 7_750, 11_750]);
+        let all = tries(Duration::MAX, true).await;
+        assert_eq!(all[6..], [11_750, 15_750, 19_750, 23_750], "the last try is shortly before the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_does_not_answer_is_given_up_before_the_lease_lapses() {
+        let began = Instant::now();
+        store_result(|| in_time(pending())).await;
+        assert_eq!(began.elapsed(), SETTLE_WITHIN);
+    }
+
+    #[test]
+    fn an_endpoint_without_anything_to_do_looks_every_second_at_first_and_later_every_five_seconds() {
+        let poll = Duration::from_secs(1);
+        assert_eq!([0, 9, 10, u32::MAX].map(|turns| pause(poll, turns).as_secs()), [1, 1, 5, 5]);
+    }
 }

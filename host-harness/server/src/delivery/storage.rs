@@ -18,6 +18,9 @@ use super::endpoint::EndpointName;
 /// A lease of a queue lapses after this time: 60 s. An attempt takes at most half of it.
 pub const LEASE: Duration = Duration::from_secs(60);
 
+/// A storage counts at most this many dead letters for the [`Backlog`], because the count of very many takes too long.
+pub const MAX_COUNTED: u64 = 100_000;
+
 /// The maximum length of an id, in bytes.
 const MAX_ID_BYTES: usize = 64;
 
@@ -252,7 +255,7 @@ pub struct DeliveryFilter {
 pub struct Backlog {
     /// The time since which the oldest waiting delivery has waited.
     pub oldest_waiting: Option<UnixSeconds>,
-    /// The number of dead letters.
+    /// The number of dead letters. If there are more than [`MAX_COUNTED`], this number.
     pub dead: u64,
 }
 

@@ -141,9 +141,13 @@ fn main_endpoint() -> EndpointName {
 }
 
 fn delivery(id: &str, customer: Option<&str>) -> NewDelivery {
+    delivery_to("main", id, customer)
+}
+
+fn delivery_to(endpoint: &str, id: &str, customer: Option<&str>) -> NewDelivery {
     NewDelivery {
         id: DeliveryId::parse(id).unwrap(),
-        endpoint: main_endpoint(),
+        endpoint: endpoint.parse().unwrap(),
         customer: customer.map(|customer| customer.parse::<CustomerId>().unwrap()),
         event_type: "tiktok.1".to_owned(),
         body: format!("{{\"id\":\"{id}\"}}"),
@@ -205,6 +209,54 @@ async fn each_queue_gives_its_first_delivery_to_one_lease() {
         assert!(!settle(&*storage, &first, &claimed[1], Settlement::Delivered).await);
         let stored = storage.load(&tenant(), &again[1].id).await.unwrap().unwrap();
         assert_eq!((stored.state, stored.tries), (DeliveryState::Waiting, 0));
+    }
+}
+
+/// A storage in SQL adds them with several statements.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_deliveries_are_added_in_their_order_and_each_once() {
+    for place in Place::all().await {
+        let storage = &*place.storage;
+        let customer = |number: usize| format!("c{}", number % 7);
+        let new: Vec<_> = (0..450).map(|number| delivery(&format!("d{number}"), Some(&customer(number)))).collect();
+        assert_eq!(storage.append(&tenant(), &new[100..110], NOW).await, Ok(10));
+        let with_repetitions = [&new[..], &new[3..4], &new[449..]].concat();
+        assert_eq!(storage.append(&tenant(), &with_repetitions, NOW).await, Ok(440));
+        let order = [&new[100..110], &new[..100], &new[110..]].concat();
+        let stored = storage.list(&tenant(), &DeliveryFilter::default(), None, 999).await.unwrap();
+        assert_eq!(ids(&stored), order.iter().map(|new| new.id.as_str()).collect::<Vec<_>>());
+        for (stored, new) in stored.iter().zip(&order) {
+            assert_eq!((&stored.endpoint, &stored.customer), (&new.endpoint, &new.customer));
+            assert_eq!((&stored.event_type, stored.stored_at, stored.waiting_since), (&new.event_type, NOW, NOW));
+            assert_eq!((stored.state, stored.tries, stored.due_at), (DeliveryState::Waiting, 0, Some(NOW)));
+        }
+        let mut claimed = claim(storage, &Lease::draw().unwrap(), NOW).await;
+        claimed.sort_by_key(|delivery| delivery.number);
+        assert_eq!(ids(&claimed), ["d100", "d101", "d102", "d103", "d104", "d105", "d106"]);
+        assert_eq!(claimed[1].body.as_deref(), Some("{\"id\":\"d101\"}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backlog_finds_the_oldest_delivery_among_many_endpoints() {
+    for place in Place::all().await {
+        let storage = &*place.storage;
+        let oldest =
+            async |endpoints: &[(TenantId, EndpointName)]| storage.backlog(endpoints).await.unwrap().oldest_waiting;
+        let named = |name: &str| (tenant(), name.parse::<EndpointName>().unwrap());
+        for (at, endpoint, id) in [(5, "main", "m5"), (1, "removed", "r1"), (3, "second", "s3"), (4, "second", "s4")] {
+            storage.append(&tenant(), &[delivery_to(endpoint, id, Some("a"))], later(at)).await.unwrap();
+        }
+        storage.append(&"other".parse().unwrap(), &[delivery("o2", None)], later(2)).await.unwrap();
+        assert_eq!(oldest(&[named("main")]).await, Some(later(5)));
+        // Each of these names comes immediately before one with a waiting delivery.
+        assert_eq!(oldest(&[named("mai"), named("remove"), named("n")]).await, None);
+        // One statement asks for 100 endpoints.
+        let mut many: Vec<_> = (0..250).map(|number| named(&format!("unknown-{number}"))).collect();
+        assert_eq!(oldest(&many).await, None);
+        many.insert(120, named("second"));
+        many.push(named("main"));
+        assert_eq!(oldest(&many).await, Some(later(3)));
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod delivery_storage;
+mod faulty_deliveries;
 mod hostile;
 mod http;
 mod idempotency;
@@ -20,6 +21,7 @@ mod metrics;
 mod operations;
 mod outgoing;
 mod outgoing_api;
+mod outgoing_failures;
 mod outgoing_replicas;
 mod receiver;
 mod shutdown;

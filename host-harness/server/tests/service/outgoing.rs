@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::http::Request;
 use crate::receiver::{Received, Receiver, Reply, endpoint};
-use crate::stage::{BEGIN, DAY, SHOP, Stage};
+use crate::stage::{BEGIN, DAY, RETURN, SHOP, Stage};
 
 pub(crate) fn acme() -> TenantId {
     "acme".parse().unwrap()
@@ -207,6 +207,23 @@ async fn a_receiver_with_a_certificate_of_a_private_authority_gets_webhooks_if_t
     assert_eq!((delivered.attempts[0].status, delivered.attempts[0].failure), (Some(204), None));
 }
 
+/// With HTTP/2, all webhooks to an origin share one connection, and fail together with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_offers_http_2_gets_http_1() {
+    let stage = Stage::new().await;
+    let (mut receiver, authority) = Receiver::accepting_over_tls().await;
+    let mut endpoint = receiver.endpoint("main");
+    endpoint.address = format!("https://{}/hooks", receiver.address).parse().unwrap();
+    let storage = memory(&stage);
+    append(&*storage, &[new("main", "a", 1)]).await;
+    let authorities = CertificateAuthorities::from_pem(authority.as_bytes()).unwrap();
+    let trusting = |settings: &mut Settings| settings.webhook_authorities = Some(authorities);
+    let _service = stage.serve_another(storage.clone(), vec![endpoint], trusting).await;
+    let received = receiver.next().await;
+    assert!(received.head.starts_with("POST /hooks HTTP/1.1\r\n"), "{}", received.head);
+    until(&*storage, "a_1", is_delivered).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_asks_for_a_pause_gets_it() {
     let stage = Stage::new().await;
@@ -326,6 +343,28 @@ async fn lifecycle_events_are_delivered_from_the_first_start_on() {
     );
     assert_eq!((&shown[1]["data"]["event"], &shown[1]["data"]["shops"]), (&json!("shops-linked"), &json!([SHOP])));
     assert!(receiver.already().is_none());
+}
+
+/// Here, an endpoint looks for events only at the start and when it is woken.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_this_service_has_caused_wakes_its_endpoints() {
+    let mut stage = Stage::new().await;
+    let (storage, mut receiver) = (memory(&stage), Receiver::accepting().await);
+    let rarely = |settings: &mut Settings| {
+        settings.delivery_poll = Duration::from_secs(3_600);
+        settings.return_addresses = vec![RETURN.parse().unwrap()];
+    };
+    let service = stage.serve_another(storage.clone(), vec![receiver.endpoint("main")], rarely).await;
+    while storage.position(&acme(), &"main".parse().unwrap()).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    stage.address = service.address;
+    let account = stage.connect("customer-1", "one-shop").await;
+    let types: Vec<_> = receiver.take(2).await.iter().map(|it| it.json()["type"].clone()).collect();
+    assert_eq!(types, ["connection.connected", "connection.shops_linked"]);
+    let path = format!("/v1/customers/customer-1/connections/{account}/linked-shops");
+    assert_eq!(stage.request("PUT", &path).json(&json!({ "shops": [] })).send().await.status, 200);
+    assert_eq!(receiver.next().await.json()["type"], "connection.shops_unlinked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

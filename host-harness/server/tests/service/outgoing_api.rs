@@ -1,18 +1,12 @@
 //! The requests about webhooks to platforms.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use tiktok_shop_host::TenantId;
-use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::events::EventPosition;
-use tiktok_shop_host::storage::StorageError;
-use tiktok_shop_server::delivery::{
-    Backlog, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryStorage, EndpointName, EventTypes, Lease,
-    MemoryDeliveries, NewDelivery, Settlement,
-};
+use tiktok_shop_server::delivery::{DeliveryState, EventTypes, MemoryDeliveries};
 
+use crate::faulty_deliveries::FaultyDeliveries;
 use crate::http::Request;
 use crate::outgoing::{append, is_delivered, new, until};
 use crate::receiver::{Receiver, Reply};
@@ -102,99 +96,11 @@ async fn an_endpoint_can_be_tried() {
     assert!(metrics.lines().any(|found| found == line), "{metrics}");
 }
 
-/// Answers only a number of reads of single deliveries. All others fail.
-struct FailsToLoad {
-    inner: MemoryDeliveries,
-    answered: AtomicU32,
-}
-
-#[async_trait::async_trait]
-impl DeliveryStorage for FailsToLoad {
-    async fn append(&self, tenant: &TenantId, new: &[NewDelivery], now: UnixSeconds) -> Result<u64, StorageError> {
-        self.inner.append(tenant, new, now).await
-    }
-
-    async fn position(&self, tenant: &TenantId, name: &EndpointName) -> Result<Option<EventPosition>, StorageError> {
-        self.inner.position(tenant, name).await
-    }
-
-    async fn advance(
-        &self,
-        tenant: &TenantId,
-        endpoint: &EndpointName,
-        from: Option<EventPosition>,
-        to: EventPosition,
-        deliveries: &[NewDelivery],
-        now: UnixSeconds,
-    ) -> Result<bool, StorageError> {
-        self.inner.advance(tenant, endpoint, from, to, deliveries, now).await
-    }
-
-    async fn claim(
-        &self,
-        tenant: &TenantId,
-        endpoint: &EndpointName,
-        lease: &Lease,
-        now: UnixSeconds,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, StorageError> {
-        self.inner.claim(tenant, endpoint, lease, now, limit).await
-    }
-
-    async fn settle(
-        &self,
-        tenant: &TenantId,
-        lease: &Lease,
-        delivery: &Delivery,
-        settlement: Settlement,
-        now: UnixSeconds,
-    ) -> Result<bool, StorageError> {
-        self.inner.settle(tenant, lease, delivery, settlement, now).await
-    }
-
-    async fn list(
-        &self,
-        tenant: &TenantId,
-        filter: &DeliveryFilter,
-        after: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, StorageError> {
-        self.inner.list(tenant, filter, after, limit).await
-    }
-
-    async fn load(&self, tenant: &TenantId, id: &DeliveryId) -> Result<Option<Delivery>, StorageError> {
-        let left = self.answered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if left.is_err() {
-            return Err(StorageError::Unavailable("switched off".to_owned()));
-        }
-        self.inner.load(tenant, id).await
-    }
-
-    async fn redeliver(
-        &self,
-        tenant: &TenantId,
-        filter: &DeliveryFilter,
-        after: Option<u64>,
-        now: UnixSeconds,
-        limit: usize,
-    ) -> Result<Vec<u64>, StorageError> {
-        self.inner.redeliver(tenant, filter, after, now, limit).await
-    }
-
-    async fn backlog(&self, endpoints: &[(TenantId, EndpointName)]) -> Result<Backlog, StorageError> {
-        self.inner.backlog(endpoints).await
-    }
-
-    async fn delete_old(&self, state: DeliveryState, before: UnixSeconds, limit: usize) -> Result<u64, StorageError> {
-        self.inner.delete_old(state, before, limit).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_and_a_redelivery_that_are_stored_succeed_even_if_nothing_can_be_read_afterwards() {
     let stage = Stage::new().await;
-    let inner = MemoryDeliveries::new(stage.clock());
-    let storage = Arc::new(FailsToLoad { inner, answered: AtomicU32::new(0) });
+    let storage = Arc::new(FaultyDeliveries::new(stage.clock()));
+    storage.loads.store(0, Ordering::SeqCst);
     let mut receiver =
         Receiver::start(|request| Reply::Status(if request.id() == "a_1" { 410 } else { 204 }, "")).await;
     let service = stage.serve_another(storage.clone(), vec![receiver.endpoint("main")], |_| {}).await;
@@ -215,7 +121,7 @@ async fn a_test_and_a_redelivery_that_are_stored_succeed_even_if_nothing_can_be_
     // The delivery dies, and is read once before it is redelivered.
     append(&storage.inner, &[new("main", "a", 1)]).await;
     until(&storage.inner, "a_1", |it| it.attempts.len() == 1).await;
-    storage.answered.store(1, Ordering::SeqCst);
+    storage.loads.store(1, Ordering::SeqCst);
     let again = service.request("POST", "/v1/deliveries/a_1/redeliver").send().await;
     assert_eq!((again.status, &again.json()["state"]), (200, &json!("waiting")), "{}", again.text());
     until(&storage.inner, "a_1", |it| it.attempts.len() == 2).await;

@@ -110,7 +110,7 @@ impl Receiver {
         Self::start(|_| Reply::Status(204, "")).await
     }
 
-    /// A receiver that accepts everything, over TLS. Also returns the certificate of its private authority, in PEM.
+    /// A receiver that accepts everything, over TLS. It offers HTTP/2 and HTTP/1.1 by ALPN. Also returns the certificate of its private authority, in PEM.
     pub(crate) async fn accepting_over_tls() -> (Self, String) {
         let (tls, authority) = tls();
         (Self::start_with(|_| Reply::Status(204, ""), Some(tls)).await, authority)
@@ -168,12 +168,14 @@ fn tls() -> (TlsAcceptor, String) {
     let key = KeyPair::generate().unwrap();
     let names = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     let chain = vec![names.signed_by(&key, &issuer).unwrap().der().clone()];
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
         .unwrap();
+    // Like most servers, it offers HTTP/2, too. But it only understands HTTP/1.1.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let pem = format!("-----BEGIN CERTIFICATE-----\n{authority}\n-----END CERTIFICATE-----\n");
     (TlsAcceptor::from(Arc::new(config)), pem)
 }

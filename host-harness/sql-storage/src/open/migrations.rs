@@ -72,17 +72,18 @@ macro_rules! versions {
             8 "deliveries" since "0.2.0" in "0008_deliveries.sql",
             9 "requests" since "0.2.0" in "0009_requests.sql",
             10 "counts" since "0.2.0" in "0010_counts.sql",
-            11 "deliveries of a customer" since "0.2.0" in "0011_deliveries_of_a_customer.sql"
+            11 "deliveries of a customer" since "0.2.0" in "0011_deliveries_of_a_customer.sql",
+            12 "lists of deliveries" since "0.2.0" in "0012_lists_of_deliveries.sql"
         )
     };
 }
 
-const SQLITE: [Version; 11] = versions!("sqlite");
-const POSTGRES: [Version; 11] = versions!("postgres");
+const SQLITE: [Version; 12] = versions!("sqlite");
+const POSTGRES: [Version; 12] = versions!("postgres");
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 11;
+    pub const SCHEMA_VERSION: i64 = 12;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {
@@ -651,7 +652,7 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 11]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 12]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
@@ -671,6 +672,10 @@ mod tests {
                 (
                     11,
                     "ec1b66c12b255f16717de91164bd05d75c7e7399ebd1fd0150a6a1ec394a82f4014d52e705ff808f391e49e375d1fe5e"
+                ),
+                (
+                    12,
+                    "f04962467116b3fa2452f7def56f1127601644be371243b73ae65b8e9fc4767771f222c0d02f5ce99b8d103af41925fa"
                 ),
             ])
         );
@@ -693,6 +698,10 @@ mod tests {
                 (
                     11,
                     "ec1b66c12b255f16717de91164bd05d75c7e7399ebd1fd0150a6a1ec394a82f4014d52e705ff808f391e49e375d1fe5e"
+                ),
+                (
+                    12,
+                    "f04962467116b3fa2452f7def56f1127601644be371243b73ae65b8e9fc4767771f222c0d02f5ce99b8d103af41925fa"
                 ),
             ])
         );
