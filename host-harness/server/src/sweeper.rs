@@ -56,7 +56,7 @@ async fn once(state: &Shared, every: Duration, stop: &CancellationToken) {
 }
 
 /// Returns the word for an outcome in metrics.
-fn word(outcome: &SweepOutcome) -> &str {
+fn word(outcome: &SweepOutcome) -> &'static str {
     match outcome {
         SweepOutcome::Refreshed(refreshed) => {
             let Refreshed { effect, .. } = &**refreshed;
@@ -65,7 +65,7 @@ fn word(outcome: &SweepOutcome) -> &str {
         SweepOutcome::PassedOver(passed_over) => passed_over.reason.as_str(),
         SweepOutcome::Ended(_) => "ended",
         SweepOutcome::NoLongerDue => "no-longer-due",
-        SweepOutcome::Failed(error) => error.code(),
+        SweepOutcome::Failed(error) => error.known_code(),
     }
 }
 
