@@ -56,7 +56,7 @@ use self::credentials::Credentials;
 use self::database::Database;
 pub(crate) use self::database::{Creation, DatabaseArgs};
 pub(crate) use self::environment::{
-    COMPONENT, CONTRACT_STORAGE, HOST_KEYS, LISTEN, PUBLIC_ADDRESS, check as check_variables, variable,
+    COMPONENT, CONTRACT_STORAGE, HOST_KEYS, LISTEN, PUBLIC_ADDRESS, check as check_variables, file_access, variable,
 };
 pub(crate) use self::fake::FakeAddress;
 pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
@@ -375,7 +375,8 @@ impl<T: TenantArgs> StorageArgs<T> {
             tenants.check_without_a_database(&credentials, &config.file)?;
         }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
-        let OpenedDatabase { storage, requests, deliveries } = database.open(creation, Arc::clone(&clock)).await?;
+        let OpenedDatabase { storage, requests, deliveries } =
+            database.open(creation, file_access, Arc::clone(&clock)).await?;
         if matches!(database.address, Address::Memory) {
             report.note("storage memory: everything is in memory, and ends with this command");
         }
