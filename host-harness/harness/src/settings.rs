@@ -56,7 +56,7 @@ use self::credentials::Credentials;
 use self::database::Database;
 pub(crate) use self::database::{Creation, DatabaseArgs};
 pub(crate) use self::environment::{
-    COMPONENT, CONTRACT_STORAGE, HOST_KEYS, LISTEN, PUBLIC_ADDRESS, check as check_variables, variable,
+    COMPONENT, CONTRACT_STORAGE, HOST_KEYS, LISTEN, PUBLIC_ADDRESS, check as check_variables, file_access, variable,
 };
 pub(crate) use self::fake::FakeAddress;
 pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
@@ -221,8 +221,8 @@ pub(crate) struct OpenedStorage {
     config_file: PathBuf,
     /// The tenants that have an app.
     tenants: Vec<TenantId>,
-    /// A note for each authorization link that is not valid.
-    link_notes: Vec<String>,
+    /// A note for each setting of an app that does not work. The service can start nevertheless.
+    app_notes: Vec<String>,
     /// The settings of the service.
     serve: ServeTable,
     /// The API keys of the service.
@@ -241,8 +241,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) api_keys: Vec<ApiKeyEntry>,
     /// The tenants that have an app.
     pub(crate) tenants: Vec<TenantId>,
-    /// A note for each authorization link that is not valid.
-    pub(crate) link_notes: Vec<String>,
+    /// A note for each setting of an app that does not work. The service can start nevertheless.
+    pub(crate) app_notes: Vec<String>,
     /// Who may read the files that the configuration names.
     pub(crate) file_access: Access,
 }
@@ -375,7 +375,8 @@ impl<T: TenantArgs> StorageArgs<T> {
             tenants.check_without_a_database(&credentials, &config.file)?;
         }
         // The storage is opened before a key is made, so that no key is made for a database that does not exist.
-        let OpenedDatabase { storage, requests, deliveries } = database.open(creation, Arc::clone(&clock)).await?;
+        let OpenedDatabase { storage, requests, deliveries } =
+            database.open(creation, file_access, Arc::clone(&clock)).await?;
         if matches!(database.address, Address::Memory) {
             report.note("storage memory: everything is in memory, and ends with this command");
         }
@@ -394,7 +395,8 @@ impl<T: TenantArgs> StorageArgs<T> {
         }
         let key_provider = keys.recording_provider(report.last_key_errors.clone());
         let with_apps = credentials.tenants().cloned().collect();
-        let link_notes = credentials.notes_about_links(environment);
+        let mut app_notes = credentials.notes_about_links(environment);
+        app_notes.extend(credentials.notes_about_installs(config.serve.install_apps()));
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
@@ -415,7 +417,7 @@ impl<T: TenantArgs> StorageArgs<T> {
             reason,
             config_file: config.file,
             tenants: with_apps,
-            link_notes,
+            app_notes,
             serve: config.serve,
             api_keys: config.api_keys,
             file_access,
@@ -476,8 +478,8 @@ impl<T: TenantArgs> HostArgs<T> {
         self.open_or_create_for(needs, Creation::Nothing, Sharing::Command, report).await
     }
 
-    /// Uses a fake that runs in this process, with its clock. If no option names a database, uses one in memory, because
-    /// the fake keeps nothing either.
+    /// Uses a fake that runs in this process, with its clock. If no option names a database, uses one in memory,
+    /// because the fake keeps nothing either.
     pub(crate) fn use_fake(&mut self, fake: FakeAddress, clock: Arc<dyn Clock>) {
         self.storage.keys.config.fake = Some(fake);
         self.storage.clock = Some(clock);
@@ -577,7 +579,7 @@ impl OpenedStorage {
             table: std::mem::take(&mut self.serve),
             api_keys: std::mem::take(&mut self.api_keys),
             tenants: std::mem::take(&mut self.tenants),
-            link_notes: std::mem::take(&mut self.link_notes),
+            app_notes: std::mem::take(&mut self.app_notes),
             file_access: self.file_access,
         }
     }

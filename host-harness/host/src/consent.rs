@@ -96,6 +96,12 @@ impl ConsentError {
     /// for the host's own error.
     #[must_use]
     pub fn code(&self) -> &str {
+        if let Self::Call(error) = self { error.code() } else { self.known_code() }
+    }
+
+    /// Returns the code as a label of a metric: see [`CallError::known_code`].
+    #[must_use]
+    pub fn known_code(&self) -> &'static str {
         match self {
             Self::StateMismatch => "state-mismatch",
             Self::OtherBrowser => "other-browser",
@@ -103,7 +109,7 @@ impl ConsentError {
             Self::StateExpired => "state-expired",
             Self::Malformed => "callback-malformed",
             Self::Storage(_) => "storage-failed",
-            Self::Call(error) => error.code(),
+            Self::Call(error) => error.known_code(),
         }
     }
 

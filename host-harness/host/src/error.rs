@@ -101,8 +101,18 @@ impl CallError {
     /// for the host's own error.
     #[must_use]
     pub fn code(&self) -> &str {
+        if let Self::Connector(error) = self { &error.failure.code } else { self.known_code() }
+    }
+
+    /// Returns the code as a label of a metric. A code that this release does not know is `other`, because a component
+    /// could invent any number of codes, and each would be a series.
+    #[must_use]
+    pub fn known_code(&self) -> &'static str {
         match self {
-            Self::Connector(error) => &error.failure.code,
+            Self::Connector(error) => {
+                let codes = Cause::ALL.iter().map(|cause| cause.code());
+                codes.into_iter().find(|known| *known == error.failure.code).unwrap_or("other")
+            }
             Self::Trapped { .. } => "trapped",
             Self::DeadlineExceeded { .. } => "deadline-exceeded",
             Self::Exhausted { .. } => "exhausted",
@@ -345,5 +355,33 @@ impl fmt::Display for Trap {
             write!(f, " in {innermost}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consent::ConsentError;
+    use crate::install::InstallError;
+
+    #[test]
+    fn a_code_that_this_release_does_not_know_is_no_label_of_its_own() {
+        for (code, label) in [("invented", "other"), (codes::NOT_CONNECTED, codes::NOT_CONNECTED)] {
+            let failure = Failure { code: code.to_owned(), detail: String::new(), http_status: None, request_id: None };
+            let (plugin, action) = (Plugin::new("plugin"), Action::InvalidRequest);
+            let error = CallError::Connector(ConnectorError { plugin, action, failure, proxy_error: None });
+            assert_eq!((error.code(), error.known_code()), (code, label));
+            let error = ConsentError::Call(error);
+            assert_eq!((error.code(), error.known_code()), (code, label));
+            let ConsentError::Call(error) = error else { panic!("{error}") };
+            let error = InstallError::Call(error);
+            assert_eq!((error.code(), error.known_code()), (code, label));
+        }
+        let busy = CallError::Busy { plugin: Plugin::new("plugin") };
+        assert_eq!((busy.code(), busy.known_code()), ("busy", "busy"));
+        assert_eq!(
+            (ConsentError::StateUsed.code(), ConsentError::StateUsed.known_code()),
+            ("state-used", "state-used")
+        );
     }
 }

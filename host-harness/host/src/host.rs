@@ -11,6 +11,7 @@ use crate::events::{Actor, Cause, Origin, StatedReason};
 use crate::export_grant::GrantExport;
 use crate::guest::{CallLog, Operation, Sandbox, Scope};
 use crate::id::AccountId;
+use crate::limits::Limits;
 use crate::storage::HostStorage;
 
 /// Runs the connector in a sandbox. A host is cheap to clone. Calls run concurrently.
@@ -63,6 +64,12 @@ impl ConnectorHost {
     #[must_use]
     pub fn plugin(&self) -> &Plugin {
         &self.sandbox.program.plugin
+    }
+
+    /// Returns how much one call may use, and how many calls run at the same time.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.sandbox.limits
     }
 
     /// Returns the storage as the embedder gave it, without sealing.

@@ -152,6 +152,12 @@ impl InstallError {
     /// for the host's own error.
     #[must_use]
     pub fn code(&self) -> &str {
+        if let Self::Call(error) = self { error.code() } else { self.known_code() }
+    }
+
+    /// Returns the code as a label of a metric: see [`CallError::known_code`].
+    #[must_use]
+    pub fn known_code(&self) -> &'static str {
         match self {
             Self::Unknown => "install-unknown",
             Self::OtherBrowser => "other-browser",
@@ -160,7 +166,7 @@ impl InstallError {
             Self::Expired => "install-expired",
             Self::NotStored(_) => "install-not-stored",
             Self::Storage(_) => "storage-failed",
-            Self::Call(error) => error.code(),
+            Self::Call(error) => error.known_code(),
         }
     }
 }

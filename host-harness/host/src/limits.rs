@@ -61,6 +61,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Returns how many calls of one tenant may run at the same time, not counting webhooks. At least 1.
+    #[must_use]
+    pub fn concurrent_calls_of_a_tenant(&self) -> usize {
+        self.share_of(self.concurrent_calls)
+    }
+
     /// Returns how many of these places one tenant may hold.
     pub(crate) fn share_of(&self, places: u32) -> usize {
         let share = u64::from(places) * u64::from(self.tenant_percent.min(100)) / 100;

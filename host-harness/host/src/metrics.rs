@@ -123,7 +123,7 @@ impl HostMetrics {
     }
 
     pub(crate) fn call(&self, operation: &'static str, outcome: Result<(), &CallError>, took: Duration) {
-        let outcome = outcome.map_or_else(outcome_of, |()| "ok");
+        let outcome = outcome.map_or_else(CallError::known_code, |()| "ok");
         self.record(|| {
             counter!(CALLS, "operation" => operation, "outcome" => outcome).increment(1);
             histogram!(CALL_SECONDS, "operation" => operation).record(took);
@@ -192,25 +192,6 @@ impl Interceptor for HostMetrics {
     /// A joint read is one access, so it is measured as one.
     fn sees_joint_reads(&self) -> bool {
         true
-    }
-}
-
-/// Returns the outcome of a failed call. A code that this release does not know is `other`, because a component could
-/// invent any number of codes, and each would be a metric.
-fn outcome_of(error: &CallError) -> &'static str {
-    match error {
-        CallError::Connector(error) => {
-            let code = error.failure().code.as_str();
-            Cause::ALL.iter().map(|cause| cause.code()).find(|known| *known == code).unwrap_or("other")
-        }
-        CallError::Trapped { .. } => "trapped",
-        CallError::DeadlineExceeded { .. } => "deadline-exceeded",
-        CallError::Exhausted { .. } => "exhausted",
-        CallError::ContractBroken { .. } => "contract-broken",
-        CallError::Busy { .. } => "busy",
-        CallError::NoRandomness { .. } => "no-randomness",
-        CallError::NotRecorded { .. } => "event-not-stored",
-        CallError::Aborted { .. } => "aborted",
     }
 }
 

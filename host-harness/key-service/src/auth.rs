@@ -19,7 +19,8 @@ pub enum Auth {
     /// has ended, so use a periodic token.
     Token(Secret),
     /// A file that contains a token. An agent of the service replaces the file. The host reads the file again when the
-    /// service no longer accepts the token.
+    /// service no longer accepts the token. The file and the folders on the way to it must belong to the user of this
+    /// process or to root, and other users can't write to them.
     TokenFile(PathBuf),
     /// An AppRole: the host logs in with a role id and a secret id.
     AppRole {
@@ -36,7 +37,8 @@ pub enum Auth {
         mount: String,
         /// The name of the role.
         role: String,
-        /// The file of the JWT. Kubernetes replaces the token in it, so the host reads the file at each login.
+        /// The file of the JWT. Kubernetes replaces the token in it, so the host reads the file at each login. The same
+        /// rules hold as for [`TokenFile`](Self::TokenFile). A file that Kubernetes mounts fulfils them.
         jwt_file: PathBuf,
     },
 }
@@ -96,10 +98,12 @@ pub(crate) enum Credentials {
     Login { path: String, body: Value },
 }
 
+/// Reads a token from its file. Whoever writes the file decides who may read it: Kubernetes mounts the token of a
+/// service account so that every user of the pod can read it. But nobody else may be able to put another token there.
 async fn read_token(path: &Path) -> Result<Secret, ServiceError> {
     let unreadable = |why: String| ServiceError::Credentials(format!("{}: {why}", path.display()));
     let owned = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || private_file::read_regular(&owned, MAX_TOKEN_BYTES)).await;
+    let read = tokio::task::spawn_blocking(move || private_file::read_unwritable(&owned, MAX_TOKEN_BYTES)).await;
     let read = read.map_err(|error| unreadable(error.to_string()))?;
     let bytes = zeroize::Zeroizing::new(read.map_err(|error| ServiceError::Credentials(error.to_string()))?);
     let token = std::str::from_utf8(&bytes).unwrap_or_default().trim();
@@ -112,6 +116,9 @@ async fn read_token(path: &Path) -> Result<Secret, ServiceError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     #[tokio::test]
@@ -134,5 +141,35 @@ mod tests {
         assert_eq!(read_token(Path::new("/dev/zero")).await.unwrap_err(), endless);
         std::fs::write(&path, " hvs.token\n").unwrap();
         assert_eq!(read_token(&path).await.unwrap().expose(), "hvs.token");
+        let missing = folder.path().join("missing");
+        let expected = ServiceError::Credentials(format!("{}: there is no such file", missing.display()));
+        assert_eq!(read_token(&missing).await.unwrap_err(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_read_only_from_a_file_that_nobody_else_can_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "hvs.token").unwrap();
+        // Kubernetes mounts a link to a link, so that it can replace the file.
+        let link = folder.path().join("link");
+        symlink("token", &link).unwrap();
+        for (mode, is_read) in
+            [(0o600, true), (0o400, true), (0o640, true), (0o644, true), (0o666, false), (0o602, false)]
+        {
+            std::fs::set_permissions(&token, Permissions::from_mode(mode)).unwrap();
+            for path in [&token, &link] {
+                let why = "other users can write to it";
+                let expected =
+                    format!("{}: {why} (mode {mode:03o}); take this right away with chmod go-w", path.display());
+                let expected =
+                    if is_read { Ok("hvs.token".to_owned()) } else { Err(ServiceError::Credentials(expected)) };
+                assert_eq!(read_token(path).await.map(|token| token.expose().to_owned()), expected, "{mode:o}");
+            }
+        }
+        std::fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+        let ServiceError::Credentials(why) = read_token(&token).await.unwrap_err() else { panic!() };
+        assert!(why.contains("because they can write to the folder"), "{why}");
     }
 }

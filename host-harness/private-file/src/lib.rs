@@ -21,7 +21,7 @@ use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 pub use self::access::{Access, UnknownAccess};
-use self::user::User;
+use self::user::{ROOT, User};
 
 /// Returns the effective user id of this process.
 #[must_use]
@@ -137,6 +137,10 @@ pub fn reason(error: &io::Error) -> String {
 /// The reason for a link that leads to itself, or for a long chain of links.
 const TOO_MANY_LINKS: &str = "too many symbolic links";
 
+fn missing(path: &Path) -> PrivateFileError {
+    failed(path)(io::Error::from(Errno::NOENT))
+}
+
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> PrivateFileError {
     |source| PrivateFileError::Io { path: path.to_owned(), source }
 }
@@ -227,8 +231,42 @@ pub fn open_unwritable(path: &Path) -> Result<File, PrivateFileError> {
         judge_kind(path, found)?;
         user.check_unwritable(path, found)
     };
-    let missing = || failed(path)(io::Error::from(Errno::NOENT));
-    open(path, user, judge)?.ok_or_else(missing)
+    open(path, user, judge)?.ok_or_else(|| missing(path))
+}
+
+/// Returns the bytes of a file of at most `limit` bytes that other users may read, but that they can neither change nor
+/// replace. Use this function for a secret that another program writes, and whose readers that program chooses: for
+/// example the token that Kubernetes mounts into each pod, which every user of the pod can read.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn read_unwritable(path: &Path, limit: u64) -> Result<Vec<u8>, PrivateFileError> {
+    let user = User::current();
+    let judge = |path: &Path, _: &File, found: &Metadata| {
+        judge_kind(path, found)?;
+        user.check_unwritable(path, found)?;
+        judge_names(path, found)
+    };
+    read_judged(path, limit, judge)?.ok_or_else(|| missing(path))
+}
+
+/// Checks the file of a private key for TLS, which another library reads afterwards. `access` says who may read the
+/// file. As for PostgreSQL's own library, a group may always read a file of root: mode 640 or 440.
+///
+/// Nobody but the owner and root can replace the file before the other library opens it, because the check includes the
+/// folders and links on the way to it.
+///
+/// # Errors
+/// See [`PrivateFileError`]. It is an error if the file does not exist.
+pub fn check_tls_key(path: &Path, access: Access) -> Result<(), PrivateFileError> {
+    let judge = |path: &Path, file: &File, found: &Metadata| {
+        if found.uid() == ROOT && found.mode() & 0o037 == 0 {
+            judge_kind(path, found)?;
+            return judge_names(path, found);
+        }
+        access.judge(path, file, found)
+    };
+    open(path, User::current(), judge)?.map(drop).ok_or_else(|| missing(path))
 }
 
 /// Opens a regular file, even if other users can change it. So the caller must check the content. Unlike

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::{PrivateFileError, TOO_MANY_LINKS, failed};
 
-const ROOT: u32 = 0;
+pub(crate) const ROOT: u32 = 0;
 const STICKY: u32 = 0o1000;
 /// The maximum number of symbolic links on the way to a file. Linux has the same limit.
 const MAX_LINKS: usize = 40;

@@ -164,20 +164,43 @@ pub struct ApiKeyEntry {
 #[derive(Debug, Clone, Default)]
 pub struct ApiKeys(Vec<ApiKeyEntry>);
 
-/// Two configured API keys have the same digest.
+/// Two configured API keys can't be told apart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the API keys {0} and {1} have the same digest; remove one of them")]
-pub struct DuplicateApiKey(Actor, Actor);
+pub enum DuplicateApiKey {
+    /// Two keys have the same digest. It would not be clear which tenant and which scopes the key has.
+    #[error("the API keys {0} and {1} have the same digest; remove one of them")]
+    Digest(Actor, Actor),
+    /// Two keys of a tenant have the same name. Events name the key as the actor, so it would not be clear which one it
+    /// was.
+    #[error(
+        "the tenant {tenant} has an earlier API key with the name {name}; choose another name, because events name the \
+         key by it"
+    )]
+    Name {
+        /// The tenant of both keys.
+        tenant: TenantId,
+        /// The name of both keys.
+        name: Actor,
+        /// The place of the second key in the list, counted from 0.
+        place: usize,
+    },
+}
 
 impl ApiKeys {
     /// Checks the configured keys.
     ///
     /// # Errors
-    /// Two entries have the same digest. It would not be clear which tenant and which scopes the key has.
+    /// Two entries have the same digest, or two entries of a tenant have the same name.
     pub fn new(entries: Vec<ApiKeyEntry>) -> Result<Self, DuplicateApiKey> {
-        for (number, entry) in entries.iter().enumerate() {
-            if let Some(earlier) = entries.iter().take(number).find(|earlier| earlier.digest == entry.digest) {
-                return Err(DuplicateApiKey(earlier.name.clone(), entry.name.clone()));
+        for (place, entry) in entries.iter().enumerate() {
+            let ApiKeyEntry { name, tenant, digest, scopes: _ } = entry;
+            for earlier in entries.iter().take(place) {
+                if earlier.digest == *digest {
+                    return Err(DuplicateApiKey::Digest(earlier.name.clone(), name.clone()));
+                }
+                if (&earlier.tenant, &earlier.name) == (tenant, name) {
+                    return Err(DuplicateApiKey::Name { tenant: tenant.clone(), name: name.clone(), place });
+                }
             }
         }
         Ok(Self(entries))
@@ -261,6 +284,19 @@ mod tests {
         let twice = ApiKeys::new(vec![entry("first", &first), entry("second", &second), entry("third", &first)]);
         let error = "the API keys first and third have the same digest; remove one of them";
         assert_eq!(twice.unwrap_err().to_string(), error);
+    }
+
+    #[test]
+    fn two_keys_of_a_tenant_have_different_names() {
+        let keys = ["1", "2", "3"].map(|key| ApiKey(key.into()));
+        let mut entries = vec![entry("billing", &keys[0]), entry("other", &keys[1]), entry("billing", &keys[2])];
+        let error = "the tenant acme has an earlier API key with the name billing; choose another name, because events \
+                     name the key by it";
+        let twice = ApiKeys::new(entries.clone()).unwrap_err();
+        assert_eq!(twice.to_string(), error);
+        assert!(matches!(twice, DuplicateApiKey::Name { place: 2, .. }), "{twice:?}");
+        entries[2].tenant = "another".parse().unwrap();
+        assert_eq!(ApiKeys::new(entries).unwrap().entries().count(), 3);
     }
 
     #[test]

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use tiktok_shop_host::events::Actor;
+use http::{HeaderMap, HeaderName};
+use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::{ConnectorHost, TenantId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api_key::{ApiKey, ApiKeyEntry, Scope};
 use crate::problem::Problem;
 use crate::state::{Shared, State};
+
+/// The header in which a caller states a reason, for example the number of a support case.
+const REASON: HeaderName = HeaderName::from_static("x-reason");
 
 /// A scope that a handler needs.
 pub(crate) trait Needs: Send + Sync {
@@ -69,7 +73,7 @@ pub(crate) struct Allowed<S: Needs> {
     pub(crate) tenant: TenantId,
     /// The name of the key.
     pub(crate) actor: Actor,
-    /// The host, which names the key in the events of its calls.
+    /// The host, which names the key and the stated reason in the events of its calls.
     pub(crate) host: ConnectorHost,
     admitted: Arc<Admitted>,
     needs: PhantomData<S>,
@@ -112,14 +116,24 @@ impl<S: Needs> FromRequestParts<Shared> for Allowed<S> {
             return Err(Problem::scope_missing(S::SCOPE));
         }
         tracing::Span::current().record("tenant", entry.tenant.as_str()).record("actor", entry.name.as_str());
-        Ok(Self {
-            tenant: entry.tenant.clone(),
-            actor: entry.name.clone(),
-            host: state.host.acting_as(entry.name.clone()),
-            admitted,
-            needs: PhantomData,
-        })
+        let host = state.host.acting_as(entry.name.clone());
+        let host = match stated_reason(&parts.headers)? {
+            Some(reason) => host.because(reason),
+            None => host,
+        };
+        Ok(Self { tenant: entry.tenant.clone(), actor: entry.name.clone(), host, admitted, needs: PhantomData })
     }
+}
+
+/// Returns the reason that the caller states. The header may be missing, and must not occur twice. It is ASCII, because
+/// clients and proxies do not agree on the encoding of other texts in a header.
+fn stated_reason(headers: &HeaderMap) -> Result<Option<StatedReason>, Problem> {
+    let mut values = headers.get_all(REASON).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|_| values.next().is_none());
+    let malformed =
+        || Problem::invalid_parameter("X-Reason: not one text of 1 to 256 visible ASCII characters and spaces");
+    text.and_then(|text| text.parse().ok()).map(Some).ok_or_else(malformed)
 }
 
 /// Returns the API key of the header `Authorization`. The header must occur once.

@@ -99,7 +99,7 @@ async fn redirect(
     let browser = Ticket::browser_session(cookie.expose())?;
     let host = acting_for(state, ticket);
     let begun = host.begin_consent(&ticket.tenant, &record.customer, record.app.as_ref(), &browser, record.shops).await;
-    state.metrics.consent("begin", begun.as_ref().map_or_else(ConsentError::code, |_| "ok"));
+    state.metrics.consent("begin", begun.as_ref().map_or_else(ConsentError::known_code, |_| "ok"));
     let link = match begun {
         Ok(consent) => consent.url,
         Err(error) => {
@@ -171,7 +171,7 @@ enum Ending {
 async fn finish(state: &Shared, ticket: &Ticket, cookie: Secret, query: Secret) -> Ending {
     let Some(browser) = Ticket::browser_session(cookie.expose()) else { return Ending::Over(Page::OTHER_BROWSER) };
     let finished = acting_for(state, ticket).finish_consent(&ticket.tenant, &browser, query).await;
-    state.metrics.consent("finish", finished.as_ref().map_or_else(ConsentError::code, |_| "ok"));
+    state.metrics.consent("finish", finished.as_ref().map_or_else(ConsentError::known_code, |_| "ok"));
     let end = match &finished {
         Ok(_) => End { outcome: Outcome::Connected, failure: None },
         // The cookie does not belong to the consent, so nothing in it may be believed.

@@ -2,9 +2,10 @@
 //!
 //! The storage remembers the request before it is carried out, so only one of several simultaneous copies is carried
 //! out. The answer is kept sealed for 24 hours, and a copy of the request gets it. A request that ended without an
-//! effect, for example because it was malformed or must be repeated later, is forgotten. If the process ends in the
-//! middle, it is unknown whether the request took effect. A copy then gets `idempotency-outcome-unknown`, and is never
-//! carried out.
+//! effect, for example because it was malformed or must be repeated later, is forgotten. If the storage fails at the
+//! end of a request, the client gets its answer nevertheless, and the service tries for a minute to store the end. If
+//! the process ends in the middle, it is unknown whether the request took effect. A copy then gets
+//! `idempotency-outcome-unknown`, and is never carried out.
 //!
 //! The header is that of draft-ietf-httpapi-idempotency-key-header-07.
 
@@ -24,7 +25,8 @@ use http::{HeaderName, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
-use tiktok_shop_host::storage::{BegunRequest, RequestDigest, StorageError, StoredRequest};
+use tiktok_shop_host::storage::{BegunRequest, RequestDigest, RequestStorage, StorageError, StoredRequest};
+use tracing::Instrument as _;
 
 use self::answer::{Ended, Opened, Seal};
 use self::key::IdempotencyKey;
@@ -40,6 +42,11 @@ use crate::state::{Shared, in_time};
 const MAX_RUNNING: Duration = Duration::from_secs(300);
 /// The number of attempts to store a request. A second attempt finds out whether the first one succeeded.
 const MAX_ATTEMPTS: usize = 2;
+/// How long the service tries to store the end of a request: 60 s. A restart or a failover of a database takes less.
+const MAX_REPEATING: Duration = Duration::from_secs(60);
+/// The pause before the first repetition. Each further pause is twice as long, up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// Marks an answer that the service has given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -80,21 +87,15 @@ async fn guarded(state: &Shared, request: Request, next: Next, max: usize) -> Re
     // of this task, too: otherwise the key of a request that was remembered and never carried out could not be used
     // for 24 hours.
     let running = async move {
-        // The request counts as running until its answer is kept.
-        let _admitted = admitted;
         if let Some(stored) = begin(&shared, &tenant, &digest, &begun).await? {
             return replay(&stored, &begun, &seal);
         }
         let response = next.run(Request::from_parts(parts, Body::from(body))).await;
         let (response, ended) = answer::kept(response, seal).await;
-        let ended = match ended {
-            Ended::Keep(sealed) => in_time(shared.requests.finish_request(&tenant, &digest, &attempt, &sealed)).await,
-            Ended::Forget => in_time(shared.requests.forget_request(&tenant, &digest, &attempt)).await,
-            Ended::Unknown => Ok(()),
-        };
-        if let Err(error) = ended {
-            tracing::warn!(%error, "the answer to a request with an idempotency key was not kept");
-        }
+        // The request counts as running until its answer is kept, because the answer takes memory. If the request is
+        // only forgotten, it does not: otherwise an outage would use up the places of its API key.
+        let admitted = matches!(ended, Ended::Keep(_)).then_some(admitted);
+        End { tenant, digest, attempt, ended }.store(&shared, admitted).await;
         Ok(response)
     };
     state.run(running).await?
@@ -118,10 +119,61 @@ async fn begin(
     }
     let Some(error) = failed else { return Ok(None) };
     // An attempt may have taken effect nevertheless. The request is not carried out, so its key must become free again.
-    if let Err(why) = in_time(state.requests.forget_request(tenant, digest, &begun.attempt)).await {
-        tracing::warn!(error = %why, "a request that was not carried out may keep its idempotency key for 24 hours");
-    }
+    let end = End { tenant: tenant.clone(), digest: *digest, attempt: begun.attempt, ended: Ended::Forget };
+    end.store(state, None).await;
     Err(error)
+}
+
+/// The end of a request.
+struct End {
+    tenant: TenantId,
+    digest: RequestDigest,
+    attempt: [u8; 16],
+    ended: Ended,
+}
+
+impl End {
+    /// Stores the end. If the storage fails, returns nevertheless, so that the client gets its answer at once, and a
+    /// task repeats the write. The task keeps `admitted`, and the service waits for the task before it ends.
+    async fn store(self, state: &Shared, admitted: Option<Arc<Admitted>>) {
+        let Err(error) = self.write(&*state.requests).await else { return };
+        tracing::warn!(%error, "the end of a request with an idempotency key is not stored yet");
+        let requests = Arc::clone(&state.requests);
+        let repeating = async move {
+            let _admitted = admitted;
+            if let Err(error) = self.repeat(&*requests).await {
+                tracing::error!(%error, "the end is not stored, so the idempotency key is used up for 24 hours");
+            }
+        };
+        state.calls.spawn(repeating.in_current_span());
+    }
+
+    /// Writes the end again and again, with growing pauses. An earlier write may have taken effect, or another attempt
+    /// may have begun since then: a write changes only what this attempt has begun, so a repetition is safe.
+    async fn repeat(&self, requests: &dyn RequestStorage) -> Result<(), StorageError> {
+        let late = || StorageError::Unavailable(format!("not stored within {} s", MAX_REPEATING.as_secs()));
+        let repeating = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                tokio::time::sleep(pause).await;
+                match self.write(requests).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::debug!(%error, "the end of a request is not stored yet"),
+                }
+                pause = pause.saturating_mul(2).min(MAX_PAUSE);
+            }
+        };
+        tokio::time::timeout(MAX_REPEATING, repeating).await.map_err(|_elapsed| late())
+    }
+
+    async fn write(&self, requests: &dyn RequestStorage) -> Result<(), StorageError> {
+        let Self { tenant, digest, attempt, ended } = self;
+        match ended {
+            Ended::Keep(sealed) => in_time(requests.finish_request(tenant, digest, attempt, sealed)).await,
+            Ended::Forget => in_time(requests.forget_request(tenant, digest, attempt)).await,
+            Ended::Unknown => Ok(()),
+        }
+    }
 }
 
 /// Returns the answer to a request with a key that was used before.
@@ -171,7 +223,68 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// Fails the first ends of requests.
+    struct FailsEnds {
+        failures: u32,
+        written: AtomicU32,
+    }
+
+    impl FailsEnds {
+        fn written(&self) -> Result<(), StorageError> {
+            let earlier = self.written.fetch_add(1, Ordering::Relaxed);
+            if earlier < self.failures { Err(StorageError::Unavailable("down".to_owned())) } else { Ok(()) }
+        }
+    }
+
+    #[async_trait]
+    impl RequestStorage for FailsEnds {
+        async fn begin_request(
+            &self,
+            _: &TenantId,
+            _: &RequestDigest,
+            _: &BegunRequest,
+        ) -> Result<Option<StoredRequest>, StorageError> {
+            Ok(None)
+        }
+
+        async fn finish_request(
+            &self,
+            _: &TenantId,
+            _: &RequestDigest,
+            _: &[u8; 16],
+            _: &[u8],
+        ) -> Result<(), StorageError> {
+            self.written()
+        }
+
+        async fn forget_request(&self, _: &TenantId, _: &RequestDigest, _: &[u8; 16]) -> Result<(), StorageError> {
+            self.written()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_request_is_written_again_for_a_minute_with_growing_pauses() {
+        for (ended, failures, written, took_ms) in [
+            (Ended::Forget, 0, 1, 100),
+            (Ended::Keep(vec![1]), 3, 4, 100 + 200 + 400 + 800),
+            (Ended::Keep(vec![1]), u32::MAX, 11, 60_000),
+        ] {
+            let end = End { tenant: "acme".parse().unwrap(), digest: RequestDigest::of("k"), attempt: [7; 16], ended };
+            let requests = FailsEnds { failures, written: AtomicU32::new(0) };
+            let began = Instant::now();
+            let stored = end.repeat(&requests).await;
+            assert_eq!(stored.is_ok(), failures < u32::MAX, "{stored:?}");
+            assert_eq!(requests.written.load(Ordering::Relaxed), written);
+            assert_eq!(began.elapsed(), Duration::from_millis(took_ms));
+        }
+    }
 
     #[test]
     fn keys_belong_to_requests_that_change_something_and_return_no_token() {

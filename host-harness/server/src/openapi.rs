@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaTy
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use self::additions::{IdempotencyKey, Problems, operations};
+use self::additions::{IdempotencyKey, Problems, Reason, operations};
 use crate::api::{
     access_token, apps, calls, connect_sessions, connections, deliveries, disconnect, events, export, imports,
     installs, refresh, shops, tiktok,
@@ -58,7 +58,7 @@ use crate::problem::ProblemDetails;
         for_operators::metrics,
     ),
     components(schemas(ProblemDetails)),
-    modifiers(&ApiKeySecurity, &MethodsOfCalls, &Problems, &IdempotencyKey)
+    modifiers(&ApiKeySecurity, &MethodsOfCalls, &Problems, &IdempotencyKey, &Reason)
 )]
 struct Document;
 
@@ -164,6 +164,38 @@ mod tests {
         let with_body = methods.map(|(method, operation)| (method, operation.request_body.is_some()));
         let expected = [("get", false), ("put", true), ("post", true), ("delete", true)];
         assert_eq!(with_body.collect::<Vec<_>>(), expected.repeat(2));
+    }
+
+    #[test]
+    fn a_reason_can_be_stated_for_what_changes_a_connection_or_uses_its_token() {
+        let mut document = Document::openapi();
+        let mut with = BTreeSet::new();
+        for (path, item) in &mut document.paths.paths {
+            for (method, operation) in operations(item) {
+                let parameters = serde_json::to_value(&operation.parameters).unwrap();
+                let parameters = parameters.as_array().into_iter().flatten();
+                if parameters.filter(|parameter| parameter["name"] == "X-Reason").count() == 1 {
+                    with.insert(format!("{method} {}", path.trim_start_matches("/v1/customers/{customer}/")));
+                }
+            }
+        }
+        let call = |of: &str| ["get", "put", "post", "delete"].map(|method| format!("{method} {of}/tiktok/{{path}}"));
+        let others = [
+            "post calls",
+            "post connections/{account}/access-token",
+            "post connections/{account}/export",
+            "post connections/{account}/refresh",
+            "post disconnect",
+            "post imports",
+            "post installs",
+            "post installs/{install}/cancel",
+            "post installs/{install}/confirm",
+            "post shared-connections",
+            "put connections/{account}/linked-shops",
+        ];
+        let expected = others.map(str::to_owned).into_iter();
+        let expected = expected.chain(call("shops/{shop}")).chain(call("accounts/{account}"));
+        assert_eq!(with, expected.collect());
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The addresses for operators: health, readiness, metrics, and the description of the API.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
+use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::seal::Keyring;
 use utoipa::ToSchema;
 
 use crate::openapi::openapi_json;
@@ -26,7 +30,7 @@ pub(crate) struct Readiness {
     status: &'static str,
     /// `ok`, or a short text without secrets.
     storage: String,
-    /// `ok`, or a short text without secrets.
+    /// `ok`, or a short text without secrets. If the host keys are only unavailable now, the process is ready.
     keys: String,
 }
 
@@ -41,45 +45,72 @@ pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// The storage answers with the tables of this release, and the host keys open stored data keys.
+/// The storage answers with the tables of this release, and the host keys fit the stored data keys.
+///
+/// During an outage of the key service, the process stays ready, and `keys` names the error.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
         (status = 200, description = "The process can serve requests", body = Readiness),
-        (status = 503, description = "The storage or the host keys can't be used", body = Readiness),
+        (status = 503, description = "The storage can't be used, or the host keys do not fit", body = Readiness),
     )
 )]
 pub(crate) async fn ready(State(state): State<Shared>) -> Response {
     let Parts { storage, keys } = check_readiness(&state).await;
-    let is_ready = storage == OK && keys == OK;
+    let is_ready = ![&storage, &keys].iter().any(|part| matches!(part, Part::Unusable(_)));
     let (status, word) =
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not-ready") };
-    (status, Json(Readiness { status: word, storage, keys })).into_response()
+    (status, Json(Readiness { status: word, storage: storage.into_text(), keys: keys.into_text() })).into_response()
 }
 
-/// What a part is if it can be used.
-const OK: &str = "ok";
+/// How long the check of the host keys may take. An orchestrator usually waits 5 s for the answer of a probe.
+const KEYS_DEADLINE: Duration = Duration::from_secs(4);
 
-/// The parts without which no request can be served. Each is [`OK`], or a short text without secrets.
+/// A part without which no request can be served. The texts contain no secret.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Ok,
+    /// The part does not answer now. The process works on with the data keys that it has cached, so an orchestrator
+    /// must not take it out of service.
+    Unavailable(String),
+    Unusable(String),
+}
+
+impl Part {
+    fn into_text(self) -> String {
+        match self {
+            Self::Ok => "ok".to_owned(),
+            Self::Unavailable(why) | Self::Unusable(why) => why,
+        }
+    }
+}
+
+/// The parts without which no request can be served.
 pub(crate) struct Parts {
-    storage: String,
-    keys: String,
+    storage: Part,
+    keys: Part,
 }
 
 /// Checks the storage and the host keys. The metrics show the result.
 pub(crate) async fn check_readiness(state: &Shared) -> Parts {
     // This read needs the tables of this release, and finds nothing: no token was due in 1970.
-    let storage = in_time(state.storage.due(UnixSeconds(0), None, 1)).await;
-    let keys = in_time(state.keyring.check_host_keys_of_all(&state.tenants)).await;
-    let keys = match keys {
-        Ok(check) if check.fits_nothing() => "the host keys open no stored data key".to_owned(),
-        Ok(check) => check.nothing_available().map_or_else(|| OK.to_owned(), ToString::to_string),
-        Err(error) => error.to_string(),
-    };
-    let storage = storage.map_or_else(|error| error.to_string(), |_| OK.to_owned());
-    state.metrics.ready("storage", storage == OK);
-    state.metrics.ready("keys", keys == OK);
+    let storage = in_time(state.storage.due(UnixSeconds(0), None, 1));
+    let (storage, keys) = tokio::join!(storage, check_keys(&state.keyring, &state.tenants));
+    let storage = storage.map_or_else(|error| Part::Unusable(error.to_string()), |_| Part::Ok);
+    state.metrics.ready("storage", storage == Part::Ok);
+    state.metrics.ready("keys", keys == Part::Ok);
     Parts { storage, keys }
+}
+
+/// Checks whether a host key opens a data key. The check begins with the data keys of these tenants.
+async fn check_keys(keyring: &Keyring, tenants: &[TenantId]) -> Part {
+    match tokio::time::timeout(KEYS_DEADLINE, keyring.check_any_host_key(tenants)).await {
+        Ok(Ok(check)) if check.fits_nothing() => Part::Unusable("the host keys open no stored data key".to_owned()),
+        Ok(Ok(check)) => check.nothing_available().map_or(Part::Ok, |error| Part::Unavailable(error.to_string())),
+        Ok(Err(error)) => Part::Unusable(error.to_string()),
+        // If the storage is what hangs, the check of the storage says so.
+        Err(_elapsed) => Part::Unavailable(format!("no host key opened in {} s", KEYS_DEADLINE.as_secs())),
+    }
 }
 
 /// The metrics of this process, for Prometheus.
@@ -95,4 +126,53 @@ pub(crate) async fn metrics(State(state): State<Shared>) -> Response {
 /// `GET /openapi.json`
 pub(crate) async fn openapi() -> Response {
     ([(CONTENT_TYPE, "application/json")], openapi_json()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use tiktok_shop_host::clock::ManualClock;
+    use tiktok_shop_host::randomness::SystemRandomness;
+    use tiktok_shop_host::seal::{DataKey, HostKeys, KeyError, KeyProvider};
+    use tiktok_shop_host::storage::{HostStorage, MemoryStorage, WrappedKey};
+    use tiktok_shop_host::{HostKeyId, TenantId};
+
+    use super::*;
+
+    /// A key service that takes every request and never answers.
+    struct Hangs;
+
+    #[async_trait]
+    impl KeyProvider for Hangs {
+        async fn current(&self) -> Result<HostKeyId, KeyError> {
+            pending().await
+        }
+
+        async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+            pending().await
+        }
+
+        async fn unwrap(&self, _: &TenantId, _: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+            pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_service_that_never_answers_does_not_hold_up_the_check() {
+        let storage: Arc<dyn HostStorage> = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
+        let keyring = |keys| Keyring::new(Arc::clone(&storage), keys, Arc::new(SystemRandomness));
+        let tenants: [TenantId; 2] = ["one", "two"].map(|tenant| tenant.parse().unwrap());
+        let here: Arc<dyn KeyProvider> = Arc::new(HostKeys::draw().unwrap());
+        for tenant in &tenants {
+            keyring(Arc::clone(&here)).ensure_key(tenant).await.unwrap();
+        }
+        assert_eq!(check_keys(&keyring(here), &tenants).await, Part::Ok);
+        let begin = tokio::time::Instant::now();
+        let late = Part::Unavailable("no host key opened in 4 s".to_owned());
+        assert_eq!(check_keys(&keyring(Arc::new(Hangs)), &tenants).await, late);
+        assert_eq!(begin.elapsed(), KEYS_DEADLINE);
+    }
 }

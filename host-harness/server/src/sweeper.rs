@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::refresh::Refreshed;
 use tiktok_shop_host::sweep::{Sweep, SweepOutcome};
 use tokio_util::sync::CancellationToken;
@@ -11,9 +12,15 @@ use tokio_util::sync::CancellationToken;
 use crate::model::effect_word;
 use crate::state::Shared;
 
-/// The number of connections that are refreshed at the same time. It is below the share of one tenant, so that API
-/// calls find free instances.
-const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+/// The maximum number of connections that a sweep refreshes at the same time.
+const MAX_CONCURRENCY: usize = 16;
+
+/// Returns the number of connections that a sweep refreshes at the same time: two thirds of the calls that one tenant
+/// may make, so that API calls find free instances even if all due connections belong to the same tenant.
+fn concurrency(limits: &Limits) -> NonZeroUsize {
+    let part = limits.concurrent_calls_of_a_tenant().saturating_mul(2) / 3;
+    NonZeroUsize::new(part.min(MAX_CONCURRENCY)).unwrap_or(NonZeroUsize::MIN)
+}
 
 /// How often the recorded durations are moved into their buckets.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
@@ -34,7 +41,7 @@ pub(crate) async fn sweep(state: Shared, every: Duration, stop: CancellationToke
 }
 
 async fn once(state: &Shared, every: Duration, stop: &CancellationToken) {
-    let mut sweep = Sweep::new(state.now(), CONCURRENCY);
+    let mut sweep = Sweep::new(state.now(), concurrency(state.host.limits()));
     // With a longer random pause, a sweep could last until after the next one should begin.
     sweep.jitter = sweep.jitter.min(every);
     let count = |_: &tiktok_shop_host::storage::Due, outcome: &SweepOutcome| {
@@ -56,7 +63,7 @@ async fn once(state: &Shared, every: Duration, stop: &CancellationToken) {
 }
 
 /// Returns the word for an outcome in metrics.
-fn word(outcome: &SweepOutcome) -> &str {
+fn word(outcome: &SweepOutcome) -> &'static str {
     match outcome {
         SweepOutcome::Refreshed(refreshed) => {
             let Refreshed { effect, .. } = &**refreshed;
@@ -65,7 +72,7 @@ fn word(outcome: &SweepOutcome) -> &str {
         SweepOutcome::PassedOver(passed_over) => passed_over.reason.as_str(),
         SweepOutcome::Ended(_) => "ended",
         SweepOutcome::NoLongerDue => "no-longer-due",
-        SweepOutcome::Failed(error) => error.code(),
+        SweepOutcome::Failed(error) => error.known_code(),
     }
 }
 
@@ -77,6 +84,29 @@ pub(crate) async fn tidy(state: Shared, stop: CancellationToken) {
             biased;
             () = stop.cancelled() => return,
             _ = turns.tick() => state.metrics.tidy(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_leaves_a_third_of_a_tenants_calls_to_the_api() {
+        for (concurrent_calls, tenant_percent, expected) in [
+            (100, 25, 16),
+            (100, 100, 16),
+            (1_000, 100, 16),
+            (100, 12, 8),
+            (40, 25, 6),
+            (12, 25, 2),
+            (8, 25, 1),
+            (1, 1, 1),
+            (u32::MAX, 100, 16),
+        ] {
+            let limits = Limits { concurrent_calls, tenant_percent, ..Limits::default() };
+            assert_eq!(concurrency(&limits).get(), expected, "{tenant_percent} % of {concurrent_calls}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tiktok_shop_private_file::Access;
+
 /// The settings with which a host uses a PostgreSQL server. Every default time is shorter than the 10 seconds that the
 /// host has for one save, so that the host can try a save again after the server has hung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,9 @@ pub struct PostgresOptions {
     /// uses the connection. The check is a round trip. After a call has ended in the middle of a statement, the storage
     /// checks every idle connection once, however short it was idle. Default: 1 second.
     pub check_after_idle: Duration,
+    /// Who may read the file that `sslkey` in the server's address names: the private key with which this host proves
+    /// its identity over TLS. A group may always read a file of root. Default: only the owner.
+    pub key_file_access: Access,
 }
 
 impl Default for PostgresOptions {
@@ -29,6 +34,7 @@ impl Default for PostgresOptions {
             connect: Duration::from_secs(4),
             statement: Duration::from_secs(4),
             check_after_idle: Duration::from_secs(1),
+            key_file_access: Access::Owner,
         }
     }
 }

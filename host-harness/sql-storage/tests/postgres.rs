@@ -15,6 +15,7 @@ use tiktok_shop_host::storage::{
     BrowserDigest, ConsentRecord, ConsentStorage as _, Environment, InstallDigest, InstallRecord, KeyStorage as _,
     StateDigest, StorageError, TenantKey, TokenStorage as _, WebhookDigest, WebhookStorage as _, WrappedKey,
 };
+use tiktok_shop_private_file::Access;
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -74,6 +75,7 @@ const OPTIONS: PostgresOptions = PostgresOptions {
     connect: Duration::from_secs(4),
     statement: Duration::from_secs(4),
     check_after_idle: Duration::ZERO,
+    key_file_access: Access::Owner,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,8 +2,11 @@
 //! network could pretend to be such a server.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tiktok_shop_private_file::Access;
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -92,4 +95,40 @@ async fn a_server_without_tls_gets_the_password_on_this_machine_or_if_the_addres
         let (_, received) = listener.open(host, parameters).await;
         assert!(contains_password(&received), "{host} {parameters}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_key_that_others_can_read_is_refused_before_the_server_is_reached() {
+    let listener = Listener::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("client.key");
+    fs::write(&key, "CANARY").unwrap();
+    let is_root = chown(&key, Some(0), None).is_ok();
+    for (mode, access, is_accepted) in [
+        (0o600, Access::Owner, true),
+        (0o400, Access::Owner, true),
+        // As for PostgreSQL's own library, a group may read a file of root.
+        (0o640, Access::Owner, is_root),
+        (0o440, Access::Owner, is_root),
+        (0o640, Access::Group, true),
+        (0o644, Access::Owner, false),
+        (0o644, Access::Group, false),
+        // A temporary folder is not a read-only mount.
+        (0o444, Access::Mounted, false),
+        (0o660, Access::Group, false),
+        (0o666, Access::Mounted, false),
+    ] {
+        fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+        for name in ["sslkey", "ssl-key"] {
+            let address = format!("postgres://user@127.0.0.1:{}/db?{name}={}", listener.port, key.display());
+            let options = PostgresOptions { key_file_access: access, ..PostgresOptions::default() };
+            let error = SqlStorage::postgres(&address, OpenMode::Existing, options).await.err().unwrap();
+            let received = std::mem::take(&mut *listener.received.lock().unwrap_or_else(PoisonError::into_inner));
+            let is_refused = matches!(error, OpenError::File(_)) && received.is_empty();
+            assert_eq!(is_refused, !is_accepted, "{mode:o} {access} {name}: {error}");
+        }
+    }
+    let address = format!("postgres://user@127.0.0.1:{}/db?sslkey={}/missing", listener.port, folder.path().display());
+    let error = SqlStorage::postgres(&address, OpenMode::Existing, PostgresOptions::default()).await.err().unwrap();
+    assert_eq!(error.to_string(), format!("{}/missing: there is no such file", folder.path().display()));
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_server::delivery::Endpoints;
-use tiktok_shop_server::{ApiKeys, Metrics, PublicAddress};
+use tiktok_shop_server::{ApiKeys, DuplicateApiKey, Metrics, PublicAddress};
 use tokio::task::block_in_place;
 
 use super::serve::checked_listen;
@@ -51,7 +51,7 @@ impl CheckConfig {
         block_in_place(telemetry::check)?;
         let mut opened = self.settings.open_for_service(&Metrics::new(), report).await?.opened;
         let service = opened.take_service();
-        note_wrong_links(&service, report);
+        note_wrong_apps(&service, report);
         check_addresses(&service)?;
         let keys = api_keys(&service, report)?;
         let webhook_endpoints = endpoints(&service, report)?.iter().count();
@@ -107,15 +107,22 @@ pub(super) fn malformed(service: &ServiceSettings, what: &str) -> Failure {
     Failure::Malformed(format!("configuration {}: {what}", service.file.display()))
 }
 
-/// Names each app whose authorization link is wrong. Only new consents need the link, so the service can start.
-pub(super) fn note_wrong_links(service: &ServiceSettings, report: &Report) {
-    service.link_notes.iter().for_each(|note| report.note(note));
+/// Names each app whose authorization link is wrong, and each install address of an app that no tenant has. Only new
+/// consents and installs need them, so the service can start.
+pub(super) fn note_wrong_apps(service: &ServiceSettings, report: &Report) {
+    service.app_notes.iter().for_each(|note| report.note(note));
 }
 
 /// Checks the API keys of the configuration file. A note names each key that can do little.
 pub(super) fn api_keys(service: &ServiceSettings, report: &Report) -> Result<ApiKeys, Failure> {
     let keys = ApiKeys::new(service.api_keys.clone());
-    let keys = keys.map_err(|error| malformed(service, &format!("api-keys: {error}")))?;
+    let keys = keys.map_err(|error| {
+        let place = match error {
+            DuplicateApiKey::Digest(..) => "api-keys".to_owned(),
+            DuplicateApiKey::Name { place, .. } => format!("api-keys[{place}].name"),
+        };
+        malformed(service, &format!("{place}: {error}"))
+    })?;
     if keys.entries().next().is_none() {
         report.note("no API key is configured, so every request to /v1 is refused; api-keys create makes one");
     }

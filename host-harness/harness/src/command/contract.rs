@@ -11,7 +11,7 @@ use tiktok_shop_storage_contract::Outcome;
 
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::{Address, CONTRACT_STORAGE, variable};
+use crate::settings::{Address, CONTRACT_STORAGE, file_access, variable};
 
 /// Check whether a database keeps every promise of a storage
 #[derive(Args)]
@@ -64,7 +64,7 @@ impl Contract {
             }
         };
         let mode = if self.create { OpenMode::Create } else { OpenMode::Existing };
-        let storage = address.open(mode, Arc::new(SystemClock::new())).await?.storage;
+        let storage = address.open(mode, file_access()?, Arc::new(SystemClock::new())).await?.storage;
         if storage.key_uses(None, MAX_KEYS).await?.iter().any(|key| key.records > 0) {
             return Err(Failure::Malformed("this database contains connections; use an empty one".to_owned()));
         }

@@ -144,6 +144,10 @@ the configuration file itself, use the option or the variable.
 
 A component may be readable for everybody and may have several names. The other rules hold for it, too, unless its SHA-256 is pinned.
 
+The private key that `sslkey` of a PostgreSQL address names follows the same rules, with `--file-access`. A group may always read a key
+of root: mode 640. The files `token-file` and `jwt-file` of a key service may be readable for everybody, because the program that writes
+them decides who reads them. The other rules hold for them, too.
+
 ### Which commands create a database
 
 `migrate` creates a database that a setting names, and only in a folder that exists. `authorization-url`, `connect --app-store` and

@@ -47,7 +47,8 @@ struct Line {
 
 impl Migrate {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Some(storage) = self.settings.find_for_migration()?.open_sql(OpenMode::Migrate).await? else {
+        let (address, access) = self.settings.find_for_migration()?;
+        let Some(storage) = address.open_sql(OpenMode::Migrate, access).await? else {
             return Err(Failure::Malformed("memory: has no tables; name a database with --storage".to_owned()));
         };
         let schema = SqlStorage::SCHEMA_VERSION;

@@ -19,7 +19,7 @@ use tiktok_shop_server::{
 use tokio::net::TcpListener;
 
 use self::receiver::Receiver;
-use super::check_config::{api_keys, endpoints, malformed, note_wrong_links};
+use super::check_config::{api_keys, endpoints, malformed, note_wrong_apps};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{
@@ -121,7 +121,7 @@ impl Serve {
         let metrics = Metrics::new();
         let OpenedHost { host, mut opened, fake } = settings.open_for_service(&metrics, report).await?;
         let mut service = opened.take_service();
-        note_wrong_links(&service, report);
+        note_wrong_apps(&service, report);
         let keys = if own_fake.is_some() { keys_for_fake()? } else { api_keys(&service, report)? };
         let public = public_address.or_else(|| service.table.public_address.clone());
         let listener = match bound {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage, RequestStorage};
+use tiktok_shop_private_file::Access;
 use tiktok_shop_server::delivery::{DeliveryStorage, MemoryDeliveries};
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 
@@ -88,12 +89,18 @@ impl Address {
         }
     }
 
-    /// Opens the database. `mode` says what may be created or changed. Only a storage in memory uses `clock`.
+    /// Opens the database. `mode` says what may be created or changed, and `access` who may read a file that the
+    /// address names. Only a storage in memory uses `clock`.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub(crate) async fn open(&self, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<OpenedDatabase, Failure> {
-        Ok(match self.open_sql(mode).await? {
+    pub(crate) async fn open(
+        &self,
+        mode: OpenMode,
+        access: Access,
+        clock: Arc<dyn Clock>,
+    ) -> Result<OpenedDatabase, Failure> {
+        Ok(match self.open_sql(mode, access).await? {
             Some(sql) => {
                 let sql = Arc::new(sql);
                 OpenedDatabase { storage: sql.clone(), requests: sql.clone(), deliveries: sql }
@@ -110,10 +117,11 @@ impl Address {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub(crate) async fn open_sql(&self, mode: OpenMode) -> Result<Option<SqlStorage>, OpenError> {
+    pub(crate) async fn open_sql(&self, mode: OpenMode, access: Access) -> Result<Option<SqlStorage>, OpenError> {
+        let options = PostgresOptions { key_file_access: access, ..PostgresOptions::default() };
         Ok(match self {
             Self::Sqlite(path) => Some(SqlStorage::sqlite(path, mode).await?),
-            Self::Postgres(address) => Some(SqlStorage::postgres(address, mode, PostgresOptions::default()).await?),
+            Self::Postgres(address) => Some(SqlStorage::postgres(address, mode, options).await?),
             Self::Memory => None,
         })
     }

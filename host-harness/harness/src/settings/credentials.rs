@@ -272,6 +272,19 @@ impl Credentials {
         .collect()
     }
 
+    /// Returns a note for each of these keys of apps that no tenant has. They have an address for installs, and nobody
+    /// is led to it.
+    pub(crate) fn notes_about_installs<'a>(&self, app_keys: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let known = |key: &str| self.by_tenant.values().flatten().any(|app| app.credentials.app_key == key);
+        let unknown = app_keys.filter(|key| !known(key)).map(|key| {
+            format!(
+                "serve.install-addresses.{key}: no tenant has an app with this key, so no seller is led to this address; \
+                 correct the key, or put the app into a tenant of the configuration file"
+            )
+        });
+        unknown.collect()
+    }
+
     /// Returns the tenants that have an app.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
         self.by_tenant.keys()

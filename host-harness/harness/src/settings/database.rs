@@ -72,13 +72,18 @@ impl Database {
         creation == Creation::Default && self.is_default && !exists
     }
 
-    pub(super) async fn open(&self, creation: Creation, clock: Arc<dyn Clock>) -> Result<OpenedDatabase, Failure> {
+    pub(super) async fn open(
+        &self,
+        creation: Creation,
+        access: Access,
+        clock: Arc<dyn Clock>,
+    ) -> Result<OpenedDatabase, Failure> {
         let mode = match creation {
             Creation::Default if self.is_default => OpenMode::Create,
             Creation::Default | Creation::Nothing => OpenMode::Existing,
         };
         self.create_default_folder(mode)?;
-        self.address.open(mode, clock).await
+        self.address.open(mode, access, clock).await
     }
 
     /// Creates the program's own folder for the default database. A folder that a setting names must exist.
@@ -116,11 +121,13 @@ pub(crate) struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// Finds the database, and creates the program's own folder for the default database.
-    pub(crate) fn find_for_migration(self) -> Result<Address, Failure> {
+    /// Finds the database, and creates the program's own folder for the default database. Also returns who may read a
+    /// file that the address names.
+    pub(crate) fn find_for_migration(self) -> Result<(Address, Access), Failure> {
         let config = read_config(self.config, self.file_access)?;
+        let access = self.file_access.or(config.file_access).unwrap_or_default();
         let database = Database::find(self.storage, config.storage, self.fake)?;
         database.create_default_folder(OpenMode::Migrate)?;
-        Ok(database.address)
+        Ok((database.address, access))
     }
 }

@@ -229,7 +229,7 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>, VariableErr
     match (value, path) {
         (Some(_), Some((file, _))) => Err(VariableError::Both(name, file)),
         (None, Some((file, path))) => {
-            let text = secret_file::read(Path::new(&path), secret_file::MAX_BYTES, access()?);
+            let text = secret_file::read(Path::new(&path), secret_file::MAX_BYTES, file_access()?);
             let text = text.map_err(|what| VariableError::File(file, what))?;
             match cleaned_value(name, &text) {
                 Ok(value) => Ok(Some(value)),
@@ -258,7 +258,7 @@ fn cleaned_value(name: &str, value: &str) -> Result<String, InvalidText> {
 }
 
 /// Returns who may read files of secrets, as the variable says. [`check`] has checked the word.
-fn access() -> Result<Access, VariableError> {
+pub(crate) fn file_access() -> Result<Access, VariableError> {
     Ok(own_value(FILE_ACCESS)?.and_then(|word| word.parse().ok()).unwrap_or_default())
 }
 

@@ -123,6 +123,11 @@ impl ServeTable {
         self.return_addresses.push(address);
     }
 
+    /// Returns the keys of the apps that have an address for their installs.
+    pub(super) fn install_apps(&self) -> impl Iterator<Item = &str> {
+        self.install_addresses.keys().map(String::as_str)
+    }
+
     /// Leads the installs of this app to this address.
     pub(crate) fn lead_installs(&mut self, app_key: String, address: InstallAddress) {
         self.install_addresses.insert(app_key, address);

@@ -201,6 +201,13 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
             ),
         ),
         (
+            format!("{}{}", key("one"), key("one").replace("0a", "0b")),
+            format!(
+                "configuration {place}: api-keys[1].name: the tenant default has an earlier API key with the name one; \
+                 choose another name, because events name the key by it"
+            ),
+        ),
+        (
             endpoint("main").replace("https", "http"),
             format!(
                 "configuration {place}: serve.webhooks[0].address: not an address such as https://app.example/webhooks: it \
@@ -279,6 +286,29 @@ fn check_config_names_each_app_with_a_wrong_authorization_link() {
     );
     let without = check(&app.authorization_link());
     assert_eq!(check("https://services.tiktokshop.com/open/authorize?state=1"), note + &without);
+}
+
+#[test]
+fn check_config_names_each_install_address_of_an_app_that_no_tenant_has() {
+    let stage = Stage::new();
+    stage.ok("keys init", "");
+    stage.ok("migrate", "");
+    let config = stage.home().join("service.toml");
+    let check = |app: &str| {
+        let addresses = format!("[serve]\ninstall-addresses = {{ {app} = \"https://app.example/install\" }}\n");
+        fs::write(&config, addresses).unwrap();
+        fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
+        let Run { status, stderr, .. } = run(stage.command(&format!("check-config --config {}", config.display())), "");
+        assert_eq!(status, Some(0), "{stderr}");
+        stderr
+    };
+    let note = "note: serve.install-addresses.6unknown: no tenant has an app with this key, so no seller is led to this \
+                address; correct the key, or put the app into a tenant of the configuration file\n";
+    let without = check(&stage.app().app_key);
+    assert!(!without.contains("install-addresses"), "{without}");
+    let with = check("6unknown");
+    assert!(with.contains(note), "{with}");
+    assert_eq!(with.replace(note, ""), without);
 }
 
 #[test]

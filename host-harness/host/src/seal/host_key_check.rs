@@ -1,4 +1,5 @@
-//! Checks at the start of a program whether the host keys fit the storage: whether they open the stored data keys.
+//! Checks whether the host keys fit the storage: whether they open the stored data keys. A program checks it at its
+//! start, and a service at each probe of its readiness.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,12 @@ use crate::storage::{StorageError, TenantKey};
 
 /// The number of data keys that the check reads at a time, when it reads the data keys of all tenants.
 const PAGE: usize = 20;
+/// The number of tenants with data keys that [`Keyring::check_any_host_key`] tries. The check runs often, so its cost
+/// must not grow with the number of tenants.
+const MAX_TRIED_TENANTS: usize = 20;
+/// The number of answers [`KeyError::Unavailable`] after which [`Keyring::check_any_host_key`] ends. A key service can
+/// refuse the keys of single tenants, and answers for the next tenant. A key service that is down answers for none.
+const MAX_UNAVAILABLE: usize = 3;
 
 /// The result of [`Keyring::check_host_keys`]: the host keys that wrap the checked data keys, and for each host key
 /// whether it opened a data key. Both lists are in the byte order of the ids.
@@ -48,28 +55,56 @@ impl HostKeyCheck {
     }
 }
 
-/// What the check has found out so far: for each host key, whether it opened a data key.
-#[derive(Default)]
-struct Findings(BTreeMap<HostKeyId, Result<(), KeyError>>);
+/// What a check is to find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// Which host keys open a data key. The first host key that is unavailable ends the check.
+    EachHostKey,
+    /// Whether any host key opens a data key. The first one that does ends the check, and so do [`MAX_UNAVAILABLE`]
+    /// answers that a host key is unavailable.
+    AnyHostKey,
+}
+
+/// What the check has found out so far.
+struct Findings {
+    goal: Goal,
+    /// For each host key, whether it opened a data key.
+    found: BTreeMap<HostKeyId, Result<(), KeyError>>,
+    /// How often a host key was unavailable.
+    unavailable: usize,
+}
 
 impl Findings {
-    fn has_usable(&self) -> bool {
-        self.0.values().any(Result::is_ok)
+    const fn new(goal: Goal) -> Self {
+        Self { goal, found: BTreeMap::new(), unavailable: 0 }
     }
 
-    fn has_unavailable(&self) -> bool {
-        self.0.values().any(|found| matches!(found, Err(KeyError::Unavailable { .. })))
+    fn has_usable(&self) -> bool {
+        self.found.values().any(Result::is_ok)
+    }
+
+    /// Returns whether no other data key must be tried.
+    fn are_enough(&self) -> bool {
+        match self.goal {
+            Goal::EachHostKey => self.unavailable > 0,
+            Goal::AnyHostKey => self.has_usable() || self.unavailable >= MAX_UNAVAILABLE,
+        }
+    }
+
+    fn add(&mut self, host_key: HostKeyId, found: Result<(), KeyError>) {
+        self.unavailable += usize::from(matches!(found, Err(KeyError::Unavailable { .. })));
+        self.found.insert(host_key, found);
     }
 
     /// Returns whether another data key of this host key must be tried. One damaged data key says nothing about its
     /// host key. But a host key that is not here opens no data key.
     fn needs_trial(&self, host_key: &HostKeyId) -> bool {
-        !matches!(self.0.get(host_key), Some(Ok(()) | Err(KeyError::Unknown(_))))
+        !matches!(self.found.get(host_key), Some(Ok(()) | Err(KeyError::Unknown(_))))
     }
 
     fn into_check(self) -> HostKeyCheck {
         let mut check = HostKeyCheck::default();
-        for (host_key, found) in self.0 {
+        for (host_key, found) in self.found {
             match found {
                 Ok(()) => check.usable.push(host_key),
                 Err(error) => check.unusable.push((host_key, error)),
@@ -96,9 +131,9 @@ impl Keyring {
     /// # Errors
     /// The storage did not answer.
     pub async fn check_host_keys(&self, tenants: &[TenantId]) -> Result<HostKeyCheck, StorageError> {
-        let mut findings = Findings::default();
+        let mut findings = Findings::new(Goal::EachHostKey);
         self.check_keys_of(tenants, &mut findings).await?;
-        if findings.0.is_empty() && !self.provider().has_key_per_tenant() {
+        if findings.found.is_empty() && !self.provider().has_key_per_tenant() {
             self.check_all_keys(&mut findings).await?;
         }
         Ok(findings.into_check())
@@ -115,10 +150,44 @@ impl Keyring {
     /// # Errors
     /// The storage did not answer.
     pub async fn check_host_keys_of_all(&self, first: &[TenantId]) -> Result<HostKeyCheck, StorageError> {
-        let mut findings = Findings::default();
+        let mut findings = Findings::new(Goal::EachHostKey);
         self.check_keys_of(first, &mut findings).await?;
-        if !findings.has_usable() && !findings.has_unavailable() {
+        if !findings.has_usable() && !findings.are_enough() {
             self.check_all_keys(&mut findings).await?;
+        }
+        Ok(findings.into_check())
+    }
+
+    /// Checks whether any host key opens a stored data key, for a program that asks again and again whether it can
+    /// work, for example at each probe of its readiness. The check ends at the first data key that opens. It tries the
+    /// data keys of at most 20 tenants: first those of `first`, and then those of any others. If a host key is
+    /// unavailable, the check goes on with the next data key, up to three times: so one tenant whose host key the
+    /// provider refuses does not hide that the other tenants can be served.
+    ///
+    /// [`HostKeyCheck::fits_nothing`] is true if data keys were tried, none opened, and no host key was unavailable.
+    /// [`HostKeyCheck::nothing_available`] returns an error if a host key was unavailable, and none opened a data key.
+    /// Then a host can still serve the tenants whose data keys it has cached. The check caches nothing, and has no
+    /// deadline of its own.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn check_any_host_key(&self, first: &[TenantId]) -> Result<HostKeyCheck, StorageError> {
+        let mut findings = Findings::new(Goal::AnyHostKey);
+        let first = first.get(..MAX_TRIED_TENANTS).unwrap_or(first);
+        let mut tried = 0;
+        for tenant in first {
+            let keys = self.storage().tenant_keys(tenant).await?;
+            tried += usize::from(keys.iter().any(|key| key.wrapped.is_some()));
+            self.check_keys(keys.into_iter().map(|key| (tenant.clone(), key)), &mut findings).await;
+            if findings.are_enough() {
+                return Ok(findings.into_check());
+            }
+        }
+        if tried < MAX_TRIED_TENANTS {
+            let page = self.storage().key_uses(None, PAGE).await?;
+            let others = page.into_iter().filter(|found| !first.contains(&found.tenant));
+            let others = others.take(MAX_TRIED_TENANTS - tried).map(|found| (found.tenant, found.key));
+            self.check_keys(others, &mut findings).await;
         }
         Ok(findings.into_check())
     }
@@ -140,21 +209,21 @@ impl Keyring {
             let Some(newest) = page.last() else { return Ok(()) };
             last = Some((newest.tenant.clone(), newest.key.id.clone()));
             self.check_keys(page.into_iter().map(|found| (found.tenant, found.key)), findings).await;
-            if findings.has_usable() || findings.has_unavailable() {
+            if findings.has_usable() || findings.are_enough() {
                 return Ok(());
             }
         }
     }
 
-    /// Unwraps these data keys, until each host key has opened one or the provider is unavailable.
+    /// Unwraps these data keys, until each host key has opened one or the findings are enough.
     async fn check_keys(&self, keys: impl Iterator<Item = (TenantId, TenantKey)>, findings: &mut Findings) {
         for (tenant, TenantKey { id, wrapped }) in keys {
             let Some(wrapped) = wrapped.filter(|wrapped| findings.needs_trial(&wrapped.host_key)) else { continue };
-            if findings.has_unavailable() {
+            if findings.are_enough() {
                 return;
             }
             let unwrapped = self.provider().unwrap(&tenant, &wrapped, &wrapping_context(&tenant, &id)).await;
-            findings.0.insert(wrapped.host_key, unwrapped.map(drop));
+            findings.add(wrapped.host_key, unwrapped.map(drop));
         }
     }
 }
@@ -302,8 +371,19 @@ mod tests {
         assert_eq!((check.fits_nothing(), &*check.unusable), (true, &missing[..]), "these tenants alone decide");
     }
 
-    /// A provider that has a host key for each tenant. It has lost the host key of the tenant `broken`.
-    struct PerTenant(Arc<HostKeys>);
+    /// A provider that has a host key for each tenant. It has lost the host keys of the tenants whose names begin with
+    /// `broken`, and refuses those of the tenants whose names begin with `refused`. It counts how often it is asked.
+    struct PerTenant(Arc<HostKeys>, AtomicUsize);
+
+    impl PerTenant {
+        fn new() -> Self {
+            Self(host_keys(&["service"]), AtomicUsize::new(0))
+        }
+
+        fn asked(&self) -> usize {
+            self.1.swap(0, Ordering::Relaxed)
+        }
+    }
 
     #[async_trait]
     impl KeyProvider for PerTenant {
@@ -317,8 +397,13 @@ mod tests {
         }
 
         async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
-            if tenant.as_str() == "broken" {
-                return Err(KeyError::Unknown(wrapped.host_key.clone()));
+            self.1.fetch_add(1, Ordering::Relaxed);
+            let host_key = wrapped.host_key.clone();
+            if tenant.as_str().starts_with("broken") {
+                return Err(KeyError::Unknown(host_key));
+            }
+            if tenant.as_str().starts_with("refused") {
+                return Err(KeyError::Unavailable { key: Some(host_key), why: "refused".to_owned() });
             }
             let wrapped = WrappedKey { host_key: self.0.current().await?, bytes: wrapped.bytes.clone() };
             self.0.unwrap(tenant, &wrapped, context).await
@@ -329,18 +414,63 @@ mod tests {
         }
     }
 
+    /// Returns a keyring over a storage in which each of these tenants has a data key.
+    async fn per_tenant(tenants: &[&str]) -> (Keyring, Arc<PerTenant>) {
+        let storage = storage(&[]).await;
+        let provider = Arc::new(PerTenant::new());
+        let ring = Keyring::new(Arc::clone(&storage), Arc::clone(&provider) as _, Arc::new(SystemRandomness));
+        for tenant in tenants {
+            if tenant.starts_with("fine") {
+                ring.ensure_key(&tenant.parse().unwrap()).await.unwrap();
+                continue;
+            }
+            // The storage gets these data keys directly, because the provider does not open them.
+            let wrapped = WrappedKey { host_key: tenant.parse().unwrap(), bytes: b"lost".to_vec() };
+            let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
+            assert!(storage.add_key(&tenant.parse().unwrap(), None, &key).await.unwrap());
+        }
+        provider.asked();
+        (ring, provider)
+    }
+
+    #[tokio::test]
+    async fn a_host_can_work_although_the_service_refuses_the_host_keys_of_some_tenants() {
+        let (ring, service) = per_tenant(&["broken", "fine", "fine2", "refused1", "refused2", "refused3"]).await;
+        for (first, asked, usable, fits_nothing, nothing_available) in [
+            (["fine", "fine2"].as_slice(), 1, vec!["fine"], false, false),
+            (&["refused1", "fine", "fine2"], 2, vec!["fine"], false, false),
+            (&["refused1", "broken", "refused2", "fine"], 4, vec!["fine"], false, false),
+            (&["refused1", "refused2", "refused3", "fine"], 3, vec![], false, true),
+            // The tenants that are not named are tried, too, and those that are named only once.
+            (&["refused1", "refused2"], 4, vec!["fine"], false, false),
+            (&["new"], 2, vec!["fine"], false, false),
+        ] {
+            let tenants: Vec<TenantId> = first.iter().map(|tenant| tenant.parse().unwrap()).collect();
+            let check = ring.check_any_host_key(&tenants).await.unwrap();
+            assert_eq!((service.asked(), ids(&check.usable)), (asked, usable), "{first:?}");
+            let found = (check.fits_nothing(), check.nothing_available().is_some());
+            assert_eq!(found, (fits_nothing, nothing_available), "{first:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_check_of_any_host_key_tries_at_most_twenty_tenants() {
+        let many: Vec<_> = (0..25).map(|number| format!("broken{number:02}")).collect();
+        let names: Vec<_> = many.iter().map(String::as_str).chain(["fine"]).collect();
+        let (ring, service) = per_tenant(&names).await;
+        let broken: Vec<TenantId> = many.iter().map(|tenant| tenant.parse().unwrap()).collect();
+        for first in [&broken[..], &broken[..5], &[]] {
+            let check = ring.check_any_host_key(first).await.unwrap();
+            assert_eq!((service.asked(), check.fits_nothing()), (20, true), "{}", first.len());
+        }
+        let fine = ring.check_any_host_key(&["fine".parse().unwrap()]).await.unwrap();
+        assert_eq!((service.asked(), ids(&fine.usable)), (1, vec!["fine"]));
+    }
+
     #[tokio::test]
     async fn with_a_host_key_for_each_tenant_one_lost_host_key_stops_only_its_own_tenant() {
-        let storage = storage(&[]).await;
-        let provider = Arc::new(PerTenant(host_keys(&["service"])));
-        let ring = Keyring::new(Arc::clone(&storage), provider, Arc::new(SystemRandomness));
+        let (ring, _) = per_tenant(&["broken", "fine"]).await;
         let tenant = |id: &str| id.parse::<TenantId>().unwrap();
-        // The storage gets the data key of `broken` directly, because a provider that has lost the key adds none.
-        let wrapped = WrappedKey { host_key: "broken".parse().unwrap(), bytes: b"lost".to_vec() };
-        let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
-        assert!(storage.add_key(&tenant("broken"), None, &key).await.unwrap());
-        ring.ensure_key(&tenant("fine")).await.unwrap();
-
         let check = ring.check_host_keys_of_all(&[tenant("broken")]).await.unwrap();
         assert_eq!((ids(&check.usable), check.fits_nothing()), (vec!["fine"], false));
         let check = ring.check_host_keys(&[tenant("broken")]).await.unwrap();

@@ -222,6 +222,6 @@ pub(crate) async fn cancel(
 }
 
 /// Returns `ok` or the code of the error, for metrics.
-fn outcome<T>(result: &Result<T, InstallError>) -> &str {
-    result.as_ref().map_or_else(InstallError::code, |_| "ok")
+fn outcome<T>(result: &Result<T, InstallError>) -> &'static str {
+    result.as_ref().map_or_else(InstallError::known_code, |_| "ok")
 }

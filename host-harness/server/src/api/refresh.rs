@@ -32,7 +32,7 @@ pub(crate) async fn refresh(
         allowed.run(&state, async move { host.refresh(&tenant, &customer, Some(&account), mode.into()).await }).await?;
     let word = match &refreshed {
         Ok(refreshed) => effect_word(&refreshed.effect),
-        Err(error) => error.code(),
+        Err(error) => error.known_code(),
     };
     state.metrics.refresh("api", word);
     Ok(Json((&refreshed?).into()))

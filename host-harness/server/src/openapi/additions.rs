@@ -1,5 +1,5 @@
-//! Adds to the document what is the same for many requests: the problems, the headers of every answer, and the header
-//! `Idempotency-Key`.
+//! Adds to the document what is the same for many requests: the problems, the headers of every answer, and the headers
+//! `Idempotency-Key` and `X-Reason`.
 
 use http::Method;
 use utoipa::Modify;
@@ -104,6 +104,24 @@ impl Modify for IdempotencyKey {
     }
 }
 
+/// Adds the header `X-Reason` to the requests about a customer that change something or use a token.
+pub(super) struct Reason;
+
+impl Modify for Reason {
+    fn modify(&self, document: &mut OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            // The reason of a connect session is its own id.
+            if !path.starts_with("/v1/customers/") || path.ends_with("/connect-sessions") {
+                continue;
+            }
+            let is_call = path.contains("/tiktok/");
+            for (_, operation) in operations(item).filter(|(method, _)| *method != "get" || is_call) {
+                operation.parameters.get_or_insert_default().push(reason().into());
+            }
+        }
+    }
+}
+
 /// Returns whether a request takes an idempotency key.
 fn takes_key(path: &str, method: &str) -> bool {
     Method::try_from(method.to_ascii_uppercase().as_str()).is_ok_and(|method| applies(path, &method))
@@ -123,6 +141,25 @@ fn key() -> Parameter {
         .description(Some(
             "A text that no other request has, for example a random UUID. If the answer is lost, repeat the request with \
              the same key within 24 hours: it is carried out once, and you get the same answer",
+        ))
+        .schema(Some(schema))
+        .build()
+}
+
+fn reason() -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .min_length(Some(1))
+        .max_length(Some(256))
+        .pattern(Some("^[!-~]([ -~]*[!-~])?$"))
+        .build();
+    ParameterBuilder::new()
+        .name("X-Reason")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Why the request is sent, for example the number of a support case. The events that it causes contain it as \
+             `stated_reason`, so it must not be a secret",
         ))
         .schema(Some(schema))
         .build()

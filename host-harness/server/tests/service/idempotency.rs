@@ -1,7 +1,8 @@
 //! Requests with an idempotency key.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use tiktok_shop_host::TenantId;
@@ -12,7 +13,7 @@ use tiktok_shop_server::Parts;
 use tokio::sync::Notify;
 
 use crate::http::{Answer, Request};
-use crate::stage::{SHOP, Stage};
+use crate::stage::{Change, SHOP, Stage};
 
 const SEARCH: &str = "/v1/customers/customer-7/shops/7490000000000000001/tiktok/order/202309/orders/search?page_size=1";
 
@@ -168,8 +169,7 @@ async fn a_copy_of_a_running_request_waits_and_a_client_that_goes_away_loses_not
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_crash_in_the_middle_the_outcome_is_unknown_and_nothing_is_sent_again() {
     let holds = Arc::new(HoldsTheCall::default());
-    let mut stage =
-        Stage::with(|settings| settings.shutdown_deadline = std::time::Duration::ZERO, Some(holds.clone())).await;
+    let mut stage = Stage::with(|settings| settings.shutdown_deadline = Duration::ZERO, Some(holds.clone())).await;
     stage.connect("customer-7", "one-shop").await;
     holds.on.store(true, Ordering::SeqCst);
     let request = stage.request("POST", SEARCH).header("idempotency-key", "k").json(&json!({}));
@@ -191,17 +191,54 @@ async fn after_a_crash_in_the_middle_the_outcome_is_unknown_and_nothing_is_sent_
     client.abort();
 }
 
-/// Remembers a request. Then gives the answer only after it is released, or loses it.
-struct Beginnings {
+/// Remembers a request. Then gives the answer only after it is released, or loses it. Fails the first ends of requests.
+struct Disturbed {
     requests: Arc<dyn RequestStorage>,
     holds: AtomicBool,
     fails: AtomicBool,
     reached: Notify,
     released: Notify,
+    /// The number of ends that fail from now on.
+    failing_ends: AtomicU32,
+    /// Tells that the end of a request is stored.
+    ended: Notify,
+}
+
+impl Disturbed {
+    /// Starts another process of the service, whose memory of requests the test disturbs.
+    async fn of(stage: &mut Stage) -> Arc<Self> {
+        let mut disturbed = None;
+        stage
+            .restart_with(|parts| {
+                let requests = Arc::new(Self {
+                    requests: parts.requests.clone(),
+                    holds: AtomicBool::new(false),
+                    fails: AtomicBool::new(false),
+                    reached: Notify::new(),
+                    released: Notify::new(),
+                    failing_ends: AtomicU32::new(0),
+                    ended: Notify::new(),
+                });
+                disturbed = Some(requests.clone());
+                Parts { requests, ..parts }
+            })
+            .await;
+        disturbed.unwrap()
+    }
+
+    async fn end(&self, end: impl Future<Output = Result<(), StorageError>> + Send) -> Result<(), StorageError> {
+        let left = |left: u32| left.checked_sub(1);
+        if self.failing_ends.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
+            return Err(StorageError::Unavailable("down".to_owned()));
+        }
+        end.await?;
+        self.ended.notify_one();
+        Ok(())
+    }
 }
 
 #[async_trait::async_trait]
-impl RequestStorage for Beginnings {
+impl RequestStorage for Disturbed {
     async fn begin_request(
         &self,
         tenant: &TenantId,
@@ -223,7 +260,7 @@ impl RequestStorage for Beginnings {
         attempt: &[u8; 16],
         answer: &[u8],
     ) -> Result<(), StorageError> {
-        self.requests.finish_request(tenant, key, attempt, answer).await
+        self.end(self.requests.finish_request(tenant, key, attempt, answer)).await
     }
 
     async fn forget_request(
@@ -232,7 +269,7 @@ impl RequestStorage for Beginnings {
         key: &RequestDigest,
         attempt: &[u8; 16],
     ) -> Result<(), StorageError> {
-        self.requests.forget_request(tenant, key, attempt).await
+        self.end(self.requests.forget_request(tenant, key, attempt)).await
     }
 }
 
@@ -240,30 +277,16 @@ impl RequestStorage for Beginnings {
 async fn a_request_that_is_remembered_is_carried_out_or_forgotten() {
     let mut stage = Stage::new().await;
     stage.connect("customer-7", "one-shop").await;
-    let mut beginnings = None;
-    stage
-        .restart_with(|parts| {
-            let requests = Arc::new(Beginnings {
-                requests: parts.requests.clone(),
-                holds: AtomicBool::new(false),
-                fails: AtomicBool::new(false),
-                reached: Notify::new(),
-                released: Notify::new(),
-            });
-            beginnings = Some(requests.clone());
-            Parts { requests, ..parts }
-        })
-        .await;
-    let beginnings = beginnings.unwrap();
+    let disturbed = Disturbed::of(&mut stage).await;
     stage.calls();
 
     // The client goes away while the storage remembers the request.
-    beginnings.holds.store(true, Ordering::SeqCst);
+    disturbed.holds.store(true, Ordering::SeqCst);
     let client = tokio::spawn(stage.request("POST", SEARCH).header("idempotency-key", "k").json(&json!({})).send());
-    beginnings.reached.notified().await;
+    disturbed.reached.notified().await;
     client.abort();
     let _ = client.await;
-    beginnings.released.notify_one();
+    disturbed.released.notify_one();
     let mut answer = stage.keyed(SEARCH, "k", &json!({})).await;
     while answer.status == 409 {
         tokio::task::yield_now().await;
@@ -272,10 +295,68 @@ async fn a_request_that_is_remembered_is_carried_out_or_forgotten() {
     assert_eq!((answer.status, answer.header("idempotency-replayed"), stage.calls()), (200, Some("true"), 1));
 
     // The storage has remembered the request, but its answers are lost.
-    beginnings.fails.store(true, Ordering::SeqCst);
+    disturbed.fails.store(true, Ordering::SeqCst);
     let failed = stage.keyed(SEARCH, "lost", &json!({})).await;
     assert_eq!((failed.problem(), stage.calls()), ((503, "storage-unavailable".to_owned()), 0));
-    beginnings.fails.store(false, Ordering::SeqCst);
+    disturbed.fails.store(false, Ordering::SeqCst);
     let repeated = stage.keyed(SEARCH, "lost", &json!({})).await;
     assert_eq!((repeated.status, repeated.header("idempotency-replayed"), stage.calls()), (200, None, 1));
+
+    // The same happens, and the key can't be freed at once.
+    disturbed.ended.notified().await;
+    disturbed.fails.store(true, Ordering::SeqCst);
+    disturbed.failing_ends.store(1, Ordering::SeqCst);
+    let failed = stage.keyed(SEARCH, "lost twice", &json!({})).await;
+    assert_eq!((failed.problem(), stage.calls()), ((503, "storage-unavailable".to_owned()), 0));
+    disturbed.ended.notified().await;
+    disturbed.fails.store(false, Ordering::SeqCst);
+    let repeated = stage.keyed(SEARCH, "lost twice", &json!({})).await;
+    assert_eq!((repeated.status, repeated.header("idempotency-replayed"), stage.calls()), (200, None, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_request_is_stored_after_a_short_outage() {
+    let mut stage = Stage::new().await;
+    stage.connect("customer-7", "one-shop").await;
+    let disturbed = Disturbed::of(&mut stage).await;
+
+    // A request that had no effect gives its key back.
+    disturbed.failing_ends.store(2, Ordering::SeqCst);
+    let malformed = stage.keyed("/v1/customers/c/disconnect", "d", &json!({ "unknown": 1 })).await;
+    assert_eq!(malformed.problem(), (400, "malformed-body".to_owned()));
+    disturbed.ended.notified().await;
+    let corrected = stage.keyed("/v1/customers/c/disconnect", "d", &json!({ "tiktok_access": "keep" })).await;
+    assert_eq!(corrected.status, 200, "{}", corrected.text());
+    disturbed.ended.notified().await;
+
+    // A request that had an effect gives its answer again.
+    stage.calls();
+    disturbed.failing_ends.store(2, Ordering::SeqCst);
+    let first = stage.keyed(SEARCH, "k", &json!({})).await;
+    assert_eq!((first.status, first.header("idempotency-replayed"), stage.calls()), (200, None, 1));
+    disturbed.ended.notified().await;
+    let again = stage.keyed(SEARCH, "k", &json!({})).await;
+    assert_eq!((again.status, again.header("idempotency-replayed"), stage.calls()), (200, Some("true"), 0));
+    assert_eq!(again.body, first.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_ends_stores_the_ends_of_its_requests_within_its_deadline() {
+    let cases: [(u32, Change, bool); 2] = [
+        (1, |settings| settings.shutdown_deadline = Duration::from_secs(60), true),
+        (u32::MAX, |settings| settings.shutdown_deadline = Duration::from_millis(50), false),
+    ];
+    for (failing_ends, change, is_stored) in cases {
+        let mut stage = Stage::with(change, None).await;
+        stage.connect("customer-7", "one-shop").await;
+        let disturbed = Disturbed::of(&mut stage).await;
+        disturbed.failing_ends.store(failing_ends, Ordering::SeqCst);
+        assert_eq!(stage.keyed(SEARCH, "k", &json!({})).await.status, 200);
+        stage.stop.cancel();
+        (&mut stage.serving).await.unwrap();
+        stage.restart().await;
+        let copy = stage.keyed(SEARCH, "k", &json!({})).await;
+        assert_eq!(copy.header("idempotency-replayed"), is_stored.then_some("true"), "{}", copy.text());
+        assert_eq!(copy.status, if is_stored { 200 } else { 409 });
+    }
 }

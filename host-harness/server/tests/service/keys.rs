@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tiktok_shop_server::Scope;
 
 use crate::http::Request;
@@ -93,7 +93,7 @@ async fn the_key_of_another_tenant_reaches_nothing() {
     let account = stage.connect("customer-7", "one-shop").await;
     let (id, _) = stage.session("customer-7").await;
     stage.fake.clear_requests();
-    let ask = async |method: &str, target: String, body: serde_json::Value| {
+    let ask = async |method: &str, target: String, body: Value| {
         Request::new(stage.address, method, &target).key(&stage.other_key).json(&body).send().await
     };
     let customer = "/v1/customers/customer-7";
@@ -161,4 +161,36 @@ async fn a_client_that_hangs_up_keeps_its_place_until_its_call_has_ended() {
         tokio::task::yield_now().await;
     }
     assert_eq!(stage.get("/v1/events").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stated_reason_is_in_the_event_and_a_malformed_one_is_refused_before_anything_happens() {
+    let stage = Stage::new().await;
+    let account = stage.connect("customer-7", "one-shop").await;
+    let token = format!("/v1/customers/customer-7/connections/{account}/access-token");
+    let show = |reason: &str| stage.request("POST", &token).header("x-reason", reason).json(&json!({}));
+    assert_eq!(show("case 4711").send().await.status, 200);
+    assert_eq!(stage.post(&token, &json!({})).await.status, 200);
+    let shown = async || {
+        let events = stage.get("/v1/events").await.json();
+        let shown = events["events"].as_array().unwrap().iter().filter(|event| event["event"] == "token-shown");
+        shown.map(|event| event["stated_reason"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown().await, [json!("case 4711"), Value::Null]);
+
+    let search = format!("/v1/customers/customer-7/shops/{SHOP}/tiktok/order/202309/orders/search?page_size=1");
+    let call = |reason: &str| {
+        let request = stage.request("POST", &search).header("x-reason", reason).header("idempotency-key", "k");
+        request.json(&json!({}))
+    };
+    let long = "x".repeat(256);
+    stage.fake.clear_requests();
+    for reason in ["", "a\tb", "Zo\u{eb}", &format!("{long}x"), "a\r\nx-reason: b"] {
+        for request in [show(reason), call(reason)] {
+            assert_eq!(request.send().await.problem(), (400, "invalid-parameter".to_owned()), "{reason:?}");
+        }
+    }
+    assert_eq!(stage.fake.requests(), [], "nothing was sent");
+    assert_eq!(shown().await.len(), 2);
+    assert_eq!(call(&long).send().await.status, 200);
 }

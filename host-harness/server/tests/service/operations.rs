@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage, StorageError};
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{DataKey, HostKeys, KeyError, KeyProvider, Keyring};
+use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage, StorageError, WrappedKey};
+use tiktok_shop_host::{HostKeyId, TenantId};
+use tiktok_shop_server::Parts;
 
 use crate::http::Request;
 use crate::stage::{SHOP, Stage};
@@ -37,6 +41,55 @@ async fn the_service_is_healthy_but_not_ready_without_its_storage() {
     assert_eq!(ask("/healthz").await, (200, "ok".to_owned()));
     let answer = stage.get("/v1/customers/customer-7/connections").await;
     assert_eq!((answer.status, &answer.json()["action"]), (503, &"storage-failed".into()), "{}", answer.text());
+}
+
+/// A key service that can't be reached.
+struct Away;
+
+impl Away {
+    fn error() -> KeyError {
+        KeyError::Unavailable { key: None, why: "the key service is away".to_owned() }
+    }
+}
+
+#[async_trait::async_trait]
+impl KeyProvider for Away {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        Err(Self::error())
+    }
+
+    async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+        Err(Self::error())
+    }
+
+    async fn unwrap(&self, _: &TenantId, _: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        Err(Self::error())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_key_service_is_shown_and_only_wrong_host_keys_make_the_service_unready() {
+    let mut stage = Stage::new().await;
+    stage.connect("customer-7", "one-shop").await;
+    let wrong: Arc<dyn KeyProvider> = Arc::new(HostKeys::draw().unwrap());
+    for (provider, status, word, why) in [
+        (Arc::new(Away) as Arc<dyn KeyProvider>, 200, "ready", Away::error().to_string()),
+        (wrong, 503, "not-ready", "the host keys open no stored data key".to_owned()),
+    ] {
+        stage
+            .restart_with(|parts| {
+                let keyring = Keyring::new(parts.storage.clone(), provider, Arc::new(SystemRandomness));
+                Parts { keyring, ..parts }
+            })
+            .await;
+        let answer = stage.get("/readyz").await;
+        let body = serde_json::json!({ "status": word, "storage": "ok", "keys": why });
+        assert_eq!((answer.status, answer.json()), (status, body));
+        let metrics = stage.get("/metrics").await.text();
+        for line in ["tiktok_shop_ready{part=\"keys\"} 0", "tiktok_shop_ready{part=\"storage\"} 1"] {
+            assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use sqlx::any::AnyConnectOptions;
@@ -109,6 +110,8 @@ pub(super) struct Parsed {
     pub(super) pool_size: Option<u32>,
     /// The parts of a connection that the address sets, each by the name of its usual parameter.
     pub(super) named: Vec<&'static str>,
+    /// The file of the private key with which the driver proves its identity over TLS.
+    pub(super) key_file: Option<PathBuf>,
 }
 
 impl Parsed {
@@ -170,6 +173,9 @@ pub(super) fn parse(address: &str) -> Result<Parsed, OpenError> {
         options.database_url.query_pairs_mut().extend_pairs(&for_driver);
     }
     let named = named_parts(&options, &for_driver);
+    // If the address names several files, the driver takes the last one.
+    let key_file = for_driver.iter().rfind(|(name, _)| ["sslkey", "ssl-key"].contains(&name.as_str()));
+    let key_file = key_file.map(|(_, path)| PathBuf::from(path));
     let driver = PgConnectOptions::from_str(options.database_url.as_str()).map_err(|_| OpenError::Address)?;
     let mut driver = with_defaults(driver, &named);
     let names_mode = named.contains(&"sslmode");
@@ -186,7 +192,7 @@ pub(super) fn parse(address: &str) -> Result<Parsed, OpenError> {
     }
     // `extra_float_digits` is removed, because a connection pooler refuses it. It concerns only numbers with a
     // fraction, and no table contains such numbers.
-    Ok(Parsed { driver: driver.extra_float_digits(None), pool_size, named })
+    Ok(Parsed { driver: driver.extra_float_digits(None), pool_size, named, key_file })
 }
 
 /// Returns the parts of a connection that an address sets, each by the name of its usual parameter. `parameters` are

@@ -25,7 +25,7 @@ const CANT_OPEN: u32 = 14;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// This process can't use the file, or other users can read or write it.
+    /// This process can't use the file of the database or of `sslkey`, or other users can read or write it.
     #[error(transparent)]
     File(#[from] PrivateFileError),
     /// The path contains bytes that are not UTF-8.

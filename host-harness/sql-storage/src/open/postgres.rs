@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _, PgConnection, Row as _};
+use tiktok_shop_private_file::check_tls_key;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::OpenError;
@@ -32,7 +33,8 @@ impl SqlStorage {
     /// server must prove its name over TLS: the connector uses `sslmode=verify-full`, and refuses an address with a
     /// weaker mode. `sslrootcert=FILE` names a certificate authority of your own. If the network is protected in
     /// another way, append `unverified-server=allowed`. The parameter `sslmode` of the address then decides how TLS is
-    /// used. `pool-size=N` in the address overrides [`PostgresOptions::connections`].
+    /// used. `pool-size=N` in the address overrides [`PostgresOptions::connections`]. `sslkey=FILE` names a private
+    /// key: [`PostgresOptions::key_file_access`] says who may read it.
     ///
     /// Only the address decides how the database is reached. The environment variables of PostgreSQL's own library,
     /// such as `PGPASSWORD` and `PGSSLMODE`, and its password file have no effect. If one of these variables is set and
@@ -43,7 +45,11 @@ impl SqlStorage {
     pub async fn postgres(address: &str, mode: OpenMode, options: PostgresOptions) -> Result<Self, OpenError> {
         let parsed = address::parse(address)?;
         parsed.refuse_variables(is_set)?;
-        let address::Parsed { driver, pool_size, named: _ } = parsed;
+        let address::Parsed { driver, pool_size, named: _, key_file } = parsed;
+        // The driver reads the file for each connection, so that a renewed key is used.
+        if let Some(path) = key_file {
+            check_tls_key(&path, options.key_file_access)?;
+        }
         let connect = driver.disable_statement_logging();
         let options = PostgresOptions { connections: pool_size.unwrap_or(options.connections), ..options };
         let mut first = first_connection(&connect, options.connect).await?;
