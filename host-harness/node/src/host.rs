@@ -173,7 +173,7 @@ pub fn check_contract(
     Outcomes::to(&settle)?.run(number, async move {
         let mut outcomes = Vec::new();
         let each = |outcome: Value| {
-            let call = (0, "report".to_owned(), case::to_camel(outcome.clone()).to_string());
+            let call = (0, "report".to_owned(), case::to_camel(outcome.clone()).to_string(), false);
             // If Node.js is ending, nobody needs the report.
             let _ = report.call(call.into(), ThreadsafeFunctionCallMode::NonBlocking);
             outcomes.push(outcome);
@@ -187,7 +187,7 @@ pub fn check_contract(
 #[napi]
 pub fn forward_logs(level: String, write: LogDispatch) -> Result<()> {
     let forwarded = tiktok_shop_bindings::forward_logs(&level, move |record| {
-        let call = (0, "log".to_owned(), case::to_camel(record).to_string());
+        let call = (0, "log".to_owned(), case::to_camel(record).to_string(), false);
         // The record is lost if too many records wait, or if Node.js is ending.
         let _ = write.call(call.into(), ThreadsafeFunctionCallMode::NonBlocking);
     });
