@@ -5,6 +5,7 @@ const { addon, component } = require('./addon.cjs');
 const { dispatcher } = require('./dispatch.cjs');
 const { errorOf } = require('./errors.cjs');
 const { functionsOf, isKeyProvider, keyFunctions } = require('./keys.cjs');
+const { flushLogs } = require('./logs.cjs');
 const { outcomeOf, settle } = require('./outcomes.cjs');
 const { Secret } = require('./secret.cjs');
 const { isStorage, storageText } = require('./storage.cjs');
@@ -18,12 +19,13 @@ const EXIT_TIMEOUT_MS = 40_000;
 /** The hosts that have requests to finish when the process exits. */
 const openHosts = new Set();
 
-/** Ends all hosts at the same time, so that together they wait no longer than one host. */
+/** Ends all hosts at the same time, so that together they wait no longer than one host. Then logs what they did. */
 function settleAll() {
   const end = performance.now() + EXIT_TIMEOUT_MS;
   // With a time of 0, `settle` only stops the sweeps of a host. So all sweeps stop before the process waits for a host.
   for (const native of openHosts) native.settle(0);
   for (const native of openHosts) native.settle(Math.max(0, Math.ceil(end - performance.now())));
+  flushLogs();
 }
 
 /** What the copies of a host share: the host of the addon, and how it ends. */

@@ -21,12 +21,6 @@ type Call = FnArgs<(u32, String, String, bool)>;
 /// A function of JavaScript that gets calls. It does not keep Node.js alive.
 pub(crate) type Dispatch = ThreadsafeFunction<Call, Unknown<'static>, Call, Status, false, true>;
 
-/// The maximum number of log records that wait for JavaScript. Further records are lost.
-const MAX_WAITING: usize = 10_000;
-
-/// A function of JavaScript that gets log records. It does not keep Node.js alive.
-pub(crate) type LogDispatch = ThreadsafeFunction<Call, Unknown<'static>, Call, Status, false, true, MAX_WAITING>;
-
 /// The answer of JavaScript: a JSON text. An error has the members `code` and `message`.
 type Answer = Result<String, String>;
 
