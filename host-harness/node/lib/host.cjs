@@ -99,11 +99,11 @@ class Host {
   }
 
   actingAs(actor) {
-    return this.#copy(actor, this.#reason);
+    return this.#copy(textOf('actingAs', actor), this.#reason);
   }
 
   because(reason) {
-    return this.#copy(this.#actor, reason);
+    return this.#copy(this.#actor, textOf('because', reason));
   }
 
   #copy(actor, reason) {
@@ -228,6 +228,7 @@ class Host {
   }
 
   async call({ query, body, ...named }, options) {
+    checkTarget(named, CALLS);
     const sent = values.bodyBytes(body);
     const request = { ...named, query: values.pairs(query), hasBody: sent !== null };
     const read = (value, answer) => new values.CallResponse(value, answer);
@@ -235,12 +236,12 @@ class Host {
   }
 
   async sharedConnections(named, options) {
-    checkTarget(named);
+    checkTarget(named, ENDS);
     return this.#askUntilStopped('shared-connections', named, options);
   }
 
   async disconnect(named, options) {
-    checkTarget(named);
+    checkTarget(named, ENDS);
     return this.#ask('disconnect', named, options, values.disconnected);
   }
 
@@ -316,14 +317,26 @@ class Host {
   }
 }
 
+/** Returns a text for the audit trail. If it is missing, the trail would silently name the platform itself. */
+function textOf(name, value) {
+  if (typeof value !== 'string') throw new TypeError(`${name}: the argument is no text`);
+  return value;
+}
+
+const ALL = 'all connections of the customer';
+/** What the end of connections concerns without these members. */
+const ENDS = { shop: ALL, account: ALL };
+/** What a call of TikTok Shop concerns without these members. */
+const CALLS = { shop: 'the whole account', account: "the customer's only account" };
+
 /**
- * Refuses a `shop` or an `account` without a value, which may come from a missing parameter of a request. Without both
- * members, the arguments name all connections of the customer.
+ * Refuses a `shop` or an `account` without a value, which may come from a missing parameter of a request. `without`
+ * says what the arguments name if the member is left out.
  */
-function checkTarget(named) {
-  for (const name of ['shop', 'account']) {
+function checkTarget(named, without) {
+  for (const [name, meant] of Object.entries(without)) {
     if (Object.hasOwn(named, name) && (named[name] === undefined || named[name] === null)) {
-      throw new TypeError(`${name}: it has no value; leave it out if you mean all connections of the customer`);
+      throw new TypeError(`${name}: it has no value; leave it out if you mean ${meant}`);
     }
   }
 }
