@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import express from 'express';
 import { isSameSite, messageOf, queryOf, statusOf } from './answers.js';
 import { page } from './page.js';
+import { addInTime } from './queue.js';
 import { Sessions } from './sessions.js';
 
 /** Listens on this port. Returns the address, and a function that ends the server. */
@@ -76,7 +77,7 @@ function createApp({ host, tenant, log, metrics, queue, consentPage }) {
     const { authorization } = request.headers;
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const delivery = { tenant: request.params.tenant, authorization, body };
-    const reply = await host.acceptWebhook(delivery, (webhook) => queue.add(webhook));
+    const reply = await host.acceptWebhook(delivery, (webhook) => addInTime(queue, webhook));
     if (reply.error) log.error({ reply: reply.reply, err: reply.error }, 'a webhook was not handled');
     response.status(reply.status).end();
   });

@@ -3,6 +3,7 @@
 import fastify from 'fastify';
 import { isSameSite, messageOf, queryOf, statusOf } from './answers.js';
 import { page } from './page.js';
+import { addInTime } from './queue.js';
 import { Sessions } from './sessions.js';
 
 /** Listens on this port. Returns the address, and a function that ends the server. */
@@ -70,7 +71,8 @@ function createApp({ host, tenant, log, metrics, queue, consentPage }) {
   app.post('/webhooks/:tenant', async (request, reply) => {
     const { authorization } = request.headers;
     const delivery = { tenant: request.params.tenant, authorization, body: request.body ?? Buffer.alloc(0) };
-    const { status, reply: what, error } = await host.acceptWebhook(delivery, (webhook) => queue.add(webhook));
+    const handle = (webhook) => addInTime(queue, webhook);
+    const { status, reply: what, error } = await host.acceptWebhook(delivery, handle);
     if (error) log.error({ reply: what, err: error }, 'a webhook was not handled');
     return reply.code(status).send();
   });

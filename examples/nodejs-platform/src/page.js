@@ -12,7 +12,8 @@ const MESSAGES = {
 
 /** Returns the page with the customer's connections and shops. */
 export function page({ connections, shops, message }) {
-  const note = MESSAGES[message] ? `<p role="status">${MESSAGES[message]}</p>` : '';
+  // The address names the message, so it may also be the name of a member that every object has.
+  const note = Object.hasOwn(MESSAGES, message) ? `<p role="status">${MESSAGES[message]}</p>` : '';
   const dead = connections.filter(({ status }) => status === 'reauthorization-required');
   const again = dead.map(({ sellerName }) => `<p>Please connect ${escaped(sellerName)} again.</p>`).join('');
   const list = shops.map(({ id, name, region }) => {

@@ -6,7 +6,9 @@ import pino from 'pino';
 import * as express from '../src/express.js';
 import { consentPageOf, startFake } from '../src/fake.js';
 import * as fastify from '../src/fastify.js';
+import { page } from '../src/page.js';
 import { startPlatform } from '../src/platform.js';
+import { within } from '../src/within.js';
 
 const tenant = 'acme';
 const SHOP = '7490000000000000001';
@@ -126,3 +128,16 @@ for (const [name, framework] of [
     );
   });
 }
+
+test('the page shows no message that it does not have', () => {
+  const shown = (message) => page({ connections: [], shops: [], message });
+  assert.match(shown('connected'), /role="status"/);
+  for (const message of ['constructor', 'toString', '__proto__', 'other', undefined, ['a', 'b']]) {
+    assert.doesNotMatch(shown(message), /role="status"/);
+  }
+});
+
+test('work that does not end is given up', async () => {
+  await assert.rejects(within(1, new Promise(() => {})), { message: 'the work has not ended after 1 ms' });
+  assert.equal(await within(60_000, 'done'), 'done');
+});

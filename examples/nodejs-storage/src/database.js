@@ -1,6 +1,13 @@
 // What all parts of the storage share: queries, transactions, and the change of a record with compare-and-swap.
 
+import pg from 'pg';
 import { KeyGone } from 'tiktok-shop-connector';
+
+/**
+ * The time in which a function of the storage must commit its transaction, in milliseconds. A host waits 10 s for a
+ * function. If a transaction were committed later, a value could appear that the host has given up.
+ */
+const LIMIT_MS = 9_000;
 
 export const bytes = (text) => Buffer.from(text, 'utf8');
 export const text = (bytes) => bytes.toString('utf8');
@@ -13,9 +20,11 @@ export const connectionOf = ({ customer, account }) => ({ customer: text(custome
 
 export class Database {
   #pool;
+  #limitMs;
 
-  constructor(pool) {
+  constructor(pool, limitMs = LIMIT_MS) {
     this.#pool = pool;
+    this.#limitMs = limitMs;
   }
 
   /** Returns the rows of a statement. */
@@ -24,28 +33,48 @@ export class Database {
   }
 
   /** Returns how many rows a statement has changed. */
-  async change(statement, values) {
-    return (await this.#pool.query(statement, values)).rowCount;
+  change(statement, values) {
+    return this.transaction((transaction) => transaction.change(statement, values));
   }
 
-  /** Runs statements in one transaction. If `work` throws, nothing is written. */
-  async transaction(work) {
+  /** Runs statements in one transaction. If `work` throws, or is not done before `end`, nothing is written. */
+  async transaction(work, end = this.#end()) {
     const client = await this.#pool.connect();
     let broken;
+    // Without a listener, Node.js would end the process if the connection breaks between two statements.
+    const onError = (error) => (broken ??= error);
+    client.on('error', onError);
+    const run = async (statement, values) => {
+      try {
+        return await client.query(statement, values);
+      } catch (error) {
+        // The error is not an answer of PostgreSQL, so PostgreSQL may still work on the statement.
+        if (!(error instanceof pg.DatabaseError)) onError(error);
+        throw error;
+      }
+    };
     try {
-      await client.query('BEGIN');
+      await run('BEGIN');
       const result = await work({
-        all: async (statement, values) => (await client.query(statement, values)).rows,
-        change: async (statement, values) => (await client.query(statement, values)).rowCount,
+        all: async (statement, values) => (await run(statement, values)).rows,
+        change: async (statement, values) => (await run(statement, values)).rowCount,
       });
-      await client.query('COMMIT');
+      if (performance.now() >= end) throw new Error('the transaction took too long');
+      await run('COMMIT');
       return result;
     } catch (error) {
-      await client.query('ROLLBACK').catch((failure) => (broken = failure));
+      // The transaction of a broken connection ends with the connection, and a statement would wait on it in vain.
+      if (!broken) await run('ROLLBACK').catch(onError);
       throw error;
     } finally {
+      client.off('error', onError);
       client.release(broken);
     }
+  }
+
+  /** Returns when a transaction that begins now must be committed. */
+  #end() {
+    return performance.now() + this.#limitMs;
   }
 
   /**
@@ -53,6 +82,7 @@ export class Database {
    * stored record is another one than the caller expects. `done` runs in the same transaction after a write.
    */
   async swap({ expected, next, write, load, done = async () => {} }) {
+    const end = this.#end();
     for (;;) {
       const changed = await this.transaction(async (transaction) => {
         const count = await write(transaction);

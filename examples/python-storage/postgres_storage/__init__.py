@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from .address import check_address
 from .connections import Connections
 from .consents import Consents
 from .database import Database, Pool
@@ -38,6 +39,7 @@ STATEMENT_MS: Final = 8_000
 @asynccontextmanager
 async def open_storage(address: str, connections: int = 10) -> AsyncIterator[PostgresStorage]:
     """Opens the storage, and creates its tables if they are missing."""
+    check_address(address)
     # Each statement is a transaction of its own, unless a block begins one.
     kwargs = {
         "autocommit": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, LiteralString, TypeVar
@@ -18,6 +19,9 @@ Pool = AsyncConnectionPool[AsyncConnection[Row]]
 T = TypeVar("T")
 
 DONE: Final[Done] = {"outcome": "done"}
+#: The time in which a function of the storage must commit its transaction. A host waits 10 seconds for a function. If a
+#: transaction were committed later, a value could appear that the host has given up.
+LIMIT_SECONDS: Final = 9.0
 OF_CONNECTION: Final = "tenant = %s AND customer = %s AND account = %s"
 
 
@@ -54,28 +58,32 @@ class Statements:
 
 
 class Database:
-    """A pool of connections. Each function of it runs one statement in a transaction of its own."""
+    """A pool of connections. Each function of it runs its statements in a transaction of its own."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, limit_seconds: float = LIMIT_SECONDS) -> None:
+        self.pool = pool
+        self._limit_seconds = limit_seconds
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Statements]:
-        """Begins a transaction. If its block raises an exception, nothing is written."""
-        async with self._pool.connection() as connection, connection.transaction():
+    async def transaction(self, end: float | None = None) -> AsyncIterator[Statements]:
+        """Begins a transaction. If its block raises an exception, or is not done before `end`, nothing is written."""
+        last = self._end() if end is None else end
+        async with self.pool.connection() as connection, connection.transaction():
             yield Statements(connection)
+            if time.monotonic() >= last:
+                raise TimeoutError("the transaction took too long")
 
     async def all(self, statement: LiteralString, values: Values = ()) -> list[Row]:
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             return await Statements(connection).all(statement, values)
 
     async def first(self, statement: LiteralString, values: Values = ()) -> Row | None:
-        async with self._pool.connection() as connection:
+        async with self.pool.connection() as connection:
             return await Statements(connection).first(statement, values)
 
     async def change(self, statement: LiteralString, values: Values = ()) -> int:
-        async with self._pool.connection() as connection:
-            return await Statements(connection).change(statement, values)
+        async with self.transaction() as statements:
+            return await statements.change(statement, values)
 
     async def swap(
         self,
@@ -90,8 +98,9 @@ class Database:
         If `write` has changed no row, the stored record is not the one that the caller expects. The result is then a
         tuple with the stored record.
         """
+        end = self._end()
         while True:
-            async with self.transaction() as statements:
+            async with self.transaction(end) as statements:
                 is_changed = await write(statements)
             if is_changed:
                 return DONE
@@ -102,6 +111,10 @@ class Database:
             if stored is None and is_deletion:
                 return DONE
             # Another write was undone or deleted between the two statements, so try again.
+
+    def _end(self) -> float:
+        """Returns when a transaction that begins now must be committed."""
+        return time.monotonic() + self._limit_seconds
 
 
 async def hold_key(statements: Statements, tenant: str, key: str) -> None:

@@ -9,14 +9,25 @@ use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, Credential
 
 use crate::options::{App, read};
 
+/// What the host waits for when it calls a function of the other language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The end of a function that returns nothing. The function may return a value all the same, for example the answer
+    /// of a database's driver. Nobody reads the value, and it may be of a type that JSON does not have.
+    End,
+    /// The result of the function.
+    Result,
+}
+
 /// An object of the other language whose functions the host calls.
 #[async_trait]
 pub trait Foreign: Send + Sync {
-    /// Calls a function of the object and waits for its result. The name is in snake case.
+    /// Calls a function of the object and waits for its result, or for its end. The name is in snake case. The result of
+    /// a function that returns nothing is `null`.
     ///
     /// # Errors
     /// The function failed, or it can't be called any more because the other language is ending.
-    async fn call(&self, function: &'static str, arguments: Value) -> Result<Value, ForeignError>;
+    async fn call(&self, function: &'static str, arguments: Value, waits_for: WaitsFor) -> Result<Value, ForeignError>;
 }
 
 /// Why a function of the other language failed.
@@ -56,7 +67,7 @@ pub(crate) struct ForeignCredentials(pub(crate) Arc<dyn Foreign>);
 #[async_trait]
 impl CredentialsProvider for ForeignCredentials {
     async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
-        let answer = self.0.call("apps", json!({ "tenant": tenant.as_str() })).await;
+        let answer = self.0.call("apps", json!({ "tenant": tenant.as_str() }), WaitsFor::Result).await;
         let answer = answer.map_err(|error| match error.code.as_deref() {
             Some("refused") => CredentialsError::Refused(error.text()),
             _ => CredentialsError::Unavailable(error.text()),

@@ -21,7 +21,7 @@ use tiktok_shop_host::{HostKeyId, TenantId};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::foreign::{Foreign, one_line};
+use crate::foreign::{Foreign, WaitsFor, one_line};
 use crate::key_options::ForeignKeyOption;
 
 /// The longest time that a function of the object may take: 8 s, as for a key service. It is shorter than the 10 s that
@@ -69,7 +69,7 @@ impl ForeignKeys {
         form: &str,
     ) -> Result<T, KeyError> {
         let unavailable = |why| KeyError::Unavailable { key: host_key.cloned(), why };
-        let answer = timeout(TIMEOUT, self.object.call(function, arguments)).await;
+        let answer = timeout(TIMEOUT, self.object.call(function, arguments, WaitsFor::Result)).await;
         let late = |_| unavailable(format!("{} of the key provider took longer than {TIMEOUT:?}", shown(function)));
         match answer.map_err(late)? {
             // The error of the parser is not shown, because it may contain a data key.

@@ -23,7 +23,7 @@ use tiktok_shop_host::{AccountId, CustomerId, TenantId};
 use tiktok_shop_storage_contract::Outcome;
 use tokio::time::timeout;
 
-use crate::foreign::{Foreign, ForeignError};
+use crate::foreign::{Foreign, ForeignError, WaitsFor};
 
 /// The longest time that a function of the object may take: 10 s. A call of the host gives each read and each save the
 /// same time by default. Some requests, such as `events` and those on keys, have no other limit.
@@ -41,20 +41,21 @@ impl ForeignStorage {
 
     /// Calls a function of the object, and reads its result.
     async fn ask<T: DeserializeOwned>(&self, function: &'static str, arguments: Value) -> Result<T, StorageError> {
-        let answer = self.call(function, arguments).await?;
+        let answer = self.call(function, arguments, WaitsFor::Result).await?;
         // The error of the parser is not shown, because it may contain a stored value.
         T::deserialize(answer)
             .map_err(|_| StorageError::Refused(format!("the storage's answer to {function} has another form")))
     }
 
+    /// Calls a function of the object that returns nothing.
     async fn tell(&self, function: &'static str, arguments: Value) -> Result<(), StorageError> {
-        self.call(function, arguments).await?;
+        self.call(function, arguments, WaitsFor::End).await?;
         Ok(())
     }
 
     /// Calls a function of the object. The call fails after [`TIMEOUT`].
-    async fn call(&self, function: &'static str, arguments: Value) -> Result<Value, StorageError> {
-        let answer = timeout(TIMEOUT, self.0.call(function, arguments)).await;
+    async fn call(&self, function: &'static str, arguments: Value, waits_for: WaitsFor) -> Result<Value, StorageError> {
+        let answer = timeout(TIMEOUT, self.0.call(function, arguments, waits_for)).await;
         let late = |_| {
             let text = format!("the backend did not answer in time: {function} took longer than {TIMEOUT:?}");
             StorageError::Unavailable(text)
@@ -181,7 +182,11 @@ impl<E> SwapAnswer<E> {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use tiktok_shop_host::storage::{ConnectionStorage as _, ConsentStorage as _, Environment, TokenStorage as _};
+    use tiktok_shop_host::connection::ShopPolicy;
+    use tiktok_shop_host::storage::{
+        BrowserDigest, ConnectionStorage as _, ConsentRecord, ConsentStorage as _, Environment, InstallDigest,
+        InstallRecord, StateDigest, TokenStorage as _, WebhookDigest, WebhookStorage as _,
+    };
     use tokio::time::Instant;
 
     use super::*;
@@ -191,8 +196,21 @@ mod tests {
 
     #[async_trait]
     impl Foreign for Hanging {
-        async fn call(&self, _: &'static str, _: Value) -> Result<Value, ForeignError> {
+        async fn call(&self, _: &'static str, _: Value, _: WaitsFor) -> Result<Value, ForeignError> {
             std::future::pending().await
+        }
+    }
+
+    /// An object whose functions return values that JSON does not have.
+    struct Unreadable;
+
+    #[async_trait]
+    impl Foreign for Unreadable {
+        async fn call(&self, _: &'static str, _: Value, waits_for: WaitsFor) -> Result<Value, ForeignError> {
+            match waits_for {
+                WaitsFor::End => Ok(Value::Null),
+                WaitsFor::Result => Err(ForeignError::new("a value of a type that JSON does not have")),
+            }
         }
     }
 
@@ -208,5 +226,25 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::from_secs(10));
         assert_eq!(storage.events(&tenant, None, 1).await.unwrap_err(), late("events"));
         assert_eq!(storage.delete_expired().await, Err(late("delete_expired")));
+    }
+
+    #[tokio::test]
+    async fn the_value_of_a_function_that_returns_nothing_is_not_read() {
+        let storage = ForeignStorage::new(Arc::new(Unreadable));
+        let tenant: TenantId = "acme".parse().unwrap();
+        let (state, install, browser) =
+            (StateDigest::new([1; 32]), InstallDigest::new([2; 32]), BrowserDigest::new([3; 32]));
+        let customer: CustomerId = "customer-7".parse().unwrap();
+        let consent = ConsentRecord { customer, app: None, browser, shops: ShopPolicy::All };
+        let record = InstallRecord { browser, sealed: vec![4] };
+        assert_eq!(storage.put_state(&tenant, &state, &consent).await, Ok(()));
+        assert_eq!(storage.release_state(&tenant, &state).await, Ok(()));
+        assert_eq!(storage.put_install(&tenant, &install, &record).await, Ok(()));
+        assert_eq!(storage.close_install(&tenant, &install).await, Ok(()));
+        assert_eq!(storage.delete_install(&tenant, &install).await, Ok(()));
+        assert_eq!(storage.delete_expired().await, Ok(()));
+        assert_eq!(storage.remember_webhook(&tenant, &WebhookDigest::new([5; 32])).await, Ok(()));
+        let text = "a value of a type that JSON does not have".to_owned();
+        assert_eq!(storage.use_state(&tenant, &state).await, Err(StorageError::Unavailable(text)));
     }
 }

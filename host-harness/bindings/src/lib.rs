@@ -28,7 +28,7 @@ mod webhooks;
 
 pub use self::binding::{Begun, Binding, Parts};
 pub use self::error::BindingError;
-pub use self::foreign::{Foreign, ForeignError};
+pub use self::foreign::{Foreign, ForeignError, WaitsFor};
 pub use self::foreign_storage::{ForeignStorage, check_storage, storage_checks};
 pub use self::logs::forward_logs;
 pub use self::options::HostOptions;

@@ -5,7 +5,7 @@ use tiktok_shop_host::ConnectorHost;
 use tiktok_shop_host::webhook::WebhookReply;
 
 use crate::error::BindingError;
-use crate::foreign::{Foreign, ForeignError};
+use crate::foreign::{Foreign, ForeignError, WaitsFor};
 use crate::operations::WebhookHead;
 use crate::shape;
 
@@ -13,7 +13,7 @@ use crate::shape;
 /// has the HTTP status for TikTok, and says what happened.
 pub(crate) async fn accept(host: &ConnectorHost, head: WebhookHead, body: Vec<u8>, platform: &dyn Foreign) -> Value {
     let WebhookHead { tenant, app, authorization } = head;
-    let handle = async |webhook| platform.call("handle", shape::webhook(&webhook)).await.map(drop);
+    let handle = async |webhook| platform.call("handle", shape::webhook(&webhook), WaitsFor::End).await.map(drop);
     let reply = host.accept_webhook(&tenant, app.as_ref(), &authorization, body, handle).await;
     let error = error_of(&reply).map(|error| error.to_json());
     json!({ "status": reply.status(), "reply": reply.as_str(), "error": error })

@@ -5,6 +5,7 @@ const { addon, component } = require('./addon.cjs');
 const { dispatcher } = require('./dispatch.cjs');
 const { errorOf } = require('./errors.cjs');
 const { functionsOf, isKeyProvider, keyFunctions } = require('./keys.cjs');
+const { flushLogs } = require('./logs.cjs');
 const { outcomeOf, settle } = require('./outcomes.cjs');
 const { Secret } = require('./secret.cjs');
 const { isStorage, storageText } = require('./storage.cjs');
@@ -18,12 +19,13 @@ const EXIT_TIMEOUT_MS = 40_000;
 /** The hosts that have requests to finish when the process exits. */
 const openHosts = new Set();
 
-/** Ends all hosts at the same time, so that together they wait no longer than one host. */
+/** Ends all hosts at the same time, so that together they wait no longer than one host. Then logs what they did. */
 function settleAll() {
   const end = performance.now() + EXIT_TIMEOUT_MS;
   // With a time of 0, `settle` only stops the sweeps of a host. So all sweeps stop before the process waits for a host.
   for (const native of openHosts) native.settle(0);
   for (const native of openHosts) native.settle(Math.max(0, Math.ceil(end - performance.now())));
+  flushLogs();
 }
 
 /** What the copies of a host share: the host of the addon, and how it ends. */
@@ -97,11 +99,11 @@ class Host {
   }
 
   actingAs(actor) {
-    return this.#copy(actor, this.#reason);
+    return this.#copy(textOf('actingAs', actor), this.#reason);
   }
 
   because(reason) {
-    return this.#copy(this.#actor, reason);
+    return this.#copy(this.#actor, textOf('because', reason));
   }
 
   #copy(actor, reason) {
@@ -226,6 +228,7 @@ class Host {
   }
 
   async call({ query, body, ...named }, options) {
+    checkTarget(named, CALLS);
     const sent = values.bodyBytes(body);
     const request = { ...named, query: values.pairs(query), hasBody: sent !== null };
     const read = (value, answer) => new values.CallResponse(value, answer);
@@ -233,12 +236,12 @@ class Host {
   }
 
   async sharedConnections(named, options) {
-    checkTarget(named);
+    checkTarget(named, ENDS);
     return this.#askUntilStopped('shared-connections', named, options);
   }
 
   async disconnect(named, options) {
-    checkTarget(named);
+    checkTarget(named, ENDS);
     return this.#ask('disconnect', named, options, values.disconnected);
   }
 
@@ -314,14 +317,26 @@ class Host {
   }
 }
 
+/** Returns a text for the audit trail. If it is missing, the trail would silently name the platform itself. */
+function textOf(name, value) {
+  if (typeof value !== 'string') throw new TypeError(`${name}: the argument is no text`);
+  return value;
+}
+
+const ALL = 'all connections of the customer';
+/** What the end of connections concerns without these members. */
+const ENDS = { shop: ALL, account: ALL };
+/** What a call of TikTok Shop concerns without these members. */
+const CALLS = { shop: 'the whole account', account: "the customer's only account" };
+
 /**
- * Refuses a `shop` or an `account` without a value, which may come from a missing parameter of a request. Without both
- * members, the arguments name all connections of the customer.
+ * Refuses a `shop` or an `account` without a value, which may come from a missing parameter of a request. `without`
+ * says what the arguments name if the member is left out.
  */
-function checkTarget(named) {
-  for (const name of ['shop', 'account']) {
+function checkTarget(named, without) {
+  for (const [name, meant] of Object.entries(without)) {
     if (Object.hasOwn(named, name) && (named[name] === undefined || named[name] === null)) {
-      throw new TypeError(`${name}: it has no value; leave it out if you mean all connections of the customer`);
+      throw new TypeError(`${name}: it has no value; leave it out if you mean ${meant}`);
     }
   }
 }

@@ -233,9 +233,9 @@ export class Host implements AsyncDisposable {
   /** The name and version of the component. */
   readonly plugin: string;
 
-  /** A host that names this actor in events and logs. It shares everything else. */
+  /** A host that names this actor in events and logs. It shares everything else. Without a text: a `TypeError`. */
   actingAs(actor: string): Host;
-  /** A host that states this reason in events. It shares everything else. */
+  /** A host that states this reason in events. It shares everything else. Without a text: a `TypeError`. */
   because(reason: string): Host;
 
   /**
@@ -270,14 +270,18 @@ export class Host implements AsyncDisposable {
       ),
     options?: CallOptions,
   ): Promise<Connection>;
-  /** Takes over a seller of another system. That system must have stopped its refreshes. */
+  /**
+   * Takes over a seller of another system, or the result of `exportGrant`. The other system must have stopped its
+   * refreshes. A member that is `null` is not known.
+   */
   importGrant(
-    named: OfAccount & {
+    named: OfCustomer & {
+      account?: string | null;
       app?: string;
       refreshToken: SecretInput;
-      accessToken?: SecretInput;
-      accessTokenEnds?: Date;
-      refreshTokenEnds?: Date;
+      accessToken?: SecretInput | null;
+      accessTokenEnds?: Date | null;
+      refreshTokenEnds?: Date | null;
       shopPolicy?: ShopPolicy;
     },
     options?: CallOptions,
@@ -341,7 +345,9 @@ export class Host implements AsyncDisposable {
 
   /**
    * Receives a webhook, and calls `handle` unless it was handled before. Answer TikTok Shop with `status`. The promise
-   * does not reject because of a bad webhook. A body that is not bytes is a mistake of the platform: a `TypeError`.
+   * does not reject because of a bad webhook. It rejects if the host is closed, or if `tenant` or `app` is no valid id.
+   * A body that is not bytes is a mistake of the platform: a `TypeError`. Nothing ends `handle`, and `close` waits for
+   * it.
    */
   acceptWebhook(named: WebhookRequest, handle: (webhook: Webhook) => unknown): Promise<WebhookReply>;
   /** Checks a webhook and records its effect. It does not notice repetitions. */
@@ -356,7 +362,7 @@ export class Host implements AsyncDisposable {
   /** Rejects if a host key does not open a data key. */
   checkKeys(options?: CallOptions): Promise<void>;
   /**
-      * Checks which host keys open the stored data keys: those of these tenants, or of all. If these tenants have no data
+   * Checks which host keys open the stored data keys: those of these tenants, or of all. If these tenants have no data
    * key, it checks those of all. Call it before the process serves customers. Rejects only if the storage does not
    * answer.
    */
@@ -389,12 +395,14 @@ export type Logger = Record<'error' | 'warn' | 'info' | 'debug' | 'trace', (fiel
 /**
  * Hands the logs of all hosts of this process to a logger. They contain no secret. A later call replaces the logger and
  * the level. Default: `info`. An error of the logger becomes a warning of the process. If more than 10000 records wait
- * for the event loop, further records are lost.
+ * for the event loop, further records are lost. Throws an error in a worker thread, because the main thread gets the
+ * logs of all threads.
  */
 export function logTo(logger: Logger, options?: { level?: keyof Logger }): void;
 
 /**
  * Makes a call, and repeats it while its error asks for that: after the pause of a `RetryAfterError`, and up to three
- * times at once after a `StorageConflictError`. No call begins later than `withinMs` after the first.
+ * times at once after a `StorageConflictError`. No call begins later than `withinMs` after the first. If the signal is
+ * aborted, no further call begins, and the promise rejects with the signal's reason. Pass the signal to the call, too.
  */
 export function withRetries<T>(withinMs: number, call: () => Promise<T>, options?: CallOptions): Promise<T>;

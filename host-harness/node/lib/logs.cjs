@@ -1,10 +1,18 @@
 'use strict';
 // Hands the logs of all hosts of this process to a logger of JavaScript.
 
+// This module needs a real function, and the tests of a platform may replace the global functions for timers.
+const { setImmediate } = require('node:timers');
+const { isMainThread } = require('node:worker_threads');
 const { addon } = require('./addon.cjs');
 const { guarded } = require('./warnings.cjs');
 
 const LEVELS = ['error', 'warn', 'info', 'debug', 'trace'];
+
+/** The maximum number of records in one turn of the event loop, so that the loop does other work in between. */
+const TURN = 256;
+
+let current = null;
 
 /**
  * Hands the logs of all hosts to this logger, for example that of pino, or `console`. The logger has a function for
@@ -16,10 +24,34 @@ function logTo(logger, { level = 'info' } = {}) {
       throw new TypeError(`logTo: the logger has no function ${name}; it needs ${LEVELS.join(', ')}`);
     }
   }
-  addon.forwardLogs(level, (_number, _name, text) => {
-    const { level: at, target, message, fields } = JSON.parse(text);
-    guarded('the logger', () => logger[at]({ target, ...fields }, message));
-  });
+  // A worker would take the logs of all threads, and they would end with the worker.
+  if (!isMainThread) throw new Error('logTo: call it on the main thread, which gets the logs of all threads');
+  flushLogs();
+  addon.forwardLogs(level, fetchLogs);
+  if (current === null) process.on('exit', flushLogs);
+  current = logger;
+  // If the function that was passed before had a call to get, nobody makes this call any more.
+  fetchLogs();
 }
 
-module.exports = { logTo };
+/** Hands over some records. Further ones follow in the next turns of the event loop. */
+function fetchLogs() {
+  if (handOver()) setImmediate(fetchLogs).unref();
+}
+
+/** Hands over all records that wait. The event loop does not turn any more while the process exits. */
+function flushLogs() {
+  while (current !== null && handOver());
+}
+
+/** Hands over the records of one turn. Returns whether further records may wait. */
+function handOver() {
+  const records = addon.takeLogs(TURN);
+  for (const text of records) {
+    const { level, target, message, fields } = JSON.parse(text);
+    guarded('the logger', () => current[level]({ target, ...fields }, message));
+  }
+  return records.length === TURN;
+}
+
+module.exports = { flushLogs, logTo };

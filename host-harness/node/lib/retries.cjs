@@ -7,22 +7,35 @@ const { RetryAfterError, StorageConflictError } = require('./errors.cjs');
 /** The maximum number of repetitions after a storage conflict. There is no pause before them. */
 const MAX_CONFLICTS = 3;
 
-/** Makes a call, and repeats it while its error asks for that. No call begins later than `withinMs` after the first. */
+/**
+ * Makes a call, and repeats it while its error asks for that. No call begins later than `withinMs` after the first, or
+ * after the signal is aborted.
+ */
 async function withRetries(withinMs, call, { signal } = {}) {
   const began = performance.now();
   for (let conflicts = 0; ;) {
+    signal?.throwIfAborted();
     try {
       return await call();
     } catch (error) {
       const elapsed = performance.now() - began;
       if (error instanceof RetryAfterError && elapsed + error.retryAfterMs <= withinMs) {
-        await sleep(error.retryAfterMs, undefined, { signal });
+        await pause(error.retryAfterMs, signal ?? undefined);
       } else if (error instanceof StorageConflictError && conflicts < MAX_CONFLICTS && elapsed <= withinMs) {
         conflicts += 1;
       } else {
         throw error;
       }
     }
+  }
+}
+
+/** Waits. If the signal is aborted, rejects with the signal's reason. */
+async function pause(milliseconds, signal) {
+  try {
+    await sleep(milliseconds, undefined, { signal });
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : error;
   }
 }
 

@@ -253,7 +253,12 @@ export type Target = OfCustomer & ({ account?: string; shop?: never } | { shop: 
 /** A value in the query of a call. A number must be finite. */
 export type QueryValue = string | number | bigint | boolean;
 
-/** A request to TikTok Shop's API. The connector adds the app key, the time, the token, the cipher and a signature. */
+/**
+ * A request to TikTok Shop's API. The connector adds the app key, the time, the token, the cipher and a signature.
+ * Without `shop`, the request concerns the whole account, and without both members the customer's only account. A
+ * member with the value `undefined` or `null` is refused, so that a missing value never means the whole account. The
+ * compiler finds it with `exactOptionalPropertyTypes`.
+ */
 export type CallRequest = OfCustomer &
   ({ shop: string; account?: never } | { account?: string; shop?: never }) & {
     method: 'GET' | 'POST' | 'PUT' | 'DELETE';

@@ -9,23 +9,17 @@ use napi::bindgen_prelude::{FnArgs, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use serde_json::Value;
-use tiktok_shop_bindings::{Foreign, ForeignError};
+use tiktok_shop_bindings::{Foreign, ForeignError, WaitsFor};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::case;
 
-/// The number of a call, the name of the function in camel case, and its arguments as JSON.
-type Call = FnArgs<(u32, String, String)>;
+/// The number of a call, the name of the function in camel case, its arguments as JSON, and whether the result is read.
+type Call = FnArgs<(u32, String, String, bool)>;
 
 /// A function of JavaScript that gets calls. It does not keep Node.js alive.
 pub(crate) type Dispatch = ThreadsafeFunction<Call, Unknown<'static>, Call, Status, false, true>;
-
-/// The maximum number of log records that wait for JavaScript. Further records are lost.
-const MAX_WAITING: usize = 10_000;
-
-/// A function of JavaScript that gets log records. It does not keep Node.js alive.
-pub(crate) type LogDispatch = ThreadsafeFunction<Call, Unknown<'static>, Call, Status, false, true, MAX_WAITING>;
 
 /// The answer of JavaScript: a JSON text. An error has the members `code` and `message`.
 type Answer = Result<String, String>;
@@ -85,12 +79,12 @@ impl ScriptObject {
 
 #[async_trait]
 impl Foreign for ScriptObject {
-    async fn call(&self, function: &'static str, arguments: Value) -> Result<Value, ForeignError> {
+    async fn call(&self, function: &'static str, arguments: Value, waits_for: WaitsFor) -> Result<Value, ForeignError> {
         let (sender, receiver) = oneshot::channel();
         let number = register(sender);
         let _waiting = Waiting(number);
         let arguments = case::to_camel(arguments).to_string();
-        let call = FnArgs::from((number, case::camel(function), arguments));
+        let call = FnArgs::from((number, case::camel(function), arguments, waits_for == WaitsFor::Result));
         let status = self.dispatch.call(call, ThreadsafeFunctionCallMode::NonBlocking);
         if status != Status::Ok {
             return Err(ending());

@@ -16,7 +16,7 @@ use tiktok_shop_host::error::Action;
 use tokio_util::sync::CancellationToken;
 
 use crate::case;
-use crate::foreign::{Dispatch, LogDispatch, ScriptObject};
+use crate::foreign::{Dispatch, ScriptObject};
 use crate::outcomes::{Arguments, Outcomes};
 use crate::runtime::runtime;
 
@@ -173,7 +173,7 @@ pub fn check_contract(
     Outcomes::to(&settle)?.run(number, async move {
         let mut outcomes = Vec::new();
         let each = |outcome: Value| {
-            let call = (0, "report".to_owned(), case::to_camel(outcome.clone()).to_string());
+            let call = (0, "report".to_owned(), case::to_camel(outcome.clone()).to_string(), false);
             // If Node.js is ending, nobody needs the report.
             let _ = report.call(call.into(), ThreadsafeFunctionCallMode::NonBlocking);
             outcomes.push(outcome);
@@ -181,17 +181,6 @@ pub fn check_contract(
         check_storage(Arc::new(ScriptObject::new(storage, CancellationToken::new())), each).await;
         Ok(Value::from(outcomes).into())
     })
-}
-
-/// Hands the logs of all hosts to `write`, from this level on.
-#[napi]
-pub fn forward_logs(level: String, write: LogDispatch) -> Result<()> {
-    let forwarded = tiktok_shop_bindings::forward_logs(&level, move |record| {
-        let call = (0, "log".to_owned(), case::to_camel(record).to_string());
-        // The record is lost if too many records wait, or if Node.js is ending.
-        let _ = write.call(call.into(), ThreadsafeFunctionCallMode::NonBlocking);
-    });
-    forwarded.map_err(|error| napi::Error::from_reason(error.message))
 }
 
 fn request(

@@ -7,8 +7,10 @@
 mod case;
 mod foreign;
 mod host;
+mod logs;
 mod outcomes;
 mod runtime;
 
 pub use self::foreign::answer;
-pub use self::host::{NativeHost, check_contract, forward_logs};
+pub use self::host::{NativeHost, check_contract};
+pub use self::logs::{forward_logs, take_logs};

@@ -11,6 +11,7 @@ import * as connector from 'tiktok-shop-connector';
 import { browser, connected, customer, folder, stage, tenant } from './stage.mjs';
 
 const { Host, InvalidRequestError, MisconfiguredError, ReauthorizeError, RetryAfterError, Secret } = connector;
+const { StorageConflictError } = connector;
 
 test('import and require give the same objects', () => {
   const required = createRequire(import.meta.url)('tiktok-shop-connector');
@@ -78,6 +79,15 @@ test('a wrong argument is named without its value', async (t) => {
       assert.deepEqual([error.code, error.message], ['invalid-argument', message]);
       return error instanceof InvalidRequestError;
     });
+  }
+});
+
+test('a missing actor or reason is refused', async (t) => {
+  const { host } = await stage(t);
+  for (const missing of [undefined, null, 7, new Secret('CANARY')]) {
+    const message = (name) => `${name}: the argument is no text`;
+    assert.throws(() => host.actingAs(missing), { name: 'TypeError', message: message('actingAs') });
+    assert.throws(() => host.because(missing), { name: 'TypeError', message: message('because') });
   }
 });
 
@@ -185,6 +195,29 @@ test('withRetries waits as long as the error says', async () => {
     connector.withRetries(0, async () => Promise.reject(wait())),
     RetryAfterError,
   );
+});
+
+test('withRetries ends with the reason of its signal', async () => {
+  const reason = new Error('the customer has left');
+  const endsEarly = (retrying) => assert.rejects(retrying, (error) => error === reason);
+  const never = () => assert.fail('a call has begun');
+  await endsEarly(connector.withRetries(60_000, never, { signal: AbortSignal.abort(reason) }));
+
+  const wait = Object.assign(Object.create(RetryAfterError.prototype), { retryAfterMs: 60_000 });
+  const conflict = Object.create(StorageConflictError.prototype);
+  for (const [error, abortsInPause] of [[wait, true], [wait, false], [conflict, false]]) {
+    const controller = new AbortController();
+    let calls = 0;
+    const call = async () => {
+      calls += 1;
+      const abort = () => controller.abort(reason);
+      if (abortsInPause) void turn().then(abort);
+      else abort();
+      throw error;
+    };
+    await endsEarly(connector.withRetries(120_000, call, { signal: controller.signal }));
+    assert.equal(calls, 1);
+  }
 });
 
 test('the logs go to a logger of JavaScript, without secrets', async (t) => {

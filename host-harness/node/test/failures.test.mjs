@@ -105,6 +105,17 @@ test('an error of a storage shows its text only if it is StorageRefused', async 
   }
 });
 
+test('a result that JSON does not have is an error of the storage', async (t) => {
+  let result;
+  const storage = new MemoryStorage();
+  storage.listRows = () => result;
+  const { host } = await stage(t, { storage });
+  for (const odd of [() => {}, Symbol('odd'), { toJSON: () => undefined }, 1n]) {
+    result = odd;
+    await assert.rejects(host.listConnections({ tenant, customer }), StorageFailedError);
+  }
+});
+
 test('an object that is no storage is refused, and a secret is the text of a storage', async (t) => {
   const storage = new MemoryStorage();
   storage.deleteTenant = undefined;

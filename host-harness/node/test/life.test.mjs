@@ -120,7 +120,9 @@ test('a seller of another system is imported, and exported again', async (t) => 
   const scene = await stage(t, { allowExport: true });
   const { fake, host } = scene;
   const grant = await fake.ask('POST', '/grants', { service_id: fake.app.service_id, sellers: 1 });
-  const connection = await host.importGrant({ tenant, customer, refreshToken: grant.refresh_token });
+  // A grant of another host may have these members without a value.
+  const unknown = { account: null, accessToken: null, accessTokenEnds: null, refreshTokenEnds: null };
+  const connection = await host.importGrant({ tenant, customer, refreshToken: grant.refresh_token, ...unknown });
   assert.equal(connection.status, 'active');
   const exported = await host.exportGrant({ tenant, customer });
   assert.equal(exported.account, connection.account);
@@ -167,6 +169,22 @@ test('a shop or an account without a value ends no connection', async (t) => {
     }
   }
   assert.deepEqual(await host.listConnections({ tenant, customer }), [connection]);
+});
+
+test('a shop or an account without a value makes no call', async (t) => {
+  const scene = await stage(t);
+  await connected(scene);
+  const call = { tenant, customer, method: 'GET', path: '/authorization/202309/shops' };
+  for (const [name, meant] of [
+    ['shop', 'the whole account'],
+    ['account', "the customer's only account"],
+  ]) {
+    const message = `${name}: it has no value; leave it out if you mean ${meant}`;
+    for (const value of [undefined, null]) {
+      await assert.rejects(scene.host.call({ ...call, [name]: value }), { name: 'TypeError', message });
+    }
+  }
+  assert.equal((await scene.host.call(call)).isSuccess, true);
 });
 
 test('the apps of a tenant are listed', async (t) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use pyo3::prelude::*;
 use serde_json::Value;
-use tiktok_shop_bindings::{Foreign, ForeignError};
+use tiktok_shop_bindings::{Foreign, ForeignError, WaitsFor};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ type Answered = Result<Value, ForeignError>;
 pub(crate) struct Answer {
     /// The function that was called.
     function: &'static str,
+    waits_for: WaitsFor,
     sender: Mutex<Option<oneshot::Sender<Answered>>>,
 }
 
@@ -34,11 +35,15 @@ impl Answer {
 
 #[pymethods]
 impl Answer {
-    /// Answers with the result of the function.
+    /// Answers with the result of the function. The result of a function that returns nothing is not read.
     ///
     /// # Errors
     /// The result contains a value of a type that JSON does not have. The call then fails, too.
     fn ok(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.waits_for == WaitsFor::End {
+            self.send(Ok(Value::Null));
+            return Ok(());
+        }
         let answered = to_json(result);
         // The error of the conversion is not shown, because it names members, and a name may be a stored value.
         let text =
@@ -70,10 +75,10 @@ impl PythonObject {
 
 #[async_trait]
 impl Foreign for PythonObject {
-    async fn call(&self, function: &'static str, arguments: Value) -> Answered {
+    async fn call(&self, function: &'static str, arguments: Value, waits_for: WaitsFor) -> Answered {
         let ending = || ForeignError::new("Python's event loop has ended, so its functions can't answer");
         let (sender, receiver) = oneshot::channel();
-        let answer = Answer { function, sender: Mutex::new(Some(sender)) };
+        let answer = Answer { function, waits_for, sender: Mutex::new(Some(sender)) };
         self.letters.put(Message::Call { object: self.object, function, arguments, answer });
         tokio::select! {
             answered = receiver => answered.unwrap_or_else(|_| Err(ending())),

@@ -14,6 +14,7 @@ import prometheus_client
 import pytest
 
 from conftest import Stages
+from memory_storage import MemoryStorage
 from stage import BROWSER, CUSTOMER, NAMED, TENANT, Stage
 from tiktok_shop_connector import (
     App,
@@ -163,6 +164,24 @@ async def test_a_missing_account_or_shop_does_not_end_all_connections(stage: Sta
     assert len((await host.disconnect(**NAMED, tiktok_access="keep")).found) == 1
 
 
+async def test_a_missing_account_or_shop_makes_no_call_of_the_whole_account(stage: Stage) -> None:
+    await stage.connected()
+    host: Any = stage.host
+    call: dict[str, Any] = {**NAMED, "method": "GET", "path": "/authorization/202309/shops"}
+    for name, meant in (("shop", "the whole account"), ("account", "the customer's only account")):
+        with pytest.raises(TypeError, match=f"^call: {name} is None; to concern {meant}, leave the argument out$"):
+            await host.call(**call, **{name: None})
+    assert (await host.call(**call)).is_success
+
+
+async def test_a_missing_actor_or_reason_is_refused(stage: Stage) -> None:
+    host: Any = stage.host
+    for missing in (None, 7, Secret("CANARY")):
+        for function in ("acting_as", "because"):
+            with pytest.raises(TypeError, match=f"^{function}: the argument is no text$"):
+                getattr(host, function)(missing)
+
+
 @pytest.mark.parametrize("limit", [0, 1001, -1])
 async def test_a_page_has_1_to_1000_entries(stage: Stage, limit: int) -> None:
     for function in (stage.host.events, stage.host.tenant_connections):
@@ -249,6 +268,15 @@ async def test_the_apps_are_checked_when_the_host_opens(wrong: dict[str, str], m
 async def test_a_storage_of_another_type_is_named(storage: object) -> None:
     with pytest.raises(TypeError, match="storage: give"):
         await Host.open(storage=storage, keys="drawn", apps=[])  # type: ignore[arg-type]
+
+
+async def test_a_storage_without_all_functions_is_refused_when_the_host_opens() -> None:
+    class Incomplete(MemoryStorage):
+        swap_token: Any = None
+        delete_tenant: Any = "no function"
+
+    with pytest.raises(TypeError, match=r"^storage: the object has no function swap_token, delete_tenant; give a "):
+        await Host.open(storage=Incomplete(), keys="drawn", apps=[])
 
 
 async def test_the_text_of_a_future_does_not_show_a_reply() -> None:

@@ -282,6 +282,24 @@ asyncio.run(close())
     assert run(opened_in_memory(fake, "[app]", body)) == 0
 
 
+def test_a_call_fails_at_once_if_the_event_loop_of_its_function_has_ended(fake: Fake) -> None:
+    body = f"""
+from tiktok_shop_connector import TikTokShopError
+first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+host = first.run_until_complete(open_host())
+# The second loop exists before the first one ends, so it is no new loop that finds out about the end.
+assert second.run_until_complete(host.events(tenant=named["tenant"])) == []
+first.close()
+try:
+    second.run_until_complete(host.begin_consent(**named, browser={BROWSER.expose()!r}))
+except TikTokShopError as error:
+    assert "event loop has ended" in error.message, error
+else:
+    raise AssertionError("the function was called")
+"""
+    assert run(opened_in_memory(fake, "lambda tenant: [app]", body)) == 0
+
+
 def test_a_process_that_is_forked_after_a_host_was_opened_is_told_so(fake: Fake) -> None:
     body = """
 from tiktok_shop_connector import MisconfiguredError

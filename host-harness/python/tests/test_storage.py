@@ -58,6 +58,24 @@ async def test_the_types_name_all_functions_and_no_other(
     assert called == declared
 
 
+async def test_the_result_of_a_function_that_returns_nothing_is_not_read() -> None:
+    told = {"put_state", "release_state", "put_install", "close_install", "delete_install", "delete_expired"}
+    told.add("remember_webhook")
+
+    class OfDriver:
+        """A storage whose functions return the cursor of their driver."""
+
+        def __init__(self) -> None:
+            self._storage = MemoryStorage()
+
+        def __getattr__(self, name: str) -> Any:
+            function = getattr(self._storage, name)
+            return (lambda **arguments: (function(**arguments), object())) if name in told else function
+
+    storage: Any = OfDriver()
+    assert [outcome for outcome in await check_storage(storage) if outcome.failure is not None] == []
+
+
 async def test_the_contract_notices_a_swap_that_ignores_the_revision() -> None:
     class Broken(MemoryStorage):
         def swap_token(

@@ -14,7 +14,7 @@ use tiktok_shop_host::storage::{MemoryStorage, StorageError, WrappedKey};
 use tokio::time::Instant;
 
 use super::ForeignKeys;
-use crate::foreign::{Foreign, ForeignError};
+use crate::foreign::{Foreign, ForeignError, WaitsFor};
 use crate::key_options::ForeignKeyOption;
 
 const SHARED: ForeignKeyOption = ForeignKeyOption { has_key_per_tenant: false, can_destroy: false };
@@ -28,7 +28,7 @@ struct Object<F>(F);
 
 #[async_trait]
 impl<F: Fn(&'static str, Value) -> Result<Value, ForeignError> + Send + Sync> Foreign for Object<F> {
-    async fn call(&self, function: &'static str, arguments: Value) -> Result<Value, ForeignError> {
+    async fn call(&self, function: &'static str, arguments: Value, _: WaitsFor) -> Result<Value, ForeignError> {
         (self.0)(function, arguments)
     }
 }
@@ -38,7 +38,7 @@ struct Hanging;
 
 #[async_trait]
 impl Foreign for Hanging {
-    async fn call(&self, _: &'static str, _: Value) -> Result<Value, ForeignError> {
+    async fn call(&self, _: &'static str, _: Value, _: WaitsFor) -> Result<Value, ForeignError> {
         std::future::pending().await
     }
 }

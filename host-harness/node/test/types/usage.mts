@@ -87,6 +87,11 @@ export async function platform(storage: Storage): Promise<Date | null> {
   return swept.notRefreshed[0]?.until ?? connection.endsAt;
 }
 
+export async function takenOver(old: Host, host: Host): Promise<Connection> {
+  const named = { tenant: 'acme', customer: 'customer-7' };
+  return host.importGrant({ ...named, ...(await old.exportGrant(named)) });
+}
+
 export async function mistakes(host: Host): Promise<void> {
   // @ts-expect-error: the customer is missing
   await host.refresh({ tenant: 'acme' });
@@ -97,6 +102,10 @@ export async function mistakes(host: Host): Promise<void> {
   // @ts-expect-error: a shop without a value must not mean all connections
   await host.disconnect({ tenant: 'acme', customer: 'c', shop: undefined, tiktokAccess: 'revoke' });
   const call = { tenant: 'acme', customer: 'c', method: 'GET', path: '/' } as const;
+  // @ts-expect-error: a shop without a value must not mean the whole account
+  await host.call({ ...call, shop: undefined });
+  // @ts-expect-error: a missing actor must not mean the platform itself
+  host.actingAs(undefined);
   // @ts-expect-error: a query is no text
   await host.call({ ...call, query: 'page_size=20' });
   // @ts-expect-error: a value of a query is not null

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from . import _values, types
 from ._requests import NOT_GIVEN, NotGiven, Requests, given
 from ._values import Query
 from .types import Method
+
+#: What the end of connections concerns without an account and a shop.
+_ALL: Final = "concern all connections of the customer"
 
 
 class Connections(Requests):
@@ -85,8 +88,8 @@ class Connections(Requests):
         customer: str,
         method: Method,
         path: str,
-        shop: str | None = None,
-        account: str | None = None,
+        shop: str | NotGiven = NOT_GIVEN,
+        account: str | NotGiven = NOT_GIVEN,
         query: Query = (),
         body: object = None,
         content_type: str | None = None,
@@ -95,13 +98,15 @@ class Connections(Requests):
         """Makes a signed call of TikTok Shop's API.
 
         The connector adds the app key, the time, the token, the cipher and a signature. Bytes and a text are sent
-        unchanged, and every other body as JSON.
+        unchanged, and every other body as JSON. Without `shop`, the call concerns the whole account, and without both
+        arguments the customer's only account. An argument that is `None` raises a `TypeError`, so a missing value never
+        means the whole account.
         """
         named: dict[str, Any] = {
             "tenant": tenant,
             "customer": customer,
-            "shop": shop,
-            "account": account,
+            **given("call", "concern the whole account", shop=shop),
+            **given("call", "concern the customer's only account", account=account),
             "method": method,
             "path": path,
             "query": _values.pairs(query),
@@ -130,7 +135,8 @@ class Connections(Requests):
         An argument that is `None` raises a `TypeError`. Accounts that were not read before `stop` or `close` are in
         `shops_not_read`.
         """
-        named = {"tenant": tenant, "customer": customer, **given("shared_connections", account=account, shop=shop)}
+        target = given("shared_connections", _ALL, account=account, shop=shop)
+        named = {"tenant": tenant, "customer": customer, **target}
         return _values.shared_connections(await self._ask_until("shared-connections", stop, **named))
 
     async def disconnect(
@@ -147,5 +153,5 @@ class Connections(Requests):
         If both arguments are left out, it ends all connections of the customer. An argument that is `None` raises a
         `TypeError`, so a missing value never ends all connections.
         """
-        named = {"tiktok_access": tiktok_access, **given("disconnect", account=account, shop=shop)}
+        named = {"tiktok_access": tiktok_access, **given("disconnect", _ALL, account=account, shop=shop)}
         return _values.disconnected(await self._ask("disconnect", tenant=tenant, customer=customer, **named))

@@ -68,11 +68,18 @@ class Core:
             for number in self._objects:
                 self._office.unregister(number)
 
+    def _post_office(self) -> PostOffice:
+        """Returns the post office of the running event loop, for a request of the host."""
+        # If the loop has ended that calls the host's Python objects, a call of them must not wait for this loop.
+        if self._office is not None and self._office.is_over:
+            discard_closed_loops()
+        return post_office()
+
     async def perform(
         self, operation: str, arguments: dict[str, Any], actor: str | None, reason: str | None, body: bytes | None
     ) -> Reply:
         """Makes a request, and returns the reply. If the caller is cancelled, the request goes on."""
-        office = post_office()
+        office = self._post_office()
         number, reply = office.expect()
         try:
             self._native.perform(office.mailbox, number, operation, arguments, body, actor, reason)
@@ -99,7 +106,7 @@ class Core:
             # The `wait` of another event, such as `threading.Event`, would block the event loop.
             kind = f"{type(stop).__module__}.{type(stop).__qualname__}"
             raise TypeError(f"stop: the type is {kind}, and must be asyncio.Event")
-        office, native = post_office(), self._native
+        office, native = self._post_office(), self._native
         perform = native.perform
         stopper, reply = office.ask(
             lambda number: perform(office.mailbox, number, operation, arguments, None, actor, reason)
@@ -118,7 +125,7 @@ class Core:
         self, arguments: dict[str, Any], actor: str | None, reason: str | None, body: bytes, handle: Callee
     ) -> Any:
         """Receives a webhook. `handle` runs in the context of the caller."""
-        office, native = post_office(), self._native
+        office, native = self._post_office(), self._native
         platform = office.register(handle, contextvars.copy_context())
         accept = native.accept_webhook
         try:

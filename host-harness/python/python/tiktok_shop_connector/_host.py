@@ -14,8 +14,9 @@ from ._connections import Connections
 from ._core import Core, OnRequest
 from ._native import Secret
 from ._post import Callee, functions_of
+from ._requests import text_of
 from .keys import key_functions_of, optional_functions
-from .storage import Storage
+from .storage import Storage, check_functions
 from .types import SecretInput
 
 Apps: TypeAlias = list[options.TenantApp] | Callable[[str], list[options.App] | Awaitable[list[options.App]]]
@@ -89,10 +90,8 @@ class Host(Connecting, Connections, Background):
         `docs/python.md` describes the options.
         """
         is_text = isinstance(storage, (str, Secret))
-        if not is_text and not hasattr(storage, "belongs_to"):
-            raise TypeError(
-                "storage: give memory:, sqlite:PATH, postgres://… or an object with the functions of a storage"
-            )
+        if not is_text:
+            check_functions(storage)
         is_option = isinstance(keys, (str, dict))
         given: dict[str, Any] = {
             "storage": storage if is_text else "foreign",
@@ -123,12 +122,18 @@ class Host(Connecting, Connections, Background):
         return Opening(open_host)
 
     def acting_as(self, actor: str) -> Host:
-        """Returns a host that names this actor in events and logs. It shares everything else."""
-        return Host._of(self._core, self.plugin, actor, self._reason)
+        """Returns a host that names this actor in events and logs. It shares everything else.
+
+        Raises a `TypeError` if the actor is no text, for example `None`.
+        """
+        return Host._of(self._core, self.plugin, text_of("acting_as", actor), self._reason)
 
     def because(self, reason: str) -> Host:
-        """Returns a host that states this reason in events. It shares everything else."""
-        return Host._of(self._core, self.plugin, self._actor, reason)
+        """Returns a host that states this reason in events. It shares everything else.
+
+        Raises a `TypeError` if the reason is no text, for example `None`.
+        """
+        return Host._of(self._core, self.plugin, self._actor, text_of("because", reason))
 
     async def close(self) -> None:
         """Accepts no further requests, and waits until all requests have ended.

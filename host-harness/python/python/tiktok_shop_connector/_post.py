@@ -63,6 +63,11 @@ class PostOffice:
         #: The running functions, and how each one answers.
         self._tasks: dict[asyncio.Task[None], _native.Answer] = {}
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the event loop has ended, so nobody fetches the messages any more."""
+        return self._loop.is_closed()
+
     def watch(self) -> None:
         """Begins to fetch messages."""
         self._loop.add_reader(self.mailbox.fileno(), self._fetch)

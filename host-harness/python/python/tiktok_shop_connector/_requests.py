@@ -21,10 +21,10 @@ NOT_GIVEN: Final = _Default.NOT_GIVEN
 NotGiven: TypeAlias = Literal[_Default.NOT_GIVEN]
 
 
-def given(function: str, **arguments: str | NotGiven) -> dict[str, str]:
+def given(function: str, without: str, **arguments: str | NotGiven) -> dict[str, str]:
     """Returns the arguments that the caller has given. Raises a `TypeError` for `None`.
 
-    The function acts on everything if none is given.
+    `without` says what the function does if they are left out: it concerns more than the caller means.
     """
     named: dict[str, str] = {}
     for name, value in arguments.items():
@@ -32,11 +32,17 @@ def given(function: str, **arguments: str | NotGiven) -> dict[str, str]:
             continue
         # A caller without a type checker may pass it.
         if value is None:
-            raise TypeError(
-                f"{function}: {name} is None; to concern all connections of the customer, leave the argument out"
-            )
+            raise TypeError(f"{function}: {name} is None; to {without}, leave the argument out")
         named[name] = value
     return named
+
+
+def text_of(function: str, value: str) -> str:
+    """Returns a text for the audit trail. If it is missing, the trail would silently name the platform itself."""
+    # A caller without a type checker may pass something else.
+    if not isinstance(value, str):
+        raise TypeError(f"{function}: the argument is no text")
+    return value
 
 
 class Requests:

@@ -242,6 +242,16 @@ class Storage(TokenStorage, ConnectionStorage, ConsentStorage, WebhookStorage, K
     """A complete storage: an object with the functions of all five parts."""
 
 
+def check_functions(storage: object) -> None:
+    """Raises a `TypeError` if the object lacks a function of a storage."""
+    names = [name for part in Storage.__mro__ for name in vars(part) if not name.startswith("_")]
+    missing = [name for name in names if not callable(getattr(storage, name, None))]
+    if missing == names:
+        raise TypeError("storage: give memory:, sqlite:PATH, postgres://… or an object with the functions of a storage")
+    if missing:
+        raise TypeError(f"storage: the object has no function {', '.join(missing)}; give a complete storage")
+
+
 @dataclass(frozen=True, slots=True)
 class ContractCheck:
     """A check of the contract: its name, and the promise that it tests."""

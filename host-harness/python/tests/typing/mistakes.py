@@ -16,6 +16,8 @@ async def platform(host: Host) -> None:
     await host.call(tenant="acme", customer="c", method="HEAD", path="/a")  # mistake
     await host.disconnect(tenant="acme", customer="c")  # mistake
     await host.disconnect(tenant="acme", customer="c", tiktok_access="keep", shop=None)  # mistake
+    await host.call(tenant="acme", customer="c", method="GET", path="/a", shop=None)  # mistake
+    host.acting_as(None)  # mistake
     await host.shared_connections(tenant="acme", customer="c", account=None)  # mistake
     await host.accept_webhook(tenant="acme", authorization=None, body=5, handle=print)  # mistake
     await host.refresh(tenant="acme", costumer="c")  # mistake
