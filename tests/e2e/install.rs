@@ -274,12 +274,23 @@ async fn an_account_that_is_connected_already_gets_the_newer_tokens() {
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
 }
 
-/// A storage that fails the first accesses of one method, or loses their answers.
+/// How a storage fails.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// It is away for a moment. The host repeats a write.
+    Down,
+    /// It writes, but its answer is lost. The host repeats a write.
+    LosesAnswers,
+    /// It refuses. The host does not repeat a write.
+    Refuses,
+}
+
+/// A storage that fails the first accesses of one method.
 struct Failing {
     method: &'static str,
     /// The number of accesses that still fail.
     left: AtomicUsize,
-    loses_answers: bool,
+    failure: Failure,
 }
 
 #[async_trait]
@@ -288,32 +299,33 @@ impl Interceptor for Failing {
         let is_met = access.method() == self.method;
         let fails =
             is_met && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        match (fails, self.loses_answers) {
+        match (fails, self.failure) {
             (false, _) => Passage::Forward,
-            (true, true) => Passage::LoseAnswer,
-            (true, false) => Passage::Fail(StorageError::Unavailable("down".to_owned())),
+            (true, Failure::LosesAnswers) => Passage::LoseAnswer,
+            (true, Failure::Down) => Passage::Fail(StorageError::Unavailable("down".to_owned())),
+            (true, Failure::Refuses) => Passage::Fail(StorageError::Refused("read-only".to_owned())),
         }
     }
 }
 
-fn failing(stage: &Stage, method: &'static str, times: usize, loses_answers: bool) {
-    stage.intercept(Arc::new(Failing { method, left: AtomicUsize::new(times), loses_answers }));
+fn failing(stage: &Stage, method: &'static str, times: usize, failure: Failure) {
+    stage.intercept(Arc::new(Failing { method, left: AtomicUsize::new(times), failure }));
 }
 
 #[tokio::test]
 async fn the_tokens_of_an_exchanged_code_are_stored_by_a_repeated_write() {
-    for loses_answers in [false, true] {
+    for failure in [Failure::Down, Failure::LosesAnswers] {
         let stage = Stage::new();
-        failing(&stage, "put_install", 2, loses_answers);
+        failing(&stage, "put_install", 3, failure);
         let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
         confirm(&stage.host, "alice", &pending.id).await.unwrap();
         assert_eq!(stage.requests_to(TOKEN_GET), 1);
     }
     let stage = Stage::new();
-    failing(&stage, "put_install", 3, false);
+    failing(&stage, "put_install", 1, Failure::Refuses);
     let query = installed(&stage);
     let lost = begin(&stage.host, "alice", &query).await;
-    assert_eq!(lost, Err(InstallError::NotStored(StorageError::Unavailable("down".to_owned()))));
+    assert_eq!(lost, Err(InstallError::NotStored(StorageError::Refused("read-only".to_owned()))));
     let again = begin(&stage.host, "alice", &query).await;
     assert_eq!(call_refusal(again), ("reauthorize", "authorization-code-spent".to_owned()));
 }
@@ -321,7 +333,7 @@ async fn the_tokens_of_an_exchanged_code_are_stored_by_a_repeated_write() {
 #[tokio::test]
 async fn a_code_is_not_spent_while_the_storage_is_down() {
     let stage = Stage::new();
-    failing(&stage, "load_install", 1, false);
+    failing(&stage, "load_install", 1, Failure::Down);
     let query = installed(&stage);
     let down = begin(&stage.host, "alice", &query).await;
     assert_eq!(down, Err(InstallError::Storage(StorageError::Unavailable("down".to_owned()))));
@@ -335,9 +347,9 @@ async fn a_code_is_not_spent_while_the_storage_is_down() {
 async fn a_confirmation_that_could_not_be_closed_can_be_repeated_without_harm() {
     let stage = Stage::new();
     let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
-    failing(&stage, "close_install", 3, false);
+    failing(&stage, "close_install", 1, Failure::Refuses);
     let open = confirm(&stage.host, "alice", &pending.id).await.unwrap_err();
-    assert_eq!(open, InstallError::Storage(StorageError::Unavailable("down".to_owned())));
+    assert_eq!(open, InstallError::Storage(StorageError::Refused("read-only".to_owned())));
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     confirm(&stage.host, "alice", &pending.id).await.unwrap();
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
@@ -345,11 +357,11 @@ async fn a_confirmation_that_could_not_be_closed_can_be_repeated_without_harm() 
 }
 
 #[tokio::test]
-async fn a_confirmed_install_is_closed_although_the_storage_fails_twice() {
-    for loses_answers in [false, true] {
+async fn a_confirmed_install_is_closed_although_the_storage_fails_three_times() {
+    for failure in [Failure::Down, Failure::LosesAnswers] {
         let stage = Stage::new();
         let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
-        failing(&stage, "close_install", 2, loses_answers);
+        failing(&stage, "close_install", 3, failure);
         confirm(&stage.host, "alice", &pending.id).await.unwrap();
         let (alice, all) = (customer_id("alice"), DisconnectTarget::All(None));
         stage.host.disconnect(&tenant(0), &alice, all, RemoteGrant::Keep).await.unwrap();
