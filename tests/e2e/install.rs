@@ -13,9 +13,14 @@ use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::events::{Actor, Cause, EventKind};
 use tiktok_shop_host::install::{InstallError, InstallId, PendingInstall};
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage, StorageError};
+use tiktok_shop_host::storage::{
+    Access, BrowserDigest, ConsentStorage as _, HostStorage, InstallDigest, InstallRecord, Interceptor, MemoryStorage,
+    Passage, StateDigest, StorageError,
+};
 use tiktok_shop_host::{CallError, ConnectorHost};
-use tiktok_shop_tests::{SHOPS, Sink, Stage, TOKEN_GET, browser, customer_id, refusal, state_of, sweep_at, tenant};
+use tiktok_shop_tests::{
+    SHOPS, Sink, Stage, TOKEN_GET, browser, browser_secret, customer_id, refusal, state_of, sweep_at, tenant,
+};
 
 /// Lets the seller `one-shop` install the app, and returns the query of the callback. The callback has no state.
 fn installed(stage: &Stage) -> String {
@@ -100,6 +105,40 @@ async fn another_session_cannot_confirm_see_or_cancel_an_install() {
     assert_eq!(stage.connections("mallory").await, []);
     assert_eq!(confirm(&stage.host, "alice", &pending.id).await.unwrap().key.customer, alice);
     assert_eq!(confirm(&stage.host, "mallory", &pending.id).await, Err(InstallError::OtherBrowser));
+}
+
+/// Answers `load_install` from another storage.
+struct Elsewhere(Arc<MemoryStorage>);
+
+#[async_trait]
+impl Interceptor for Elsewhere {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if access.method() == "load_install" {
+            Passage::ForwardTo(Arc::clone(&self.0) as Arc<_>)
+        } else {
+            Passage::Forward
+        }
+    }
+}
+
+/// A host of an earlier release has stored the SHA-256 of the session. If the secret of a session is longer than 64 bytes,
+/// this digest helps to calculate the key of the install, so it is no longer stored.
+#[tokio::test]
+async fn an_install_that_a_host_of_an_earlier_release_began_is_confirmed() {
+    let stage = Stage::new();
+    let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
+    let sha256 = |text: &str| *StateDigest::of(&text.into()).as_bytes();
+    let digest = InstallDigest::new(sha256(pending.id.expose()));
+    let stored = stage.storage.load_install(&tenant(0), &digest).await.unwrap().unwrap();
+    let browser = BrowserDigest::new(sha256(browser_secret("alice").expose()));
+    assert_ne!(stored.browser, browser);
+
+    let storage = Arc::new(MemoryStorage::new(Arc::clone(&stage.clock) as Arc<_>));
+    let record = InstallRecord { browser, sealed: stored.sealed.unwrap() };
+    storage.put_install(&tenant(0), &digest, &record).await.unwrap();
+    stage.intercept(Arc::new(Elsewhere(storage)));
+    assert_eq!(confirm(&stage.host, "mallory", &pending.id).await, Err(InstallError::OtherBrowser));
+    assert_eq!(confirm(&stage.host, "alice", &pending.id).await.unwrap().key.customer, customer_id("alice"));
 }
 
 #[tokio::test]

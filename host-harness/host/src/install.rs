@@ -21,7 +21,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::connect::Grant;
 use crate::connection::{Connection, ShopPolicy};
-use crate::consent::BrowserSession;
+use crate::consent::{BrowserSession, digest_of_install};
 use crate::error::{Action, CallError, ConnectorError};
 use crate::events::Cause;
 use crate::guest::{Operation, Scope, Secrets, read_all};
@@ -354,8 +354,9 @@ impl ConnectorHost {
             let content = Content { customer, install };
             let sealed = content.encode().map_err(std::io::Error::from).and_then(|clear| seal.seal(&clear));
             let sealed = sealed.map_err(|error| InstallError::NotStored(StorageError::Refused(error.to_string())))?;
-            let record = InstallRecord { browser: browser.digest(), sealed };
-            store_install(host.storage(), host.storage_timeout(), &tenant, &id.digest(), &record).await?;
+            let digest = id.digest();
+            let record = InstallRecord { browser: digest_of_install(&tenant, &browser, &digest), sealed };
+            store_install(host.storage(), host.storage_timeout(), &tenant, &digest, &record).await?;
             Ok::<_, InstallError>(content.install)
         };
         let task = tokio::spawn(work.in_current_span());
@@ -411,10 +412,14 @@ impl ConnectorHost {
         browser: &BrowserSession,
         id: &InstallId,
     ) -> Result<Vec<u8>, InstallError> {
-        let found = run_within(self.storage_timeout(), self.storage().load_install(tenant, &id.digest())).await?;
+        let digest = id.digest();
+        let found = run_within(self.storage_timeout(), self.storage().load_install(tenant, &digest)).await?;
         let StoredInstall { browser: owner, sealed, age } = found.ok_or(InstallError::Unknown)?;
+        // A host of an earlier release has stored the SHA-256 of the session. A person who can write to the storage
+        // gains nothing with it, because only the secret of the session opens the sealed content.
+        let is_own = [digest_of_install(tenant, browser, &digest), browser.sha256()].contains(&owner);
         // This check comes first, so that another session does not learn whether the install is confirmed or too old.
-        if owner != browser.digest() {
+        if !is_own {
             return Err(InstallError::OtherBrowser);
         }
         let sealed = sealed.ok_or(InstallError::Confirmed)?;
