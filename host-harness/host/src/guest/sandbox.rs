@@ -44,6 +44,7 @@ use crate::metrics::{HostMetrics, LaneName};
 use crate::randomness::Randomness;
 use crate::seal::SealedStorage;
 use crate::storage::{Environment, StorageError, run_within};
+use crate::sweep::WrittenNotices;
 use crate::webhook::TIME_BEFORE_HANDLING;
 
 /// The component, and everything that its instances may use. All calls of a host share one sandbox.
@@ -60,6 +61,8 @@ pub(crate) struct Sandbox {
     pub(crate) limits: Limits,
     pub(crate) on_boundary: Option<OnBoundary>,
     pub(crate) metrics: HostMetrics,
+    /// The expiry notices that the sweeps of this host need not ask the storage about.
+    pub(crate) written_notices: WrittenNotices,
 }
 
 /// The state of a call that has not taken an instance yet.
