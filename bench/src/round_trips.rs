@@ -228,7 +228,7 @@ mod tests {
             3,
             5,
         ),
-        (Operation::Webhook, &["owners", "load_row_with_token", "knows_webhook", "remember_webhook"], 1, 4),
+        (Operation::Webhook, &["knows_webhook", "owners", "load_row_with_token", "remember_webhook"], 1, 4),
         (
             Operation::Connect,
             &["accounts_with_token", "swap_token", "load_row_with_token", "swap_row", "load_token", "swap_token"],

@@ -26,6 +26,7 @@ use tiktok_shop_host::egress::Authority;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 
+use crate::platform::APP;
 use crate::process::{self, Background};
 
 /// The account id (`open_id`) in every token answer.
@@ -170,6 +171,8 @@ struct Answers {
     issued: AtomicU64,
     shops: Bytes,
     orders: Bytes,
+    /// The apps, as a fake shows them. The packages send an app secret only to a fake that has shown it.
+    apps: Bytes,
     unknown: Bytes,
 }
 
@@ -214,6 +217,7 @@ impl Answers {
             issued: AtomicU64::new(0),
             shops: success(&json!({ "shops": [shop] })).into(),
             orders: success(&json!({ "orders": orders, "total_count": 2, "next_page_token": "" })).into(),
+            apps: json!([{ "app_key": APP.0, "app_secret": APP.1 }]).to_string().into(),
             unknown: json!({ "code": 36_009_009, "message": "Invalid path" }).to_string().into(),
         }
     }
@@ -229,6 +233,7 @@ impl Answers {
             "/api/v2/token/get" | "/api/v2/token/refresh" => self.next_token(),
             "/authorization/202309/shops" => self.shops.clone(),
             ORDERS => self.orders.clone(),
+            "/_control/apps" => self.apps.clone(),
             _ => self.unknown.clone(),
         };
         let mut response = Response::new(Full::new(body));

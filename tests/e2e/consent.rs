@@ -4,12 +4,17 @@
 use std::io;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use fake_tiktok_shop::{CallbackExtras, Decision, Fault};
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy};
 use tiktok_shop_host::consent::ConsentError;
 use tiktok_shop_host::randomness::Randomness;
+use tiktok_shop_host::storage::{
+    Access, BrowserDigest, ConsentRecord, ConsentStorage as _, HostStorage, Interceptor, MemoryStorage, Passage,
+    StateDigest,
+};
 use tiktok_shop_host::{CallError, ConnectorHost, Secret};
-use tiktok_shop_tests::{Sink, Stage, TOKEN_GET, browser, customer_id, refusal, state_of, tenant};
+use tiktok_shop_tests::{Sink, Stage, TOKEN_GET, browser, browser_secret, customer_id, refusal, state_of, tenant};
 
 /// Begins a consent for a customer, in the customer's own browser. Returns the state.
 async fn begin(stage: &Stage, customer: &str, shops: ShopPolicy) -> String {
@@ -51,7 +56,7 @@ async fn states_are_random_and_are_stored_as_digests() {
     let stage = Stage::new();
     let (one, two) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "alice", ShopPolicy::All).await);
     assert_ne!(one, two);
-    assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
+    assert!(one.len() == 34 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
     // Through these queries, the stage learns both states. When the stage ends, it asserts that no stored value
     // contains one of the states.
     let _queries = (allowed(&stage, &one), allowed(&stage, &two));
@@ -128,6 +133,71 @@ async fn another_browser_can_neither_finish_a_consent_nor_use_its_state() {
     // Mallory's browser does not learn that alice's browser has used the state.
     assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
     assert_eq!(stage.connections("mallory").await, []);
+}
+
+/// Answers `load_state` from another storage.
+struct Changed(Arc<MemoryStorage>);
+
+#[async_trait]
+impl Interceptor for Changed {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if access.method() == "load_state" {
+            Passage::ForwardTo(Arc::clone(&self.0) as Arc<_>)
+        } else {
+            Passage::Forward
+        }
+    }
+}
+
+/// The SHA-256 of a text. Earlier releases stored it of the secret of the browser.
+fn sha256(secret: &Secret) -> BrowserDigest {
+    BrowserDigest::new(*StateDigest::of(secret).as_bytes())
+}
+
+/// A person who can write to the database changes the consent of alice before her callback arrives, for example so that
+/// her shops go to another customer.
+#[tokio::test]
+async fn a_consent_that_was_changed_in_the_storage_connects_nobody() {
+    let stage = Stage::new();
+    let state = begin(&stage, "alice", ShopPolicy::ExactlyOne).await;
+    let query = allowed(&stage, &state);
+    let digest = StateDigest::of(&state.as_str().into());
+    let record = stage.storage.load_state(&tenant(0), &digest).await.unwrap().unwrap().record;
+    let replace = async |record: &ConsentRecord| {
+        let storage = Arc::new(MemoryStorage::new(Arc::clone(&stage.clock) as Arc<_>));
+        storage.put_state(&tenant(0), &digest, record).await.unwrap();
+        stage.intercept(Arc::new(Changed(storage)));
+    };
+    let mallory = ConsentRecord { customer: customer_id("mallory"), ..record.clone() };
+    for changed in [
+        mallory.clone(),
+        ConsentRecord { app: Some("6fakeapp00002".parse().unwrap()), ..record.clone() },
+        ConsentRecord { app: None, ..record.clone() },
+        ConsentRecord { shops: ShopPolicy::All, ..record.clone() },
+        // This is the form of a consent of an earlier release.
+        ConsentRecord { browser: sha256(&browser_secret("alice")), ..mallory },
+    ] {
+        replace(&changed).await;
+        assert_eq!(finish(&stage.host, "alice", &query).await, Err(ConsentError::OtherBrowser), "{changed:?}");
+    }
+    assert_eq!(stage.fake.requests(), []);
+    replace(&record).await;
+    assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().key.customer, customer_id("alice"));
+    assert_eq!(stage.connections("mallory").await, []);
+}
+
+/// Hosts of both releases may share a database during an update.
+#[tokio::test]
+async fn a_consent_that_a_host_of_an_earlier_release_began_is_finished() {
+    let stage = Stage::new();
+    let state = "8c1f0e5b7a2d4936f0c3b5a79d1e2648";
+    let app = Some("6fakeapp00001".parse().unwrap());
+    let (customer, browser) = (customer_id("alice"), sha256(&browser_secret("alice")));
+    let record = ConsentRecord { customer, app, browser, shops: ShopPolicy::All };
+    stage.storage.put_state(&tenant(0), &StateDigest::of(&state.into()), &record).await.unwrap();
+    let query = allowed(&stage, state);
+    assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
+    assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().key.customer, customer_id("alice"));
 }
 
 #[tokio::test]

@@ -13,9 +13,14 @@ use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::events::{Actor, Cause, EventKind};
 use tiktok_shop_host::install::{InstallError, InstallId, PendingInstall};
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage, StorageError};
+use tiktok_shop_host::storage::{
+    Access, BrowserDigest, ConsentStorage as _, HostStorage, InstallDigest, InstallRecord, Interceptor, MemoryStorage,
+    Passage, StateDigest, StorageError,
+};
 use tiktok_shop_host::{CallError, ConnectorHost};
-use tiktok_shop_tests::{SHOPS, Sink, Stage, TOKEN_GET, browser, customer_id, refusal, state_of, sweep_at, tenant};
+use tiktok_shop_tests::{
+    SHOPS, Sink, Stage, TOKEN_GET, browser, browser_secret, customer_id, refusal, state_of, sweep_at, tenant,
+};
 
 /// Lets the seller `one-shop` install the app, and returns the query of the callback. The callback has no state.
 fn installed(stage: &Stage) -> String {
@@ -100,6 +105,40 @@ async fn another_session_cannot_confirm_see_or_cancel_an_install() {
     assert_eq!(stage.connections("mallory").await, []);
     assert_eq!(confirm(&stage.host, "alice", &pending.id).await.unwrap().key.customer, alice);
     assert_eq!(confirm(&stage.host, "mallory", &pending.id).await, Err(InstallError::OtherBrowser));
+}
+
+/// Answers `load_install` from another storage.
+struct Elsewhere(Arc<MemoryStorage>);
+
+#[async_trait]
+impl Interceptor for Elsewhere {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if access.method() == "load_install" {
+            Passage::ForwardTo(Arc::clone(&self.0) as Arc<_>)
+        } else {
+            Passage::Forward
+        }
+    }
+}
+
+/// A host of an earlier release has stored the SHA-256 of the session. If the secret of a session is longer than 64 bytes,
+/// this digest helps to calculate the key of the install, so it is no longer stored.
+#[tokio::test]
+async fn an_install_that_a_host_of_an_earlier_release_began_is_confirmed() {
+    let stage = Stage::new();
+    let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
+    let sha256 = |text: &str| *StateDigest::of(&text.into()).as_bytes();
+    let digest = InstallDigest::new(sha256(pending.id.expose()));
+    let stored = stage.storage.load_install(&tenant(0), &digest).await.unwrap().unwrap();
+    let browser = BrowserDigest::new(sha256(browser_secret("alice").expose()));
+    assert_ne!(stored.browser, browser);
+
+    let storage = Arc::new(MemoryStorage::new(Arc::clone(&stage.clock) as Arc<_>));
+    let record = InstallRecord { browser, sealed: stored.sealed.unwrap() };
+    storage.put_install(&tenant(0), &digest, &record).await.unwrap();
+    stage.intercept(Arc::new(Elsewhere(storage)));
+    assert_eq!(confirm(&stage.host, "mallory", &pending.id).await, Err(InstallError::OtherBrowser));
+    assert_eq!(confirm(&stage.host, "alice", &pending.id).await.unwrap().key.customer, customer_id("alice"));
 }
 
 #[tokio::test]
@@ -274,12 +313,23 @@ async fn an_account_that_is_connected_already_gets_the_newer_tokens() {
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
 }
 
-/// A storage that fails the first accesses of one method, or loses their answers.
+/// How a storage fails.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// It is away for a moment. The host repeats a write.
+    Down,
+    /// It writes, but its answer is lost. The host repeats a write.
+    LosesAnswers,
+    /// It refuses. The host does not repeat a write.
+    Refuses,
+}
+
+/// A storage that fails the first accesses of one method.
 struct Failing {
     method: &'static str,
     /// The number of accesses that still fail.
     left: AtomicUsize,
-    loses_answers: bool,
+    failure: Failure,
 }
 
 #[async_trait]
@@ -288,32 +338,33 @@ impl Interceptor for Failing {
         let is_met = access.method() == self.method;
         let fails =
             is_met && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        match (fails, self.loses_answers) {
+        match (fails, self.failure) {
             (false, _) => Passage::Forward,
-            (true, true) => Passage::LoseAnswer,
-            (true, false) => Passage::Fail(StorageError::Unavailable("down".to_owned())),
+            (true, Failure::LosesAnswers) => Passage::LoseAnswer,
+            (true, Failure::Down) => Passage::Fail(StorageError::Unavailable("down".to_owned())),
+            (true, Failure::Refuses) => Passage::Fail(StorageError::Refused("read-only".to_owned())),
         }
     }
 }
 
-fn failing(stage: &Stage, method: &'static str, times: usize, loses_answers: bool) {
-    stage.intercept(Arc::new(Failing { method, left: AtomicUsize::new(times), loses_answers }));
+fn failing(stage: &Stage, method: &'static str, times: usize, failure: Failure) {
+    stage.intercept(Arc::new(Failing { method, left: AtomicUsize::new(times), failure }));
 }
 
 #[tokio::test]
 async fn the_tokens_of_an_exchanged_code_are_stored_by_a_repeated_write() {
-    for loses_answers in [false, true] {
+    for failure in [Failure::Down, Failure::LosesAnswers] {
         let stage = Stage::new();
-        failing(&stage, "put_install", 2, loses_answers);
+        failing(&stage, "put_install", 3, failure);
         let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
         confirm(&stage.host, "alice", &pending.id).await.unwrap();
         assert_eq!(stage.requests_to(TOKEN_GET), 1);
     }
     let stage = Stage::new();
-    failing(&stage, "put_install", 3, false);
+    failing(&stage, "put_install", 1, Failure::Refuses);
     let query = installed(&stage);
     let lost = begin(&stage.host, "alice", &query).await;
-    assert_eq!(lost, Err(InstallError::NotStored(StorageError::Unavailable("down".to_owned()))));
+    assert_eq!(lost, Err(InstallError::NotStored(StorageError::Refused("read-only".to_owned()))));
     let again = begin(&stage.host, "alice", &query).await;
     assert_eq!(call_refusal(again), ("reauthorize", "authorization-code-spent".to_owned()));
 }
@@ -321,7 +372,7 @@ async fn the_tokens_of_an_exchanged_code_are_stored_by_a_repeated_write() {
 #[tokio::test]
 async fn a_code_is_not_spent_while_the_storage_is_down() {
     let stage = Stage::new();
-    failing(&stage, "load_install", 1, false);
+    failing(&stage, "load_install", 1, Failure::Down);
     let query = installed(&stage);
     let down = begin(&stage.host, "alice", &query).await;
     assert_eq!(down, Err(InstallError::Storage(StorageError::Unavailable("down".to_owned()))));
@@ -335,9 +386,9 @@ async fn a_code_is_not_spent_while_the_storage_is_down() {
 async fn a_confirmation_that_could_not_be_closed_can_be_repeated_without_harm() {
     let stage = Stage::new();
     let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
-    failing(&stage, "close_install", 3, false);
+    failing(&stage, "close_install", 1, Failure::Refuses);
     let open = confirm(&stage.host, "alice", &pending.id).await.unwrap_err();
-    assert_eq!(open, InstallError::Storage(StorageError::Unavailable("down".to_owned())));
+    assert_eq!(open, InstallError::Storage(StorageError::Refused("read-only".to_owned())));
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     confirm(&stage.host, "alice", &pending.id).await.unwrap();
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
@@ -345,11 +396,11 @@ async fn a_confirmation_that_could_not_be_closed_can_be_repeated_without_harm() 
 }
 
 #[tokio::test]
-async fn a_confirmed_install_is_closed_although_the_storage_fails_twice() {
-    for loses_answers in [false, true] {
+async fn a_confirmed_install_is_closed_although_the_storage_fails_three_times() {
+    for failure in [Failure::Down, Failure::LosesAnswers] {
         let stage = Stage::new();
         let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
-        failing(&stage, "close_install", 2, loses_answers);
+        failing(&stage, "close_install", 3, failure);
         confirm(&stage.host, "alice", &pending.id).await.unwrap();
         let (alice, all) = (customer_id("alice"), DisconnectTarget::All(None));
         stage.host.disconnect(&tenant(0), &alice, all, RemoteGrant::Keep).await.unwrap();

@@ -3,14 +3,16 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tiktok_shop_host::connection::{ConnectionStatus, UnixSeconds};
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
 use tiktok_shop_host::{CallError, TenantId};
-use tiktok_shop_tests::{BEGIN, DAY, Stage, tenant};
+use tiktok_shop_tests::{Access, BEGIN, DAY, Interceptor, Passage, Stage, tenant};
 
 /// Returns the value of the header `Authorization` that TikTok sends with this body to the app with the index `app`.
 pub(crate) fn signature(stage: &Stage, app: usize, body: &str) -> String {
@@ -86,6 +88,47 @@ async fn a_webhook_that_the_platform_could_not_handle_is_handled_at_its_next_del
     assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Handled);
     assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Repeated);
     assert_eq!(platform.count(), 1);
+}
+
+/// Records the accesses to the storage.
+#[derive(Default)]
+struct Accesses(Mutex<Vec<&'static str>>);
+
+#[async_trait]
+impl Interceptor for Accesses {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        self.0.lock().unwrap().push(access.method());
+        Passage::Forward
+    }
+}
+
+/// TikTok repeats a delivery whose answer it did not get. Meanwhile a refresh has asked TikTok, and the removal was not
+/// true. If the repetition counted again, the next rejection of a token would erase all tokens.
+#[tokio::test]
+async fn a_removal_that_is_delivered_again_after_it_was_verified_makes_nothing_due() {
+    let stage = Stage::new();
+    let key = stage.connect("alice", "one-shop").await.unwrap().key;
+    // TikTok's bodies need not have an id.
+    for id in [r#""tts_notification_id":"7600000000000000006","#, ""] {
+        stage.advance(1_000);
+        let now = stage.fake.now();
+        let body = format!(r#"{{"type":6,{id}"shop_id":"7490000000000000001","timestamp":{now},"data":{{}}}}"#);
+        let platform = Platform::default();
+        assert_eq!(platform.deliver(&stage, &body).await, WebhookReply::Handled);
+        assert_eq!(platform.handled.borrow()[0].effect, WebhookEffect::VerificationDue);
+        assert_eq!(stage.due().await, 1);
+        stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
+        assert_eq!(stage.due().await, 0);
+
+        let before = stage.token_record(&key).await.unwrap();
+        let accesses = Arc::new(Accesses::default());
+        stage.intercept(Arc::clone(&accesses) as Arc<_>);
+        assert_eq!(platform.deliver(&stage, &body).await, WebhookReply::Repeated);
+        assert_eq!(*accesses.0.lock().unwrap(), ["knows_webhook"], "the component does not get it");
+        assert_eq!(stage.due().await, 0, "nothing has to be verified");
+        assert_eq!(stage.token_record(&key).await.unwrap(), before);
+        assert_eq!(platform.count(), 1);
+    }
 }
 
 #[tokio::test]

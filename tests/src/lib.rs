@@ -76,7 +76,13 @@ pub fn customer_id(text: &str) -> CustomerId {
 /// Never, because the secret is long enough.
 #[must_use]
 pub fn browser(customer: &str) -> BrowserSession {
-    BrowserSession::new(format!("the session cookie of {customer}").into()).expect("a secret of 16 bytes or more")
+    BrowserSession::new(browser_secret(customer)).expect("a secret of 16 bytes or more")
+}
+
+/// Returns the secret of the browser in which this customer is signed in.
+#[must_use]
+pub fn browser_secret(customer: &str) -> Secret {
+    format!("the session cookie of {customer}").into()
 }
 
 /// Returns the state in the link of a consent.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,9 @@ use std::time::Duration;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials, check_apps, check_link};
+use tiktok_shop_host::credentials::{
+    AppCredentials, CredentialsProvider, StaticCredentials, check_apps, check_fake, check_link,
+};
 use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::randomness::SystemRandomness;
@@ -24,6 +25,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::MovableClock;
 use crate::error::BindingError;
+use crate::fake::{Fake, ForFake, not_of_fake};
 use crate::foreign::{Foreign, ForeignCredentials};
 use crate::foreign_storage::ForeignStorage;
 use crate::host_keys::{OpenKeys, check_key_options};
@@ -67,7 +69,8 @@ pub struct Begun {
 }
 
 impl Binding {
-    /// Opens the storage and the keys, compiles the component, and checks that the parts fit.
+    /// Opens the storage and the keys, compiles the component, and checks that the parts fit. A host with a fake first
+    /// asks the fake for its apps, and gives it no other credentials.
     ///
     /// # Errors
     /// An option is wrong (`invalid-argument`), or a part can't be opened with it (`misconfigured`).
@@ -79,9 +82,14 @@ impl Binding {
         };
         let is_database = matches!(options.storage, StorageOption::Sqlite(_) | StorageOption::Postgres(_));
         check_key_options(&options.keys, options.earlier_keys.as_ref(), is_database)?;
-        let egress = egress(options.fake.as_deref(), options.proxy)?;
+        let fake = options.fake.as_deref().map(|text| Fake::parse(text).ok_or_else(malformed_fake)).transpose()?;
+        let egress = egress(fake, options.proxy)?;
         let environment = if movable.is_some() { Environment::Fake } else { Environment::TikTokShop };
-        let credentials = credentials(options.apps, parts.apps, environment)?;
+        let shown = match fake {
+            Some(fake) => Some((fake, fake.apps().await?)),
+            None => None,
+        };
+        let credentials = credentials(options.apps, parts.apps, shown)?;
         let (storage, database) = open_storage(options.storage, options.tables, parts.storage, &clock).await?;
         if !storage.belongs_to(environment).await? {
             return Err(other_environment(environment));
@@ -236,20 +244,28 @@ fn other_environment(environment: Environment) -> BindingError {
     BindingError::settings("other-environment", text)
 }
 
+/// Returns the provider of the app credentials. `shown` is the fake that the host uses, and the apps that it has shown.
 fn credentials(
     apps: Option<Vec<TenantApp>>,
     foreign: Option<Arc<dyn Foreign>>,
-    environment: Environment,
+    shown: Option<(Fake, Vec<AppCredentials>)>,
 ) -> Result<Arc<dyn CredentialsProvider>, BindingError> {
     let apps = match (apps, foreign) {
         (Some(apps), None) => apps,
-        (None, Some(foreign)) => return Ok(Arc::new(ForeignCredentials(foreign))),
+        (None, Some(foreign)) => {
+            let provider = Arc::new(ForeignCredentials(foreign));
+            return Ok(match shown {
+                Some((fake, shown)) => Arc::new(ForFake::new(provider, fake, shown)),
+                None => provider,
+            });
+        }
         _ => return Err(BindingError::arguments("apps: give a list of apps, or a function that returns one")),
     };
     let mut of_tenants = BTreeMap::<TenantId, Vec<AppCredentials>>::new();
     for (tenant, app) in apps.into_iter().map(TenantApp::into_parts) {
         of_tenants.entry(tenant).or_default().push(app);
     }
+    let environment = if shown.is_some() { Environment::Fake } else { Environment::TikTokShop };
     let mut all = StaticCredentials::new();
     for (tenant, apps) in of_tenants {
         let wrong = |what: &dyn fmt::Display| BindingError::arguments(format!("apps: tenant {tenant}: {what}"));
@@ -263,25 +279,23 @@ fn credentials(
                     wrong(&format_args!("`authorization_link` is not valid: {error}; copy it from Partner Center"))
                 })?;
             }
+            if let Some((fake, shown)) = &shown {
+                check_fake(app, shown).map_err(|why| {
+                    let text = format!("apps: tenant {tenant}: {}", not_of_fake(why, *fake));
+                    BindingError::settings("app-not-of-fake", text)
+                })?;
+            }
         }
         all = apps.into_iter().fold(all, |all, app| all.with(tenant.clone(), app));
     }
     Ok(Arc::new(all))
 }
 
-/// Returns the address of the fake. Only loopback is allowed, because requests to a fake carry secrets unencrypted.
-fn fake_address(text: &str) -> Option<SocketAddr> {
-    let uri: http::Uri = text.parse().ok()?;
-    let is_bare = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
-    let port = uri.port_u16().filter(|port| is_bare && *port != 0)?;
-    let address = match uri.host()?.trim_start_matches('[').trim_end_matches(']') {
-        "localhost" => Ipv4Addr::LOCALHOST.into(),
-        host => host.parse::<IpAddr>().ok()?,
-    };
-    address.is_loopback().then(|| SocketAddr::new(address, port))
+fn malformed_fake() -> BindingError {
+    BindingError::arguments("fake: write http://127.0.0.1:PORT; a fake runs on this machine")
 }
 
-fn egress(fake: Option<&str>, proxy: Option<SecretText>) -> Result<EgressPolicy, BindingError> {
+fn egress(fake: Option<Fake>, proxy: Option<SecretText>) -> Result<EgressPolicy, BindingError> {
     let policy = match proxy {
         Some(SecretText(text)) => {
             let proxy: Result<Proxy, _> = text.expose().parse();
@@ -289,11 +303,9 @@ fn egress(fake: Option<&str>, proxy: Option<SecretText>) -> Result<EgressPolicy,
         }
         None => EgressPolicy::production(),
     };
-    let Some(fake) = fake else { return Ok(policy) };
-    let malformed = || BindingError::arguments("fake: write http://127.0.0.1:PORT; a fake runs on this machine");
-    let address = fake_address(fake).ok_or_else(malformed)?;
+    let Some(address) = fake.map(Fake::address) else { return Ok(policy) };
     let policy = policy.stand_in(Authority::Auth, address).and_then(|policy| policy.stand_in(Authority::Api, address));
-    policy.map_err(|_| malformed())
+    policy.map_err(|_| malformed_fake())
 }
 
 type Opened = (Arc<dyn HostStorage>, Option<Arc<SqlStorage>>);
@@ -321,32 +333,4 @@ async fn open_storage(
     let database = database.map_err(|error| BindingError::settings("storage-not-opened", error.to_string()))?;
     let database = Arc::new(database);
     Ok((Arc::clone(&database) as _, Some(database)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fake_runs_on_this_machine() {
-        for (text, address) in [
-            ("http://127.0.0.1:4010", "127.0.0.1:4010"),
-            ("http://localhost:4010/", "127.0.0.1:4010"),
-            ("http://[::1]:4010", "[::1]:4010"),
-        ] {
-            assert_eq!(fake_address(text), Some(address.parse().unwrap()), "{text}");
-        }
-        for text in [
-            "",
-            "127.0.0.1:4010",
-            "https://127.0.0.1:4010",
-            "http://127.0.0.1",
-            "http://127.0.0.1:0",
-            "http://127.0.0.1:4010/a",
-            "http://10.0.0.1:4010",
-            "http://example.com:4010",
-        ] {
-            assert_eq!(fake_address(text), None, "{text}");
-        }
-    }
 }

@@ -12,6 +12,7 @@
 mod binding;
 mod clock;
 mod error;
+mod fake;
 mod foreign;
 mod foreign_keys;
 mod foreign_storage;

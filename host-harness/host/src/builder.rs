@@ -22,6 +22,7 @@ use crate::metrics::{HostMetrics, LaneName, SharedRecorder};
 use crate::randomness::{Randomness, SystemRandomness};
 use crate::seal::{KeyProvider, Keyring, SealedStorage, UnsealedRows};
 use crate::storage::HostStorage;
+use crate::sweep::WrittenNotices;
 
 /// Where the host gets the component from.
 #[derive(Debug, Clone)]
@@ -247,6 +248,7 @@ impl ConnectorHostBuilder {
                 limits,
                 on_boundary: self.on_boundary,
                 metrics,
+                written_notices: WrittenNotices::default(),
             }),
         })
     }

@@ -4,12 +4,18 @@
 //! The state that travels through TikTok Shop is a random number. The storage keeps the SHA-256 of the state and not
 //! the state itself, so that a reader of the storage can't use the state. The host checks the browser and the state
 //! before it sends anything to TikTok Shop (RFC 9700, sections 2.1 and 4.7). So the host never exchanges a code that an
-//! attacker has placed in another person's browser.
+//! attacker has placed in another person's browser. What the storage keeps about a consent is bound to the secret of
+//! the browser ([`ConsentBinding`]). So a person who can write to the storage can't let the seller's shops go to
+//! another customer.
+
+mod binding;
 
 use std::time::Duration;
 
 use tiktok_shop_connector_core::callback::check_form;
 
+pub(crate) use self::binding::digest_of_install;
+pub use self::binding::{ConsentBinding, RecordPurpose};
 use crate::connect::Grant;
 use crate::connection::{Connection, ShopPolicy};
 use crate::error::{Action, CallError, codes};
@@ -17,16 +23,22 @@ use crate::host::ConnectorHost;
 use crate::id::{AppKey, CustomerId, TenantId};
 use crate::randomness::{Randomness, random_bits};
 use crate::secret::Secret;
-use crate::storage::{BrowserDigest, ConsentRecord, StateDigest, StorageError, StoredConsent, run_within};
+use crate::storage::{BrowserDigest, StateDigest, StorageError, StoredConsent, run_within};
 
 /// A consent can be finished within this time after its start: ten minutes.
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// The minimum length of a session secret, in bytes. A shorter secret could be guessed.
 const MIN_SESSION_BYTES: usize = 16;
+/// The beginning of every state whose record is bound to the browser. 32 hexadecimal digits follow. The states of an
+/// earlier release consist of 32 digits only.
+const BOUND: &str = "02";
+/// The number of hexadecimal digits in a state of an earlier release.
+const UNBOUND_DIGITS: usize = 32;
 
 /// A secret that only one signed-in browser knows: the value of its session cookie. Use a new value after every
-/// sign-in, and draw it at random, with at least 128 bits. The storage keeps the SHA-256 of the value, and the key of a
-/// pending install is derived from the value. So a reader of the storage could guess a value that is not random.
+/// sign-in, and draw it at random, with at least 128 bits. The storage keeps digests that depend on the value, and the
+/// key of a pending install is derived from the value. So a reader of the storage could guess a value that is not
+/// random.
 #[derive(Debug, Clone)]
 pub struct BrowserSession(Secret);
 
@@ -38,9 +50,8 @@ impl BrowserSession {
         (secret.expose().len() >= MIN_SESSION_BYTES).then_some(Self(secret))
     }
 
-    /// Returns the digest of the secret. The storage keeps this digest, and not the secret.
-    #[must_use]
-    pub fn digest(&self) -> BrowserDigest {
+    /// Returns the SHA-256 of the secret. An earlier release has stored this digest in consents and installs.
+    pub(crate) fn sha256(&self) -> BrowserDigest {
         BrowserDigest::of(&self.0)
     }
 
@@ -113,8 +124,8 @@ impl ConsentError {
         }
     }
 
-    /// Returns whether it can help to send the same callback again. The state then still works, or it is unknown whether
-    /// it works.
+    /// Returns whether it can help to send the same callback again. The state then still works, or it is unknown
+    /// whether it works.
     #[must_use]
     pub fn can_be_repeated(&self) -> bool {
         match self {
@@ -148,8 +159,9 @@ impl ConnectorHost {
             CallError::NoRandomness { plugin: self.plugin().clone() }
         })?;
         let (app, url) = self.consent_link(tenant, app, state.clone()).await?;
-        let record = ConsentRecord { customer: customer.clone(), app: Some(app), browser: browser.digest(), shops };
-        run_within(self.storage_timeout(), self.storage().put_state(tenant, &StateDigest::of(&state), &record)).await?;
+        let digest = StateDigest::of(&state);
+        let record = binding(tenant, &digest, browser).record(customer.clone(), Some(app), shops);
+        run_within(self.storage_timeout(), self.storage().put_state(tenant, &digest, &record)).await?;
         Ok(Consent { url })
     }
 
@@ -172,7 +184,12 @@ impl ConnectorHost {
         let StoredConsent { record, age, used } = found.ok_or(ConsentError::StateMismatch)?;
         // This check comes first, so that another browser can't use the state, and does not learn whether the state is
         // used or too old.
-        if record.browser != browser.digest() {
+        let is_own = if is_unbound(&state) {
+            record.browser == browser.sha256()
+        } else {
+            binding(tenant, &digest, browser).fits(&record)
+        };
+        if !is_own {
             return Err(ConsentError::OtherBrowser);
         }
         if used {
@@ -199,9 +216,23 @@ impl ConnectorHost {
     }
 }
 
+/// Returns the binding of a consent to the browser in which it began.
+const fn binding<'a>(tenant: &'a TenantId, state: &'a StateDigest, browser: &'a BrowserSession) -> ConsentBinding<'a> {
+    ConsentBinding { purpose: RecordPurpose::Consent, tenant, state, browser }
+}
+
 /// Draws a state of 128 random bits, as hexadecimal digits, which need no encoding in a link.
 fn draw_state(randomness: &dyn Randomness) -> std::io::Result<Secret> {
-    Ok(format!("{:032x}", random_bits(randomness)?).into())
+    Ok(format!("{BOUND}{:032x}", random_bits(randomness)?).into())
+}
+
+/// Returns whether a host of an earlier release drew this state. Its record contains only the SHA-256 of the browser's
+/// secret, so a change of the record is not noticed. Hosts of both releases may share a storage during an update, so
+/// such a consent can still be finished, for ten minutes after its start. A person who can write to the storage can't
+/// make a bound record pass as such a record, because the browser brings the state, and the storage knows only its
+/// digest. One release later, these states can be refused.
+fn is_unbound(state: &Secret) -> bool {
+    state.expose().len() == UNBOUND_DIGITS
 }
 
 /// Returns the state of a query. `None` if the query contains no state, an empty state or several states.
@@ -268,7 +299,8 @@ mod tests {
         let state = |bits: u128| draw_state(&Scripted(bits.to_be_bytes())).unwrap().expose().to_owned();
         let states: HashSet<_> = (0..128).map(|bit| state(1 << bit)).chain([state(0)]).collect();
         assert_eq!(states.len(), 129);
-        assert!(states.iter().all(|state| state.len() == 32 && state.bytes().all(|byte| byte.is_ascii_hexdigit())));
+        assert!(states.iter().all(|state| state.len() == 34 && state.bytes().all(|byte| byte.is_ascii_hexdigit())));
+        assert!(states.iter().all(|state| !is_unbound(&state.as_str().into())));
     }
 
     #[test]
@@ -346,9 +378,9 @@ mod tests {
         assert!(BrowserSession::new("".into()).is_none());
         assert!(BrowserSession::new("0123456789abcde".into()).is_none());
         let session = BrowserSession::new("0123456789abcdef".into()).unwrap();
-        assert_eq!(session.digest(), BrowserDigest::new(*session.digest().as_bytes()));
+        assert_eq!(session.sha256(), BrowserDigest::new(*session.sha256().as_bytes()));
         let other = BrowserSession::new("0123456789abcdeg".into()).unwrap();
-        assert_ne!(session.digest(), other.digest());
-        assert_eq!(format!("{session:?} {:?}", session.digest()), "BrowserSession([redacted]) [digest]");
+        assert_ne!(session.sha256(), other.sha256());
+        assert_eq!(format!("{session:?} {:?}", session.sha256()), "BrowserSession([redacted]) [digest]");
     }
 }

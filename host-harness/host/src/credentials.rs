@@ -81,6 +81,31 @@ pub fn check_link(link: &str, environment: Environment) -> Result<(), InvalidLin
     if scheme.accepts(link) { Ok(()) } else { Err(InvalidLink) }
 }
 
+/// Why an app is not an app of a fake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotOfFake {
+    /// The fake has no app with this key.
+    #[error("it is not an app of the fake")]
+    UnknownApp,
+    /// The fake has an app with this key, but with another secret.
+    #[error("it has another secret at the fake")]
+    OtherSecret,
+}
+
+/// Checks that a fake has shown the key and the secret of this app. `shown` are the apps of the fake, as it has shown
+/// them with their secrets. Check all apps in this way before a host uses a fake: any program could listen at the
+/// fake's address. Such a program learns no secret from a request, because it must have sent each secret itself before.
+///
+/// # Errors
+/// The fake has not shown this app.
+pub fn check_fake(app: &AppCredentials, shown: &[AppCredentials]) -> Result<(), NotOfFake> {
+    match shown.iter().find(|shown| shown.app_key == app.app_key) {
+        None => Err(NotOfFake::UnknownApp),
+        Some(shown) if shown.app_secret != app.app_secret => Err(NotOfFake::OtherSecret),
+        Some(_) => Ok(()),
+    }
+}
+
 /// Why there are no credentials. The text reaches error details and logs, so it must not contain a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
@@ -144,6 +169,25 @@ impl CredentialsProvider for StaticCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_app_that_a_fake_has_shown_is_an_app_of_the_fake() {
+        let app = |app_key: &str, app_secret: &str| AppCredentials {
+            app_key: app_key.to_owned(),
+            app_secret: app_secret.into(),
+            previous_app_secret: None,
+            authorization_link: None,
+        };
+        let shown = [app("6fakeapp00001", "one"), app("6fakeapp00002", "two")];
+        for (app, expected) in [
+            (app("6fakeapp00001", "one"), Ok(())),
+            (app("6fakeapp00002", "two"), Ok(())),
+            (app("6fakeapp00002", "one"), Err(NotOfFake::OtherSecret)),
+            (app("6realapp00001", "one"), Err(NotOfFake::UnknownApp)),
+        ] {
+            assert_eq!(check_fake(&app, &shown), expected, "{}", app.app_key);
+        }
+    }
 
     #[test]
     fn only_a_fake_has_a_consent_page_without_tls() {

@@ -12,7 +12,7 @@ use crate::id::TenantId;
 use crate::storage::{Environment, HostStorage, StorageError};
 
 /// A provider of credentials that first asks the storage whether the storage belongs to the environment of the host's
-/// egress.
+/// egress. Everything that reaches the guest must come through this provider, or after [`check`](Self::check).
 pub(crate) struct EnvironmentGuard {
     credentials: Arc<dyn CredentialsProvider>,
     storage: Arc<dyn HostStorage>,
@@ -31,7 +31,18 @@ impl EnvironmentGuard {
         Self { credentials, storage, environment, fits: OnceCell::new() }
     }
 
-    async fn check(&self) -> Result<(), CredentialsError> {
+    /// Returns the provider without the check. The host itself needs the credentials to check the signature of a
+    /// webhook, and a webhook that is not signed must not reach the storage.
+    pub(crate) fn unguarded(&self) -> &dyn CredentialsProvider {
+        &*self.credentials
+    }
+
+    /// Checks that the storage belongs to the environment of the host's egress.
+    pub(crate) async fn check(&self) -> Result<(), CredentialsError> {
+        self.fits.get_or_try_init(|| self.ask()).await.copied()
+    }
+
+    async fn ask(&self) -> Result<(), CredentialsError> {
         let belongs = self.storage.belongs_to(self.environment).await.map_err(|error| match error {
             StorageError::Unavailable(why) => CredentialsError::Unavailable(why),
             StorageError::Refused(_) | StorageError::KeyGone | StorageError::RowChanged(_) => {
@@ -55,7 +66,7 @@ impl EnvironmentGuard {
 #[async_trait]
 impl CredentialsProvider for EnvironmentGuard {
     async fn apps(&self, tenant: &TenantId) -> Result<Vec<AppCredentials>, CredentialsError> {
-        self.fits.get_or_try_init(|| self.check()).await?;
+        self.check().await?;
         self.credentials.apps(tenant).await
     }
 }

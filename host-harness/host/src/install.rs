@@ -15,12 +15,13 @@ use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tiktok_shop_connector_core::callback::read_install;
 use tiktok_shop_connector_core::error::{Cause as CoreCause, Error as CoreError};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::connect::Grant;
 use crate::connection::{Connection, ShopPolicy};
-use crate::consent::BrowserSession;
+use crate::consent::{BrowserSession, digest_of_install};
 use crate::error::{Action, CallError, ConnectorError};
 use crate::events::Cause;
 use crate::guest::{Operation, Scope, Secrets, read_all};
@@ -29,12 +30,12 @@ use crate::id::{AccountId, AppKey, CustomerId, ShopId, TenantId};
 pub use crate::install_tokens::InstallTokens;
 use crate::seal::{InstallSeal, name_of_install};
 use crate::secret::Secret;
-use crate::storage::{InstallDigest, InstallRecord, StorageError, StoredInstall, run_within};
+use crate::storage::{
+    HostStorage, InstallDigest, InstallRecord, Pauses, StorageError, StoredInstall, run_to_deadline, run_within,
+};
 
 /// An install can be confirmed within this time after its start: 30 minutes.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
-/// The maximum number of attempts to store the tokens of an exchanged code, or to close a confirmed install.
-const MAX_ATTEMPTS: usize = 3;
 /// The number of hexadecimal digits in an [`InstallId`].
 const ID_DIGITS: usize = 64;
 /// The version of [`Content`].
@@ -251,8 +252,8 @@ impl ConnectorHost {
     /// again with the same query, for example because the customer reloads the page, it sends no code and returns the
     /// same install.
     ///
-    /// If the shops cannot be read, the function fails and returns no id, so nobody can confirm shops that were not shown.
-    /// The tokens stay stored: call the function again with the same query.
+    /// If the shops cannot be read, the function fails and returns no id, so nobody can confirm shops that were not
+    /// shown. The tokens stay stored: call the function again with the same query.
     ///
     /// If the caller drops the future, the exchange and the write continue.
     ///
@@ -290,10 +291,10 @@ impl ConnectorHost {
     /// replaced.
     ///
     /// # Errors
-    /// See [`InstallError`]. After [`InstallError::Storage`], the connection may exist already. Call the function again:
-    /// it then finds the connection, and closes the install. An install that is not closed could be confirmed again
-    /// after a disconnect, by the same customer in the same session. The code `account-of-another-app` means that the
-    /// account is connected with another app of the tenant.
+    /// See [`InstallError`]. After [`InstallError::Storage`], the connection may exist already. Call the function
+    /// again: it then finds the connection, and closes the install. An install that is not closed could be confirmed
+    /// again after a disconnect, by the same customer in the same session. The code `account-of-another-app` means that
+    /// the account is connected with another app of the tenant.
     pub async fn confirm_install(
         &self,
         tenant: &TenantId,
@@ -305,14 +306,8 @@ impl ConnectorHost {
         let visit = Visit { tenant: tenant.clone(), customer: customer.clone(), browser: browser.clone() };
         let ExchangedInstall { app, tokens, .. } = self.find_install(&visit, id).await?;
         let connection = self.connect(tenant, customer, Some(&app), Grant::Pending(tokens), shops).await?;
-        let mut attempts = 1;
-        loop {
-            match run_within(self.storage_timeout(), self.storage().close_install(tenant, &id.digest())).await {
-                Ok(()) => return Ok(connection),
-                Err(StorageError::Unavailable(_)) if attempts < MAX_ATTEMPTS => attempts += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+        close_install(self.storage(), self.storage_timeout(), tenant, &id.digest()).await?;
+        Ok(connection)
     }
 
     /// Deletes a pending install and its tokens, because the customer says that it is not theirs. `browser` and
@@ -365,36 +360,13 @@ impl ConnectorHost {
             let content = Content { customer, install };
             let sealed = content.encode().map_err(std::io::Error::from).and_then(|clear| seal.seal(&clear));
             let sealed = sealed.map_err(|error| InstallError::NotStored(StorageError::Refused(error.to_string())))?;
-            let record = InstallRecord { browser: browser.digest(), sealed };
-            host.store_install(&tenant, &id.digest(), &record).await?;
+            let digest = id.digest();
+            let record = InstallRecord { browser: digest_of_install(&tenant, &browser, &digest), sealed };
+            store_install(host.storage(), host.storage_timeout(), &tenant, &digest, &record).await?;
             Ok::<_, InstallError>(content.install)
         };
         let task = tokio::spawn(work.in_current_span());
         task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: self.plugin().clone() }.into()))
-    }
-
-    /// Stores a pending install. Its tokens exist nowhere else, so a write that may have failed is repeated.
-    async fn store_install(
-        &self,
-        tenant: &TenantId,
-        digest: &InstallDigest,
-        record: &InstallRecord,
-    ) -> Result<(), InstallError> {
-        let mut attempts = 1;
-        loop {
-            match run_within(self.storage_timeout(), self.storage().put_install(tenant, digest, record)).await {
-                Ok(()) => return Ok(()),
-                // The storage refuses a second write of the same install, so the answer to an earlier write was lost. It
-                // may also refuse for another reason. Then the install is not there.
-                Err(error @ StorageError::Refused(_)) if attempts > 1 => {
-                    let found = run_within(self.storage_timeout(), self.storage().load_install(tenant, digest)).await;
-                    let is_missing = found.is_ok_and(|found| found.is_none());
-                    return if is_missing { Err(InstallError::NotStored(error)) } else { Ok(()) };
-                }
-                Err(StorageError::Unavailable(_)) if attempts < MAX_ATTEMPTS => attempts += 1,
-                Err(error) => return Err(InstallError::NotStored(error)),
-            }
-        }
     }
 
     /// Calls the export `exchange-install`.
@@ -446,10 +418,14 @@ impl ConnectorHost {
         browser: &BrowserSession,
         id: &InstallId,
     ) -> Result<Vec<u8>, InstallError> {
-        let found = run_within(self.storage_timeout(), self.storage().load_install(tenant, &id.digest())).await?;
+        let digest = id.digest();
+        let found = run_within(self.storage_timeout(), self.storage().load_install(tenant, &digest)).await?;
         let StoredInstall { browser: owner, sealed, age } = found.ok_or(InstallError::Unknown)?;
+        // A host of an earlier release has stored the SHA-256 of the session. A person who can write to the storage
+        // gains nothing with it, because only the secret of the session opens the sealed content.
+        let is_own = [digest_of_install(tenant, browser, &digest), browser.sha256()].contains(&owner);
         // This check comes first, so that another session does not learn whether the install is confirmed or too old.
-        if owner != browser.digest() {
+        if !is_own {
             return Err(InstallError::OtherBrowser);
         }
         let sealed = sealed.ok_or(InstallError::Confirmed)?;
@@ -467,9 +443,73 @@ impl ConnectorHost {
     }
 }
 
+/// Stores a pending install. Its tokens exist nowhere else, so a write that may have failed is repeated until the
+/// storage says what happened, or until `timeout` is over.
+async fn store_install(
+    storage: &dyn HostStorage,
+    timeout: Duration,
+    tenant: &TenantId,
+    digest: &InstallDigest,
+    record: &InstallRecord,
+) -> Result<(), InstallError> {
+    let end = Instant::now() + timeout;
+    let mut pauses = Pauses::until(end);
+    let mut repeated = false;
+    loop {
+        match run_to_deadline(end, storage.put_install(tenant, digest, record)).await {
+            Ok(()) => return Ok(()),
+            // The storage refuses a second write of the same install, so the answer to an earlier write was lost. It
+            // may also refuse for another reason. Then the install is not there.
+            Err(error @ StorageError::Refused(_)) if repeated => {
+                let found = run_within(timeout, storage.load_install(tenant, digest)).await;
+                let is_missing = found.is_ok_and(|found| found.is_none());
+                return if is_missing { Err(InstallError::NotStored(error)) } else { Ok(()) };
+            }
+            Err(error @ StorageError::Unavailable(_)) => {
+                if !pauses.wait().await {
+                    return Err(InstallError::NotStored(error));
+                }
+            }
+            Err(error) => return Err(InstallError::NotStored(error)),
+        }
+        repeated = true;
+    }
+}
+
+/// Closes a confirmed install. Repeats the write until the storage says what happened, or until `timeout` is over. An
+/// install that stays open could be confirmed again after a disconnect.
+async fn close_install(
+    storage: &dyn HostStorage,
+    timeout: Duration,
+    tenant: &TenantId,
+    digest: &InstallDigest,
+) -> Result<(), StorageError> {
+    let end = Instant::now() + timeout;
+    let mut pauses = Pauses::until(end);
+    loop {
+        match run_to_deadline(end, storage.close_install(tenant, digest)).await {
+            Err(StorageError::Unavailable(why)) => {
+                if !pauses.wait().await {
+                    return Err(StorageError::Unavailable(why));
+                }
+            }
+            settled => return settled,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::storage::{
+        Access, BrowserDigest, ConsentStorage as _, Intercepted, Interceptor, MemoryStorage, Passage,
+    };
 
     const STORED: &str = concat!(
         r#"{"version":1,"customer":"customer-7","app":"6fakeapp00001","account":"o_1","seller-name":"Teapot Corner","#,
@@ -501,5 +541,53 @@ mod tests {
         for other in [STORED.replace("\"version\":1", "\"version\":2"), STORED.replace("7b7d", "7b7"), String::new()] {
             assert!(Content::decode(other.as_bytes()).is_none(), "{other}");
         }
+    }
+
+    /// A storage that fails at once, as often as this says. A server that fails over refuses connections in this way.
+    struct Failing(AtomicUsize);
+
+    #[async_trait]
+    impl Interceptor for Failing {
+        async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+            let is_write = matches!(access.method(), "put_install" | "close_install");
+            let decrease = |left: usize| left.checked_sub(1);
+            if is_write && self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, decrease).is_ok() {
+                Passage::Fail(StorageError::Unavailable("down".to_owned()))
+            } else {
+                Passage::Forward
+            }
+        }
+    }
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    /// With the pauses between them, so many attempts begin within [`TIMEOUT`]. The last one begins after 9.55 s.
+    const ATTEMPTS: usize = 11;
+
+    fn failing(memory: &Arc<MemoryStorage>, times: usize) -> Intercepted {
+        Intercepted::new(Arc::clone(memory) as _, Arc::new(Failing(AtomicUsize::new(times))))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_writes_of_an_install_outlast_a_fail_over_of_the_storage() {
+        let tenant: TenantId = "acme".parse().unwrap();
+        let digest = InstallDigest::new([1; 32]);
+        let record = InstallRecord { browser: BrowserDigest::new([2; 32]), sealed: vec![3] };
+        let down = || StorageError::Unavailable("down".to_owned());
+        let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
+
+        let began = Instant::now();
+        let lost = store_install(&failing(&memory, ATTEMPTS), TIMEOUT, &tenant, &digest, &record).await;
+        assert_eq!(lost, Err(InstallError::NotStored(down())));
+        assert!(began.elapsed() <= TIMEOUT);
+        assert_eq!(memory.load_install(&tenant, &digest).await, Ok(None));
+        let stored = store_install(&failing(&memory, ATTEMPTS - 1), TIMEOUT, &tenant, &digest, &record).await;
+        assert_eq!(stored, Ok(()));
+        let sealed = async || memory.load_install(&tenant, &digest).await.unwrap().unwrap().sealed;
+        assert_eq!(sealed().await, Some(vec![3]));
+
+        let open = close_install(&failing(&memory, ATTEMPTS), TIMEOUT, &tenant, &digest).await;
+        assert_eq!((open, sealed().await), (Err(down()), Some(vec![3])));
+        let closed = close_install(&failing(&memory, ATTEMPTS - 1), TIMEOUT, &tenant, &digest).await;
+        assert_eq!((closed, sealed().await), (Ok(()), None));
     }
 }

@@ -33,6 +33,7 @@ mod row_seal;
 mod sealed_storage;
 
 pub use self::aead::DataKey;
+pub(crate) use self::aead::encode_associated_data;
 pub use self::erasure::Erased;
 pub use self::host_key_check::HostKeyCheck;
 pub(crate) use self::install::{InstallSeal, name_of_install};

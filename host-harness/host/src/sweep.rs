@@ -16,6 +16,7 @@ use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
 use tiktok_shop_connector_core::token::{self, Expiry, MAX_BACK_OFF};
 use tokio::task::{JoinError, JoinHandle};
 
+pub(crate) use self::notice::WrittenNotices;
 pub use self::outcome::{AccessTokenState, PassedOver, PassedOverReason, SweepOutcome, Swept};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
 use crate::error::{Action, CallError, codes};

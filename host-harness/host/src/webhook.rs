@@ -6,6 +6,10 @@
 //! which it has asked for the tenant's credentials, so a tenant's share limits this work, too, and on a thread for
 //! blocking work, so the hashes do not hold up other calls. The component checks the signature again.
 //!
+//! Then the host reads the id of the event, and asks the storage whether the event was handled before. If it was, the
+//! component does not get it: an event that has already taken effect must not take effect again, for example after the
+//! refresh that it made due.
+//!
 //! To check a signature, the host needs the tenant's credentials. The tenant comes from the address of the request, so
 //! anybody can invent one. Webhooks of tenants that the host does not know yet therefore share a few places, and only
 //! in these places they ask the provider of credentials. They never wait together with webhooks of known tenants. A
@@ -28,7 +32,7 @@ use tiktok_shop_connector_core::operation::no_credentials;
 use tiktok_shop_connector_core::operation::receive_webhook::check_signature;
 pub use tiktok_shop_connector_core::signing::has_the_form_of_a_signature;
 use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
-use tiktok_shop_connector_core::webhook::counts_as_handled;
+use tiktok_shop_connector_core::webhook::{Notification, counts_as_handled};
 use tracing::Instrument as _;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
@@ -157,7 +161,9 @@ impl ConnectorHost {
     /// Checks the signature of a webhook of an app of the tenant, finds the connections that the event concerns, and
     /// records the effect of the event on them. `authorization` is the value of the header `Authorization`, and `body`
     /// is the whole body as it arrived. If `app` is `None`, the secrets of all apps of the tenant are tried. Sends no
-    /// request. A repeated call changes nothing more.
+    /// request. A repeated call changes nothing more until a `refresh` has verified a removal; after that, the same
+    /// removal is verified again. [`accept_webhook`](Self::accept_webhook) knows which webhooks were handled, and does
+    /// not do that.
     ///
     /// # Errors
     /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was not
@@ -169,47 +175,48 @@ impl ConnectorHost {
         authorization: &str,
         body: Vec<u8>,
     ) -> Result<Webhook, CallError> {
-        Ok(self.receive(tenant, app, authorization, body).await?.webhook)
+        let signed = self.check(tenant, app, authorization, body).await?;
+        self.receive(signed, authorization).await
     }
 
-    async fn receive(
+    /// Checks the signature of a webhook. Takes no instance.
+    async fn check(
         &self,
         tenant: &TenantId,
         app: Option<&AppKey>,
         authorization: &str,
         body: Vec<u8>,
-    ) -> Result<Received, CallError> {
+    ) -> Result<Signed, CallError> {
         let scope = Scope::for_webhook(tenant, self.origin(EventCause::Webhook));
         let log = self.log(Operation::ReceiveWebhook, &scope, None);
-        let (signed_by, body, prepared) = match self.check(&log, &scope, app, authorization, body).await {
-            Ok(checked) => checked,
-            Err(error) => return log.end(Err(error)),
-        };
-        let body_digest = WebhookDigest::of_body(&signed_by, &body);
-        let named = String::from(signed_by);
-        let authorization = authorization.to_owned();
+        match self.check_signature(&log, &scope, app, authorization, body).await {
+            Ok((content, prepared)) => Ok(Signed { log, scope, content, prepared }),
+            Err(error) => log.end(Err(error)).map(|never: Infallible| match never {}),
+        }
+    }
+
+    /// Lets the component receive a webhook whose signature is right.
+    async fn receive(&self, signed: Signed, authorization: &str) -> Result<Webhook, CallError> {
+        let Signed { log, scope, content: Content { app, body, .. }, prepared } = signed;
+        let (named, authorization) = (String::from(app), authorization.to_owned());
         let secrets = Secrets::default();
-        let webhook = self
-            .sandbox
+        self.sandbox
             .call_prepared(log, scope, secrets, prepared, Webhook::try_from, move |guest, wasm_store| {
                 async move { guest.receive_webhook(wasm_store, Some(&named), &authorization, &body).await }.boxed()
             })
-            .await?;
-        let of_id = |id: &str| WebhookDigest::of_id(&webhook.app, id);
-        let digest = webhook.notification_id.as_deref().map_or(body_digest, of_id);
-        Ok(Received { webhook, digest })
+            .await
     }
 
-    /// Checks the size and the signature of a webhook, and returns the app that signed it and the body. Takes no
-    /// instance, and does not ask the storage.
-    async fn check(
+    /// Checks the size and the signature of a webhook, and reads its event. Takes no instance. Asks the storage only if
+    /// the signature is right, and only for the environment to which the storage belongs.
+    async fn check_signature(
         &self,
         log: &CallLog,
         scope: &Scope,
         app: Option<&AppKey>,
         authorization: &str,
         body: Vec<u8>,
-    ) -> Result<(AppKey, Vec<u8>, Prepared), CallError> {
+    ) -> Result<(Content, Prepared), CallError> {
         let refused = |error: CoreError| CallError::Connector(ConnectorError::from_core(self.plugin().clone(), &error));
         let max = self.sandbox.limits.max_webhook_bytes();
         if body.len() > max {
@@ -233,14 +240,15 @@ impl ConnectorHost {
             // The place is free after the last hash, even if the caller has stopped waiting.
             let _place = place;
             let signed_by = check_signature(&candidates, authorization.as_bytes(), &body).map(str::to_owned);
-            (signed_by, body)
+            signed_by.map(|app| (app, Notification::read(&body), body))
         });
-        let hashed = hashing.await.map_err(|_panic| CallError::Aborted { plugin: self.plugin().clone() });
-        let (signed_by, body) = hashed?;
-        let signed_by = signed_by.map_err(refused)?.parse();
-        let signed_by = signed_by.map_err(|_| refused(CoreError::new(Cause::CredentialsRefused)))?;
+        let hashed = hashing.await.map_err(|_panic| CallError::Aborted { plugin: self.plugin().clone() })?;
+        let (app, notification, body) = hashed.map_err(refused)?;
+        let app = app.parse().map_err(|_| refused(CoreError::new(Cause::CredentialsRefused)))?;
         self.sandbox.remember_tenant(&scope.tenant);
-        Ok((signed_by, body, Prepared { credentials: Some(fetched), wait }))
+        let checked = self.sandbox.check_environment().await;
+        checked.map_err(|error| refused(no_credentials(error.into())))?;
+        Ok((Content { app, notification, body }, Prepared { credentials: Some(fetched), wait }))
     }
 
     /// Receives a webhook of an app of the tenant as [`receive_webhook`](Self::receive_webhook) does, and passes it to
@@ -323,32 +331,72 @@ impl ConnectorHost {
         event_type: &OnceLock<u32>,
     ) -> Result<(WebhookDigest, Webhook), WebhookReply<Infallible>> {
         let bytes = body.len();
-        let Received { webhook, digest } = self.receive(tenant, app, authorization, body).await.map_err(|error| {
+        let refused = |error| {
             let reply = not_received(error);
             if let WebhookReply::Malformed(error) = &reply {
                 tracing::error!(tenant = tenant.as_str(), bytes, %error, "TikTok signed a webhook that can't be read");
             }
             reply
-        })?;
-        event_type.get_or_init(|| webhook.event_type);
-        let now = self.sandbox.clock.wall().as_secs();
-        let occurred = webhook.occurred_at.map(|at| at.0);
-        if counts_as_handled(occurred.map(CoreSeconds::new), CoreSeconds::new(now)) {
-            // If every webhook looks too old, the clock of this machine is ahead. This warning lets an operator find
-            // that.
-            tracing::warn!(tenant = tenant.as_str(), occurred, now, "a webhook counts as handled, because it is old");
-            return Err(WebhookReply::Repeated);
+        };
+        let signed = self.check(tenant, app, authorization, body).await.map_err(refused)?;
+        let digest = signed.content.digest();
+        if let Some(notification) = &signed.content.notification {
+            event_type.get_or_init(|| notification.event_type);
+            let now = self.sandbox.clock.wall().as_secs();
+            if counts_as_handled(notification.occurred, CoreSeconds::new(now)) {
+                // If every webhook looks too old, the clock of this machine is ahead. This warning lets an operator
+                // find that.
+                let occurred = notification.occurred.map(CoreSeconds::seconds);
+                tracing::warn!(
+                    tenant = tenant.as_str(),
+                    occurred,
+                    now,
+                    "a webhook counts as handled, because it is old"
+                );
+                return Err(signed.repeated());
+            }
         }
         let known = run_within(self.storage_timeout(), self.storage().knows_webhook(tenant, &digest)).await;
-        if known.map_err(WebhookReply::NotRead)? { Err(WebhookReply::Repeated) } else { Ok((digest, webhook)) }
+        if known.map_err(WebhookReply::NotRead)? {
+            return Err(signed.repeated());
+        }
+        // If the event can't be read, the component says so.
+        Ok((digest, self.receive(signed, authorization).await.map_err(refused)?))
     }
 }
 
-/// A webhook that TikTok has signed, and the digest by which it is remembered.
-#[derive(Debug)]
-struct Received {
-    webhook: Webhook,
-    digest: WebhookDigest,
+/// A webhook whose signature is right.
+struct Signed {
+    log: CallLog,
+    scope: Scope,
+    content: Content,
+    prepared: Prepared,
+}
+
+impl Signed {
+    /// Ends the work for a webhook that was handled before. The component does not get it.
+    fn repeated(self) -> WebhookReply<Infallible> {
+        // The log ends without an error, so there is nothing to return.
+        drop(self.log.end(Ok("handled before")));
+        WebhookReply::Repeated
+    }
+}
+
+/// What TikTok has signed.
+struct Content {
+    /// The app whose secret signed the webhook.
+    app: AppKey,
+    /// `None` if the body is not an event.
+    notification: Option<Notification>,
+    body: Vec<u8>,
+}
+
+impl Content {
+    /// Returns the digest by which the storage remembers the webhook.
+    fn digest(&self) -> WebhookDigest {
+        let id = self.notification.as_ref().and_then(|notification| notification.id.as_deref());
+        id.map_or_else(|| WebhookDigest::of_body(&self.app, &self.body), |id| WebhookDigest::of_id(&self.app, id))
+    }
 }
 
 /// Changes the type of a reply to the caller's type. The reply was decided before the platform got the event.

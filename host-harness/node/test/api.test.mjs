@@ -8,7 +8,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import pino from 'pino';
 import * as connector from 'tiktok-shop-connector';
-import { browser, connected, customer, folder, stage, tenant } from './stage.mjs';
+import { Fake } from './fake.mjs';
+import { browser, compiledCache, connected, customer, folder, stage, tenant } from './stage.mjs';
 
 const { Host, InvalidRequestError, MisconfiguredError, ReauthorizeError, RetryAfterError, Secret } = connector;
 const { StorageConflictError } = connector;
@@ -142,6 +143,37 @@ test('the apps are checked when the host opens', async () => {
       return true;
     });
   }
+});
+
+test('a fake gets no secret that it has not shown', async (t) => {
+  const fake = await Fake.start();
+  t.after(() => fake.stop());
+  const usual = { storage: 'memory:', keys: 'drawn', fake: fake.url, compiledCache };
+  const next =
+    `at ${new URL(fake.url).host}, and its secret is not sent to a fake; copy the app from the fake's page, or leave ` +
+    'out the option `fake`';
+  for (const [wrong, what] of [
+    [{ appKey: '6realapp00001' }, 'an app is not an app of the fake'],
+    [{ appSecret: 'CANARY-of-the-usual-length' }, 'an app has another secret at the fake'],
+  ]) {
+    const app = { ...fake.appOf(tenant), ...wrong };
+    await assert.rejects(Host.open({ ...usual, apps: [app] }), (error) => {
+      assert.ok(error instanceof MisconfiguredError);
+      assert.deepEqual([error.code, error.message], ['app-not-of-fake', `apps: tenant ${tenant}: ${what} ${next}`]);
+      return true;
+    });
+    // A function may return other apps later, so the host checks them in each call.
+    const host = await Host.open({ ...usual, apps: () => [app] });
+    t.after(() => host.close());
+    await assert.rejects(host.beginConsent({ tenant, customer, browser }), { code: 'credentials-refused' });
+  }
+  assert.deepEqual(await fake.ask('GET', '/requests'), []);
+});
+
+test('a host with a fake opens only if the fake answers', async () => {
+  // No server listens on the port of the discard protocol.
+  const opening = Host.open({ storage: 'memory:', keys: 'drawn', apps: [], fake: 'http://127.0.0.1:9' });
+  await assert.rejects(opening, { code: 'fake-unavailable' });
 });
 
 test('a function provides the apps, and is asked for each tenant', async (t) => {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 const PROGRAM = process.env.FAKE_TIKTOK_SHOP;
@@ -41,6 +42,13 @@ export class Fake {
 
   stop() {
     this.process.kill();
+  }
+
+  /** Stops the fake, and waits until nothing listens at its address. */
+  async stopped() {
+    const ended = once(this.process, 'exit');
+    this.stop();
+    await ended;
   }
 
   [Symbol.asyncDispose]() {

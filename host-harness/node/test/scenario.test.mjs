@@ -9,7 +9,6 @@ import { MemoryStorage } from './memory-storage.mjs';
 import { compiledCache } from './stage.mjs';
 
 const STATE = 'st-8kQ2vXw0Zr5LmN7pTfBh3A';
-const NOWHERE = 'http://127.0.0.1:9'; // no server listens on the port of the discard protocol
 const tenant = 'tenant-1';
 const KEYS = { text: `scenario:${'5a'.repeat(32)}` };
 const OTHER_KEYS = { text: `other:${'3c'.repeat(32)}` };
@@ -50,16 +49,22 @@ class Stage {
   /** Opens the host anew, with what the steps have arranged. */
   async open() {
     await this.host?.close();
+    // The host opens only if the fake answers. So a fake that is down has answered until the host was open.
+    const down = this.upstream === 'up' ? null : await Fake.start();
     const wait = this.settings['request-deadline-ms'];
     const save = this.settings['save-deadline-ms'];
-    this.host = await Host.open({
-      storage: this.storage,
-      keys: this.ciphers === 'readable' ? KEYS : OTHER_KEYS,
-      apps: [this.fake.appOf(tenant)],
-      fake: this.upstream === 'up' ? this.fake.url : NOWHERE,
-      compiledCache,
-      deadlines: { ...(wait && { firstByteMs: wait, betweenBytesMs: wait }), ...(save && { saveMs: save }) },
-    });
+    try {
+      this.host = await Host.open({
+        storage: this.storage,
+        keys: this.ciphers === 'readable' ? KEYS : OTHER_KEYS,
+        apps: [this.fake.appOf(tenant)],
+        fake: (down ?? this.fake).url,
+        compiledCache,
+        deadlines: { ...(wait && { firstByteMs: wait, betweenBytesMs: wait }), ...(save && { saveMs: save }) },
+      });
+    } finally {
+      await down?.stopped();
+    }
     await this.host.advanceClock({ seconds: this.ahead });
   }
 

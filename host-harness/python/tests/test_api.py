@@ -14,6 +14,7 @@ import prometheus_client
 import pytest
 
 from conftest import Stages
+from fake import Fake
 from memory_storage import MemoryStorage
 from stage import BROWSER, CUSTOMER, NAMED, TENANT, Stage
 from tiktok_shop_connector import (
@@ -262,6 +263,38 @@ async def test_the_apps_are_checked_when_the_host_opens(wrong: dict[str, str], m
     with pytest.raises(InvalidRequestError) as raised:
         await Host.open(storage="memory:", keys="drawn", apps=[app])
     assert (raised.value.code, raised.value.message) == ("invalid-argument", f"apps: tenant acme: {message}")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"app_key": "6realapp00001"}, "an app is not an app of the fake"),
+        ({"app_secret": "CANARY-of-the-usual-length"}, "an app has another secret at the fake"),
+    ],
+)
+async def test_a_fake_gets_no_secret_that_it_has_not_shown(
+    stages: Stages, fake: Fake, wrong: dict[str, str], what: str
+) -> None:
+    app: Any = {**fake.app_of(TENANT), **wrong}
+    with pytest.raises(MisconfiguredError) as raised:
+        await stages.open(apps=[app])
+    address = fake.url.removeprefix("http://")
+    text = (
+        f"apps: tenant {TENANT}: {what} at {address}, and its secret is not sent to a fake; copy the app from the "
+        "fake's page, or leave out the option `fake`"
+    )
+    assert (raised.value.code, raised.value.message) == ("app-not-of-fake", text)
+    # A function may return other apps later, so the host checks them in each call.
+    stage = await stages.open(apps=lambda tenant: [{name: value for name, value in app.items() if name != "tenant"}])
+    with pytest.raises(MisconfiguredError, match=r"^credentials-refused: "):
+        await stage.host.begin_consent(**NAMED, browser=BROWSER)
+    assert fake.ask("GET", "/requests") == []
+
+
+async def test_a_host_with_a_fake_opens_only_if_the_fake_answers() -> None:
+    with pytest.raises(MisconfiguredError, match=r"^fake-unavailable: "):
+        # No server listens on the port of the discard protocol.
+        await Host.open(storage="memory:", keys="drawn", apps=[], fake="http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("storage", [None, 5, b"memory:"])

@@ -16,8 +16,6 @@ from stage import COMPILED_CACHE, TENANT
 from tiktok_shop_connector import Connection, Host, TikTokShopError
 
 STATE: Final = "st-8kQ2vXw0Zr5LmN7pTfBh3A"
-# No server listens on the port of the discard protocol.
-NOWHERE: Final = "http://127.0.0.1:9"
 KEYS: Final = {"text": f"scenario:{'5a' * 32}"}
 OTHER_KEYS: Final = {"text": f"other:{'3c' * 32}"}
 SCENARIOS: Final = json.loads(Path(os.environ["TIKTOK_SHOP_SCENARIO"]).read_text())["scenarios"]
@@ -73,14 +71,20 @@ class Play:
             **({"save_ms": save} if save else {}),
         }
         keys: Any = KEYS if self.arranged["ciphers"] == "readable" else OTHER_KEYS
-        self.host = await Host.open(
-            storage=self.storage,
-            keys=keys,
-            apps=[self.fake.app_of(TENANT)],
-            fake=self.fake.url if self.arranged["upstream"] == "up" else NOWHERE,
-            deadlines=deadlines,
-            compiled_cache=COMPILED_CACHE,
-        )
+        # The host opens only if the fake answers. So a fake that is down has answered until the host was open.
+        down = None if self.arranged["upstream"] == "up" else Fake()
+        try:
+            self.host = await Host.open(
+                storage=self.storage,
+                keys=keys,
+                apps=[self.fake.app_of(TENANT)],
+                fake=(down or self.fake).url,
+                deadlines=deadlines,
+                compiled_cache=COMPILED_CACHE,
+            )
+        finally:
+            if down is not None:
+                down.stop()
         await self.host.advance_clock(seconds=self.ahead)
 
     async def close(self) -> None:

@@ -3,7 +3,9 @@
 //! Nothing about a session is kept in the memory of the process, so any replica can answer every request of it. The
 //! address and the cookie carry what the service needs to know: the tenant, the session and the return address. The
 //! storage keeps a digest of each, in the same place as the states of consents, and marks the address as used exactly
-//! once. A changed address or cookie has another digest, and is unknown.
+//! once. A changed address or cookie has another digest, and is unknown. The customer, the app and the shop policy are
+//! only in the storage. The secret of the address binds them, so an address whose record was changed in the storage
+//! can't be opened. The record by which a platform asks for the outcome is not bound, because it connects nothing.
 //!
 //! The storage keeps a digest for an hour at least. So a platform can ask for the outcome for an hour.
 
@@ -16,7 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tiktok_shop_host::connection::ShopPolicy;
-use tiktok_shop_host::consent::BrowserSession;
+use tiktok_shop_host::consent::{BrowserSession, ConsentBinding, RecordPurpose};
 use tiktok_shop_host::events::Actor;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord, HostStorage, StateDigest, StorageError, StoredConsent};
@@ -56,9 +58,31 @@ pub(crate) struct Ticket {
     /// The name of the customer. If it is known, the seller confirms it before the consent begins.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub(crate) customer_name: Option<String>,
+    /// How the record of the address is bound. Nobody can change this member, because the storage does not know a
+    /// changed address.
+    #[serde(rename = "b", default, skip_serializing_if = "Bound::is_no")]
+    bound: Bound,
     /// 256 random bits, which make the text unguessable. Each text of a session has its own.
     #[serde(rename = "n")]
     nonce: String,
+}
+
+/// Whether the record of an address is bound to the secret of the address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Bound {
+    /// A service of an earlier release made the address. Services of both releases may share a storage during an
+    /// update, so such an address works until its 30 minutes are over. One release later, these addresses can be
+    /// refused.
+    #[default]
+    No,
+    #[serde(rename = "1")]
+    Yes,
+}
+
+impl Bound {
+    fn is_no(&self) -> bool {
+        *self == Self::No
+    }
 }
 
 /// What a platform asks a session for.
@@ -133,7 +157,8 @@ pub(crate) struct Opened {
 /// Why an address can't be opened.
 #[derive(Debug)]
 pub(crate) enum NotOpened {
-    /// The address is malformed, unknown, too old, or was opened before. A stranger does not learn which.
+    /// The address is malformed, unknown, too old, or was opened before, or its record was changed in the storage. A
+    /// stranger does not learn which.
     Ended,
     Storage(StorageError),
 }
@@ -170,6 +195,16 @@ impl Ticket {
         if text.len() > MAX_TICKET_BYTES { None } else { decoded(text) }
     }
 
+    /// Returns whether the record is what the service has stored for this address. `secret` is the text of the ticket.
+    fn fits(&self, secret: &str, state: &StateDigest, record: &ConsentRecord) -> bool {
+        match self.bound {
+            Bound::No => true,
+            Bound::Yes => {
+                Self::browser_session(secret).is_some_and(|browser| binding(&self.tenant, state, &browser).fits(record))
+            }
+        }
+    }
+
     /// Returns the ticket as the secret of a browser session.
     pub(crate) fn browser_session(text: &str) -> Option<BrowserSession> {
         BrowserSession::new(text.into())
@@ -178,6 +213,11 @@ impl Ticket {
 
 fn decoded<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+}
+
+/// Returns the binding of an address to its secret.
+const fn binding<'a>(tenant: &'a TenantId, state: &'a StateDigest, secret: &'a BrowserSession) -> ConsentBinding<'a> {
+    ConsentBinding { purpose: RecordPurpose::ConnectSession, tenant, state, browser: secret }
 }
 
 /// The digest under which the storage finds a session by its id.
@@ -204,24 +244,34 @@ pub(crate) async fn begin(
         actor: actor.clone(),
         return_to: wanted.return_to,
         customer_name: wanted.customer_name,
+        bound: Bound::Yes,
         nonce: random_digits::<32>()?,
     };
-    // The record has the form of a consent that has begun. No browser has this digest, so no callback can finish it.
+    // Both records have the form of a consent that has begun. No browser has the digest of the first one, and the
+    // second one has another purpose than a consent. So no callback can finish them.
     let mut nobody = [0; 32];
     SystemRandomness.fill(&mut nobody).map_err(|_| Problem::no_randomness())?;
     let Wanted { customer, app, shops, .. } = wanted;
-    let record = ConsentRecord { customer, app, browser: BrowserDigest::new(nobody), shops };
     let secret = ticket.to_text();
-    in_time(storage.put_state(tenant, &of_session(&ticket.session), &record)).await?;
-    in_time(storage.put_state(tenant, &StateDigest::of(&secret), &record)).await?;
+    let state = StateDigest::of(&secret);
+    let browser = Ticket::browser_session(secret.expose()).ok_or_else(Problem::internal)?;
+    let address = binding(tenant, &state, &browser).record(customer, app, shops);
+    let session = ConsentRecord { browser: BrowserDigest::new(nobody), ..address.clone() };
+    in_time(storage.put_state(tenant, &of_session(&ticket.session), &session)).await?;
+    in_time(storage.put_state(tenant, &state, &address)).await?;
     Ok((ticket.session, secret))
 }
 
 /// Finds an address that can be opened, and does not open it.
 pub(crate) async fn find(storage: &dyn HostStorage, secret: &str) -> Result<Opened, NotOpened> {
     let ticket = Ticket::parse(secret).ok_or(NotOpened::Ended)?;
-    let found = in_time(storage.load_state(&ticket.tenant, &StateDigest::of(&secret.into()))).await?;
+    let state = StateDigest::of(&secret.into());
+    let found = in_time(storage.load_state(&ticket.tenant, &state)).await?;
     let StoredConsent { record, age, used } = found.ok_or(NotOpened::Ended)?;
+    if !ticket.fits(secret, &state, &record) {
+        tracing::error!(session = ticket.session, "the record of a connect session was changed in the storage");
+        return Err(NotOpened::Ended);
+    }
     if used || age > ADDRESS_LIFE { Err(NotOpened::Ended) } else { Ok(Opened { ticket, record }) }
 }
 
@@ -266,8 +316,8 @@ pub(crate) async fn end(storage: &dyn HostStorage, ticket: &Ticket, end: &End) {
     }
 }
 
-/// Returns the state of a session of this customer. `None` if the customer has no such session, or if it began more than
-/// an hour ago.
+/// Returns the state of a session of this customer. `None` if the customer has no such session, or if it began more
+/// than an hour ago.
 pub(crate) async fn state(
     storage: &dyn HostStorage,
     tenant: &TenantId,
@@ -321,7 +371,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use tiktok_shop_host::clock::Clock;
-    use tiktok_shop_host::storage::{Access, Intercepted, Interceptor, MemoryStorage, Passage};
+    use tiktok_shop_host::storage::{Access, ConsentStorage as _, Intercepted, Interceptor, MemoryStorage, Passage};
 
     use super::*;
     use crate::problem::Next;
@@ -447,6 +497,52 @@ mod tests {
         let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
         assert!(find(&*stage.storage, secret.expose()).await.is_err());
         assert_eq!(opened.ticket.for_browser().unwrap().customer_name, None);
+    }
+
+    /// Answers `load_state` from another storage.
+    struct Changed(Arc<MemoryStorage>);
+
+    #[async_trait::async_trait]
+    impl Interceptor for Changed {
+        async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+            if access.method() == "load_state" { Passage::ForwardTo(self.0.clone()) } else { Passage::Forward }
+        }
+    }
+
+    /// A person who can write to the storage changes the record of an address that the seller has not opened yet.
+    #[tokio::test]
+    async fn an_address_whose_record_was_changed_in_the_storage_is_not_opened() {
+        let stage = Stage::new();
+        let (_, secret) = stage.begin().await;
+        let state = StateDigest::of(&secret);
+        let record = stage.storage.load_state(&stage.tenant, &state).await.unwrap().unwrap().record;
+        for changed in [
+            ConsentRecord { customer: "mallory".parse().unwrap(), ..record.clone() },
+            ConsentRecord { app: Some("6fakeapp00002".parse().unwrap()), ..record.clone() },
+            ConsentRecord { shops: ShopPolicy::ExactlyOne, ..record.clone() },
+        ] {
+            let storage = Arc::new(MemoryStorage::new(stage.clock.clone()));
+            storage.put_state(&stage.tenant, &state, &changed).await.unwrap();
+            let storage = Intercepted::new(stage.storage.clone(), Arc::new(Changed(storage)));
+            for outcome in [find(&storage, secret.expose()).await, open(&storage, secret.expose()).await] {
+                assert!(matches!(outcome, Err(NotOpened::Ended)), "{changed:?}");
+            }
+        }
+        assert!(stage.is_opened(secret.expose()).await, "the refused addresses were not used up");
+    }
+
+    #[tokio::test]
+    async fn an_address_of_an_earlier_release_is_opened() {
+        let stage = Stage::new();
+        let (_, secret) = stage.begin().await;
+        let ticket = Ticket { bound: Bound::No, ..Ticket::parse(secret.expose()).unwrap() };
+        let text = ticket.to_text();
+        let form = String::from_utf8(URL_SAFE_NO_PAD.decode(text.expose()).unwrap()).unwrap();
+        assert!(!form.contains("\"b\""), "{form}");
+        let (customer, browser) = (stage.customer.clone(), BrowserDigest::new([7; 32]));
+        let record = ConsentRecord { customer, app: None, browser, shops: ShopPolicy::All };
+        stage.storage.put_state(&stage.tenant, &StateDigest::of(&text), &record).await.unwrap();
+        assert_eq!(open(&*stage.storage, text.expose()).await.ok().unwrap().record, record);
     }
 
     #[test]

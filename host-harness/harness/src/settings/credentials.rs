@@ -6,7 +6,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use tiktok_shop_host::credentials::{
-    AppCredentials, CredentialsError, CredentialsProvider, MAX_APPS, check_apps, check_link,
+    AppCredentials, CredentialsError, CredentialsProvider, MAX_APPS, NotOfFake, check_apps, check_fake, check_link,
 };
 use tiktok_shop_host::storage::Environment;
 use tiktok_shop_host::{Secret, TenantId};
@@ -221,16 +221,16 @@ impl Credentials {
         apps: Vec<AppCredentials>,
         default: TenantId,
     ) -> Result<Self, Failure> {
-        let is_shown = |configured: &AppCredentials| {
-            apps.iter().any(|app| app.app_key == configured.app_key && app.app_secret == configured.app_secret)
-        };
         let mut configured = self.by_tenant.values().flatten();
-        if let Some(app) = configured.find(|app| !is_shown(&app.credentials)) {
+        if let Some((app, why)) = configured.find_map(|app| Some((app, check_fake(&app.credentials, &apps).err()?))) {
             let key = &app.credentials.app_key;
-            let (source, what) = if apps.iter().any(|shown| shown.app_key == *key) {
-                (&app.secret_from, format!("the configured app {key} has another secret at the fake at {fake}"))
-            } else {
-                (&app.key_from, format!("the configured app is not an app of the fake at {fake}"))
+            let (source, what) = match why {
+                NotOfFake::OtherSecret => {
+                    (&app.secret_from, format!("the configured app {key} has another secret at the fake at {fake}"))
+                }
+                NotOfFake::UnknownApp => {
+                    (&app.key_from, format!("the configured app is not an app of the fake at {fake}"))
+                }
             };
             let next = match source {
                 AppSource::Variable(_) => format!("unset {APP_KEY} and {APP_SECRET}"),

@@ -90,12 +90,17 @@ pub(super) async fn fetch_credentials(
     timeout: Duration,
 ) -> FetchedCredentials {
     let apps = async {
-        let apps = provider.apps(tenant).await.map_err(|error| match error {
-            CredentialsError::Unavailable(why) => StorageError::Unavailable(why),
-            CredentialsError::Refused(why) => StorageError::Refused(why),
-        })?;
+        let apps = provider.apps(tenant).await.map_err(not_fetched)?;
         check_apps(&apps).map_err(|invalid| StorageError::Refused(invalid.to_string()))?;
         Ok(apps)
     };
     run_within(timeout, apps).await
+}
+
+/// Returns the error that the guest gets in place of credentials.
+pub(super) fn not_fetched(error: CredentialsError) -> StorageError {
+    match error {
+        CredentialsError::Unavailable(why) => StorageError::Unavailable(why),
+        CredentialsError::Refused(why) => StorageError::Refused(why),
+    }
 }

@@ -21,7 +21,7 @@ use super::call_state::CallState;
 use super::engine::ticks;
 use super::exchanges::Exchanges;
 use super::exports::{Answer, Exports};
-use super::fetched_credentials::{FetchedCredentials, GuestCredentials, fetch_credentials};
+use super::fetched_credentials::{FetchedCredentials, GuestCredentials, fetch_credentials, not_fetched};
 use super::http::GuestHttp;
 use super::imports::Imports;
 use super::program::{Lane, Program};
@@ -36,20 +36,22 @@ use crate::clock::Clock;
 use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
 use crate::egress::{Client, LastProxyError};
+use crate::environment_guard::EnvironmentGuard;
 use crate::error::{CallError, ConnectorError, Resource};
 use crate::id::{InvalidId, Revisions, TenantId};
 use crate::limits::Limits;
 use crate::metrics::{HostMetrics, LaneName};
 use crate::randomness::Randomness;
 use crate::seal::SealedStorage;
-use crate::storage::Environment;
+use crate::storage::{Environment, StorageError, run_within};
+use crate::sweep::WrittenNotices;
 use crate::webhook::TIME_BEFORE_HANDLING;
 
 /// The component, and everything that its instances may use. All calls of a host share one sandbox.
 pub(crate) struct Sandbox {
     pub(crate) program: Program,
     pub(crate) storage: SealedStorage,
-    pub(crate) credentials: Arc<dyn CredentialsProvider>,
+    pub(crate) credentials: Arc<EnvironmentGuard>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) client: Client,
@@ -59,6 +61,8 @@ pub(crate) struct Sandbox {
     pub(crate) limits: Limits,
     pub(crate) on_boundary: Option<OnBoundary>,
     pub(crate) metrics: HostMetrics,
+    /// The expiry notices that the sweeps of this host need not ask the storage about.
+    pub(crate) written_notices: WrittenNotices,
 }
 
 /// The state of a call that has not taken an instance yet.
@@ -115,6 +119,9 @@ impl Sandbox {
     /// answer. It still waits for the credentials, so that a slow answer can make the tenant known for the next
     /// delivery. The place is then `None`. So each of these places lets at most one webhook per
     /// [`TIME_BEFORE_HANDLING`] do its further work without a place.
+    ///
+    /// The credentials of a webhook are for the host alone. Before the guest may have them, the caller must call
+    /// [`check_environment`](Self::check_environment).
     pub(crate) async fn fetch_credentials(
         &self,
         log: &CallLog,
@@ -128,13 +135,21 @@ impl Sandbox {
             (&self.program.webhooks_of_unknown_tenants, TIME_BEFORE_HANDLING)
         };
         let place = self.turn(turns, &scope.tenant, wait).await?;
-        let fetching = fetch_credentials(&*self.credentials, &scope.tenant, self.deadlines.save);
+        let provider: &dyn CredentialsProvider =
+            if scope.is_webhook() { self.credentials.unguarded() } else { &*self.credentials };
+        let fetching = fetch_credentials(provider, &scope.tenant, self.deadlines.save);
         let mut fetching = pin!(fetching.instrument(log.span()));
         if let Ok(fetched) = tokio::time::timeout(hold, fetching.as_mut()).await {
             return Ok((fetched, Some(place)));
         }
         drop(place);
         Ok((fetching.await, None))
+    }
+
+    /// Checks that the storage belongs to the environment of this host's egress. Without that, the guest gets no
+    /// credentials.
+    pub(crate) async fn check_environment(&self) -> Result<(), StorageError> {
+        run_within(self.deadlines.save, async { self.credentials.check().await.map_err(not_fetched) }).await
     }
 
     /// Remembers that this tenant exists. The caller must have a proof that no stranger can forge.
@@ -249,7 +264,7 @@ impl Sandbox {
             tracing::error!(%error, "no randomness");
             CallError::NoRandomness { plugin: self.program.plugin.clone() }
         })?;
-        let credentials = GuestCredentials::new(credentials, Arc::clone(&self.credentials));
+        let credentials = GuestCredentials::new(credentials, Arc::clone(&self.credentials) as Arc<_>);
         let credentials = credentials.in_environment(self.environment);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);

@@ -107,7 +107,7 @@ pub(super) fn decrypt(key: &DataKey, associated_data: &[u8], sealed: &[u8]) -> O
 /// Encodes the parts of associated data in their order. The length of each part is written before the part, so two
 /// different lists never have the same encoding. `domain` identifies the kind of data, so that a value of one kind
 /// can't be decrypted as a value of another kind.
-pub(super) fn encode_associated_data(domain: &str, parts: &[&str]) -> Vec<u8> {
+pub(crate) fn encode_associated_data(domain: &str, parts: &[&str]) -> Vec<u8> {
     let mut bytes = b"tiktok-shop-connector\0".to_vec();
     bytes.push(FORMAT);
     for part in std::iter::once(&domain).chain(parts) {

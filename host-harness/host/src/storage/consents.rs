@@ -51,8 +51,8 @@ pub trait ConsentStorage: Send + Sync {
     async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError>;
 
     /// Stores a pending install, and keeps it for 30 minutes. As soon as the install is stored,
-    /// [`load_install`](Self::load_install) finds it. The storage deletes older installs when the next install or consent
-    /// begins, and in [`delete_expired`](Self::delete_expired).
+    /// [`load_install`](Self::load_install) finds it. The storage deletes older installs when the next install or
+    /// consent begins, and in [`delete_expired`](Self::delete_expired).
     ///
     /// # Errors
     /// See [`StorageError`]. `Refused` if the tenant already has an install with this id.
@@ -122,7 +122,7 @@ impl InstallDigest {
 /// The record that is stored when an install begins. `Debug` shows the number of sealed bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InstallRecord {
-    /// The digest that identifies the browser session in which the install began.
+    /// The digest that identifies the tenant, the install and the browser session in which the install began.
     pub browser: BrowserDigest,
     /// The customer, the seller and the tokens, sealed by the host. The key belongs to the browser session, so the
     /// storage and the tenant's data keys can't open them.
@@ -157,6 +157,7 @@ impl fmt::Debug for StoredInstall {
 }
 
 /// What is stored about a consent when it begins. The record never changes.
+/// [`ConsentBinding`](crate::consent::ConsentBinding) makes it, and notices if somebody has changed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentRecord {
     /// The customer who will own the connection.
@@ -164,7 +165,7 @@ pub struct ConsentRecord {
     /// The app that the seller consents to. `None` if an earlier version of the host began the consent. The app is then
     /// the tenant's only app.
     pub app: Option<AppKey>,
-    /// The digest that identifies the browser in which the consent began.
+    /// The digest that binds the other members to the browser in which the consent began.
     pub browser: BrowserDigest,
     /// The policy that decides which shops the consent links.
     pub shops: ShopPolicy,
@@ -181,7 +182,8 @@ pub struct StoredConsent {
     pub used: bool,
 }
 
-/// SHA-256 of a [`BrowserSession`](crate::consent::BrowserSession). Comparing two digests takes constant time.
+/// A digest that only a host with the secret of a [`BrowserSession`](crate::consent::BrowserSession) can compute.
+/// Comparing two digests takes constant time.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct BrowserDigest([u8; 32]);
 

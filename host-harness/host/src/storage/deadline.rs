@@ -1,4 +1,5 @@
-//! Deadlines for calls into code of the embedder: storages and providers of credentials.
+//! Deadlines for calls into code of the embedder: storages and providers of credentials. Also the pauses between the
+//! attempts of a write.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -8,6 +9,33 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::error::StorageError;
+
+/// The pause before the first repetition of a write. The pause doubles with each repetition, up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_millis(1_600);
+
+/// The pauses between the attempts of one write. A storage that fails over refuses attempts at once, for some seconds.
+pub(crate) struct Pauses {
+    next: Duration,
+    end: Instant,
+}
+
+impl Pauses {
+    /// The write may take until `end`.
+    pub(crate) const fn until(end: Instant) -> Self {
+        Self { next: FIRST_PAUSE, end }
+    }
+
+    /// Waits before the next attempt. Returns `false` at once if the pause would not end in time.
+    pub(crate) async fn wait(&mut self) -> bool {
+        if Instant::now() + self.next >= self.end {
+            return false;
+        }
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(MAX_PAUSE);
+        true
+    }
+}
 
 /// Runs `work` for at most `limit`, which begins now and not when the future is first polled. If `work` panics or does
 /// not end in time, returns [`StorageError::Unavailable`].

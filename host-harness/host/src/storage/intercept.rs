@@ -1,6 +1,6 @@
 //! A storage that forwards accesses to another storage. Before each access except `belongs_to`, it asks an
-//! [`Interceptor`] what happens to the access. Use an interceptor to watch or count accesses. In tests, use it to
-//! imitate a storage that is slow, stale or down.
+//! [`Interceptor`] what happens to the access. The interceptor learns the end of each access. Use an interceptor to
+//! watch or count accesses. In tests, use it to imitate a storage that is slow, stale or down.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -141,9 +141,9 @@ pub trait Interceptor: Send + Sync {
     /// Decides what happens to this access. `storage` is the storage that gets a forwarded access.
     async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage;
 
-    /// Watches the end of each access that was not answered by [`Passage::Answer`]. `is_ok` says whether the caller gets
-    /// no error. It is false, too, if the storage panics, or if the caller no longer waits, for example because its
-    /// deadline has passed. `took` is the time that the storage took. Does nothing by default.
+    /// Watches the end of each access that was not answered by [`Passage::Answer`]. `is_ok` says whether the caller
+    /// gets no error. It is false, too, if the storage panics, or if the caller no longer waits, for example because
+    /// its deadline has passed. `took` is the time that the storage took. Does nothing by default.
     fn answered(&self, method: &'static str, is_ok: bool, took: Duration) {
         let _ = (method, is_ok, took);
     }
@@ -264,9 +264,11 @@ impl std::fmt::Debug for Intercepted {
 
 #[async_trait]
 impl TokenStorage for Intercepted {
-    /// The interceptor does not see this access, because a host makes it only once, before its first call.
+    /// The interceptor does not decide about this access, because a host makes it only once, before its first call. It
+    /// learns the end of the access.
     async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError> {
-        self.storage.belongs_to(environment).await
+        let ask = |storage: Arc<dyn HostStorage>| async move { storage.belongs_to(environment).await };
+        self.perform("belongs_to", Passage::Forward, ask).await
     }
 
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
@@ -639,6 +641,7 @@ mod tests {
         let key = ConnectionKey { customer, account: "a".parse().unwrap() };
         assert_eq!(storage.load_token(&tenant, &key).now_or_never(), None);
         assert_eq!(storage.load_row(&tenant, &key).await, Ok(None));
-        assert_eq!(*ends.0.lock().unwrap(), [("load_token", false), ("load_row", true)]);
+        assert_eq!(storage.belongs_to(Environment::Fake).await, Ok(true));
+        assert_eq!(*ends.0.lock().unwrap(), [("load_token", false), ("load_row", true), ("belongs_to", true)]);
     }
 }

@@ -23,8 +23,8 @@ use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{HostKeys, Keyring};
 use tiktok_shop_host::storage::{
-    Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
-    OpenRow, Passage, RowFilter, Sealed, TokenStorage as _, TokenWrite,
+    Access, ConnectionStorage as _, Environment, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage,
+    Next, OpenRow, Passage, RowFilter, Sealed, TokenStorage as _, TokenWrite,
 };
 use tiktok_shop_host::sweep::{Sweep, Swept};
 use tiktok_shop_host::webhook::WebhookReply;
@@ -107,6 +107,11 @@ impl Interceptor for Accesses {
     async fn passage(&self, _: Access<'_>, _: &dyn HostStorage) -> Passage {
         self.0.fetch_add(1, Ordering::SeqCst);
         Passage::Forward
+    }
+
+    /// An interceptor is not asked before `belongs_to`.
+    fn answered(&self, method: &'static str, _: bool, _: Duration) {
+        self.0.fetch_add(usize::from(method == "belongs_to"), Ordering::SeqCst);
     }
 }
 
@@ -269,7 +274,7 @@ async fn a_call_does_not_wait_for_the_instances_of_webhooks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_forged_webhook_takes_no_instance_and_reaches_no_storage() {
-    let stage = stage(Body::Trap, &[("shop", 1)]);
+    let stage = stage(Body::Trap, &[("shop", 2)]);
     let forged = signature(b"another body");
     for authorization in ["", "0123", &forged, &signature(BODY).to_uppercase(), "not in the form of a signature"] {
         let error = at_once(webhook(&stage.host, "shop", authorization)).await;
@@ -284,6 +289,23 @@ async fn a_forged_webhook_takes_no_instance_and_reaches_no_storage() {
     assert_eq!(error.code(), "webhook-malformed");
     assert_eq!(stage.credentials.asked("shop"), 1, "a large body asks for nothing");
     assert_eq!(stage.accesses.0.load(Ordering::SeqCst), 0);
+    assert!(has_run(&at_once(webhook(&stage.host, "shop", &signature(BODY))).await));
+    assert_eq!(
+        stage.accesses.0.load(Ordering::SeqCst),
+        1,
+        "a signed one asks to which environment the storage belongs"
+    );
+}
+
+/// The component must get no secret of TikTok Shop if it could send the secret to a fake, and the other way round.
+#[tokio::test(start_paused = true)]
+async fn no_webhook_is_received_with_a_storage_of_another_environment() {
+    let stage = stage(Body::Trap, &[("shop", 2)]);
+    assert_eq!(stage.memory.belongs_to(Environment::Fake).await, Ok(true));
+    for (body, code) in [(BODY, "credentials-refused"), (b"another body", "webhook-signature-invalid")] {
+        let error = at_once(webhook(&stage.host, "shop", &signature(body))).await;
+        assert_eq!(error.code(), code);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
 //! Tests that a sweep waits for a random time before it starts, so that the hosts of a fleet do not sweep at the same
-//! moment, and that a refresh that panics does not stop the sweep.
+//! moment, that a refresh that panics does not stop the sweep, and that each end of an authorization gets its notices.
 
 use std::collections::BTreeMap;
 use std::future::{pending, ready};
@@ -17,7 +17,7 @@ use tiktok_shop_host::randomness::Randomness;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::{
     Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, KeyStorage as _, MemoryStorage, Next,
-    OpenRow, Passage, Sealed, StorageError, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
+    OpenRow, Passage, Sealed, StorageError, Swapped, TenantKey, TokenStorage as _, TokenWrite, WrappedKey,
 };
 use tiktok_shop_host::sweep::{Sweep, SweepOutcome, Swept};
 use tiktok_shop_host::{CallError, Component, ConnectorHost, KeyId, TenantId};
@@ -212,4 +212,75 @@ async fn a_damaged_row_holds_up_neither_other_connections_nor_the_notices() {
     let events = memory.events(&"t".parse().unwrap(), None, 10).await.unwrap();
     let noticed: Vec<_> = events.iter().filter_map(|event| Some(event.event.key.as_ref()?.customer.as_str())).collect();
     assert_eq!(noticed, customers);
+}
+
+const DAY: u64 = 86_400;
+const YEAR: u64 = 365 * DAY;
+
+/// A host and the only row of its storage. The consent was given at the time 0.
+struct Authorization {
+    memory: Arc<MemoryStorage>,
+    counts: Arc<Counts>,
+    host: ConnectorHost,
+}
+
+impl Authorization {
+    async fn ending_at(end: u64) -> Self {
+        let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
+        let counts = Arc::new(Counts::default());
+        let host = ConnectorHost::builder()
+            .component(Component::Bytes(guest::component("plugin", Body::Trap)))
+            .storage(Arc::new(Intercepted::new(Arc::clone(&memory) as Arc<_>, Arc::clone(&counts) as Arc<_>)))
+            .keys(Arc::new(HostKeys::draw().unwrap()))
+            .credentials(Arc::new(StaticCredentials::new()))
+            .build()
+            .unwrap();
+        let authorization = Self { memory, counts, host };
+        authorization.put(None, "1", end).await;
+        authorization
+    }
+
+    /// Writes the row with this end, as a refresh does.
+    async fn put(&self, expected: Option<&str>, revision: &str, end: u64) {
+        let key = ConnectionKey { customer: "customer-7".parse().unwrap(), account: "a".parse().unwrap() };
+        let connection = Connection { authorization_ends_at: Some(UnixSeconds(end)), ..Connection::new(key.clone()) };
+        let next = Next { revision: revision.parse().unwrap(), value: OpenRow::new(connection).encode().unwrap() };
+        let expected = expected.map(|revision| revision.parse().unwrap());
+        let swapped = self.memory.swap_row(&"t".parse().unwrap(), &key, expected.as_ref(), Some(&next), &[]).await;
+        assert_eq!(swapped, Ok(Swapped::Done));
+    }
+
+    /// Returns how many notices a sweep at this time writes.
+    async fn notices(&self, now: u64) -> u64 {
+        let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(now), NonZeroUsize::MIN) };
+        self.host.sweep(sweep, pending(), |_, _| ()).await.unwrap().notices
+    }
+
+    fn questions(&self) -> usize {
+        self.counts.0.lock().unwrap().get("knows_once").copied().unwrap_or_default()
+    }
+}
+
+/// A seller extends an authorization in Seller Center, without a new consent. TikTok may also move an end by some
+/// seconds.
+#[tokio::test]
+async fn an_authorization_that_was_extended_gets_its_notices_again() {
+    let authorization = Authorization::ending_at(YEAR).await;
+    assert_eq!(authorization.notices(YEAR - DAY).await, 1);
+    authorization.put(Some("1"), "2", YEAR + 3_600).await;
+    assert_eq!(authorization.notices(YEAR - DAY + 3_600).await, 0, "the end has moved by an hour");
+    authorization.put(Some("2"), "3", 2 * YEAR).await;
+    assert_eq!(authorization.notices(YEAR).await, 0, "it ends in a year");
+    assert_eq!(authorization.notices(2 * YEAR - DAY).await, 1);
+    assert_eq!(authorization.notices(2 * YEAR - DAY).await, 0);
+}
+
+#[tokio::test]
+async fn a_host_asks_about_a_written_notice_only_once() {
+    let authorization = Authorization::ending_at(YEAR).await;
+    for (now, notices, questions) in
+        [(YEAR - 20 * DAY, 1, 1), (YEAR - 20 * DAY, 0, 2), (YEAR - 19 * DAY, 0, 2), (YEAR - 6 * DAY, 1, 3)]
+    {
+        assert_eq!((authorization.notices(now).await, authorization.questions()), (notices, questions));
+    }
 }

@@ -8,11 +8,7 @@ use tokio::time::Instant;
 use crate::connection::ConnectionKey;
 use crate::id::Revision;
 use crate::seal::{CheckedRow, OpenToken};
-use crate::storage::{StorageError, Swapped, run_to_deadline};
-
-/// The pause before the first repetition of a save. The pause doubles with each repetition, up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_millis(1_600);
+use crate::storage::{Pauses, StorageError, Swapped, run_to_deadline};
 
 /// The time that one save may take. All attempts of the guest and of the host share this time.
 pub(super) struct SaveBudget {
@@ -79,20 +75,23 @@ where
     F: Future<Output = Result<Swapped<E>, StorageError>>,
 {
     let Budget { end, unfinished } = budget;
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::until(end);
     let mut repeated = false;
     let result = loop {
         match run_to_deadline(end, swap()).await {
-            Err(StorageError::Unavailable(_)) if Instant::now() + pause < end => tokio::time::sleep(pause).await,
-            // The save stays unfinished. If the guest repeats the save, the repetition has only the rest of the budget.
-            Err(StorageError::Unavailable(why)) => return Err(StorageError::Unavailable(why)),
+            Err(StorageError::Unavailable(why)) => {
+                // The save stays unfinished. If the guest repeats the save, the repetition has only the rest of the
+                // budget.
+                if !pauses.wait().await {
+                    return Err(StorageError::Unavailable(why));
+                }
+            }
             Ok(Swapped::Stale(Some(found))) if Some(found.revision()) == revision => break Ok(Swapped::Done),
             Ok(Swapped::Stale(None)) if repeated && revision.is_none() => break Ok(Swapped::Done),
             settled @ (Ok(_) | Err(StorageError::Refused(_) | StorageError::KeyGone | StorageError::RowChanged(_))) => {
                 break settled;
             }
         }
-        pause = (pause * 2).min(MAX_PAUSE);
         repeated = true;
     };
     *unfinished = None;

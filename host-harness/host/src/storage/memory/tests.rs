@@ -4,7 +4,6 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::connection::ShopPolicy;
-use crate::consent::BrowserSession;
 use crate::id::HostKeyId;
 
 fn storage() -> (Arc<ManualClock>, MemoryStorage) {
@@ -43,7 +42,7 @@ async fn a_records_age_counts_from_its_write_and_ignores_the_wall_clock_and_rese
 }
 
 fn consent(customer: &str) -> (StateDigest, ConsentRecord) {
-    let browser = BrowserSession::new("a browser's own secret".into()).unwrap().digest();
+    let browser = BrowserDigest::new([7; 32]);
     let record = ConsentRecord { customer: customer.parse().unwrap(), app: None, browser, shops: ShopPolicy::All };
     (StateDigest::of(&customer.into()), record)
 }
