@@ -1,10 +1,16 @@
 //! Finds the PostgreSQL server that tests may use. Not every machine has one. If there is none, the functions here
 //! return `None` and say so on standard error. The test that needs the server then ends at once and counts as passed.
 //! In CI, the functions panic instead, so that the test fails.
+//!
+//! [`Replicated`] starts two servers for one test, on a machine that has PostgreSQL's programs.
+
+mod replicated;
 
 use std::env;
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
+
+pub use replicated::{Replicated, Replication};
 
 const ADDRESS: &str = "TIKTOK_SHOP_TEST_POSTGRES";
 const RESTART: &str = "TIKTOK_SHOP_TEST_POSTGRES_RESTART";

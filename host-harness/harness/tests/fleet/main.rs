@@ -1,10 +1,16 @@
 //! Tests that eight processes can sweep one PostgreSQL database at the same time, like the hosts of a fleet. A fake
 //! takes the place of TikTok Shop and has the strictest policy: if the same refresh token is sent twice, the fake
 //! revokes every token of the consent.
+//!
+//! [`failover`] tests a fail-over of the database during a sweep.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken expectation is a failed test")]
 
+#[cfg(unix)]
+mod failover;
+
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::net::SocketAddr;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +41,8 @@ const REFRESH: &str = "/api/v2/token/refresh";
 const HOST_KEYS: &str = "fleet:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// Each test locks this mutex while it runs. One test restarts the database server, so no other test may use the server
-/// at the same time.
+/// at the same time. A test of a fail-over has servers of its own, and locks the mutex only if its fail-over must take
+/// less time than a process has for a save.
 static SERVER: Mutex<()> = Mutex::const_new(());
 
 /// A database whose connections are all due for a refresh, and the fake TikTok Shop that issued their tokens.
@@ -63,25 +70,12 @@ impl Fleet {
         let shared: Arc<dyn HostStorage> = Arc::new(storage.clone());
         let keys = Arc::new(HostKeys::parse(HOST_KEYS).unwrap());
         let tenant: TenantId = "default".parse().unwrap();
-        let mut egress = EgressPolicy::production();
-        for authority in [Authority::Auth, Authority::Api] {
-            egress = egress.stand_in(authority, fake.address()).unwrap();
-        }
-        let host = ConnectorHost::builder()
-            .component(Component::File(xtask::component().unwrap()))
-            .storage(Arc::clone(&shared))
-            .keys(Arc::clone(&keys) as Arc<_>)
-            .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials(&app))))
-            .clock(Arc::new(ManualClock::at(Duration::from_secs(BEGIN))))
-            .egress(egress)
-            .build()
-            .unwrap();
+        let clock = Arc::new(ManualClock::at(Duration::from_secs(BEGIN)));
+        let host = host(&shared, &keys, clock, &tenant, &fake);
         stream::iter(0..CONNECTIONS)
             .for_each_concurrent(8, async |number| {
-                let query = control.consent(&app.service_id, "one-shop", None, Decision::Allow).unwrap();
-                let customer = customer(number);
-                let code = query.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap();
-                host.connect(&tenant, &customer, None, Grant::Code(code.into()), ShopPolicy::All).await.unwrap();
+                let code = code(&control, &app, "one-shop");
+                host.connect(&tenant, &customer(number), None, code, ShopPolicy::All).await.unwrap();
             })
             .await;
         control.clear_requests();
@@ -94,32 +88,14 @@ impl Fleet {
         self.fake.control()
     }
 
-    /// Starts a process that refreshes all connections that are due, and then ends.
-    fn start_sweep(&self) -> Child {
-        #[expect(clippy::disallowed_methods, reason = "the subject is a fleet of processes")]
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tiktok-shop-harness"));
-        let AppCredentials { app_key, app_secret, .. } = credentials(&self.app);
-        command
-            .args(["sweep", "--json"])
-            .env("TIKTOK_SHOP_STORAGE", &self.address)
-            .env("TIKTOK_SHOP_HOST_KEYS", HOST_KEYS)
-            .env("TIKTOK_SHOP_COMPONENT", xtask::component().unwrap())
-            .env("TIKTOK_SHOP_FAKE", format!("http://{}", self.fake.address()))
-            .env("TIKTOK_SHOP_APP_KEY", app_key)
-            .env("TIKTOK_SHOP_APP_SECRET", app_secret.expose())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command.spawn().unwrap()
-    }
-
     /// Runs all sweep processes at the same time. Calls `on_line` for each line that a process prints. A process prints
     /// one line for each connection that it handled, and a summary at the end.
     async fn sweep_with_all(&self, mut on_line: impl FnMut()) -> Vec<SweepResult> {
         let (line_sender, mut lines) = mpsc::unbounded_channel();
         let processes: Vec<_> = (0..PROCESSES)
             .map(|_| {
-                let (mut child, line_sender) = (self.start_sweep(), line_sender.clone());
+                let sweep = sweep_command(&self.address, self.fake.address(), &self.app).spawn();
+                let (mut child, line_sender) = (sweep.unwrap(), line_sender.clone());
                 tokio::task::spawn_blocking(move || {
                     let stdout = BufReader::new(child.stdout.take().unwrap());
                     let mut complaints = Vec::new();
@@ -183,6 +159,56 @@ fn credentials(app: &App) -> AppCredentials {
         previous_app_secret: None,
         authorization_link: None,
     }
+}
+
+/// Returns a host in this process, with the credentials of the fake's first app.
+fn host(
+    storage: &Arc<dyn HostStorage>,
+    keys: &Arc<HostKeys>,
+    clock: Arc<ManualClock>,
+    tenant: &TenantId,
+    fake: &FakeTikTokShop,
+) -> ConnectorHost {
+    let mut egress = EgressPolicy::production();
+    for authority in [Authority::Auth, Authority::Api] {
+        egress = egress.stand_in(authority, fake.address()).unwrap();
+    }
+    let credentials = credentials(&fake.control().apps().remove(0));
+    ConnectorHost::builder()
+        .component(Component::File(xtask::component().unwrap()))
+        .storage(Arc::clone(storage))
+        .keys(Arc::clone(keys) as Arc<_>)
+        .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
+        .clock(clock)
+        .egress(egress)
+        .build()
+        .unwrap()
+}
+
+/// Lets the seller consent, and returns the authorization code.
+fn code(fake: &Control, app: &App, seller: &str) -> Grant {
+    let query = fake.consent(&app.service_id, seller, None, Decision::Allow).unwrap();
+    let code = query.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap();
+    Grant::Code(code.into())
+}
+
+/// Returns the command of a process that refreshes all connections that are due, and then ends.
+fn sweep_command(database: &str, fake: SocketAddr, app: &App) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the subject is a fleet of processes")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tiktok-shop-harness"));
+    let AppCredentials { app_key, app_secret, .. } = credentials(app);
+    command
+        .args(["sweep", "--json"])
+        .env("TIKTOK_SHOP_STORAGE", database)
+        .env("TIKTOK_SHOP_HOST_KEYS", HOST_KEYS)
+        .env("TIKTOK_SHOP_COMPONENT", xtask::component().unwrap())
+        .env("TIKTOK_SHOP_FAKE", format!("http://{fake}"))
+        .env("TIKTOK_SHOP_APP_KEY", app_key)
+        .env("TIKTOK_SHOP_APP_SECRET", app_secret.expose())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Creates a schema with a random name, and returns an address that uses it. The test doesn't delete the schema,
