@@ -4,7 +4,7 @@
 use super::apps::{self, Apps};
 use super::renewal::NotRenewed;
 use super::shop_sync::token_refused;
-use super::tokens::{self, VersionedRecord};
+use super::tokens::{self, ConsentTime, VersionedRecord};
 use super::valid_token::{Served, valid_token};
 use super::{rows, signed, storage_error};
 use crate::connection::Row;
@@ -17,7 +17,6 @@ use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
 use crate::rotation::Trigger;
 use crate::secret::ShopCipher;
-use crate::time::UnixSeconds;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -81,7 +80,7 @@ struct TargetShop {
     lineage: String,
     /// The request may be sent only if the record's latest consent was given at this time. `None` allows every consent
     /// of the lineage.
-    consent: Option<UnixSeconds>,
+    consent: Option<ConsentTime>,
 }
 
 #[maybe_async]
@@ -93,7 +92,7 @@ impl Target {
 
     /// Restricts the requests to the consent that was given at this time. If the seller has consented again, nothing is
     /// sent.
-    pub(super) fn of_consent(mut self, consent: Option<UnixSeconds>) -> Self {
+    pub(super) fn of_consent(mut self, consent: Option<ConsentTime>) -> Self {
         if let Some(shop) = &mut self.shop {
             shop.consent = consent;
         }
@@ -207,7 +206,7 @@ impl Target {
         let served = valid_token(effects, apps, &self.key, trigger).await?;
         let record = &served.stored.record;
         let fits = |shop: &TargetShop| {
-            shop.lineage == record.lineage().to_text() && shop.consent.is_none_or(|time| record.granted_at() <= time)
+            shop.lineage == record.lineage().to_text() && shop.consent.is_none_or(|time| time.is_that_of(record))
         };
         if self.shop.as_ref().is_none_or(fits) { Ok(served) } else { Err(Error::new(Cause::UnknownShop)) }
     }

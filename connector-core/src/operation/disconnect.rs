@@ -6,7 +6,7 @@
 
 use super::apps::Apps;
 use super::call::Target;
-use super::tokens::{self, Deletion, Seen};
+use super::tokens::{self, ConsentTime, Deletion, Seen};
 use super::{rows, storage_error};
 use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, ShopList, ShopStanding, ShopUpdate};
 use crate::endpoint::{business, deauthorize, shops};
@@ -15,7 +15,7 @@ use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Effects, ListedRow};
 use crate::record::DeadReason;
 use crate::secret::ShopCipher;
-use crate::time::{Moment, UnixSeconds};
+use crate::time::Moment;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -211,7 +211,7 @@ async fn unlink(
     let (lineage, granted_at) = match seen {
         Seen::Nothing => return Ok(None),
         Seen::Unreadable(_, error) => return Err(error.clone()),
-        Seen::Grant { lineage, granted_at, .. } => (*lineage, *granted_at),
+        Seen::Grant { lineage, consent, .. } => (*lineage, consent.at()),
     };
     let shops = ShopUpdate::Unlinked { id: id.into(), grant, granted_at };
     let update = RowUpdate::shops(effects.wall(), shops, Outcome::Unchanged);
@@ -450,9 +450,9 @@ fn lineage_of(row: Option<&Row>, seen: &Seen) -> Option<String> {
 }
 
 /// Returns the time of the consent whose grant is disconnected. Returns `None` if the time is unknown.
-const fn consent_of(seen: &Seen) -> Option<UnixSeconds> {
+const fn consent_of(seen: &Seen) -> Option<ConsentTime> {
     match *seen {
-        Seen::Grant { granted_at, .. } => Some(granted_at),
+        Seen::Grant { consent, .. } => Some(consent),
         Seen::Nothing | Seen::Unreadable(..) => None,
     }
 }

@@ -190,12 +190,36 @@ pub(super) enum Seen {
         lineage: Lineage,
         /// The key of the app that the grant belongs to.
         app_key: String,
-        /// A new consent for a connected account keeps the lineage and sets a later `granted_at`. A refresh only sets an
-        /// earlier one, if the clock of the host that made an import was ahead.
-        granted_at: UnixSeconds,
+        /// A new consent for a connected account keeps the lineage and has another time.
+        consent: ConsentTime,
     },
     /// A record that cannot be decoded, and the reason.
     Unreadable(Revision, Error),
+}
+
+/// The time of the consent of a grant.
+#[derive(Clone, Copy)]
+pub(super) struct ConsentTime {
+    at: UnixSeconds,
+    /// Whether a refresh may still make the time earlier: see [`TokenRecord::take_pair`].
+    may_become_earlier: bool,
+}
+
+impl ConsentTime {
+    const fn of(record: &TokenRecord) -> Self {
+        let may_become_earlier = record.is_unconfirmed() || record.dead().is_some();
+        Self { at: record.granted_at(), may_become_earlier }
+    }
+
+    pub(super) const fn at(self) -> UnixSeconds {
+        self.at
+    }
+
+    /// Returns whether the record has no other consent than this one.
+    pub(super) fn is_that_of(self, record: &TokenRecord) -> bool {
+        let now = record.granted_at();
+        now == self.at || self.may_become_earlier && now < self.at
+    }
 }
 
 /// Reads the newest record of a connection that is about to be disconnected.
@@ -207,8 +231,8 @@ pub(super) async fn see(effects: &impl Effects, key: &ConnectionKey) -> Result<S
     let revision = entry.revision.clone();
     Ok(match VersionedRecord::read(entry) {
         Ok(VersionedRecord { revision, record, .. }) => {
-            let (lineage, granted_at) = (record.lineage(), record.granted_at());
-            Seen::Grant { revision, lineage, app_key: record.app_key().into(), granted_at }
+            let (lineage, consent) = (record.lineage(), ConsentTime::of(&record));
+            Seen::Grant { revision, lineage, app_key: record.app_key().into(), consent }
         }
         Err(error) => Seen::Unreadable(revision, error),
     })
@@ -238,8 +262,8 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
             Ok(Swapped::Stale(Some(entry))) => {
                 let found = entry.revision.clone();
                 match (seen, VersionedRecord::read(entry)) {
-                    (Seen::Grant { lineage, granted_at, .. }, Ok(VersionedRecord { record, .. }))
-                        if record.lineage() == *lineage && record.granted_at() <= *granted_at => {}
+                    (Seen::Grant { lineage, consent, .. }, Ok(VersionedRecord { record, .. }))
+                        if record.lineage() == *lineage && consent.is_that_of(&record) => {}
                     (Seen::Unreadable(revision, _), Err(_)) if *revision == found => {}
                     (_, Ok(_)) => return Ok(Deletion::Replaced),
                     (_, Err(error)) => return Err(error),

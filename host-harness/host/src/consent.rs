@@ -5,7 +5,7 @@
 //! the state itself, so that a reader of the storage can't use the state. The host checks the browser and the state
 //! before it sends anything to TikTok Shop (RFC 9700, sections 2.1 and 4.7). So the host never exchanges a code that an
 //! attacker has placed in another person's browser. What the storage keeps about a consent is bound to the secret of
-//! the browser ([`ConsentBinding`]). So a person who can write to the storage can't let the seller's shops go to
+//! the browser ([`ConsentBinding`]). So a person who can write to the storage can't give the shops of this consent to
 //! another customer.
 
 mod binding;
@@ -29,11 +29,6 @@ use crate::storage::{BrowserDigest, StateDigest, StorageError, StoredConsent, ru
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// The minimum length of a session secret, in bytes. A shorter secret could be guessed.
 const MIN_SESSION_BYTES: usize = 16;
-/// The beginning of every state whose record is bound to the browser. 32 hexadecimal digits follow. The states of an
-/// earlier release consist of 32 digits only.
-const BOUND: &str = "02";
-/// The number of hexadecimal digits in a state of an earlier release.
-const UNBOUND_DIGITS: usize = 32;
 
 /// A secret that only one signed-in browser knows: the value of its session cookie. Use a new value after every
 /// sign-in, and draw it at random, with at least 128 bits. The storage keeps digests that depend on the value, and the
@@ -50,7 +45,7 @@ impl BrowserSession {
         (secret.expose().len() >= MIN_SESSION_BYTES).then_some(Self(secret))
     }
 
-    /// Returns the SHA-256 of the secret. An earlier release has stored this digest in consents and installs.
+    /// Returns the SHA-256 of the secret. An earlier release has stored this digest in installs.
     pub(crate) fn sha256(&self) -> BrowserDigest {
         BrowserDigest::of(&self.0)
     }
@@ -184,12 +179,7 @@ impl ConnectorHost {
         let StoredConsent { record, age, used } = found.ok_or(ConsentError::StateMismatch)?;
         // This check comes first, so that another browser can't use the state, and does not learn whether the state is
         // used or too old.
-        let is_own = if is_unbound(&state) {
-            record.browser == browser.sha256()
-        } else {
-            binding(tenant, &digest, browser).fits(&record)
-        };
-        if !is_own {
+        if !binding(tenant, &digest, browser).fits(&record) {
             return Err(ConsentError::OtherBrowser);
         }
         if used {
@@ -223,16 +213,7 @@ const fn binding<'a>(tenant: &'a TenantId, state: &'a StateDigest, browser: &'a 
 
 /// Draws a state of 128 random bits, as hexadecimal digits, which need no encoding in a link.
 fn draw_state(randomness: &dyn Randomness) -> std::io::Result<Secret> {
-    Ok(format!("{BOUND}{:032x}", random_bits(randomness)?).into())
-}
-
-/// Returns whether a host of an earlier release drew this state. Its record contains only the SHA-256 of the browser's
-/// secret, so a change of the record is not noticed. Hosts of both releases may share a storage during an update, so
-/// such a consent can still be finished, for ten minutes after its start. A person who can write to the storage can't
-/// make a bound record pass as such a record, because the browser brings the state, and the storage knows only its
-/// digest. One release later, these states can be refused.
-fn is_unbound(state: &Secret) -> bool {
-    state.expose().len() == UNBOUND_DIGITS
+    Ok(format!("{:032x}", random_bits(randomness)?).into())
 }
 
 /// Returns the state of a query. `None` if the query contains no state, an empty state or several states.
@@ -299,8 +280,7 @@ mod tests {
         let state = |bits: u128| draw_state(&Scripted(bits.to_be_bytes())).unwrap().expose().to_owned();
         let states: HashSet<_> = (0..128).map(|bit| state(1 << bit)).chain([state(0)]).collect();
         assert_eq!(states.len(), 129);
-        assert!(states.iter().all(|state| state.len() == 34 && state.bytes().all(|byte| byte.is_ascii_hexdigit())));
-        assert!(states.iter().all(|state| !is_unbound(&state.as_str().into())));
+        assert!(states.iter().all(|state| state.len() == 32 && state.bytes().all(|byte| byte.is_ascii_hexdigit())));
     }
 
     #[test]

@@ -30,12 +30,13 @@ use crate::id::{AccountId, AppKey, CustomerId, ShopId, TenantId};
 pub use crate::install_tokens::InstallTokens;
 use crate::seal::{InstallSeal, name_of_install};
 use crate::secret::Secret;
-use crate::storage::{
-    HostStorage, InstallDigest, InstallRecord, Pauses, StorageError, StoredInstall, run_to_deadline, run_within,
-};
+use crate::storage::{HostStorage, InstallDigest, InstallRecord, Pauses, StorageError, StoredInstall, run_within};
 
 /// An install can be confirmed within this time after its start: 30 minutes.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+/// The minimum number of attempts to store or close an install. A storage that hangs may use up the whole time of the first
+/// attempt, and the next attempt may get another connection.
+const MIN_ATTEMPTS: u32 = 3;
 /// The number of hexadecimal digits in an [`InstallId`].
 const ID_DIGITS: usize = 64;
 /// The version of [`Content`].
@@ -444,7 +445,7 @@ impl ConnectorHost {
 }
 
 /// Stores a pending install. Its tokens exist nowhere else, so a write that may have failed is repeated until the
-/// storage says what happened, or until `timeout` is over.
+/// storage says what happened. After `timeout`, and at least [`MIN_ATTEMPTS`], it gives up.
 async fn store_install(
     storage: &dyn HostStorage,
     timeout: Duration,
@@ -452,44 +453,44 @@ async fn store_install(
     digest: &InstallDigest,
     record: &InstallRecord,
 ) -> Result<(), InstallError> {
-    let end = Instant::now() + timeout;
-    let mut pauses = Pauses::until(end);
-    let mut repeated = false;
+    let mut pauses = Pauses::until(Instant::now() + timeout);
+    let mut attempt = 0;
     loop {
-        match run_to_deadline(end, storage.put_install(tenant, digest, record)).await {
+        attempt += 1;
+        match run_within(timeout, storage.put_install(tenant, digest, record)).await {
             Ok(()) => return Ok(()),
             // The storage refuses a second write of the same install, so the answer to an earlier write was lost. It
             // may also refuse for another reason. Then the install is not there.
-            Err(error @ StorageError::Refused(_)) if repeated => {
+            Err(error @ StorageError::Refused(_)) if attempt > 1 => {
                 let found = run_within(timeout, storage.load_install(tenant, digest)).await;
                 let is_missing = found.is_ok_and(|found| found.is_none());
                 return if is_missing { Err(InstallError::NotStored(error)) } else { Ok(()) };
             }
             Err(error @ StorageError::Unavailable(_)) => {
-                if !pauses.wait().await {
+                if !pauses.wait().await && attempt >= MIN_ATTEMPTS {
                     return Err(InstallError::NotStored(error));
                 }
             }
             Err(error) => return Err(InstallError::NotStored(error)),
         }
-        repeated = true;
     }
 }
 
-/// Closes a confirmed install. Repeats the write until the storage says what happened, or until `timeout` is over. An
-/// install that stays open could be confirmed again after a disconnect.
+/// Closes a confirmed install. Repeats the write until the storage says what happened, and gives up as [`store_install`]
+/// does. An install that stays open could be confirmed again after a disconnect.
 async fn close_install(
     storage: &dyn HostStorage,
     timeout: Duration,
     tenant: &TenantId,
     digest: &InstallDigest,
 ) -> Result<(), StorageError> {
-    let end = Instant::now() + timeout;
-    let mut pauses = Pauses::until(end);
+    let mut pauses = Pauses::until(Instant::now() + timeout);
+    let mut attempt = 0;
     loop {
-        match run_to_deadline(end, storage.close_install(tenant, digest)).await {
+        attempt += 1;
+        match run_within(timeout, storage.close_install(tenant, digest)).await {
             Err(StorageError::Unavailable(why)) => {
-                if !pauses.wait().await {
+                if !pauses.wait().await && attempt >= MIN_ATTEMPTS {
                     return Err(StorageError::Unavailable(why));
                 }
             }
@@ -559,6 +560,22 @@ mod tests {
         }
     }
 
+    /// A storage that does not answer the first writes.
+    struct Hanging(AtomicUsize);
+
+    #[async_trait]
+    impl Interceptor for Hanging {
+        async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+            let is_write = matches!(access.method(), "put_install" | "close_install");
+            let decrease = |left: usize| left.checked_sub(1);
+            if is_write && self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, decrease).is_ok() {
+                std::future::pending().await
+            } else {
+                Passage::Forward
+            }
+        }
+    }
+
     const TIMEOUT: Duration = Duration::from_secs(10);
     /// With the pauses between them, so many attempts begin within [`TIMEOUT`]. The last one begins after 9.55 s.
     const ATTEMPTS: usize = 11;
@@ -589,5 +606,19 @@ mod tests {
         assert_eq!((open, sealed().await), (Err(down()), Some(vec![3])));
         let closed = close_install(&failing(&memory, ATTEMPTS - 1), TIMEOUT, &tenant, &digest).await;
         assert_eq!((closed, sealed().await), (Ok(()), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storage_that_hangs_twice_gets_a_third_attempt() {
+        let tenant: TenantId = "acme".parse().unwrap();
+        let digest = InstallDigest::new([1; 32]);
+        let record = InstallRecord { browser: BrowserDigest::new([2; 32]), sealed: vec![3] };
+        let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
+        let hanging = |times| Intercepted::new(Arc::clone(&memory) as _, Arc::new(Hanging(AtomicUsize::new(times))));
+        let lost = store_install(&hanging(3), TIMEOUT, &tenant, &digest, &record).await;
+        assert!(matches!(lost, Err(InstallError::NotStored(StorageError::Unavailable(_)))), "{lost:?}");
+        assert_eq!(store_install(&hanging(2), TIMEOUT, &tenant, &digest, &record).await, Ok(()));
+        assert!(close_install(&hanging(3), TIMEOUT, &tenant, &digest).await.is_err());
+        assert_eq!(close_install(&hanging(2), TIMEOUT, &tenant, &digest).await, Ok(()));
     }
 }

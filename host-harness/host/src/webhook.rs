@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tiktok_shop_connector_core::credentials::Credentials;
-use tiktok_shop_connector_core::error::{Cause, Error as CoreError};
+use tiktok_shop_connector_core::error::{Cause, Error as CoreError, scrubbed};
 use tiktok_shop_connector_core::operation::no_credentials;
 use tiktok_shop_connector_core::operation::receive_webhook::check_signature;
 pub use tiktok_shop_connector_core::signing::has_the_form_of_a_signature;
@@ -37,7 +37,7 @@ use tracing::Instrument as _;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::credentials::AppCredentials;
-use crate::error::{Action, CallError, ConnectorError, codes};
+use crate::error::{Action, CallError, ConnectorError, Plugin, codes};
 use crate::events::Cause as EventCause;
 use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
@@ -357,7 +357,18 @@ impl ConnectorHost {
             }
         }
         let known = run_within(self.storage_timeout(), self.storage().knows_webhook(tenant, &digest)).await;
-        if known.map_err(WebhookReply::NotRead)? {
+        let known = match known {
+            Ok(known) => known,
+            Err(error) => return Err(signed.not_read(error, self.plugin())),
+        };
+        if known {
+            // Two events without an id and without a time may be the same bytes. So this one may be new, and it takes
+            // effect, but the platform does not get it.
+            if signed.content.notification.as_ref().is_some_and(|event| event.id.is_none() && event.occurred.is_none())
+            {
+                self.receive(signed, authorization).await.map_err(refused)?;
+                return Err(WebhookReply::Repeated);
+            }
             return Err(signed.repeated());
         }
         // If the event can't be read, the component says so.
@@ -374,6 +385,18 @@ struct Signed {
 }
 
 impl Signed {
+    /// Ends the work, because the storage could not say whether the webhook was handled before.
+    fn not_read(self, error: StorageError, plugin: &Plugin) -> WebhookReply<Infallible> {
+        let cause = match &error {
+            StorageError::Unavailable(_) => Cause::StorageUnavailable,
+            StorageError::Refused(_) | StorageError::KeyGone | StorageError::RowChanged(_) => Cause::StorageRefused,
+        };
+        let shown = CoreError::new(cause).with_note(&scrubbed(&error.to_string(), &[]));
+        let shown = ConnectorError::from_core(plugin.clone(), &shown);
+        drop(self.log.end(Err::<(), _>(CallError::Connector(shown))));
+        WebhookReply::NotRead(error)
+    }
+
     /// Ends the work for a webhook that was handled before. The component does not get it.
     fn repeated(self) -> WebhookReply<Infallible> {
         // The log ends without an error, so there is nothing to return.

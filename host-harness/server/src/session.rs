@@ -58,31 +58,9 @@ pub(crate) struct Ticket {
     /// The name of the customer. If it is known, the seller confirms it before the consent begins.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub(crate) customer_name: Option<String>,
-    /// How the record of the address is bound. Nobody can change this member, because the storage does not know a
-    /// changed address.
-    #[serde(rename = "b", default, skip_serializing_if = "Bound::is_no")]
-    bound: Bound,
     /// 256 random bits, which make the text unguessable. Each text of a session has its own.
     #[serde(rename = "n")]
     nonce: String,
-}
-
-/// Whether the record of an address is bound to the secret of the address.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum Bound {
-    /// A service of an earlier release made the address. Services of both releases may share a storage during an
-    /// update, so such an address works until its 30 minutes are over. One release later, these addresses can be
-    /// refused.
-    #[default]
-    No,
-    #[serde(rename = "1")]
-    Yes,
-}
-
-impl Bound {
-    fn is_no(&self) -> bool {
-        *self == Self::No
-    }
 }
 
 /// What a platform asks a session for.
@@ -197,12 +175,7 @@ impl Ticket {
 
     /// Returns whether the record is what the service has stored for this address. `secret` is the text of the ticket.
     fn fits(&self, secret: &str, state: &StateDigest, record: &ConsentRecord) -> bool {
-        match self.bound {
-            Bound::No => true,
-            Bound::Yes => {
-                Self::browser_session(secret).is_some_and(|browser| binding(&self.tenant, state, &browser).fits(record))
-            }
-        }
+        Self::browser_session(secret).is_some_and(|browser| binding(&self.tenant, state, &browser).fits(record))
     }
 
     /// Returns the ticket as the secret of a browser session.
@@ -244,7 +217,6 @@ pub(crate) async fn begin(
         actor: actor.clone(),
         return_to: wanted.return_to,
         customer_name: wanted.customer_name,
-        bound: Bound::Yes,
         nonce: random_digits::<32>()?,
     };
     // Both records have the form of a consent that has begun. No browser has the digest of the first one, and the
@@ -529,20 +501,6 @@ mod tests {
             }
         }
         assert!(stage.is_opened(secret.expose()).await, "the refused addresses were not used up");
-    }
-
-    #[tokio::test]
-    async fn an_address_of_an_earlier_release_is_opened() {
-        let stage = Stage::new();
-        let (_, secret) = stage.begin().await;
-        let ticket = Ticket { bound: Bound::No, ..Ticket::parse(secret.expose()).unwrap() };
-        let text = ticket.to_text();
-        let form = String::from_utf8(URL_SAFE_NO_PAD.decode(text.expose()).unwrap()).unwrap();
-        assert!(!form.contains("\"b\""), "{form}");
-        let (customer, browser) = (stage.customer.clone(), BrowserDigest::new([7; 32]));
-        let record = ConsentRecord { customer, app: None, browser, shops: ShopPolicy::All };
-        stage.storage.put_state(&stage.tenant, &StateDigest::of(&text), &record).await.unwrap();
-        assert_eq!(open(&*stage.storage, text.expose()).await.ok().unwrap().record, record);
     }
 
     #[test]

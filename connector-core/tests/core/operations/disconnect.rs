@@ -15,6 +15,7 @@ use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Discon
 use tiktok_shop_connector_core::operation::list_connections::list_connections;
 use tiktok_shop_connector_core::ports::{Effects as _, StorageError};
 use tiktok_shop_connector_core::record::{DeadReason, Lineage};
+use tiktok_shop_connector_core::time::UnixSeconds;
 
 fn end(host: &ScriptedHost, ending: DisconnectTarget, remote: RemoteGrant) -> Result<Disconnected, Error> {
     run(disconnect(host, customer(), ending, remote))
@@ -138,21 +139,27 @@ fn a_consent_that_is_stored_during_a_disconnect_stays() {
     assert_nothing_is_left(&host);
 }
 
-/// The first refresh of an imported grant dates the grant earlier, if the clock of the host was ahead. This is not a
-/// consent, so the disconnect ends the grant.
+/// The first refresh of an imported grant, and one that revives a dead grant, date the grant earlier if the clock of the
+/// host was ahead. This is not a consent, so the disconnect ends the grant. Every other change of the date is a consent.
 #[test]
-fn a_refresh_that_dates_the_grant_earlier_does_not_stop_a_disconnect() {
-    let refreshed = |host: &ScriptedHost| {
+fn only_a_refresh_that_may_date_the_grant_earlier_does_not_stop_a_disconnect() {
+    let dated_earlier = |host: &ScriptedHost| {
         host.edit(|record| {
             record.granted_at = record.granted_at.minus(5);
+            record.rotated_at = NOW;
+            record.dead = None;
             record.current.access = Some(access("AT-7"));
         });
     };
-    let host = connected(&fresh()).meanwhile(Step::SwapToken, 2, refreshed);
-    all(&host, RemoteGrant::Keep);
-    assert_nothing_is_left(&host);
+    let imported = with(fresh(), |record| record.rotated_at = UnixSeconds::new(0));
+    let dead = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
+    for (record, ends) in [(imported.clone(), true), (dead, true), (fresh(), false)] {
+        let host = connected(&record).meanwhile(Step::SwapToken, 2, dated_earlier);
+        all(&host, RemoteGrant::Keep);
+        assert_eq!(host.find_record(&key()).is_none(), ends);
+    }
 
-    let host = connected(&fresh()).answers([taken_back(), taken_back()]).meanwhile(Step::Send, 1, refreshed);
+    let host = connected(&imported).answers([taken_back(), taken_back()]).meanwhile(Step::Send, 1, dated_earlier);
     assert!(not_revoked(&all(&host, RemoteGrant::Revoke)).is_empty());
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1", "DELETE AT-7 cipher-2"]);
     assert_nothing_is_left(&host);

@@ -93,7 +93,10 @@ impl Findings {
 
     fn add(&mut self, host_key: HostKeyId, found: Result<(), KeyError>) {
         self.unavailable += usize::from(matches!(found, Err(KeyError::Unavailable { .. })));
-        self.found.insert(host_key, found);
+        // A host key that was unavailable may fit, whatever a later data key says, unless that one opens.
+        if found.is_ok() || !matches!(self.found.get(&host_key), Some(Err(KeyError::Unavailable { .. }))) {
+            self.found.insert(host_key, found);
+        }
     }
 
     /// Returns whether another data key of this host key must be tried. One damaged data key says nothing about its

@@ -306,11 +306,11 @@ async fn a_request_that_is_remembered_is_carried_out_or_forgotten() {
     disturbed.ended.notified().await;
     disturbed.fails.store(true, Ordering::SeqCst);
     disturbed.failing_ends.store(1, Ordering::SeqCst);
-    let failed = stage.keyed(SEARCH, "lost twice", &json!({})).await;
+    let failed = stage.keyed(SEARCH, "lost-twice", &json!({})).await;
     assert_eq!((failed.problem(), stage.calls()), ((503, "storage-unavailable".to_owned()), 0));
     disturbed.ended.notified().await;
     disturbed.fails.store(false, Ordering::SeqCst);
-    let repeated = stage.keyed(SEARCH, "lost twice", &json!({})).await;
+    let repeated = stage.keyed(SEARCH, "lost-twice", &json!({})).await;
     assert_eq!((repeated.status, repeated.header("idempotency-replayed"), stage.calls()), (200, None, 1));
 }
 
