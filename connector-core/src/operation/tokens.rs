@@ -206,7 +206,7 @@ pub(super) struct ConsentTime {
 }
 
 impl ConsentTime {
-    const fn of(record: &TokenRecord) -> Self {
+    fn of(record: &TokenRecord) -> Self {
         let may_become_earlier = record.is_unconfirmed() || record.dead().is_some();
         Self { at: record.granted_at(), may_become_earlier }
     }

@@ -36,7 +36,7 @@ function logTo(logger, { level = 'info' } = {}) {
 
 /** Hands over some records. Further ones follow in the next turns of the event loop. */
 function fetchLogs() {
-  if (handOver()) setImmediate(fetchLogs).unref();
+  if (handOver()) setImmediate(fetchLogs);
 }
 
 /** Hands over all records that wait. The event loop does not turn any more while the process exits. */

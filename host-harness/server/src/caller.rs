@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api_key::{ApiKey, ApiKeyEntry, Scope};
 use crate::problem::Problem;
-use crate::state::{Shared, State};
+use crate::state::Shared;
 
 /// The header in which a caller states a reason, for example the number of a support case.
 const REASON: HeaderName = HeaderName::from_static("x-reason");
@@ -80,25 +80,27 @@ pub(crate) struct Allowed<S: Needs> {
 }
 
 impl<S: Needs> Allowed<S> {
-    /// Makes a call on a task of its own, as [`State::run`] does. The request counts as running until the call has
+    /// Makes a call on a task of its own, as [`State::run`](crate::state::State::run) does. The request counts as running until the call has
     /// ended, even if the client goes away before. So the number of running calls stays within the limit of the key.
     /// Afterwards, wakes the tasks that send the events of the call to the platform.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        state: &State,
+        state: &Shared,
         call: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Problem> {
         let admitted = Arc::clone(&self.admitted);
+        // A signed call can cause an event, too, but almost none does, and there are too many of them.
+        let may_cause_events = matches!(S::SCOPE, Scope::Connect | Scope::Token | Scope::Admin);
+        let (shared, tenant) = (state.clone(), self.tenant.clone());
         let counted = async move {
             let _admitted = admitted;
-            call.await
+            let answer = call.await;
+            if may_cause_events {
+                shared.outgoing.wake(&tenant);
+            }
+            answer
         };
-        let answer = state.run(counted).await;
-        // A signed call can cause an event, too, but almost none does, and there are too many of them.
-        if matches!(S::SCOPE, Scope::Connect | Scope::Token | Scope::Admin) {
-            state.outgoing.wake(&self.tenant);
-        }
-        answer
+        state.run(counted).await
     }
 }
 

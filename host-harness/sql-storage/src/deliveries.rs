@@ -69,7 +69,7 @@ async fn append(
                 shared: "$1, $2, $2, 'waiting', 0, '[]'"
             }
         );
-        let mut query = statement(sql).bind_text(tenant.as_str()).bind_seconds(now)?;
+        let mut query = statement(sql).forgotten().bind_text(tenant.as_str()).bind_seconds(now)?;
         for NewDelivery { id, endpoint, customer, event_type, body } in chunk {
             query = query.bind_text(endpoint.as_str()).bind_text(customer_text(customer.as_ref()));
             query = query.bind_text(id.as_str()).bind_text(event_type).bind_text(body);
@@ -101,7 +101,7 @@ async fn open_queues(
              ON CONFLICT (tenant, endpoint, customer) DO UPDATE SET due_at = {due_at}",
             Tuples { rows: chunk.len(), parameters: PARAMETERS, first: SHARED + 1, shared: "$1, $2" }
         );
-        let mut query = statement(sql).bind_text(tenant.as_str()).bind_seconds(now)?;
+        let mut query = statement(sql).forgotten().bind_text(tenant.as_str()).bind_seconds(now)?;
         for (endpoint, customer) in chunk {
             query = query.bind_text(endpoint).bind_text(customer);
         }

@@ -151,15 +151,15 @@ fn only_a_refresh_that_may_date_the_grant_earlier_does_not_stop_a_disconnect() {
             record.current.access = Some(access("AT-7"));
         });
     };
-    let imported = with(fresh(), |record| record.rotated_at = UnixSeconds::new(0));
+    let imported = || with(fresh(), |record| record.rotated_at = UnixSeconds::new(0));
     let dead = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
-    for (record, ends) in [(imported.clone(), true), (dead, true), (fresh(), false)] {
+    for (record, ends) in [(imported(), true), (dead, true), (fresh(), false)] {
         let host = connected(&record).meanwhile(Step::SwapToken, 2, dated_earlier);
         all(&host, RemoteGrant::Keep);
         assert_eq!(host.find_record(&key()).is_none(), ends);
     }
 
-    let host = connected(&imported).answers([taken_back(), taken_back()]).meanwhile(Step::Send, 1, dated_earlier);
+    let host = connected(&imported()).answers([taken_back(), taken_back()]).meanwhile(Step::Send, 1, dated_earlier);
     assert!(not_revoked(&all(&host, RemoteGrant::Revoke)).is_empty());
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1", "DELETE AT-7 cipher-2"]);
     assert_nothing_is_left(&host);

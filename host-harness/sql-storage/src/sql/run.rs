@@ -165,7 +165,7 @@ fn written(rows: Result<u64, Error>) -> Result<Written, StorageError> {
 
 /// Returns the statement in the form that the driver for SQLite takes.
 fn for_any(statement: Statement) -> Query<'static, Any, AnyArguments> {
-    let query = sqlx::query(AssertSqlSafe(statement.sql));
+    let query = sqlx::query(AssertSqlSafe(statement.sql)).persistent(statement.is_kept);
     statement.values.into_iter().fold(query, |query, value| match value {
         Value::Text(text) => query.bind(text),
         Value::Integer(integer) => query.bind(integer),
@@ -176,7 +176,7 @@ fn for_any(statement: Statement) -> Query<'static, Any, AnyArguments> {
 
 /// Returns the statement in the form that the driver for PostgreSQL takes.
 fn for_postgres(statement: Statement) -> Query<'static, Postgres, PgArguments> {
-    let query = sqlx::query(AssertSqlSafe(statement.sql));
+    let query = sqlx::query(AssertSqlSafe(statement.sql)).persistent(statement.is_kept);
     statement.values.into_iter().fold(query, |query, value| match value {
         Value::Text(text) => query.bind(text),
         Value::Integer(integer) => query.bind(integer),

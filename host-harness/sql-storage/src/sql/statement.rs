@@ -17,6 +17,8 @@ pub(crate) const MAX_VALUES: usize = 1_000;
 pub(crate) struct Statement {
     pub(crate) sql: String,
     pub(super) values: Vec<Value>,
+    /// Whether the connection keeps the prepared statement.
+    pub(super) is_kept: bool,
 }
 
 /// A value that a statement binds.
@@ -71,10 +73,16 @@ impl From<bool> for Value {
 
 /// Creates a statement. The text must not contain a value.
 pub(crate) fn statement(sql: impl Into<String>) -> Statement {
-    Statement { sql: sql.into(), values: Vec::new() }
+    Statement { sql: sql.into(), values: Vec::new(), is_kept: true }
 }
 
 impl Statement {
+    /// The connection forgets the prepared statement. A statement whose text depends on the number of its rows would
+    /// otherwise be kept once for each number, and push the other statements out.
+    pub(crate) fn forgotten(self) -> Self {
+        Self { is_kept: false, ..self }
+    }
+
     /// Binds the next value.
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());

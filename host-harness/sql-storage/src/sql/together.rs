@@ -9,7 +9,7 @@ use tiktok_shop_host::storage::StorageError;
 
 use super::dialect::Dialect;
 use super::run::{Written, fetch_together};
-use super::statement::Statement;
+use super::statement::{Statement, statement};
 use crate::pool::Pool;
 
 /// Writes that happen together or not at all.
@@ -32,11 +32,11 @@ impl Together {
     /// Begins with the first write, which returns one row if it writes, and none otherwise. The conditions are those of
     /// the fields with the same names, as SQLite checks them.
     pub(crate) fn new(dialect: &Dialect, first: Statement, will_write: String, has_written: String) -> Self {
-        let Statement { sql: first, values } = first;
+        let Statement { sql: first, values, .. } = first;
         let is_script = matches!(dialect, Dialect::Sqlite(_));
         let [will_write, has_written] = [will_write, has_written]
             .map(|condition| if is_script { condition } else { "EXISTS (SELECT 1 FROM written)".to_owned() });
-        let values = Statement { sql: String::new(), values };
+        let values = Statement { values, ..statement("") };
         Self { is_script, first, before: Vec::new(), after: Vec::new(), will_write, has_written, values }
     }
 
@@ -50,7 +50,7 @@ impl Together {
         &mut self,
         bind: impl FnOnce(Statement) -> Result<Statement, StorageError>,
     ) -> Result<(), StorageError> {
-        let bound = std::mem::replace(&mut self.values, Statement { sql: String::new(), values: Vec::new() });
+        let bound = std::mem::replace(&mut self.values, statement(""));
         self.values = bind(bound)?;
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Together {
     /// Runs the writes, and returns whether they have written. If they would break a foreign key, they change nothing,
     /// and this function returns false.
     pub(crate) async fn run(self, on: &Pool) -> Result<bool, StorageError> {
-        let Self { is_script, first, before, after, values: Statement { sql: _, values }, .. } = self;
+        let Self { is_script, first, before, after, values: Statement { values, .. }, .. } = self;
         let sql = if is_script {
             let steps = before.into_iter().chain([first]).chain(after);
             format!("BEGIN IMMEDIATE; {}; COMMIT", steps.collect::<Vec<_>>().join("; "))
@@ -77,7 +77,7 @@ impl Together {
             let steps = [format!("written AS ({first})")].into_iter().chain(before).chain(after);
             format!("WITH {} SELECT 1 FROM written", steps.collect::<Vec<_>>().join(", "))
         };
-        match fetch_together(on, Statement { sql, values }).await? {
+        match fetch_together(on, Statement { values, ..statement(sql) }).await? {
             Written::Rows(rows) => Ok(rows > 0),
             Written::ForeignKeyBroken(_) => Ok(false),
         }
