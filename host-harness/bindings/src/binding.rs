@@ -270,7 +270,7 @@ fn credentials(
     for (tenant, apps) in of_tenants {
         let wrong = |what: &dyn fmt::Display| BindingError::arguments(format!("apps: tenant {tenant}: {what}"));
         check_apps(&apps).map_err(|error| wrong(&error))?;
-        for app in &apps {
+        for (place, app) in (1..).zip(&apps) {
             if app.app_secret.expose().is_empty() {
                 return Err(wrong(&"`app_secret` is empty; copy it from Partner Center"));
             }
@@ -281,7 +281,7 @@ fn credentials(
             }
             if let Some((fake, shown)) = &shown {
                 check_fake(app, shown).map_err(|why| {
-                    let text = format!("apps: tenant {tenant}: {}", not_of_fake(why, *fake));
+                    let text = format!("apps: tenant {tenant}: {}", not_of_fake(why, place, *fake));
                     BindingError::settings("app-not-of-fake", text)
                 })?;
             }
