@@ -190,8 +190,8 @@ pub(super) enum Seen {
         lineage: Lineage,
         /// The key of the app that the grant belongs to.
         app_key: String,
-        /// A new consent for a connected account keeps the lineage and sets a later `granted_at`. A refresh only sets an
-        /// earlier one, if the clock of the host that made an import was ahead.
+        /// A new consent for a connected account keeps the lineage and sets a later `granted_at`. A refresh never sets
+        /// a later one. It sets an earlier one only if the clock of the host that made the import was ahead.
         granted_at: UnixSeconds,
     },
     /// A record that cannot be decoded, and the reason.

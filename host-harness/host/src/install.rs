@@ -560,7 +560,7 @@ mod tests {
     }
 
     const TIMEOUT: Duration = Duration::from_secs(10);
-    /// With the pauses between them, so many attempts begin within [`TIMEOUT`]. The last one begins after 9.55 s.
+    /// With the pauses between them, this many attempts begin within [`TIMEOUT`]. The last one begins after 9.55 s.
     const ATTEMPTS: usize = 11;
 
     fn failing(memory: &Arc<MemoryStorage>, times: usize) -> Intercepted {

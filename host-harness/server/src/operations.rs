@@ -66,12 +66,12 @@ pub(crate) async fn ready(State(state): State<Shared>) -> Response {
 /// How long the check of the host keys may take. An orchestrator usually waits 5 s for the answer of a probe.
 const KEYS_DEADLINE: Duration = Duration::from_secs(4);
 
-/// A part without which no request can be served. The texts contain no secret.
+/// The state of the storage or of the host keys. The texts contain no secret.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
     Ok,
-    /// The part does not answer now. The process works on with the data keys that it has cached, so an orchestrator
-    /// must not take it out of service.
+    /// The part does not answer now. The process continues to work with the data keys that it has cached, so an
+    /// orchestrator must not take it out of service.
     Unavailable(String),
     Unusable(String),
 }
@@ -108,7 +108,7 @@ async fn check_keys(keyring: &Keyring, tenants: &[TenantId]) -> Part {
         Ok(Ok(check)) if check.fits_nothing() => Part::Unusable("the host keys open no stored data key".to_owned()),
         Ok(Ok(check)) => check.nothing_available().map_or(Part::Ok, |error| Part::Unavailable(error.to_string())),
         Ok(Err(error)) => Part::Unusable(error.to_string()),
-        // If the storage is what hangs, the check of the storage says so.
+        // If the cause is a storage that hangs, the check of the storage reports it.
         Err(_elapsed) => Part::Unavailable(format!("no host key opened in {} s", KEYS_DEADLINE.as_secs())),
     }
 }

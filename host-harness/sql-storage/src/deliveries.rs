@@ -407,9 +407,9 @@ fn oldest_statement(endpoints: &[(TenantId, EndpointName)]) -> Statement {
     })
 }
 
-/// Returns the statement that lists deliveries in the order of their numbers. The order is that of an index for each
-/// customer, for each endpoint, for the whole tenant, and for each endpoint and tenant in the states `waiting` and
-/// `dead`.
+/// Returns the statement that lists deliveries in the order of their numbers. Each combination of filters has an index
+/// in this order: (1) customer; (2) endpoint; (3) tenant; (4) endpoint with state `waiting` or `dead`; (5) tenant with
+/// state `waiting` or `dead`.
 fn list_statement(tenant: &TenantId, filter: &DeliveryFilter, after: Option<u64>, limit: usize) -> Statement {
     let (condition, values) = condition(filter, 4);
     let sql = format!(

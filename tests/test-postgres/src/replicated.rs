@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{not_tried, test_postgres};
 
-/// What the script `.ci/postgres` returns if the machine has no PostgreSQL.
+/// The exit status of the script `.ci/postgres` if the machine has no PostgreSQL.
 const NO_PROGRAMS: i32 = 3;
 
 /// Whether a commit on the primary waits for the standby.
