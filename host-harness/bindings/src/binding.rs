@@ -10,7 +10,7 @@ use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::{
-    AppCredentials, CredentialsProvider, StaticCredentials, check_apps, check_fake, check_link,
+    AppCredentials, CredentialsProvider, StaticCredentials, check_app_of_fake, check_apps, check_link,
 };
 use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
@@ -280,7 +280,7 @@ fn credentials(
                 })?;
             }
             if let Some((fake, shown)) = &shown {
-                check_fake(app, shown).map_err(|why| {
+                check_app_of_fake(app, shown).map_err(|why| {
                     let text = format!("apps: tenant {tenant}: {}", not_of_fake(why, place, *fake));
                     BindingError::settings("app-not-of-fake", text)
                 })?;

@@ -13,7 +13,9 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tiktok_shop_host::TenantId;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, NotOfFake, check_fake};
+use tiktok_shop_host::credentials::{
+    AppCredentials, CredentialsError, CredentialsProvider, NotOfFake, check_app_of_fake,
+};
 use tokio::net::TcpStream;
 
 use crate::error::BindingError;
@@ -122,7 +124,7 @@ impl ForFake {
     /// Returns the place of the first app that the fake has not shown, and why it is refused.
     fn refused(&self, apps: &[AppCredentials]) -> Option<(usize, NotOfFake)> {
         let shown = Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner));
-        (1..).zip(apps).find_map(|(place, app)| check_fake(app, &shown).err().map(|why| (place, why)))
+        (1..).zip(apps).find_map(|(place, app)| check_app_of_fake(app, &shown).err().map(|why| (place, why)))
     }
 }
 

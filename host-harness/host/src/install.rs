@@ -31,7 +31,7 @@ pub use crate::install_tokens::InstallTokens;
 use crate::seal::{InstallSeal, name_of_install};
 use crate::secret::Secret;
 use crate::storage::{
-    HostStorage, InstallDigest, InstallRecord, Pauses, StorageError, StoredInstall, run_to_deadline, run_within,
+    HostStorage, InstallDigest, InstallRecord, RetryBackoff, StorageError, StoredInstall, run_to_deadline, run_within,
 };
 
 /// An install can be confirmed within this time after its start: 30 minutes.
@@ -453,7 +453,7 @@ async fn store_install(
     record: &InstallRecord,
 ) -> Result<(), InstallError> {
     let end = Instant::now() + timeout;
-    let mut pauses = Pauses::until(end);
+    let mut pauses = RetryBackoff::until(end);
     let mut repeated = false;
     loop {
         match run_to_deadline(end, storage.put_install(tenant, digest, record)).await {
@@ -485,7 +485,7 @@ async fn close_install(
     digest: &InstallDigest,
 ) -> Result<(), StorageError> {
     let end = Instant::now() + timeout;
-    let mut pauses = Pauses::until(end);
+    let mut pauses = RetryBackoff::until(end);
     loop {
         match run_to_deadline(end, storage.close_install(tenant, digest)).await {
             Err(StorageError::Unavailable(why)) => {
@@ -568,7 +568,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_writes_of_an_install_outlast_a_fail_over_of_the_storage() {
+    async fn the_writes_of_an_install_outlast_a_failover_of_the_storage() {
         let tenant: TenantId = "acme".parse().unwrap();
         let digest = InstallDigest::new([1; 32]);
         let record = InstallRecord { browser: BrowserDigest::new([2; 32]), sealed: vec![3] };

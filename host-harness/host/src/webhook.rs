@@ -186,18 +186,18 @@ impl ConnectorHost {
         app: Option<&AppKey>,
         authorization: &str,
         body: Vec<u8>,
-    ) -> Result<Signed, CallError> {
+    ) -> Result<VerifiedWebhook, CallError> {
         let scope = Scope::for_webhook(tenant, self.origin(EventCause::Webhook));
         let log = self.log(Operation::ReceiveWebhook, &scope, None);
         match self.check_signature(&log, &scope, app, authorization, body).await {
-            Ok((content, prepared)) => Ok(Signed { log, scope, content, prepared }),
+            Ok((content, prepared)) => Ok(VerifiedWebhook { log, scope, content, prepared }),
             Err(error) => log.end(Err(error)).map(|never: Infallible| match never {}),
         }
     }
 
     /// Lets the component receive a webhook whose signature is right.
-    async fn receive(&self, signed: Signed, authorization: &str) -> Result<Webhook, CallError> {
-        let Signed { log, scope, content: Content { app, body, .. }, prepared } = signed;
+    async fn receive(&self, signed: VerifiedWebhook, authorization: &str) -> Result<Webhook, CallError> {
+        let VerifiedWebhook { log, scope, content: Content { app, body, .. }, prepared } = signed;
         let (named, authorization) = (String::from(app), authorization.to_owned());
         let secrets = Secrets::default();
         self.sandbox
@@ -366,14 +366,14 @@ impl ConnectorHost {
 }
 
 /// A webhook whose signature is right.
-struct Signed {
+struct VerifiedWebhook {
     log: CallLog,
     scope: Scope,
     content: Content,
     prepared: Prepared,
 }
 
-impl Signed {
+impl VerifiedWebhook {
     /// Ends the work for a webhook that was handled before. The component does not get it.
     fn repeated(self) -> WebhookReply<Infallible> {
         // The log ends without an error, so there is nothing to return.

@@ -97,7 +97,7 @@ async fn guarded(state: &Shared, request: Request, next: Next, max: usize) -> Re
         // outcome is only deleted does not count as running. Otherwise an outage would use up the places of its API
         // key.
         let admitted = matches!(ended, Ended::Keep(_)).then_some(admitted);
-        End { tenant, digest, attempt, ended }.store(&shared, admitted).await;
+        RequestOutcome { tenant, digest, attempt, ended }.store(&shared, admitted).await;
         Ok(response)
     };
     state.run(running).await?
@@ -121,20 +121,20 @@ async fn begin(
     }
     let Some(error) = failed else { return Ok(None) };
     // An attempt may have taken effect nevertheless. The request is not carried out, so its key must become free again.
-    let end = End { tenant: tenant.clone(), digest: *digest, attempt: begun.attempt, ended: Ended::Forget };
+    let end = RequestOutcome { tenant: tenant.clone(), digest: *digest, attempt: begun.attempt, ended: Ended::Forget };
     end.store(state, None).await;
     Err(error)
 }
 
 /// The outcome of a request.
-struct End {
+struct RequestOutcome {
     tenant: TenantId,
     digest: RequestDigest,
     attempt: [u8; 16],
     ended: Ended,
 }
 
-impl End {
+impl RequestOutcome {
     /// Stores the outcome. If the storage fails, returns nevertheless, so that the client gets its answer at once, and
     /// a task repeats the write. The task keeps `admitted`, and the service waits for the task before it ends.
     async fn store(self, state: &Shared, admitted: Option<Arc<Admitted>>) {
@@ -278,7 +278,12 @@ mod tests {
             (Ended::Keep(vec![1]), 3, 4, 100 + 200 + 400 + 800),
             (Ended::Keep(vec![1]), u32::MAX, 11, 60_000),
         ] {
-            let end = End { tenant: "acme".parse().unwrap(), digest: RequestDigest::of("k"), attempt: [7; 16], ended };
+            let end = RequestOutcome {
+                tenant: "acme".parse().unwrap(),
+                digest: RequestDigest::of("k"),
+                attempt: [7; 16],
+                ended,
+            };
             let requests = FailsEnds { failures, written: AtomicU32::new(0) };
             let began = Instant::now();
             let stored = end.repeat(&requests).await;

@@ -1,4 +1,4 @@
-//! Tests what docs/storage.md says about a fail-over: the primary of PostgreSQL crashes during a sweep of several
+//! Tests what docs/storage.md says about a failover: the primary of PostgreSQL crashes during a sweep of several
 //! processes, and its standby is promoted. The processes reach the database at one address, which leads to the primary
 //! and later to the promoted standby.
 //!
@@ -50,7 +50,7 @@ fn numbers(order: &[usize], places: Range<usize>) -> BTreeSet<usize> {
 /// - 4 new pairs of tokens are written on the primary, but not on the standby, so their commits are not acknowledged.
 ///   TikTok Shop has already replaced the earlier tokens.
 /// - 2 claims are in the same state. Nothing was sent for them.
-/// - 4 requests are at TikTok Shop, which answers them after the fail-over.
+/// - 4 requests are at TikTok Shop, which answers them after the failover.
 /// - The other connections are still due.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_synchronous_standby_loses_nothing() {
@@ -128,7 +128,7 @@ async fn a_synchronous_standby_that_is_promoted_late_costs_a_consent_for_each_pa
 ///
 /// - the new pairs of 8 connections, whose claims it has,
 /// - the claims and the new pairs of 4 connections,
-/// - the claims of 8 connections whose requests are at TikTok Shop during the fail-over,
+/// - the claims of 8 connections whose requests are at TikTok Shop during the failover,
 /// - a connection that began and a connection that ended after that moment, and their events.
 ///
 /// TikTok Shop refuses a refresh token that it has replaced. So a connection needs a new consent if its new pair was
