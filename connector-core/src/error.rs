@@ -301,8 +301,8 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Makes a text of TikTok or of the host safe for an error. Control and invisible characters are removed. A word is
-/// replaced by `[…]` if it is long enough to be a token in some encoding, unless it is a name with dots, or if it contains
-/// a part of one of `secrets`. The text is cut off at 200 characters.
+/// replaced by `[…]` in two cases: it contains a part of one of `secrets`; or it has more than 24 bytes and is not a
+/// name with dots, so it may be a token in some encoding. The text is cut off at 200 characters.
 #[must_use]
 pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
     let mut kept = String::new();

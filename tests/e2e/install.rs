@@ -316,7 +316,7 @@ async fn an_account_that_is_connected_already_gets_the_newer_tokens() {
 /// How a storage fails.
 #[derive(Clone, Copy)]
 enum Failure {
-    /// It is away for a moment. The host repeats a write.
+    /// It does not answer for a moment. The host repeats a write.
     Down,
     /// It writes, but its answer is lost. The host repeats a write.
     LosesAnswers,

@@ -57,8 +57,9 @@ impl Cause {
             ),
             Self::AnswerTooLarge => (
                 "Report it with the time of the call. A token answer has at most 64 KiB, and a list of shops at most \
-                 1 MiB. An answer to `call` has at most 4 MiB, or fewer if the call sets a lower limit. Every answer \
-                 has at most 4096 chunks.",
+                 1 MiB. An answer to `call` has at most 4 MiB in the service. In the libraries and the command line it \
+                 has at most 1 MiB. A call of a library can set another limit, up to 4 MiB (`max_response_bytes`). \
+                 Every answer has at most 4096 chunks.",
                 UNKNOWN,
             ),
             Self::AnswerUnreadable => (

@@ -10,7 +10,7 @@ use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::{
-    AppCredentials, CredentialsProvider, StaticCredentials, check_apps, check_fake, check_link,
+    AppCredentials, CredentialsProvider, StaticCredentials, check_app_of_fake, check_apps, check_link,
 };
 use tiktok_shop_host::egress::{Authority, EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
@@ -270,7 +270,7 @@ fn credentials(
     for (tenant, apps) in of_tenants {
         let wrong = |what: &dyn fmt::Display| BindingError::arguments(format!("apps: tenant {tenant}: {what}"));
         check_apps(&apps).map_err(|error| wrong(&error))?;
-        for app in &apps {
+        for (place, app) in (1..).zip(&apps) {
             if app.app_secret.expose().is_empty() {
                 return Err(wrong(&"`app_secret` is empty; copy it from Partner Center"));
             }
@@ -280,8 +280,8 @@ fn credentials(
                 })?;
             }
             if let Some((fake, shown)) = &shown {
-                check_fake(app, shown).map_err(|why| {
-                    let text = format!("apps: tenant {tenant}: {}", not_of_fake(why, *fake));
+                check_app_of_fake(app, shown).map_err(|why| {
+                    let text = format!("apps: tenant {tenant}: {}", not_of_fake(why, place, *fake));
                     BindingError::settings("app-not-of-fake", text)
                 })?;
             }

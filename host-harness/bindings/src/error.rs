@@ -20,7 +20,8 @@ const SHORT_PAUSE: Duration = Duration::from_secs(1);
 pub struct BindingError {
     /// The next step of the caller. Errors of the host have the same actions as errors of the connector.
     pub action: Action,
-    /// The cause, for counting and for support. `docs/errors.md` lists the codes. Later versions add codes.
+    /// The cause. `docs/errors.md` lists the codes, and names those on which a program may branch. The others are for
+    /// counting and for support. Later versions add codes.
     pub code: String,
     /// What happened, as an English text for a log.
     pub message: String,

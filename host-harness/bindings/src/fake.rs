@@ -13,7 +13,9 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tiktok_shop_host::TenantId;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, NotOfFake, check_fake};
+use tiktok_shop_host::credentials::{
+    AppCredentials, CredentialsError, CredentialsProvider, NotOfFake, check_app_of_fake,
+};
 use tokio::net::TcpStream;
 
 use crate::error::BindingError;
@@ -93,15 +95,16 @@ fn shown(app: &Value) -> Option<AppCredentials> {
     })
 }
 
-/// Returns the text of the error if a fake has not shown an app.
-pub(crate) fn not_of_fake(why: NotOfFake, fake: Fake) -> String {
+/// Returns the text of the error if a fake has not shown an app. `place` is the place of the app in the list of the
+/// tenant's apps, beginning with 1.
+pub(crate) fn not_of_fake(why: NotOfFake, place: usize, fake: Fake) -> String {
     let what = match why {
-        NotOfFake::UnknownApp => "an app is not an app of the fake",
-        NotOfFake::OtherSecret => "an app has another secret at the fake",
+        NotOfFake::UnknownApp => "",
+        NotOfFake::OtherSecret => "the secret of ",
     };
     format!(
-        "{what} at {fake}, and its secret is not sent to a fake; copy the app from the fake's page, or leave out the \
-         option `fake`"
+        "the fake at {fake} has not shown {what}app {place}, so the host does not send the app's secret to this fake; \
+         copy the app from the fake's page, or leave out the option `fake`"
     )
 }
 
@@ -118,9 +121,10 @@ impl ForFake {
         Self { provider, fake, shown: Mutex::new(shown.into()) }
     }
 
-    fn refused(&self, apps: &[AppCredentials]) -> Option<NotOfFake> {
+    /// Returns the place of the first app that the fake has not shown, and why it is refused.
+    fn refused(&self, apps: &[AppCredentials]) -> Option<(usize, NotOfFake)> {
         let shown = Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner));
-        apps.iter().find_map(|app| check_fake(app, &shown).err())
+        (1..).zip(apps).find_map(|(place, app)| check_app_of_fake(app, &shown).err().map(|why| (place, why)))
     }
 }
 
@@ -133,7 +137,10 @@ impl CredentialsProvider for ForFake {
             let shown = self.fake.apps().await.map_err(|error| CredentialsError::Unavailable(error.message))?;
             *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown.into();
         }
-        self.refused(&apps).map_or(Ok(apps), |why| Err(CredentialsError::Refused(not_of_fake(why, self.fake))))
+        match self.refused(&apps) {
+            Some((place, why)) => Err(CredentialsError::Refused(not_of_fake(why, place, self.fake))),
+            None => Ok(apps),
+        }
     }
 }
 
@@ -178,13 +185,14 @@ mod tests {
         let (tenant, own) = ("acme".parse::<TenantId>().unwrap(), shown[0].clone());
         let real = AppCredentials { app_key: "6realapp00001".to_owned(), ..own.clone() };
         let changed = AppCredentials { app_secret: "the secret of a real app".into(), ..own.clone() };
-        let next =
-            "and its secret is not sent to a fake; copy the app from the fake's page, or leave out the option `fake`";
-        let refused = |what: &str| Err(CredentialsError::Refused(format!("{what} at {fake}, {next}")));
+        let next = "so the host does not send the app's secret to this fake; copy the app from the fake's page, or \
+                    leave out the option `fake`";
+        let refused =
+            |what: &str| Err(CredentialsError::Refused(format!("the fake at {fake} has not shown {what}, {next}")));
         for (app, expected) in [
             (own.clone(), Ok(own.app_key.clone())),
-            (real, refused("an app is not an app of the fake")),
-            (changed, refused("an app has another secret at the fake")),
+            (real, refused("app 1")),
+            (changed, refused("the secret of app 1")),
         ] {
             // The host has asked the fake when it opened, or asks it now.
             for known in [shown.clone(), Vec::new()] {

@@ -12,8 +12,8 @@ use crate::options::{App, read};
 /// What the host waits for when it calls a function of the other language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// The end of a function that returns nothing. The function may return a value all the same, for example the answer
-    /// of a database's driver. Nobody reads the value, and it may be of a type that JSON does not have.
+    /// The end of the function. The host needs no result. If the function returns a value, for example the answer of a
+    /// database driver, the host does not read it.
     End,
     /// The result of the function.
     Result,

@@ -98,7 +98,7 @@ pub enum NotOfFake {
 ///
 /// # Errors
 /// The fake has not shown this app.
-pub fn check_fake(app: &AppCredentials, shown: &[AppCredentials]) -> Result<(), NotOfFake> {
+pub fn check_app_of_fake(app: &AppCredentials, shown: &[AppCredentials]) -> Result<(), NotOfFake> {
     match shown.iter().find(|shown| shown.app_key == app.app_key) {
         None => Err(NotOfFake::UnknownApp),
         Some(shown) if shown.app_secret != app.app_secret => Err(NotOfFake::OtherSecret),
@@ -185,7 +185,7 @@ mod tests {
             (app("6fakeapp00002", "one"), Err(NotOfFake::OtherSecret)),
             (app("6realapp00001", "one"), Err(NotOfFake::UnknownApp)),
         ] {
-            assert_eq!(check_fake(&app, &shown), expected, "{}", app.app_key);
+            assert_eq!(check_app_of_fake(&app, &shown), expected, "{}", app.app_key);
         }
     }
 

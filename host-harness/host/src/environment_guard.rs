@@ -12,7 +12,7 @@ use crate::id::TenantId;
 use crate::storage::{Environment, HostStorage, StorageError};
 
 /// A provider of credentials that first asks the storage whether the storage belongs to the environment of the host's
-/// egress. Everything that reaches the guest must come through this provider, or after [`check`](Self::check).
+/// egress. The guest may get credentials only from this provider, or after [`check`](Self::check) has succeeded.
 pub(crate) struct EnvironmentGuard {
     credentials: Arc<dyn CredentialsProvider>,
     storage: Arc<dyn HostStorage>,

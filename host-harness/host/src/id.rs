@@ -138,7 +138,7 @@ impl HostKeyId {
 }
 
 /// Issues the revisions of one call. Each revision consists of 128 random bits, which are the same for the whole call,
-/// and a counter. No revision is ever issued twice, even after a deletion, a restore or a fail-over. The random bits
+/// and a counter. No revision is ever issued twice, even after a deletion, a restore or a failover. The random bits
 /// are drawn before the call, so saving the received tokens cannot fail for lack of randomness.
 #[derive(Debug)]
 pub(crate) struct Revisions {

@@ -30,7 +30,9 @@ use crate::id::{AccountId, AppKey, CustomerId, ShopId, TenantId};
 pub use crate::install_tokens::InstallTokens;
 use crate::seal::{InstallSeal, name_of_install};
 use crate::secret::Secret;
-use crate::storage::{HostStorage, InstallDigest, InstallRecord, Pauses, StorageError, StoredInstall, run_within};
+use crate::storage::{
+    HostStorage, InstallDigest, InstallRecord, RetryBackoff, StorageError, StoredInstall, run_within,
+};
 
 /// An install can be confirmed within this time after its start: 30 minutes.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
@@ -453,7 +455,7 @@ async fn store_install(
     digest: &InstallDigest,
     record: &InstallRecord,
 ) -> Result<(), InstallError> {
-    let mut pauses = Pauses::until(Instant::now() + timeout);
+    let mut pauses = RetryBackoff::until(Instant::now() + timeout);
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -484,7 +486,7 @@ async fn close_install(
     tenant: &TenantId,
     digest: &InstallDigest,
 ) -> Result<(), StorageError> {
-    let mut pauses = Pauses::until(Instant::now() + timeout);
+    let mut pauses = RetryBackoff::until(Instant::now() + timeout);
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -577,7 +579,7 @@ mod tests {
     }
 
     const TIMEOUT: Duration = Duration::from_secs(10);
-    /// With the pauses between them, so many attempts begin within [`TIMEOUT`]. The last one begins after 9.55 s.
+    /// With the pauses between them, this many attempts begin within [`TIMEOUT`]. The last one begins after 9.55 s.
     const ATTEMPTS: usize = 11;
 
     fn failing(memory: &Arc<MemoryStorage>, times: usize) -> Intercepted {
@@ -585,7 +587,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_writes_of_an_install_outlast_a_fail_over_of_the_storage() {
+    async fn the_writes_of_an_install_outlast_a_failover_of_the_storage() {
         let tenant: TenantId = "acme".parse().unwrap();
         let digest = InstallDigest::new([1; 32]);
         let record = InstallRecord { browser: BrowserDigest::new([2; 32]), sealed: vec![3] };

@@ -38,7 +38,7 @@ pub use self::consents::{
     BrowserDigest, ConsentRecord, ConsentStorage, InstallDigest, InstallRecord, StateDigest, StoredConsent,
     StoredInstall,
 };
-pub(crate) use self::deadline::{Pauses, run_to_deadline, run_within};
+pub(crate) use self::deadline::{RetryBackoff, run_to_deadline, run_within};
 pub use self::environment::Environment;
 pub use self::error::StorageError;
 pub use self::host_storage::HostStorage;

@@ -7,8 +7,8 @@
 //! blocking work, so the hashes do not hold up other calls. The component checks the signature again.
 //!
 //! Then the host reads the id of the event, and asks the storage whether the event was handled before. If it was, the
-//! component does not get it: an event that has already taken effect must not take effect again, for example after the
-//! refresh that it made due.
+//! component does not get it: an event that has already taken effect must not take effect again. For example, a removal
+//! must not make a second refresh due after the first one has verified it.
 //!
 //! To check a signature, the host needs the tenant's credentials. The tenant comes from the address of the request, so
 //! anybody can invent one. Webhooks of tenants that the host does not know yet therefore share a few places, and only
@@ -162,8 +162,8 @@ impl ConnectorHost {
     /// records the effect of the event on them. `authorization` is the value of the header `Authorization`, and `body`
     /// is the whole body as it arrived. If `app` is `None`, the secrets of all apps of the tenant are tried. Sends no
     /// request. A repeated call changes nothing more until a `refresh` has verified a removal; after that, the same
-    /// removal is verified again. [`accept_webhook`](Self::accept_webhook) knows which webhooks were handled, and does
-    /// not do that.
+    /// removal is verified again. [`accept_webhook`](Self::accept_webhook) knows which webhooks were handled, so it
+    /// does not verify a removal again.
     ///
     /// # Errors
     /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was not
@@ -186,18 +186,18 @@ impl ConnectorHost {
         app: Option<&AppKey>,
         authorization: &str,
         body: Vec<u8>,
-    ) -> Result<Signed, CallError> {
+    ) -> Result<VerifiedWebhook, CallError> {
         let scope = Scope::for_webhook(tenant, self.origin(EventCause::Webhook));
         let log = self.log(Operation::ReceiveWebhook, &scope, None);
         match self.check_signature(&log, &scope, app, authorization, body).await {
-            Ok((content, prepared)) => Ok(Signed { log, scope, content, prepared }),
+            Ok((content, prepared)) => Ok(VerifiedWebhook { log, scope, content, prepared }),
             Err(error) => log.end(Err(error)).map(|never: Infallible| match never {}),
         }
     }
 
     /// Lets the component receive a webhook whose signature is right.
-    async fn receive(&self, signed: Signed, authorization: &str) -> Result<Webhook, CallError> {
-        let Signed { log, scope, content: Content { app, body, .. }, prepared } = signed;
+    async fn receive(&self, signed: VerifiedWebhook, authorization: &str) -> Result<Webhook, CallError> {
+        let VerifiedWebhook { log, scope, content: Content { app, body, .. }, prepared } = signed;
         let (named, authorization) = (String::from(app), authorization.to_owned());
         let secrets = Secrets::default();
         self.sandbox
@@ -377,14 +377,14 @@ impl ConnectorHost {
 }
 
 /// A webhook whose signature is right.
-struct Signed {
+struct VerifiedWebhook {
     log: CallLog,
     scope: Scope,
     content: Content,
     prepared: Prepared,
 }
 
-impl Signed {
+impl VerifiedWebhook {
     /// Ends the work, because the storage could not say whether the webhook was handled before.
     fn not_read(self, error: StorageError, plugin: &Plugin) -> WebhookReply<Infallible> {
         let cause = match &error {

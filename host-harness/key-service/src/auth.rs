@@ -20,7 +20,8 @@ pub enum Auth {
     Token(Secret),
     /// A file that contains a token. An agent of the service replaces the file. The host reads the file again when the
     /// service no longer accepts the token. The file and the folders on the way to it must belong to the user of this
-    /// process or to root, and other users can't write to them.
+    /// process or to root. Other users must not be able to write to them. A folder that everybody can write to needs
+    /// the sticky bit.
     TokenFile(PathBuf),
     /// An AppRole: the host logs in with a role id and a secret id.
     AppRole {

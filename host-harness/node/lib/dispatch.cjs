@@ -6,8 +6,8 @@ const { plain } = require('./values.cjs');
 
 /**
  * Returns a function that makes the addon's calls of this object, and answers each one. If the addon does not read the
- * result, the function may return anything. `textOf` gets a thrown value and the name of the function, and returns the
- * text that reaches errors and logs.
+ * result, the function of the object may return anything. `textOf` gets a thrown value and the name of the function,
+ * and returns the text that reaches errors and logs.
  */
 function dispatcher(object, textOf = messageOf) {
   return (number, name, text, isRead) => {

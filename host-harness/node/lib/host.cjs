@@ -236,12 +236,12 @@ class Host {
   }
 
   async sharedConnections(named, options) {
-    checkTarget(named, ENDS);
+    checkTarget(named, WITHOUT_TARGET);
     return this.#askUntilStopped('shared-connections', named, options);
   }
 
   async disconnect(named, options) {
-    checkTarget(named, ENDS);
+    checkTarget(named, WITHOUT_TARGET);
     return this.#ask('disconnect', named, options, values.disconnected);
   }
 
@@ -319,13 +319,13 @@ class Host {
 
 /** Returns a text for the audit trail. If it is missing, the trail would silently name the platform itself. */
 function textOf(name, value) {
-  if (typeof value !== 'string') throw new TypeError(`${name}: the argument is no text`);
+  if (typeof value !== 'string') throw new TypeError(`${name}: the argument is not a string`);
   return value;
 }
 
 const ALL = 'all connections of the customer';
-/** What the end of connections concerns without these members. */
-const ENDS = { shop: ALL, account: ALL };
+/** What the function concerns if `shop` and `account` are left out. */
+const WITHOUT_TARGET = { shop: ALL, account: ALL };
 /** What a call of TikTok Shop concerns without these members. */
 const CALLS = { shop: 'the whole account', account: "the customer's only account" };
 

@@ -60,7 +60,10 @@ export class TikTokShopError extends Error {
   protected constructor();
   /** What to do next. */
   readonly action: Action;
-  /** What happened, for counting and for support: see docs/errors.md. Later versions add codes. */
+  /**
+   * What happened. You may branch on the codes that docs/errors.md names. The others are for counting and for support.
+   * Later versions add codes.
+   */
   readonly code: string;
   /** The pause before the same call may be made again, in milliseconds. */
   readonly retryAfterMs: number | null;
@@ -233,9 +236,15 @@ export class Host implements AsyncDisposable {
   /** The name and version of the component. */
   readonly plugin: string;
 
-  /** A host that names this actor in events and logs. It shares everything else. Without a text: a `TypeError`. */
+  /**
+   * A host that names this actor in events and logs. It shares everything else. Throws a `TypeError` if the argument is
+   * not a string.
+   */
   actingAs(actor: string): Host;
-  /** A host that states this reason in events. It shares everything else. Without a text: a `TypeError`. */
+  /**
+   * A host that states this reason in events. It shares everything else. Throws a `TypeError` if the argument is not a
+   * string.
+   */
   because(reason: string): Host;
 
   /**
@@ -272,7 +281,7 @@ export class Host implements AsyncDisposable {
   ): Promise<Connection>;
   /**
    * Takes over a seller of another system, or the result of `exportGrant`. The other system must have stopped its
-   * refreshes. A member that is `null` is not known.
+   * refreshes. `null` means that the value is unknown.
    */
   importGrant(
     named: OfCustomer & {

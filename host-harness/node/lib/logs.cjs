@@ -30,7 +30,7 @@ function logTo(logger, { level = 'info' } = {}) {
   addon.forwardLogs(level, fetchLogs);
   if (current === null) process.on('exit', flushLogs);
   current = logger;
-  // If the function that was passed before had a call to get, nobody makes this call any more.
+  // If a call of the earlier function was pending, it is lost. So fetch the records now.
   fetchLogs();
 }
 

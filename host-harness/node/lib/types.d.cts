@@ -255,8 +255,8 @@ export type QueryValue = string | number | bigint | boolean;
 
 /**
  * A request to TikTok Shop's API. The connector adds the app key, the time, the token, the cipher and a signature.
- * Without `shop`, the request concerns the whole account, and without both members the customer's only account. A
- * member with the value `undefined` or `null` is refused, so that a missing value never means the whole account. The
+ * With `shop`, the request uses one shop; with `account`, the whole account; with neither, the customer's only account.
+ * A member with the value `undefined` or `null` is refused, so that a missing value never means the whole account. The
  * compiler finds it with `exactOptionalPropertyTypes`.
  */
 export type CallRequest = OfCustomer &

@@ -86,7 +86,7 @@ test('a wrong argument is named without its value', async (t) => {
 test('a missing actor or reason is refused', async (t) => {
   const { host } = await stage(t);
   for (const missing of [undefined, null, 7, new Secret('CANARY')]) {
-    const message = (name) => `${name}: the argument is no text`;
+    const message = (name) => `${name}: the argument is not a string`;
     assert.throws(() => host.actingAs(missing), { name: 'TypeError', message: message('actingAs') });
     assert.throws(() => host.because(missing), { name: 'TypeError', message: message('because') });
   }
@@ -149,17 +149,17 @@ test('a fake gets no secret that it has not shown', async (t) => {
   const fake = await Fake.start();
   t.after(() => fake.stop());
   const usual = { storage: 'memory:', keys: 'drawn', fake: fake.url, compiledCache };
-  const next =
-    `at ${new URL(fake.url).host}, and its secret is not sent to a fake; copy the app from the fake's page, or leave ` +
-    'out the option `fake`';
   for (const [wrong, what] of [
-    [{ appKey: '6realapp00001' }, 'an app is not an app of the fake'],
-    [{ appSecret: 'CANARY-of-the-usual-length' }, 'an app has another secret at the fake'],
+    [{ appKey: '6realapp00001' }, 'app 1'],
+    [{ appSecret: 'CANARY-of-the-usual-length' }, 'the secret of app 1'],
   ]) {
+    const text =
+      `apps: tenant ${tenant}: the fake at ${new URL(fake.url).host} has not shown ${what}, so the host does not ` +
+      "send the app's secret to this fake; copy the app from the fake's page, or leave out the option `fake`";
     const app = { ...fake.appOf(tenant), ...wrong };
     await assert.rejects(Host.open({ ...usual, apps: [app] }), (error) => {
       assert.ok(error instanceof MisconfiguredError);
-      assert.deepEqual([error.code, error.message], ['app-not-of-fake', `apps: tenant ${tenant}: ${what} ${next}`]);
+      assert.deepEqual([error.code, error.message], ['app-not-of-fake', text]);
       return true;
     });
     // A function may return other apps later, so the host checks them in each call.

@@ -49,7 +49,8 @@ class Stage {
   /** Opens the host anew, with what the steps have arranged. */
   async open() {
     await this.host?.close();
-    // The host opens only if the fake answers. So a fake that is down has answered until the host was open.
+    // The host opens only if the fake answers. If the scenario needs a fake that is down, start a second fake, open the
+    // host with it, and then stop it.
     const down = this.upstream === 'up' ? null : await Fake.start();
     const wait = this.settings['request-deadline-ms'];
     const save = this.settings['save-deadline-ms'];

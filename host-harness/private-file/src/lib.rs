@@ -251,7 +251,7 @@ pub fn read_unwritable(path: &Path, limit: u64) -> Result<Vec<u8>, PrivateFileEr
 }
 
 /// Checks the file of a private key for TLS, which another library reads afterwards. `access` says who may read the
-/// file. As for PostgreSQL's own library, a group may always read a file of root: mode 640 or 440.
+/// file. As for PostgreSQL's own library, if the file belongs to root, its group may read it (mode 640 or 440).
 ///
 /// Nobody but the owner and root can replace the file before the other library opens it, because the check includes the
 /// folders and links on the way to it.

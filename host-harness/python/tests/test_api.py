@@ -158,7 +158,8 @@ async def test_a_missing_account_or_shop_does_not_end_all_connections(stage: Sta
     host: Any = stage.host
     for name in ("account", "shop"):
         for function, more in (("disconnect", {"tiktok_access": "keep"}), ("shared_connections", {})):
-            with pytest.raises(TypeError, match=f"^{function}: {name} is None; .* leave the argument out$"):
+            text = rf"^{function}: {name} is None\. If you mean all connections of the customer, leave the argument out$"
+            with pytest.raises(TypeError, match=text):
                 await getattr(host, function)(**NAMED, **more, **{name: None})
     assert len(await host.list_connections(**NAMED)) == 1
     assert (await host.shared_connections(**NAMED)).connections == []
@@ -170,7 +171,7 @@ async def test_a_missing_account_or_shop_makes_no_call_of_the_whole_account(stag
     host: Any = stage.host
     call: dict[str, Any] = {**NAMED, "method": "GET", "path": "/authorization/202309/shops"}
     for name, meant in (("shop", "the whole account"), ("account", "the customer's only account")):
-        with pytest.raises(TypeError, match=f"^call: {name} is None; to concern {meant}, leave the argument out$"):
+        with pytest.raises(TypeError, match=rf"^call: {name} is None\. If you mean {meant}, leave the argument out$"):
             await host.call(**call, **{name: None})
     assert (await host.call(**call)).is_success
 
@@ -179,7 +180,7 @@ async def test_a_missing_actor_or_reason_is_refused(stage: Stage) -> None:
     host: Any = stage.host
     for missing in (None, 7, Secret("CANARY")):
         for function in ("acting_as", "because"):
-            with pytest.raises(TypeError, match=f"^{function}: the argument is no text$"):
+            with pytest.raises(TypeError, match=f"^{function}: the argument is not a string$"):
                 getattr(host, function)(missing)
 
 
@@ -268,8 +269,8 @@ async def test_the_apps_are_checked_when_the_host_opens(wrong: dict[str, str], m
 @pytest.mark.parametrize(
     ("wrong", "what"),
     [
-        ({"app_key": "6realapp00001"}, "an app is not an app of the fake"),
-        ({"app_secret": "CANARY-of-the-usual-length"}, "an app has another secret at the fake"),
+        ({"app_key": "6realapp00001"}, "app 1"),
+        ({"app_secret": "CANARY-of-the-usual-length"}, "the secret of app 1"),
     ],
 )
 async def test_a_fake_gets_no_secret_that_it_has_not_shown(
@@ -280,8 +281,8 @@ async def test_a_fake_gets_no_secret_that_it_has_not_shown(
         await stages.open(apps=[app])
     address = fake.url.removeprefix("http://")
     text = (
-        f"apps: tenant {TENANT}: {what} at {address}, and its secret is not sent to a fake; copy the app from the "
-        "fake's page, or leave out the option `fake`"
+        f"apps: tenant {TENANT}: the fake at {address} has not shown {what}, so the host does not send the app's "
+        "secret to this fake; copy the app from the fake's page, or leave out the option `fake`"
     )
     assert (raised.value.code, raised.value.message) == ("app-not-of-fake", text)
     # A function may return other apps later, so the host checks them in each call.

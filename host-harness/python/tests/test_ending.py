@@ -287,7 +287,7 @@ def test_a_call_fails_at_once_if_the_event_loop_of_its_function_has_ended(fake: 
 from tiktok_shop_connector import TikTokShopError
 first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
 host = first.run_until_complete(open_host())
-# The second loop exists before the first one ends, so it is no new loop that finds out about the end.
+# The second loop exists before the first one ends, so this tests that an existing loop notices the end, too.
 assert second.run_until_complete(host.events(tenant=named["tenant"])) == []
 first.close()
 try:

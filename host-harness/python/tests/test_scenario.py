@@ -71,7 +71,8 @@ class Play:
             **({"save_ms": save} if save else {}),
         }
         keys: Any = KEYS if self.arranged["ciphers"] == "readable" else OTHER_KEYS
-        # The host opens only if the fake answers. So a fake that is down has answered until the host was open.
+        # The host opens only if the fake answers. If the scenario needs a fake that is down, start a second fake, open
+        # the host with it, and then stop it.
         down = None if self.arranged["upstream"] == "up" else Fake()
         try:
             self.host = await Host.open(

@@ -289,10 +289,11 @@ fn advice(failure: Option<&FailedConsent>) -> &'static str {
              to TikTok Shop with the account of the seller."
         }
         Next::Reauthorize | Next::RetryAfter | Next::StorageConflict => BEGIN_AGAIN,
-        Next::Misconfigured | Next::InvalidRequest | Next::StorageFailed | Next::Internal => {
+        Next::Misconfigured | Next::InvalidRequest | Next::StorageFailed => {
             "The connection could not be made, and would probably fail again. Go back and ask for help there."
         }
-        Next::Upstream => {
+        // The consent may have taken effect.
+        Next::Upstream | Next::Internal => {
             "The connection could not be finished. Go back and look whether TikTok Shop is connected. If not, begin again."
         }
     }
@@ -348,6 +349,15 @@ fn document(title: &str, content: &Markup) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seller_whose_consent_may_have_taken_effect_looks_before_beginning_again() {
+        for next in Next::ALL {
+            let advice = advice(Some(&FailedConsent { next, code: "any-code".to_owned() }));
+            let may_have_taken_effect = matches!(next, Next::Upstream | Next::Internal);
+            assert_eq!(advice.contains("look whether TikTok Shop is connected"), may_have_taken_effect, "{next:?}");
+        }
+    }
 
     #[test]
     fn a_state_must_occur_once_and_not_be_empty() {

@@ -25,5 +25,5 @@ pub use self::memory::MemoryDeliveries;
 pub use self::secret::{InvalidSigningSecret, SigningSecret};
 pub use self::storage::{
     Attempt, AttemptFailure, Backlog, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryStorage, LEASE,
-    Lease, MAX_COUNTED, NewDelivery, Settlement,
+    Lease, MAX_COUNTED_DEAD_LETTERS, NewDelivery, Settlement,
 };

@@ -3,8 +3,8 @@
 //! The storage remembers the request before it is carried out, so only one of several simultaneous copies is carried
 //! out. The answer is kept sealed for 24 hours, and a copy of the request gets it. A request that ended without an
 //! effect, for example because it was malformed or must be repeated later, is forgotten. If the storage fails at the
-//! end of a request, the client gets its answer nevertheless, and the service tries for a minute to store the end. If
-//! the process ends in the middle, it is unknown whether the request took effect. A copy then gets
+//! end of a request, the client gets its answer nevertheless, and the service tries for a minute to store the outcome
+//! of the request. If the process ends in the middle, it is unknown whether the request took effect. A copy then gets
 //! `idempotency-outcome-unknown`, and is never carried out.
 //!
 //! The header is that of draft-ietf-httpapi-idempotency-key-header-07.
@@ -42,7 +42,8 @@ use crate::state::{Shared, in_time};
 const MAX_RUNNING: Duration = Duration::from_secs(300);
 /// The number of attempts to store a request. A second attempt finds out whether the first one succeeded.
 const MAX_ATTEMPTS: usize = 2;
-/// How long the service tries to store the end of a request: 60 s. A restart or a failover of a database takes less.
+/// How long the service tries to store the outcome of a request: 60 s. A restart or a failover of a database takes
+/// less.
 const MAX_REPEATING: Duration = Duration::from_secs(60);
 /// The pause before the first repetition. Each further pause is twice as long, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -92,10 +93,11 @@ async fn guarded(state: &Shared, request: Request, next: Next, max: usize) -> Re
         }
         let response = next.run(Request::from_parts(parts, Body::from(body))).await;
         let (response, ended) = answer::kept(response, seal).await;
-        // The request counts as running until its answer is kept, because the answer takes memory. If the request is
-        // only forgotten, it does not: otherwise an outage would use up the places of its API key.
+        // The request counts as running until its answer is kept, because the answer takes memory. A request whose
+        // outcome is only deleted does not count as running. Otherwise an outage would use up the places of its API
+        // key.
         let admitted = matches!(ended, Ended::Keep(_)).then_some(admitted);
-        End { tenant, digest, attempt, ended }.store(&shared, admitted).await;
+        RequestOutcome { tenant, digest, attempt, ended }.store(&shared, admitted).await;
         Ok(response)
     };
     state.run(running).await?
@@ -119,37 +121,37 @@ async fn begin(
     }
     let Some(error) = failed else { return Ok(None) };
     // An attempt may have taken effect nevertheless. The request is not carried out, so its key must become free again.
-    let end = End { tenant: tenant.clone(), digest: *digest, attempt: begun.attempt, ended: Ended::Forget };
+    let end = RequestOutcome { tenant: tenant.clone(), digest: *digest, attempt: begun.attempt, ended: Ended::Forget };
     end.store(state, None).await;
     Err(error)
 }
 
-/// The end of a request.
-struct End {
+/// The outcome of a request.
+struct RequestOutcome {
     tenant: TenantId,
     digest: RequestDigest,
     attempt: [u8; 16],
     ended: Ended,
 }
 
-impl End {
-    /// Stores the end. If the storage fails, returns nevertheless, so that the client gets its answer at once, and a
-    /// task repeats the write. The task keeps `admitted`, and the service waits for the task before it ends.
+impl RequestOutcome {
+    /// Stores the outcome. If the storage fails, returns nevertheless, so that the client gets its answer at once, and
+    /// a task repeats the write. The task keeps `admitted`, and the service waits for the task before it ends.
     async fn store(self, state: &Shared, admitted: Option<Arc<Admitted>>) {
         let Err(error) = self.write(&*state.requests).await else { return };
-        tracing::warn!(%error, "the end of a request with an idempotency key is not stored yet");
+        tracing::warn!(%error, "the outcome of a request with an idempotency key is not stored yet");
         let requests = Arc::clone(&state.requests);
         let repeating = async move {
             let _admitted = admitted;
             if let Err(error) = self.repeat(&*requests).await {
-                tracing::error!(%error, "the end is not stored, so the idempotency key is used up for 24 hours");
+                tracing::error!(%error, "the outcome is not stored, so the idempotency key is used up for 24 hours");
             }
         };
         state.calls.spawn(repeating.in_current_span());
     }
 
-    /// Writes the end again and again, with growing pauses. An earlier write may have taken effect, or another attempt
-    /// may have begun since then: a write changes only what this attempt has begun, so a repetition is safe.
+    /// Writes the outcome again and again, with growing pauses. An earlier write may have taken effect, or another
+    /// attempt may have begun since then: a write changes only what this attempt has begun, so a repetition is safe.
     async fn repeat(&self, requests: &dyn RequestStorage) -> Result<(), StorageError> {
         let late = || StorageError::Unavailable(format!("not stored within {} s", MAX_REPEATING.as_secs()));
         let repeating = async {
@@ -158,7 +160,7 @@ impl End {
                 tokio::time::sleep(pause).await;
                 match self.write(requests).await {
                     Ok(()) => return,
-                    Err(error) => tracing::debug!(%error, "the end of a request is not stored yet"),
+                    Err(error) => tracing::debug!(%error, "the outcome of a request is not stored yet"),
                 }
                 pause = pause.saturating_mul(2).min(MAX_PAUSE);
             }
@@ -230,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Fails the first ends of requests.
+    /// Fails the first outcomes of requests.
     struct FailsEnds {
         failures: u32,
         written: AtomicU32,
@@ -270,13 +272,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_a_request_is_written_again_for_a_minute_with_growing_pauses() {
+    async fn the_outcome_of_a_request_is_written_again_for_a_minute_with_growing_pauses() {
         for (ended, failures, written, took_ms) in [
             (Ended::Forget, 0, 1, 100),
             (Ended::Keep(vec![1]), 3, 4, 100 + 200 + 400 + 800),
             (Ended::Keep(vec![1]), u32::MAX, 11, 60_000),
         ] {
-            let end = End { tenant: "acme".parse().unwrap(), digest: RequestDigest::of("k"), attempt: [7; 16], ended };
+            let end = RequestOutcome {
+                tenant: "acme".parse().unwrap(),
+                digest: RequestDigest::of("k"),
+                attempt: [7; 16],
+                ended,
+            };
             let requests = FailsEnds { failures, written: AtomicU32::new(0) };
             let began = Instant::now();
             let stored = end.repeat(&requests).await;

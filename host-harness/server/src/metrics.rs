@@ -138,7 +138,7 @@ impl Metrics {
     }
 
     /// Shows how long the oldest waiting delivery of all tenants has waited, in seconds, and how many dead letters
-    /// exist, up to [`MAX_COUNTED`](crate::delivery::MAX_COUNTED).
+    /// exist, up to [`MAX_COUNTED_DEAD_LETTERS`](crate::delivery::MAX_COUNTED_DEAD_LETTERS).
     pub(crate) fn backlog(&self, oldest_waiting: u64, dead: u64) {
         self.record(|| {
             gauge!(OLDEST_WAITING).set(as_float(oldest_waiting));

@@ -57,7 +57,7 @@ pub(crate) async fn health() -> Json<Health> {
 )]
 pub(crate) async fn ready(State(state): State<Shared>) -> Response {
     let Parts { storage, keys } = check_readiness(&state).await;
-    let is_ready = ![&storage, &keys].iter().any(|part| matches!(part, Part::Unusable(_)));
+    let is_ready = ![&storage, &keys].iter().any(|part| matches!(part, PartState::Unusable(_)));
     let (status, word) =
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not-ready") };
     (status, Json(Readiness { status: word, storage: storage.into_text(), keys: keys.into_text() })).into_response()
@@ -66,17 +66,17 @@ pub(crate) async fn ready(State(state): State<Shared>) -> Response {
 /// How long the check of the host keys may take. An orchestrator usually waits 5 s for the answer of a probe.
 const KEYS_DEADLINE: Duration = Duration::from_secs(4);
 
-/// A part without which no request can be served. The texts contain no secret.
+/// The state of the storage or of the host keys. The texts contain no secret.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
+enum PartState {
     Ok,
-    /// The part does not answer now. The process works on with the data keys that it has cached, so an orchestrator
-    /// must not take it out of service.
+    /// The part does not answer now. The process continues to work with the data keys that it has cached, so an
+    /// orchestrator must not take it out of service.
     Unavailable(String),
     Unusable(String),
 }
 
-impl Part {
+impl PartState {
     fn into_text(self) -> String {
         match self {
             Self::Ok => "ok".to_owned(),
@@ -87,8 +87,8 @@ impl Part {
 
 /// The parts without which no request can be served.
 pub(crate) struct Parts {
-    storage: Part,
-    keys: Part,
+    storage: PartState,
+    keys: PartState,
 }
 
 /// Checks the storage and the host keys. The metrics show the result.
@@ -96,20 +96,24 @@ pub(crate) async fn check_readiness(state: &Shared) -> Parts {
     // This read needs the tables of this release, and finds nothing: no token was due in 1970.
     let storage = in_time(state.storage.due(UnixSeconds(0), None, 1));
     let (storage, keys) = tokio::join!(storage, check_keys(&state.keyring, &state.tenants));
-    let storage = storage.map_or_else(|error| Part::Unusable(error.to_string()), |_| Part::Ok);
-    state.metrics.ready("storage", storage == Part::Ok);
-    state.metrics.ready("keys", keys == Part::Ok);
+    let storage = storage.map_or_else(|error| PartState::Unusable(error.to_string()), |_| PartState::Ok);
+    state.metrics.ready("storage", storage == PartState::Ok);
+    state.metrics.ready("keys", keys == PartState::Ok);
     Parts { storage, keys }
 }
 
 /// Checks whether a host key opens a data key. The check begins with the data keys of these tenants.
-async fn check_keys(keyring: &Keyring, tenants: &[TenantId]) -> Part {
+async fn check_keys(keyring: &Keyring, tenants: &[TenantId]) -> PartState {
     match tokio::time::timeout(KEYS_DEADLINE, keyring.check_any_host_key(tenants)).await {
-        Ok(Ok(check)) if check.fits_nothing() => Part::Unusable("the host keys open no stored data key".to_owned()),
-        Ok(Ok(check)) => check.nothing_available().map_or(Part::Ok, |error| Part::Unavailable(error.to_string())),
-        Ok(Err(error)) => Part::Unusable(error.to_string()),
-        // If the storage is what hangs, the check of the storage says so.
-        Err(_elapsed) => Part::Unavailable(format!("no host key opened in {} s", KEYS_DEADLINE.as_secs())),
+        Ok(Ok(check)) if check.fits_nothing() => {
+            PartState::Unusable("the host keys open no stored data key".to_owned())
+        }
+        Ok(Ok(check)) => {
+            check.nothing_available().map_or(PartState::Ok, |error| PartState::Unavailable(error.to_string()))
+        }
+        Ok(Err(error)) => PartState::Unusable(error.to_string()),
+        // If the cause is a storage that hangs, the check of the storage reports it.
+        Err(_elapsed) => PartState::Unavailable(format!("no host key opened in {} s", KEYS_DEADLINE.as_secs())),
     }
 }
 
@@ -169,9 +173,9 @@ mod tests {
         for tenant in &tenants {
             keyring(Arc::clone(&here)).ensure_key(tenant).await.unwrap();
         }
-        assert_eq!(check_keys(&keyring(here), &tenants).await, Part::Ok);
+        assert_eq!(check_keys(&keyring(here), &tenants).await, PartState::Ok);
         let begin = tokio::time::Instant::now();
-        let late = Part::Unavailable("no host key opened in 4 s".to_owned());
+        let late = PartState::Unavailable("no host key opened in 4 s".to_owned());
         assert_eq!(check_keys(&keyring(Arc::new(Hangs)), &tenants).await, late);
         assert_eq!(begin.elapsed(), KEYS_DEADLINE);
     }

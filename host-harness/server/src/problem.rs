@@ -41,7 +41,8 @@ pub(crate) struct ProblemDetails {
     /// `storage-conflict`, `storage-failed` or `internal`. Programs branch on it.
     #[schema(example = "retry-after")]
     action: &'static str,
-    /// The cause, for counting and for support. Later versions add codes.
+    /// The cause. Programs may branch on the codes that errors.md names. The others are for counting and for support.
+    /// Later versions add codes.
     code: String,
     /// The pause before the same request may be repeated, in milliseconds. Missing if the action is not `retry-after`
     /// or `storage-conflict`.
@@ -78,7 +79,7 @@ pub(crate) enum Effect {
 }
 
 impl Next {
-    /// All steps. Storages keep the place of a step in this list, so a new step comes last.
+    /// All steps. Databases contain the index of a step in this list. So add a new step only at the end.
     pub(crate) const ALL: [Self; 8] = [
         Self::RetryAfter,
         Self::Reauthorize,

@@ -16,7 +16,7 @@ use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{CustomerId, TenantId};
 use tiktok_shop_server::delivery::{
     Backlog, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryStorage, EndpointName, LEASE, Lease,
-    MAX_COUNTED, NewDelivery, Settlement,
+    MAX_COUNTED_DEAD_LETTERS, NewDelivery, Settlement,
 };
 
 use self::row::{BODY, COLUMNS, DUE_AT, attempts_text, condition, read_delivery};
@@ -334,7 +334,9 @@ impl DeliveryStorage for SqlStorage {
             }
             let dead = "SELECT COUNT(*) AS dead \
                         FROM (SELECT 1 FROM tiktok_shop_deliveries WHERE state = 'dead' LIMIT $1) AS counted";
-            if let Some(row) = fetch_optional(&self.readers, statement(dead).bind_bound(MAX_COUNTED)).await? {
+            if let Some(row) =
+                fetch_optional(&self.readers, statement(dead).bind_bound(MAX_COUNTED_DEAD_LETTERS)).await?
+            {
                 backlog.dead = row.number("dead")?;
             }
             Ok(backlog)
@@ -407,9 +409,9 @@ fn oldest_statement(endpoints: &[(TenantId, EndpointName)]) -> Statement {
     })
 }
 
-/// Returns the statement that lists deliveries in the order of their numbers. The order is that of an index for each
-/// customer, for each endpoint, for the whole tenant, and for each endpoint and tenant in the states `waiting` and
-/// `dead`.
+/// Returns the statement that lists deliveries in the order of their numbers. Each combination of filters has an index
+/// in this order: (1) customer; (2) endpoint; (3) tenant; (4) endpoint with state `waiting` or `dead`; (5) tenant with
+/// state `waiting` or `dead`.
 fn list_statement(tenant: &TenantId, filter: &DeliveryFilter, after: Option<u64>, limit: usize) -> Statement {
     let (condition, values) = condition(filter, 4);
     let sql = format!(
@@ -643,9 +645,12 @@ mod tests {
             let fill = "INSERT INTO tiktok_shop_deliveries (tenant, endpoint, customer, id, event_type, stored_at, \
                         waiting_since, ended_at, state, tries, attempts) SELECT 't', 'main', '', \
                         CAST(n AS TEXT), '', 0, 0, 0, 'dead', 0, '[]' FROM series";
-            let fill = statement(format!("{series}{fill}")).bind_bound(MAX_COUNTED + 1);
+            let fill = statement(format!("{series}{fill}")).bind_bound(MAX_COUNTED_DEAD_LETTERS + 1);
             fetch_all(&storage.writers, fill).await.unwrap();
-            assert_eq!(storage.backlog(&[]).await, Ok(Backlog { oldest_waiting: None, dead: MAX_COUNTED }));
+            assert_eq!(
+                storage.backlog(&[]).await,
+                Ok(Backlog { oldest_waiting: None, dead: MAX_COUNTED_DEAD_LETTERS })
+            );
             run(&storage, "DELETE FROM tiktok_shop_deliveries WHERE number > 7").await;
             assert_eq!(storage.backlog(&[]).await, Ok(Backlog { oldest_waiting: None, dead: 7 }));
             storage.close().await;

@@ -23,7 +23,8 @@ pub struct PostgresOptions {
     /// checks every idle connection once, however short it was idle. Default: 1 second.
     pub check_after_idle: Duration,
     /// Who may read the file that `sslkey` in the server's address names: the private key with which this host proves
-    /// its identity over TLS. A group may always read a file of root. Default: only the owner.
+    /// its identity over TLS. If the file belongs to root, its group may read it (mode 640 or 440). Default: only the
+    /// owner.
     pub key_file_access: Access,
 }
 

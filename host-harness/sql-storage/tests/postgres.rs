@@ -208,7 +208,7 @@ async fn schema_with_recovery(server: &str) -> (PgConnection, String) {
 }
 
 /// A running host can get connections to a standby, for example because a proxy sends new connections to another server
-/// after a fail-over.
+/// after a failover.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{not_tried, test_postgres};
 
-/// What the script `.ci/postgres` returns if the machine has no PostgreSQL.
+/// The exit status of the script `.ci/postgres` if the machine has no PostgreSQL.
 const NO_PROGRAMS: i32 = 3;
 
 /// Whether a commit on the primary waits for the standby.
@@ -38,7 +38,7 @@ pub struct Replicated {
 
 impl Replicated {
     /// Starts both servers. If this machine has no PostgreSQL, or if [`test_postgres`](crate::test_postgres) finds no
-    /// server, returns `None` and says on standard error that a fail-over was not tried.
+    /// server, returns `None` and says on standard error that a failover was not tried.
     ///
     /// # Panics
     /// If a server does not start. Also if the machine has no PostgreSQL and the variable `CI` is `true`.
@@ -49,7 +49,7 @@ impl Replicated {
         primary.address = match script([OsStr::new("start"), primary.folder()]) {
             Ok(address) => address,
             Err((Some(NO_PROGRAMS), why)) => {
-                not_tried("a fail-over of PostgreSQL", &why);
+                not_tried("a failover of PostgreSQL", &why);
                 return None;
             }
             Err(failure) => failed("start", &failure),

@@ -144,9 +144,9 @@ the configuration file itself, use the option or the variable.
 
 A component may be readable for everybody and may have several names. The other rules hold for it, too, unless its SHA-256 is pinned.
 
-The private key that `sslkey` of a PostgreSQL address names follows the same rules, with `--file-access`. A group may always read a key
-of root: mode 640. The files `token-file` and `jwt-file` of a key service may be readable for everybody, because the program that writes
-them decides who reads them. The other rules hold for them, too.
+The private key that `sslkey` of a PostgreSQL address names follows the same rules, with `--file-access`. If the key file belongs to root,
+its group may read it (mode 640 or 440). The files `token-file` and `jwt-file` of a key service may be readable for everybody, because the
+program that writes them decides who reads them. The other rules hold for them, too.
 
 ### Which commands create a database
 

@@ -66,9 +66,9 @@ other machine that has a copy of it, before the next step:
   3. keys rotate      moves all data keys and records to the current host key
   4. keys retire ID   removes the earlier host key
 
-If the key file has no copy, keys rotate --single-machine takes the first three steps at once.
-docs/storage.md describes the steps for host keys in the environment, under systemd and in
-Kubernetes.
+If no other process, machine or container uses a copy of the key file, keys rotate --single-machine
+takes the first three steps at once. Make a new backup afterwards. docs/storage.md describes the
+steps for host keys in the environment, under systemd and in Kubernetes.
 
 A key service has a host key for each tenant. Rotate these keys there, and then run keys rotate.
 docs/keys.md describes the steps.

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use tiktok_shop_host::credentials::{
-    AppCredentials, CredentialsError, CredentialsProvider, MAX_APPS, NotOfFake, check_apps, check_fake, check_link,
+    AppCredentials, CredentialsError, CredentialsProvider, MAX_APPS, NotOfFake, check_app_of_fake, check_apps,
+    check_link,
 };
 use tiktok_shop_host::storage::Environment;
 use tiktok_shop_host::{Secret, TenantId};
@@ -222,7 +223,9 @@ impl Credentials {
         default: TenantId,
     ) -> Result<Self, Failure> {
         let mut configured = self.by_tenant.values().flatten();
-        if let Some((app, why)) = configured.find_map(|app| Some((app, check_fake(&app.credentials, &apps).err()?))) {
+        if let Some((app, why)) =
+            configured.find_map(|app| Some((app, check_app_of_fake(&app.credentials, &apps).err()?)))
+        {
             let key = &app.credentials.app_key;
             let (source, what) = match why {
                 NotOfFake::OtherSecret => {

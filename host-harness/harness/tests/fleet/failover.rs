@@ -1,9 +1,9 @@
-//! Tests what docs/storage.md says about a fail-over: the primary of PostgreSQL crashes during a sweep of several
+//! Tests what docs/storage.md says about a failover: the primary of PostgreSQL crashes during a sweep of several
 //! processes, and its standby is promoted. The processes reach the database at one address, which leads to the primary
 //! and later to the promoted standby.
 //!
-//! Each moment is chosen by what has happened, and not by a clock: the test decides which answers of TikTok Shop the
-//! processes get, and waits for what follows.
+//! The test waits for events, never for a time: it decides which answers of TikTok Shop the processes get, and waits
+//! for what follows.
 #![allow(clippy::indexing_slicing, reason = "a broken expectation is a failed test")]
 
 mod gate;
@@ -26,13 +26,13 @@ use self::process::{Ended, Sweeping};
 use self::stage::{CONNECTIONS, LATE_CUSTOMER, LATE_SELLER, Stage};
 use crate::SERVER;
 
-/// The number of connections that are refreshed before the trouble begins.
+/// The number of connections that are refreshed before the replication is cut.
 const DONE: usize = 12;
 /// The number of connections that a process refreshes at the same time.
 const AT_ONCE: usize = 4;
 /// The number of connections that two processes refresh at the same time.
 const BY_TWO: usize = 2 * AT_ONCE;
-/// The number of connections that a process refreshes at the same time that starts late.
+/// The number of connections that the process that starts last refreshes at the same time.
 const LATE: usize = 2;
 /// How long the test waits for a state. It is long because a machine may run many tests at a time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ fn numbers(order: &[usize], places: Range<usize>) -> BTreeSet<usize> {
 /// - 4 new pairs of tokens are written on the primary, but not on the standby, so their commits are not acknowledged.
 ///   TikTok Shop has already replaced the earlier tokens.
 /// - 2 claims are in the same state. Nothing was sent for them.
-/// - 4 requests are at TikTok Shop, which answers them after the fail-over.
+/// - 4 requests are at TikTok Shop, which answers them after the failover.
 /// - The other connections are still due.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_synchronous_standby_loses_nothing() {
@@ -128,7 +128,7 @@ async fn a_synchronous_standby_that_is_promoted_late_costs_a_consent_for_each_pa
 ///
 /// - the new pairs of 8 connections, whose claims it has,
 /// - the claims and the new pairs of 4 connections,
-/// - the claims of 8 connections whose requests are at TikTok Shop during the fail-over,
+/// - the claims of 8 connections whose requests are at TikTok Shop during the failover,
 /// - a connection that began and a connection that ended after that moment, and their events.
 ///
 /// TikTok Shop refuses a refresh token that it has replaced. So a connection needs a new consent if its new pair was
@@ -184,7 +184,8 @@ async fn a_promoted_asynchronous_standby_costs_a_consent_for_each_pair_that_it_l
             stage.assert_works(number).await;
         }
     }
-    // This also holds for the connection that had ended: it is there again. The one that had begun is unknown.
+    // This also holds for the connection that ended after the replication was cut: it is there again. The connection of
+    // the late customer, which began after that, is unknown.
     let needs_consent = &claimed | &unknown;
     stage.assert_each_customer_has_its_own(|number| !needs_consent.contains(&number)).await;
     stage.assert_unknown(LATE_CUSTOMER).await;

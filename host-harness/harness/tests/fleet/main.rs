@@ -2,7 +2,7 @@
 //! takes the place of TikTok Shop and has the strictest policy: if the same refresh token is sent twice, the fake
 //! revokes every token of the consent.
 //!
-//! [`failover`] tests a fail-over of the database during a sweep.
+//! [`failover`] tests a failover of the database during a sweep.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken expectation is a failed test")]
 
 #[cfg(unix)]
@@ -41,7 +41,7 @@ const REFRESH: &str = "/api/v2/token/refresh";
 const HOST_KEYS: &str = "fleet:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// Each test locks this mutex while it runs. One test restarts the database server, so no other test may use the server
-/// at the same time. A test of a fail-over has servers of its own, and locks the mutex only if its fail-over must take
+/// at the same time. A test of a failover has servers of its own, and locks the mutex only if its failover must take
 /// less time than a process has for a save.
 static SERVER: Mutex<()> = Mutex::const_new(());
 

@@ -1,5 +1,5 @@
-//! Binds what a storage keeps about a consent to the secret of the browser. The storage can read the record, but
-//! without the secret nobody can change the customer, the app or the shop policy so that the host does not notice it.
+//! Binds what a storage keeps about a consent to the secret of the browser. The storage can read the record. If
+//! somebody without the secret changes the customer, the app or the shop policy, the host notices it.
 
 use tiktok_shop_connector_core::signing::hmac_sha256;
 use zeroize::Zeroizing;
@@ -75,9 +75,9 @@ pub(crate) fn digest_of_install(tenant: &TenantId, browser: &BrowserSession, id:
 
 /// Returns the HMAC-SHA256 of the parts, with a key that is derived from the secret.
 ///
-/// The secret itself is not the key: HMAC uses the SHA-256 of a key that is longer than 64 bytes. An earlier release
-/// has stored the SHA-256 of secrets, and the storage finds the address of a connect session by it. So with a long
-/// secret, a reader of the storage would know the key.
+/// The secret itself is not the key. An earlier release has stored the SHA-256 of secrets, and the storage uses the
+/// SHA-256 of the address of a connect session as its key. If a secret has more than 64 bytes, HMAC would use this
+/// stored SHA-256 as its key, and a reader of the storage would know it.
 fn keyed_digest(secret: &Secret, domain: &str, parts: &[&str]) -> BrowserDigest {
     let key = Zeroizing::new(hmac_sha256(b"tiktok-shop-connector browser secret 1", &[secret.expose().as_bytes()]));
     BrowserDigest::new(hmac_sha256(&*key, &[&encode_associated_data(domain, parts)]))

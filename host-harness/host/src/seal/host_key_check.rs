@@ -163,9 +163,9 @@ impl Keyring {
 
     /// Checks whether any host key opens a stored data key, for a program that asks again and again whether it can
     /// work, for example at each probe of its readiness. The check ends at the first data key that opens. It tries the
-    /// data keys of at most 20 tenants: first those of `first`, and then those of any others. If a host key is
-    /// unavailable, the check goes on with the next data key, up to three times: so one tenant whose host key the
-    /// provider refuses does not hide that the other tenants can be served.
+    /// data keys of at most 20 tenants: first those of `first`, and then those of any others. After the first and the
+    /// second unavailable host key, the check tries the next data key. So one tenant whose host key the provider
+    /// refuses does not hide that the other tenants can be served. The third unavailable host key ends the check.
     ///
     /// [`HostKeyCheck::fits_nothing`] is true if data keys were tried, none opened, and no host key was unavailable.
     /// [`HostKeyCheck::nothing_available`] returns an error if a host key was unavailable, and none opened a data key.

@@ -182,8 +182,9 @@ pub struct StoredConsent {
     pub used: bool,
 }
 
-/// A digest that only a host with the secret of a [`BrowserSession`](crate::consent::BrowserSession) can compute.
-/// Comparing two digests takes constant time.
+/// 32 bytes. In a consent or install: an HMAC that needs the secret of the
+/// [`BrowserSession`](crate::consent::BrowserSession). In other records of the service: other data. Comparing two
+/// values takes constant time.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct BrowserDigest([u8; 32]);
 

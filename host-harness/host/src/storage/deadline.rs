@@ -15,12 +15,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(1_600);
 
 /// The pauses between the attempts of one write. A storage that fails over refuses attempts at once, for some seconds.
-pub(crate) struct Pauses {
+pub(crate) struct RetryBackoff {
     next: Duration,
     end: Instant,
 }
 
-impl Pauses {
+impl RetryBackoff {
     /// The write may take until `end`.
     pub(crate) const fn until(end: Instant) -> Self {
         Self { next: FIRST_PAUSE, end }

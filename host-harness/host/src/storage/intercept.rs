@@ -264,8 +264,7 @@ impl std::fmt::Debug for Intercepted {
 
 #[async_trait]
 impl TokenStorage for Intercepted {
-    /// The interceptor does not decide about this access, because a host makes it only once, before its first call. It
-    /// learns the end of the access.
+    /// A host makes this access until it succeeds once. The interceptor does not decide about it, but learns its end.
     async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError> {
         let ask = |storage: Arc<dyn HostStorage>| async move { storage.belongs_to(environment).await };
         self.perform("belongs_to", Passage::Forward, ask).await

@@ -17,16 +17,16 @@ use crate::storage::{Ending, OnceDigest, StorageError, run_within};
 
 const DAY: u64 = 86_400;
 
-/// The length of a period of ends. A seller may extend an authorization without a new consent. If the new end is in
-/// another period, the authorization gets its notices again.
+/// Ends of an authorization are grouped into periods of this length. A seller may extend an authorization without a new
+/// consent. If the new end is in another period, the authorization gets its notices again.
 const PERIOD: u64 = 180 * DAY;
-/// The periods begin 135 days, 315 days and so on after the consent. No usual length of an authorization is near a
-/// beginning: neither a number of months nor of years.
-const OFFSET: u64 = 45 * DAY;
+/// The periods begin 113 days, 293 days and so on after the consent. No usual length of an authorization is near a
+/// beginning: neither 365, 730, 36135 or 36500 days nor a number of months of up to three years.
+const OFFSET: u64 = 67 * DAY;
 /// TikTok Shop may move an end by some seconds with each refresh. An end that was moved by less than this time gets no
 /// notice again, even if it is now in the next period.
 const TOLERANCE: u64 = DAY;
-/// The period of an authorization for one year: 315 to 495 days after the consent. Its notices have the digests of
+/// The period of an authorization for one year: 293 to 473 days after the consent. Its notices have the digests of
 /// earlier releases, so hosts of both releases write each notice once.
 const ONE_YEAR: u64 = 2;
 /// The maximum number of written notices that a host remembers. A notice that it does not remember costs a read in each
@@ -88,9 +88,9 @@ impl WrittenNotices {
 
 impl ConnectorHost {
     /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several
-    /// hosts sweep. For a notice that was already written, the sweep only reads the storage once. The next sweeps of
-    /// this host do not ask about it. If the connection ends, needs a new consent or gets one while the sweep runs, the
-    /// sweep writes no notice about the earlier consent.
+    /// hosts sweep. For a notice that was already written, the sweep only reads the storage: once, or twice if the end
+    /// is near the beginning of a period. The next sweeps of this host do not ask about it. If the connection ends,
+    /// needs a new consent or gets one while the sweep runs, the sweep writes no notice about the earlier consent.
     pub(super) async fn write_notices(
         &self,
         now: UnixSeconds,
@@ -190,19 +190,17 @@ mod tests {
         }
     }
 
+    /// Returns the notice that is due at the end of an authorization that was granted now for `length` seconds.
+    fn due_at_end(length: u64) -> DueNotice {
+        let at = UnixSeconds(NOW.0 + length);
+        let ending = Ending { at, tenant: "t".parse().unwrap(), key: key(), grant: format!("l/{}", NOW.0) };
+        notice(&ending, at, &Origin::default()).unwrap()
+    }
+
     /// Returns whether a notice is due for a second end of the same consent, after the same notice was written for a
     /// first end. Both are seconds after the consent.
     fn is_written_again(first: u64, second: u64) -> bool {
-        let of = |end: u64| {
-            let ending = Ending {
-                at: UnixSeconds(NOW.0 + end),
-                tenant: "t".parse().unwrap(),
-                key: key(),
-                grant: format!("l/{}", NOW.0),
-            };
-            notice(&ending, ending.at, &Origin::default()).unwrap()
-        };
-        let (first, second) = (of(first), of(second));
+        let (first, second) = (due_at_end(first), due_at_end(second));
         second.once != first.once && second.neighbor != Some(first.once)
     }
 
@@ -214,8 +212,8 @@ mod tests {
         for (first, second) in [(30, 60 + YEAR / DAY), (90, 270), (YEAR / DAY, 730), (400, 800)] {
             assert!(is_written_again(first * DAY, second * DAY), "{first} to {second} days");
         }
-        // The periods begin at 135, 315 and 495 days.
-        for length in [1, 30, 90, 135, 180, 315, 365, 366, 400, 495, 730] {
+        // The periods begin at 113, 293 and 473 days.
+        for length in [1, 30, 90, 113, 180, 293, 365, 366, 400, 473, 730] {
             for first in [length * DAY - 1, length * DAY, length * DAY + 1] {
                 for moved in [1, 3_600, DAY - 2] {
                     assert!(!is_written_again(first, first + moved), "{length} days, {moved} s later");
@@ -227,10 +225,15 @@ mod tests {
 
     #[test]
     fn a_usual_length_of_an_authorization_needs_one_read() {
-        let lengths = [1, 7, 30, 60, 90, 91, 180, 182, 270, 360, 364, 365, 366, 400, 720, 730, 731, 1_095];
-        for length in lengths {
-            assert_eq!(due(DAY, length * DAY).unwrap().neighbor, None, "{length} days");
+        let days = [1, 7, 30, 60, 90, 91, 180, 182, 270, 360, 364, 365, 366, 400, 720, 730, 731, 1_095, 36_135, 36_500];
+        // A calendar month has 28 to 31 days, and a year has 365 or 366.
+        let months = (1..=36).flat_map(|months: u64| {
+            let least = months * 365 / 12 - 2;
+            least..=least + 5
+        });
+        for length in days.into_iter().chain(months) {
+            assert_eq!(due_at_end(length * DAY).neighbor, None, "{length} days");
         }
-        assert_ne!(due(DAY, 315 * DAY).unwrap().neighbor, None);
+        assert_ne!(due_at_end(293 * DAY).neighbor, None);
     }
 }

@@ -11,8 +11,8 @@ from ._requests import NOT_GIVEN, NotGiven, Requests, given
 from ._values import Query
 from .types import Method
 
-#: What the end of connections concerns without an account and a shop.
-_ALL: Final = "concern all connections of the customer"
+#: What the function concerns if `shop` and `account` are left out.
+_WITHOUT_TARGET: Final = "all connections of the customer"
 
 
 class Connections(Requests):
@@ -98,15 +98,15 @@ class Connections(Requests):
         """Makes a signed call of TikTok Shop's API.
 
         The connector adds the app key, the time, the token, the cipher and a signature. Bytes and a text are sent
-        unchanged, and every other body as JSON. Without `shop`, the call concerns the whole account, and without both
-        arguments the customer's only account. An argument that is `None` raises a `TypeError`, so a missing value never
-        means the whole account.
+        unchanged, and every other body as JSON. With `shop`, the call uses one shop; with `account`, the whole account;
+        with neither, the customer's only account. An argument that is `None` raises a `TypeError`, so a missing value
+        never means the whole account.
         """
         named: dict[str, Any] = {
             "tenant": tenant,
             "customer": customer,
-            **given("call", "concern the whole account", shop=shop),
-            **given("call", "concern the customer's only account", account=account),
+            **given("call", "the whole account", shop=shop),
+            **given("call", "the customer's only account", account=account),
             "method": method,
             "path": path,
             "query": _values.pairs(query),
@@ -135,7 +135,7 @@ class Connections(Requests):
         An argument that is `None` raises a `TypeError`. Accounts that were not read before `stop` or `close` are in
         `shops_not_read`.
         """
-        target = given("shared_connections", _ALL, account=account, shop=shop)
+        target = given("shared_connections", _WITHOUT_TARGET, account=account, shop=shop)
         named = {"tenant": tenant, "customer": customer, **target}
         return _values.shared_connections(await self._ask_until("shared-connections", stop, **named))
 
@@ -153,5 +153,5 @@ class Connections(Requests):
         If both arguments are left out, it ends all connections of the customer. An argument that is `None` raises a
         `TypeError`, so a missing value never ends all connections.
         """
-        named = {"tiktok_access": tiktok_access, **given("disconnect", _ALL, account=account, shop=shop)}
+        named = {"tiktok_access": tiktok_access, **given("disconnect", _WITHOUT_TARGET, account=account, shop=shop)}
         return _values.disconnected(await self._ask("disconnect", tenant=tenant, customer=customer, **named))

@@ -70,7 +70,8 @@ class Core:
 
     def _post_office(self) -> PostOffice:
         """Returns the post office of the running event loop, for a request of the host."""
-        # If the loop has ended that calls the host's Python objects, a call of them must not wait for this loop.
+        # The event loop that runs the host's Python functions may have ended. Then a call of such a function must fail
+        # at once, and not wait.
         if self._office is not None and self._office.is_over:
             discard_closed_loops()
         return post_office()

@@ -124,14 +124,14 @@ class Host(Connecting, Connections, Background):
     def acting_as(self, actor: str) -> Host:
         """Returns a host that names this actor in events and logs. It shares everything else.
 
-        Raises a `TypeError` if the actor is no text, for example `None`.
+        Raises a `TypeError` if the actor is not a string, for example `None`.
         """
         return Host._of(self._core, self.plugin, text_of("acting_as", actor), self._reason)
 
     def because(self, reason: str) -> Host:
         """Returns a host that states this reason in events. It shares everything else.
 
-        Raises a `TypeError` if the reason is no text, for example `None`.
+        Raises a `TypeError` if the reason is not a string, for example `None`.
         """
         return Host._of(self._core, self.plugin, self._actor, text_of("because", reason))
 

@@ -24,7 +24,7 @@ NotGiven: TypeAlias = Literal[_Default.NOT_GIVEN]
 def given(function: str, without: str, **arguments: str | NotGiven) -> dict[str, str]:
     """Returns the arguments that the caller has given. Raises a `TypeError` for `None`.
 
-    `without` says what the function does if they are left out: it concerns more than the caller means.
+    `without` says what the function applies to if the argument is left out.
     """
     named: dict[str, str] = {}
     for name, value in arguments.items():
@@ -32,7 +32,7 @@ def given(function: str, without: str, **arguments: str | NotGiven) -> dict[str,
             continue
         # A caller without a type checker may pass it.
         if value is None:
-            raise TypeError(f"{function}: {name} is None; to {without}, leave the argument out")
+            raise TypeError(f"{function}: {name} is None. If you mean {without}, leave the argument out")
         named[name] = value
     return named
 
@@ -41,7 +41,7 @@ def text_of(function: str, value: str) -> str:
     """Returns a text for the audit trail. If it is missing, the trail would silently name the platform itself."""
     # A caller without a type checker may pass something else.
     if not isinstance(value, str):
-        raise TypeError(f"{function}: the argument is no text")
+        raise TypeError(f"{function}: the argument is not a string")
     return value
 
 

@@ -21,7 +21,8 @@ class TikTokShopError(Exception):
 
     #: What to do next.
     action: Action = "internal"
-    #: What happened, for counting and for support: see docs/errors.md. Later versions add codes.
+    #: What happened. You may branch on the codes that docs/errors.md names. The others are for counting and for
+    #: support. Later versions add codes.
     code: str
     #: What happened, as an English text for a log.
     message: str

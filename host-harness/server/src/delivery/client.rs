@@ -4,8 +4,8 @@
 //! the deadline. It connects to every address that the operator has configured, also to one in a private network. It
 //! trusts Mozilla's certificate authorities and those that the operator has configured. It uses no proxy.
 //!
-//! It speaks only HTTP/1.1, so each attempt has a connection of its own while it runs. All attempts to an origin would
-//! share one connection with HTTP/2, those of other tenants too, and would all fail with it.
+//! It speaks only HTTP/1.1, so each attempt has a connection of its own while it runs. With HTTP/2, all attempts to one
+//! origin would share one connection, even those of different tenants. If it failed, all of them would fail.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,12 +15,12 @@ const PAGE: usize = 200;
 /// A database keeps positions as signed numbers.
 const MAX_POSITION: u64 = i64::MAX.unsigned_abs();
 /// If there are no events, the stored position is read again after this time. A database that has lost its latest writes
-/// in a fail-over gives the positions of lost events to new events, and has an earlier position of the endpoint.
+/// in a failover gives the positions of lost events to new events, and has an earlier position of the endpoint.
 const READ_AGAIN: Duration = Duration::from_secs(30);
 
 /// The stored position of an endpoint, as far as this process knows it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Known {
+pub(crate) struct KnownPosition {
     position: EventPosition,
     /// When this process last read or moved the stored position, by the monotonic clock.
     since: Duration,
@@ -32,21 +32,21 @@ pub(crate) struct Known {
 pub(crate) async fn collect(
     state: &Shared,
     endpoint: &Endpoint,
-    known: &mut Option<Known>,
+    known: &mut Option<KnownPosition>,
 ) -> Result<bool, StorageError> {
     let began = state.clock.monotonic();
-    let Known { position: from, since } = match known.take() {
+    let KnownPosition { position: from, since } = match known.take() {
         Some(known) => known,
-        None => Known { position: position(state, endpoint).await?, since: began },
+        None => KnownPosition { position: position(state, endpoint).await?, since: began },
     };
     let page = in_time(state.storage.events(&endpoint.tenant, Some(from), PAGE)).await?;
     let Some(to) = page.last().map(|event| event.position) else {
         if began.saturating_sub(since) < READ_AGAIN {
-            *known = Some(Known { position: from, since });
+            *known = Some(KnownPosition { position: from, since });
             return Ok(false);
         }
         let stored = position(state, endpoint).await?;
-        *known = Some(Known { position: stored, since: began });
+        *known = Some(KnownPosition { position: stored, since: began });
         return Ok(stored != from);
     };
     let mut deliveries = Vec::new();
@@ -59,7 +59,7 @@ pub(crate) async fn collect(
     let (storage, now) = (&state.outgoing.storage, state.now());
     let advance = storage.advance(&endpoint.tenant, &endpoint.name, Some(from), to, &deliveries, now);
     // If another replica was faster, the position is read again.
-    *known = in_time(advance).await?.then_some(Known { position: to, since: began });
+    *known = in_time(advance).await?.then_some(KnownPosition { position: to, since: began });
     Ok(known.is_none() || page.len() == PAGE)
 }
 

@@ -25,7 +25,7 @@ use crate::state::{Shared, State, in_time};
 const MAX_ATTEMPTS: usize = 30;
 /// The longest time that an attempt may take. A longer setting counts as this time.
 const MAX_ATTEMPT: Duration = Duration::from_secs(LEASE.as_secs() / 2);
-/// How long the service tries to store the result of an attempt. This outlasts a short fail-over of the database. If all
+/// How long the service tries to store the result of an attempt. This outlasts a short failover of the database. If all
 /// tries fail, the lease lapses, and the delivery is sent again.
 const SETTLE_WITHIN: Duration = Duration::from_secs(25);
 /// The first pause between two tries, and the longest one. Each pause is twice as long as the one before.

@@ -14,8 +14,8 @@ use tiktok_shop_host::{CustomerId, TenantId};
 
 use super::endpoint::EndpointName;
 use super::storage::{
-    Backlog, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryStorage, LEASE, Lease, MAX_COUNTED,
-    NewDelivery, Settlement,
+    Backlog, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryStorage, LEASE, Lease,
+    MAX_COUNTED_DEAD_LETTERS, NewDelivery, Settlement,
 };
 
 /// A storage of deliveries in memory. Leases last by the monotonic time of its clock.
@@ -267,7 +267,7 @@ impl DeliveryStorage for MemoryDeliveries {
         };
         let waiting = of(DeliveryState::Waiting).filter(|((tenant, _), delivery)| is_served(tenant, delivery));
         let oldest_waiting = waiting.map(|(_, delivery)| delivery.waiting_since).min();
-        let dead = u64::try_from(of(DeliveryState::Dead).count()).unwrap_or(u64::MAX).min(MAX_COUNTED);
+        let dead = u64::try_from(of(DeliveryState::Dead).count()).unwrap_or(u64::MAX).min(MAX_COUNTED_DEAD_LETTERS);
         Ok(Backlog { oldest_waiting, dead })
     }
 

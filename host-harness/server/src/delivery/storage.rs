@@ -19,7 +19,7 @@ use super::endpoint::EndpointName;
 pub const LEASE: Duration = Duration::from_secs(60);
 
 /// A storage counts at most this many dead letters for the [`Backlog`], because the count of very many takes too long.
-pub const MAX_COUNTED: u64 = 100_000;
+pub const MAX_COUNTED_DEAD_LETTERS: u64 = 100_000;
 
 /// The maximum length of an id, in bytes.
 const MAX_ID_BYTES: usize = 64;
@@ -255,7 +255,7 @@ pub struct DeliveryFilter {
 pub struct Backlog {
     /// The time since which the oldest waiting delivery has waited.
     pub oldest_waiting: Option<UnixSeconds>,
-    /// The number of dead letters. If there are more than [`MAX_COUNTED`], this number.
+    /// The number of dead letters. If there are more than [`MAX_COUNTED_DEAD_LETTERS`], this number.
     pub dead: u64,
 }
 

@@ -24,8 +24,8 @@ impl From<&ConsentError> for FailedConsent {
 
 impl FailedConsent {
     /// Returns the failure in the form of a digest, because the record of an outcome has no other place for it: the number
-    /// of the next step, the code, and zeros. `None` if the code has more than 31 bytes. No browser session has this
-    /// digest, because nobody can find a text with a given SHA-256.
+    /// of the next step, the code, and zeros. `None` if the code has more than 31 bytes. The digest of a browser
+    /// session is never equal to these bytes, because nobody can find a text with a given HMAC-SHA256 or SHA-256.
     pub(super) fn to_digest(&self) -> Option<BrowserDigest> {
         let number = Next::ALL.iter().position(|next| *next == self.next)?;
         let mut bytes = [0; SIZE];
@@ -35,8 +35,8 @@ impl FailedConsent {
         Some(BrowserDigest::new(bytes))
     }
 
-    /// Reads a stored failure. `None` if the digest is none, because an earlier release or [`to_digest`](Self::to_digest)
-    /// has stored no failure.
+    /// Reads a stored failure. Returns `None` if the bytes are not a failure: an earlier release stored none, or the
+    /// code was too long.
     pub(super) fn of_digest(digest: &BrowserDigest) -> Option<Self> {
         let (number, rest) = digest.as_bytes().split_first()?;
         let next = *Next::ALL.get(usize::from(*number))?;

@@ -200,7 +200,7 @@ struct Disturbed {
     released: Notify,
     /// The number of ends that fail from now on.
     failing_ends: AtomicU32,
-    /// Tells that the end of a request is stored.
+    /// Tells that the outcome of a request is stored.
     ended: Notify,
 }
 
@@ -315,7 +315,7 @@ async fn a_request_that_is_remembered_is_carried_out_or_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_request_is_stored_after_a_short_outage() {
+async fn the_outcome_of_a_request_is_stored_after_a_short_outage() {
     let mut stage = Stage::new().await;
     stage.connect("customer-7", "one-shop").await;
     let disturbed = Disturbed::of(&mut stage).await;

@@ -1,4 +1,4 @@
-//! Webhooks while parts of the storage fail, and after a fail-over of the database that has lost the latest writes.
+//! Webhooks while parts of the storage fail, and after a failover of the database that has lost the latest writes.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -79,7 +79,7 @@ async fn a_deletion_that_fails_stops_neither_the_others_nor_the_measurement() {
 
 /// Lets the events of a storage fail, or takes them from another storage.
 #[derive(Default)]
-struct FailOver {
+struct Failover {
     is_down: AtomicBool,
     /// The number of reads that have failed.
     failures: AtomicU32,
@@ -87,7 +87,7 @@ struct FailOver {
 }
 
 #[async_trait::async_trait]
-impl Interceptor for FailOver {
+impl Interceptor for Failover {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
         if access.method() != "events" {
             return Passage::Forward;
@@ -116,7 +116,7 @@ fn event_of(received: &Received) -> (Value, Value) {
 }
 
 /// Lets a service deliver three events. Then makes a standby that has only the first of them, and moves the position of
-/// the endpoint back as the fail-over does.
+/// the endpoint back as the failover does.
 async fn lose_two_of_three_events(
     stage: &Stage,
     storage: &MemoryDeliveries,
@@ -142,13 +142,13 @@ async fn lose_two_of_three_events(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_gets_the_position_of_a_lost_event_is_delivered_after_half_a_minute() {
-    let fail_over = Arc::new(FailOver::default());
-    let stage = Stage::with(|_| {}, Some(fail_over.clone())).await;
+    let failover = Arc::new(Failover::default());
+    let stage = Stage::with(|_| {}, Some(failover.clone())).await;
     let (storage, mut receiver) = (Arc::new(MemoryDeliveries::new(stage.clock())), Receiver::accepting().await);
     let _service = stage.serve_another(storage.clone(), vec![receiver.endpoint("main")], |_| {}).await;
     let standby = lose_two_of_three_events(&stage, &storage, &mut receiver, async || {}).await;
     happens(&*standby, 4).await;
-    *fail_over.standby.lock().unwrap() = Some(standby.clone());
+    *failover.standby.lock().unwrap() = Some(standby.clone());
     // The service knows the position 3, and finds no event behind it.
     stage.pass(30);
     assert_eq!(event_of(&receiver.next().await), (json!(2), json!("c4")));
@@ -159,19 +159,19 @@ async fn an_event_that_gets_the_position_of_a_lost_event_is_delivered_after_half
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_has_seen_a_failure_of_the_database_reads_its_position_again_at_once() {
-    let fail_over = Arc::new(FailOver::default());
-    let stage = Stage::with(|_| {}, Some(fail_over.clone())).await;
+    let failover = Arc::new(Failover::default());
+    let stage = Stage::with(|_| {}, Some(failover.clone())).await;
     let (storage, mut receiver) = (Arc::new(MemoryDeliveries::new(stage.clock())), Receiver::accepting().await);
     let _service = stage.serve_another(storage.clone(), vec![receiver.endpoint("main")], |_| {}).await;
-    let down = async || fail_over.is_down.store(true, Ordering::SeqCst);
+    let down = async || failover.is_down.store(true, Ordering::SeqCst);
     let standby = lose_two_of_three_events(&stage, &storage, &mut receiver, down).await;
     happens(&*standby, 4).await;
-    *fail_over.standby.lock().unwrap() = Some(standby);
-    // A turn that has read the position before the fail-over fails, too.
-    let before = fail_over.failures.load(Ordering::SeqCst);
-    while fail_over.failures.load(Ordering::SeqCst) < before + 2 {
+    *failover.standby.lock().unwrap() = Some(standby);
+    // A turn that has read the position before the failover fails, too.
+    let before = failover.failures.load(Ordering::SeqCst);
+    while failover.failures.load(Ordering::SeqCst) < before + 2 {
         tokio::task::yield_now().await;
     }
-    fail_over.is_down.store(false, Ordering::SeqCst);
+    failover.is_down.store(false, Ordering::SeqCst);
     assert_eq!(event_of(&receiver.next().await), (json!(2), json!("c4")));
 }

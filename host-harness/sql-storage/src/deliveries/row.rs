@@ -50,8 +50,8 @@ pub(super) fn attempts_text(attempts: &[Attempt]) -> Result<String, StorageError
 /// `first` is the number of the first parameter.
 pub(super) fn condition(filter: &DeliveryFilter, first: usize) -> (String, Vec<&str>) {
     let DeliveryFilter { id, state, endpoint, customer } = filter;
-    // A customer has fewer deliveries than an endpoint. SQLite does not know that, so the text hides the endpoint from
-    // its index. Only the index of the waiting deliveries contains both.
+    // A customer has fewer deliveries than an endpoint. SQLite does not know that, so the SQL writes `endpoint || ''`.
+    // SQLite then does not use the index of the endpoint. Only the index of the waiting deliveries contains both.
     let hides_endpoint = customer.is_some() && *state != Some(DeliveryState::Waiting);
     let members = [
         ("id", id.as_ref().map(DeliveryId::as_str)),

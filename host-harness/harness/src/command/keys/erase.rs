@@ -21,9 +21,9 @@ event is stored: tenant-erased says who erased the tenant. But older copies of t
 contain the wrapped data keys: backups, and PostgreSQL's log and free pages. The command shows which
 host keys can open such a copy. To make the erasure final, change the host key and delete all copies
 of the old one: run keys rotate --single-machine --retire, or, if the key file has copies in use,
-keys add, promote, rotate and retire. Use a key file for one database only: --retire removes the
-host keys that this database does not need. With a key service, the command deletes the tenant's key
-there, if it may, and the erasure is final at once.
+keys add, promote, rotate and retire. Make a new backup afterwards. Use a key file for one database
+only: --retire removes the host keys that this database does not need. With a key service, the
+command deletes the tenant's key there, if it may, and the erasure is final at once.
 
 If nothing is stored of the tenant, its name may be misspelt. The command then says so, deletes no
 key in a key service, and ends with 5. With --allow-absent it succeeds, and writes the event

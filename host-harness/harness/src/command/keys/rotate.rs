@@ -22,10 +22,10 @@ retire. The command itself draws no host key. Before you run it, the current hos
 same on every machine, and every machine must still have the earlier one: run keys status there.
 Calls continue during a rotation. To finish an interrupted rotation, run keys rotate again.
 
-If no other machine, container or service has a copy of the key file, use --single-machine: the
-command then draws a new host key, makes it the current one, and rotates. Do not use it if there are
-copies, for example by systemd's LoadCredential=. A process that lacks the new host key can open
-nothing after the rotation, until it gets the key.
+If no other process, machine or container uses a copy of the key file, use --single-machine: the
+command then draws a new host key, makes it the current one, and rotates. Make a new backup
+afterwards. Do not use it if copies are in use, for example by systemd's LoadCredential=. A process
+that lacks the new host key can open nothing after the rotation, until it gets the key.
 
 With a key service, rotate the keys there first. The command then moves every data key to the newest
 version of its tenant's key.
@@ -63,7 +63,7 @@ pub(crate) struct Rotate {
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
     wait: u64,
 
-    /// Draw and use a new host key; safe only if the key file has no copy
+    /// Draw and use a new host key; safe only if the key file has no copy in use
     #[arg(long)]
     single_machine: bool,
 

@@ -1,4 +1,4 @@
-//! The way from the processes to TikTok Shop. The test decides how many answers to refreshes may pass. All other
+//! A proxy between the processes and TikTok Shop. The test decides how many answers to refreshes may pass. All other
 //! requests and answers pass at once.
 
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
 //! The address of the database that the processes know. It leads to one server, and later to another one, as a proxy or
-//! a DNS name does after a fail-over.
+//! a DNS name does after a failover.
 
 use std::net::SocketAddr;
 

@@ -81,7 +81,7 @@ impl Stage {
         let gate = Gate::to(fake.address()).await;
         let line = Line::to(socket_address(servers.primary())).await;
         let database = format!("postgres://tester@{}/postgres?{schema}", line.address);
-        // Otherwise the first call after the fail-over could fail, because it is not repeated here.
+        // Otherwise the first call after the failover could fail, because it is not repeated here.
         let options = PostgresOptions { check_after_idle: Duration::ZERO, ..PostgresOptions::default() };
         let storage = SqlStorage::postgres(&database, OpenMode::Create, options).await.unwrap();
         let shared: Arc<dyn HostStorage> = Arc::new(storage.clone());

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::connection::ConnectionKey;
 use crate::id::Revision;
 use crate::seal::{CheckedRow, OpenToken};
-use crate::storage::{Pauses, StorageError, Swapped, run_to_deadline};
+use crate::storage::{RetryBackoff, StorageError, Swapped, run_to_deadline};
 
 /// The time that one save may take. All attempts of the guest and of the host share this time.
 pub(super) struct SaveBudget {
@@ -75,7 +75,7 @@ where
     F: Future<Output = Result<Swapped<E>, StorageError>>,
 {
     let Budget { end, unfinished } = budget;
-    let mut pauses = Pauses::until(end);
+    let mut pauses = RetryBackoff::until(end);
     let mut repeated = false;
     let result = loop {
         match run_to_deadline(end, swap()).await {
