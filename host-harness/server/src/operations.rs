@@ -1,5 +1,6 @@
 //! The addresses for operators: health, readiness, metrics, and the description of the API.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
@@ -47,12 +48,13 @@ pub(crate) async fn health() -> Json<Health> {
 
 /// The storage answers with the tables of this release, and the host keys fit the stored data keys.
 ///
-/// During an outage of the key service, the process stays ready, and `keys` names the error.
+/// During an outage of the key service, the process stays ready for an hour after it has last opened a data key, and `keys`
+/// names the error.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
         (status = 200, description = "The process can serve requests", body = Readiness),
-        (status = 503, description = "The storage can't be used, or the host keys do not fit", body = Readiness),
+        (status = 503, description = "The storage or the host keys can't be used", body = Readiness),
     )
 )]
 pub(crate) async fn ready(State(state): State<Shared>) -> Response {
@@ -96,10 +98,34 @@ pub(crate) async fn check_readiness(state: &Shared) -> Parts {
     // This read needs the tables of this release, and finds nothing: no token was due in 1970.
     let storage = in_time(state.storage.due(UnixSeconds(0), None, 1));
     let (storage, keys) = tokio::join!(storage, check_keys(&state.keyring, &state.tenants));
+    let keys = state.opened_keys.judge(keys, state.clock.monotonic());
     let storage = storage.map_or_else(|error| PartState::Unusable(error.to_string()), |_| PartState::Ok);
     state.metrics.ready("storage", storage == PartState::Ok);
     state.metrics.ready("keys", keys == PartState::Ok);
     Parts { storage, keys }
+}
+
+/// How long a process works with the data keys that it has cached: one hour, as [`Keyring`] does.
+const CACHED_KEYS_LIFE: Duration = Duration::from_secs(3600);
+
+/// When a host key last opened a data key, by the monotonic clock.
+#[derive(Debug, Default)]
+pub(crate) struct OpenedKeys(Mutex<Option<Duration>>);
+
+impl OpenedKeys {
+    /// Remembers that a host key has opened a data key. If the host keys are unavailable now and none has opened one for
+    /// an hour, or ever in this process, then this process has no cached data keys, and can serve nobody.
+    fn judge(&self, keys: PartState, now: Duration) -> PartState {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match keys {
+            PartState::Ok => *last = Some(now),
+            PartState::Unavailable(why) if last.is_none_or(|last| now.saturating_sub(last) > CACHED_KEYS_LIFE) => {
+                return PartState::Unusable(why);
+            }
+            PartState::Unavailable(_) | PartState::Unusable(_) => {}
+        }
+        keys
+    }
 }
 
 /// Checks whether a host key opens a data key. The check begins with the data keys of these tenants.
@@ -145,6 +171,26 @@ mod tests {
     use tiktok_shop_host::{HostKeyId, TenantId};
 
     use super::*;
+
+    #[test]
+    fn an_outage_leaves_a_process_ready_for_an_hour_after_a_host_key_has_opened_a_data_key() {
+        let opened = OpenedKeys::default();
+        let away = || PartState::Unavailable("away".to_owned());
+        let unusable = || PartState::Unusable("away".to_owned());
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        for (minute, found, judged) in [
+            (0, away(), unusable()),
+            (1, PartState::Ok, PartState::Ok),
+            (2, away(), away()),
+            (61, away(), away()),
+            (62, away(), unusable()),
+            (63, PartState::Ok, PartState::Ok),
+            (64, away(), away()),
+            (65, unusable(), unusable()),
+        ] {
+            assert_eq!(opened.judge(found, minutes(minute)), judged, "{minute}");
+        }
+    }
 
     /// A key service that takes every request and never answers.
     struct Hangs;

@@ -24,6 +24,7 @@ use crate::delivery::dispatch::Outgoing;
 use crate::delivery::{DeliveryStorage, Endpoints, backlog, dispatch};
 use crate::limits::KeyLimits;
 use crate::metrics::Metrics;
+use crate::operations::OpenedKeys;
 use crate::router::router;
 use crate::settings::Settings;
 use crate::state::{Shared, State};
@@ -102,6 +103,7 @@ impl Server {
             storage,
             requests,
             keyring,
+            opened_keys: OpenedKeys::default(),
             clock,
             tenants,
             keys,

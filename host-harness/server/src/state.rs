@@ -18,12 +18,13 @@ use crate::api_key::ApiKeys;
 use crate::delivery::dispatch::Outgoing;
 use crate::limits::KeyLimits;
 use crate::metrics::Metrics;
+use crate::operations::OpenedKeys;
 use crate::problem::Problem;
 use crate::server::ConsentPage;
 use crate::settings::Settings;
 
 /// How long a read of the storage may take if the service itself makes it.
-const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What every request handler shares. Clones share everything.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ pub(crate) struct State {
     /// Remembers requests with an idempotency key.
     pub(crate) requests: Arc<dyn RequestStorage>,
     pub(crate) keyring: Keyring,
+    pub(crate) opened_keys: OpenedKeys,
     pub(crate) clock: Arc<dyn Clock>,
     /// Tenants whose data keys the check of readiness opens.
     pub(crate) tenants: Vec<TenantId>,

@@ -13,9 +13,6 @@ const PAGE: usize = 20;
 /// The number of tenants with data keys that [`Keyring::check_any_host_key`] tries. The check runs often, so its cost
 /// must not grow with the number of tenants.
 const MAX_TRIED_TENANTS: usize = 20;
-/// The number of answers [`KeyError::Unavailable`] after which [`Keyring::check_any_host_key`] ends. A key service can
-/// refuse the keys of single tenants, and answers for the next tenant. A key service that is down answers for none.
-const MAX_UNAVAILABLE: usize = 3;
 
 /// The result of [`Keyring::check_host_keys`]: the host keys that wrap the checked data keys, and for each host key
 /// whether it opened a data key. Both lists are in the byte order of the ids.
@@ -60,8 +57,7 @@ impl HostKeyCheck {
 enum Goal {
     /// Which host keys open a data key. The first host key that is unavailable ends the check.
     EachHostKey,
-    /// Whether any host key opens a data key. The first one that does ends the check, and so do [`MAX_UNAVAILABLE`]
-    /// answers that a host key is unavailable.
+    /// Whether any host key opens a data key. The first one that does ends the check.
     AnyHostKey,
 }
 
@@ -70,13 +66,13 @@ struct Findings {
     goal: Goal,
     /// For each host key, whether it opened a data key.
     found: BTreeMap<HostKeyId, Result<(), KeyError>>,
-    /// How often a host key was unavailable.
-    unavailable: usize,
+    /// Whether a host key was unavailable.
+    has_unavailable: bool,
 }
 
 impl Findings {
     const fn new(goal: Goal) -> Self {
-        Self { goal, found: BTreeMap::new(), unavailable: 0 }
+        Self { goal, found: BTreeMap::new(), has_unavailable: false }
     }
 
     fn has_usable(&self) -> bool {
@@ -86,13 +82,13 @@ impl Findings {
     /// Returns whether no other data key must be tried.
     fn are_enough(&self) -> bool {
         match self.goal {
-            Goal::EachHostKey => self.unavailable > 0,
-            Goal::AnyHostKey => self.has_usable() || self.unavailable >= MAX_UNAVAILABLE,
+            Goal::EachHostKey => self.has_unavailable,
+            Goal::AnyHostKey => self.has_usable(),
         }
     }
 
     fn add(&mut self, host_key: HostKeyId, found: Result<(), KeyError>) {
-        self.unavailable += usize::from(matches!(found, Err(KeyError::Unavailable { .. })));
+        self.has_unavailable |= matches!(found, Err(KeyError::Unavailable { .. }));
         // A host key that was unavailable may fit, whatever a later data key says, unless that one opens.
         if found.is_ok() || !matches!(self.found.get(&host_key), Some(Err(KeyError::Unavailable { .. }))) {
             self.found.insert(host_key, found);
@@ -163,9 +159,8 @@ impl Keyring {
 
     /// Checks whether any host key opens a stored data key, for a program that asks again and again whether it can
     /// work, for example at each probe of its readiness. The check ends at the first data key that opens. It tries the
-    /// data keys of at most 20 tenants: first those of `first`, and then those of any others. After the first and the
-    /// second unavailable host key, the check tries the next data key. So one tenant whose host key the provider
-    /// refuses does not hide that the other tenants can be served. The third unavailable host key ends the check.
+    /// data keys of at most 20 tenants: first those of `first`, and then those of any others. It also goes on after an
+    /// unavailable host key. So tenants whose host keys the provider refuses do not hide that others can be served.
     ///
     /// [`HostKeyCheck::fits_nothing`] is true if data keys were tried, none opened, and no host key was unavailable.
     /// [`HostKeyCheck::nothing_available`] returns an error if a host key was unavailable, and none opened a data key.
@@ -443,7 +438,7 @@ mod tests {
             (["fine", "fine2"].as_slice(), 1, vec!["fine"], false, false),
             (&["refused1", "fine", "fine2"], 2, vec!["fine"], false, false),
             (&["refused1", "broken", "refused2", "fine"], 4, vec!["fine"], false, false),
-            (&["refused1", "refused2", "refused3", "fine"], 3, vec![], false, true),
+            (&["refused1", "refused2", "refused3", "fine"], 4, vec!["fine"], false, false),
             // The tenants that are not named are tried, too, and those that are named only once.
             (&["refused1", "refused2"], 4, vec!["fine"], false, false),
             (&["new"], 2, vec!["fine"], false, false),
@@ -454,6 +449,19 @@ mod tests {
             let found = (check.fits_nothing(), check.nothing_available().is_some());
             assert_eq!(found, (fits_nothing, nothing_available), "{first:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_host_key_that_was_unavailable_may_fit_whatever_other_data_keys_say() {
+        let (ring, _) = per_tenant(&["broken", "refused1"]).await;
+        let check = ring.check_any_host_key(&[]).await.unwrap();
+        assert!(!check.fits_nothing() && check.nothing_available().is_some(), "{check:?}");
+
+        let shared: HostKeyId = "shared".parse().unwrap();
+        let mut findings = Findings::new(Goal::AnyHostKey);
+        findings.add(shared.clone(), Err(KeyError::Unavailable { key: None, why: "away".to_owned() }));
+        findings.add(shared.clone(), Err(KeyError::Unknown(shared.clone())));
+        assert!(!findings.into_check().fits_nothing());
     }
 
     #[tokio::test]

@@ -68,12 +68,13 @@ impl KeyProvider for Away {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_the_key_service_is_shown_and_only_wrong_host_keys_make_the_service_unready() {
+async fn a_new_process_without_usable_host_keys_is_not_ready() {
     let mut stage = Stage::new().await;
     stage.connect("customer-7", "one-shop").await;
     let wrong: Arc<dyn KeyProvider> = Arc::new(HostKeys::draw().unwrap());
     for (provider, status, word, why) in [
-        (Arc::new(Away) as Arc<dyn KeyProvider>, 200, "ready", Away::error().to_string()),
+        // This process has never opened a key, so it can serve nobody, and must not replace one that can.
+        (Arc::new(Away) as Arc<dyn KeyProvider>, 503, "not-ready", Away::error().to_string()),
         (wrong, 503, "not-ready", "the host keys open no stored data key".to_owned()),
     ] {
         stage
