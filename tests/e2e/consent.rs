@@ -56,7 +56,7 @@ async fn states_are_random_and_are_stored_as_digests() {
     let stage = Stage::new();
     let (one, two) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "alice", ShopPolicy::All).await);
     assert_ne!(one, two);
-    assert!(one.len() == 34 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
+    assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
     // Through these queries, the stage learns both states. When the stage ends, it asserts that no stored value
     // contains one of the states.
     let _queries = (allowed(&stage, &one), allowed(&stage, &two));

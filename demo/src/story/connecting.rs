@@ -40,8 +40,7 @@ async fn a_link(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<S
     page.requests(&stage.journal.take(), &[])?;
     let (link, state) = consent.url.expose().split_once("&state=").context("no state")?;
     page.check("the link is the app's own link", link, &stage.authorization_link())?;
-    // Two digits say how the record of the state is bound. The others are random.
-    page.check("the link has a state of 128 bits", &state.len(), &34)?;
+    page.check("the link has a state of 128 bits", &state.len(), &32)?;
     Ok(consent.url)
 }
 
