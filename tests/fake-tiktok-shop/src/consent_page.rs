@@ -101,7 +101,7 @@ fn decide(marketplace: &mut Marketplace, link: Link, form: &Query) -> Reply {
     let decision = match form.first("decision") {
         Some("allow") => Decision::Allow,
         Some("refuse") => Decision::Refuse,
-        _ => return problem(StatusCode::BAD_REQUEST, "The form has no decision."),
+        _ => return problem(StatusCode::BAD_REQUEST, "The form has no decision: send `allow` or `refuse`."),
     };
     let named = form.first(link.parameter()).unwrap_or_default();
     let seller = form.first("seller").unwrap_or_default();

@@ -104,6 +104,12 @@ impl Serve {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { listen, public_address, with_fake, mut settings } = self;
         let listen = listen.map(|ListenAddress(address)| address);
+        if with_fake && public_address.is_some() {
+            return Err(Failure::Malformed(format!(
+                "--with-fake leads browsers back to the address of --listen; use it without --public-address, and unset \
+                 {PUBLIC_ADDRESS}"
+            )));
+        }
         if with_fake && settings.names_fake() {
             return Err(Failure::Malformed(
                 "--with-fake starts a fake of its own; use it without --fake, and unset TIKTOK_SHOP_FAKE".to_owned(),
@@ -123,7 +129,9 @@ impl Serve {
         let mut service = opened.take_service();
         note_wrong_apps(&service, report);
         let keys = if own_fake.is_some() { keys_for_fake()? } else { api_keys(&service, report)? };
-        let public = public_address.or_else(|| service.table.public_address.clone());
+        // The fake of this process leads browsers back to the address of the listener, whatever the configuration says.
+        let configured = service.table.public_address.clone().filter(|_| own_fake.is_none());
+        let public = public_address.or(configured);
         let listener = match bound {
             Some(listener) => listener,
             None => bind(checked_listen(listen.or(service.table.listen), public.as_ref())?).await?,

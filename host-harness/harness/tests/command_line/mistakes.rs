@@ -514,6 +514,7 @@ const LINES: &[(&str, &str)] = &[
     ("address of the service", "serve --public-address http://connect.example"),
     ("address of the service", "serve --public-address https://connect.example/path"),
     ("two fakes", "serve --with-fake"),
+    ("two addresses for browsers", "serve --with-fake --public-address https://connect.example"),
     ("unknown scope", "api-keys create --name billing --scopes read,CANARY"),
     ("insecure address", "webhook-secret --name main --address http://CANARY.example"),
 ];

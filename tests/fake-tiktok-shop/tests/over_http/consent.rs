@@ -202,8 +202,11 @@ async fn an_incomplete_form_gets_an_explanation() {
     let world = World::new();
     let service_id = &world.app.service_id;
     for (form, text) in [
-        (String::new(), "The form has no decision."),
-        (format!("service_id={service_id}&seller=one-shop&decision=perhaps"), "The form has no decision."),
+        (String::new(), "The form has no decision: send `allow` or `refuse`."),
+        (
+            format!("service_id={service_id}&seller=one-shop&decision=perhaps"),
+            "The form has no decision: send `allow` or `refuse`.",
+        ),
         (format!("service_id={service_id}&seller=nobody&decision=allow"), "no seller &quot;nobody&quot;"),
         ("seller=one-shop&decision=allow".to_owned(), "no app with the service id &quot;&quot;"),
     ] {
