@@ -158,7 +158,9 @@ async def test_a_missing_account_or_shop_does_not_end_all_connections(stage: Sta
     host: Any = stage.host
     for name in ("account", "shop"):
         for function, more in (("disconnect", {"tiktok_access": "keep"}), ("shared_connections", {})):
-            text = rf"^{function}: {name} is None\. If you mean all connections of the customer, leave the argument out$"
+            text = (
+                rf"^{function}: {name} is None\. If you mean all connections of the customer, leave the argument out$"
+            )
             with pytest.raises(TypeError, match=text):
                 await getattr(host, function)(**NAMED, **more, **{name: None})
     assert len(await host.list_connections(**NAMED)) == 1
