@@ -24,6 +24,8 @@ CUSTOMER = "customer-7"
 CHECKS = """
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422]
+# A text that is longer than the document allows can make the body too large: 413.
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
 """
 # The service limits the bytes of an id, and a schema can only limit the characters. In ASCII, both are the same. So only
 # the runs with ASCII check which requests the service accepts.
