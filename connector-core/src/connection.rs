@@ -6,7 +6,7 @@ pub mod document;
 use crate::contract::ENDING_NOTICE;
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
-use crate::record::{DeadReason, ShopPolicy, TokenRecord};
+use crate::record::{ConsentTime, DeadReason, ShopPolicy, TokenRecord};
 use crate::secret::ShopCipher;
 use crate::time::UnixSeconds;
 use alloc::collections::BTreeMap;
@@ -245,9 +245,9 @@ pub enum ShopUpdate {
         id: String,
         /// Whether TikTok still grants the shop.
         grant: ShopGrant,
-        /// The time of the consent to which the call applies. If the consent in the record is later, the seller has
-        /// consented again during the call, and the shop stays linked.
-        granted_at: UnixSeconds,
+        /// The consent to which the call applies. If the record has another one, the seller has consented again during
+        /// the call, and the shop stays linked.
+        consent: ConsentTime,
     },
     /// The shops were not read. They stay as they are.
     Unread,
@@ -383,7 +383,7 @@ pub fn project(
         ShopUpdate::Listed(list) => merged(known, list, connection.shop_policy, update.occasion)?,
         ShopUpdate::Inactive => known.into_iter().map(Shop::reported_inactive).collect(),
         ShopUpdate::Linked(chosen) => linked_as(known, chosen),
-        ShopUpdate::Unlinked { id, grant, granted_at } if record.granted_at() <= *granted_at => {
+        ShopUpdate::Unlinked { id, grant, consent } if consent.is_that_of(record) => {
             known.into_iter().map(|shop| shop.unlinked(id, *grant)).collect()
         }
         ShopUpdate::Unlinked { .. } | ShopUpdate::Unread => known,

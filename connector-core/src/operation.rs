@@ -45,7 +45,10 @@ pub fn no_credentials(error: StorageError) -> Error {
     }
 }
 
-fn storage_error(error: StorageError) -> Error {
+/// Builds the error of a call whose access to the storage failed. A host that asks the storage itself before it makes a
+/// call also uses this function, so that its error is the same as the error of the call.
+#[must_use]
+pub fn storage_error(error: StorageError) -> Error {
     match error {
         StorageError::Unavailable(text) => host_error(Cause::StorageUnavailable, &text),
         StorageError::Refused(text) => host_error(Cause::StorageRefused, &text),

@@ -169,6 +169,23 @@ pub struct Profile {
 /// The time of the latest pair in a record that has never received one.
 const NEVER_ROTATED: UnixSeconds = UnixSeconds::new(0);
 
+/// The time of the consent of a grant, as a call has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsentTime {
+    at: UnixSeconds,
+    /// Whether [`TokenRecord::take_pair`] may still make the time earlier.
+    may_become_earlier: bool,
+}
+
+impl ConsentTime {
+    /// Returns whether the record has no other consent than this one. Its lineage must be the same.
+    #[must_use]
+    pub fn is_that_of(self, record: &TokenRecord) -> bool {
+        let now = record.granted_at;
+        now == self.at || self.may_become_earlier && now < self.at
+    }
+}
+
 /// The token record of one connection.
 pub struct TokenRecord {
     lineage: Lineage,
@@ -201,6 +218,12 @@ impl TokenRecord {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Returns the time of the consent, in a form that recognises a later consent.
+    #[must_use]
+    pub fn consent_time(&self) -> ConsentTime {
+        ConsentTime { at: self.granted_at, may_become_earlier: self.is_unconfirmed() || self.dead.is_some() }
     }
 
     /// Returns whether TikTok has never answered with a pair for this record. Only an import creates such a record: it

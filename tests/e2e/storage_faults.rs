@@ -14,8 +14,8 @@ use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::{HostStorage, StorageError};
 use tiktok_shop_host::webhook::WebhookReply;
 use tiktok_shop_tests::{
-    Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_GET, TOKEN_REFRESH, browser, customer_id, refusal, state_of,
-    tenant,
+    Access, BEGIN, DAY, Interceptor, Passage, Sink, Stage, TOKEN_GET, TOKEN_REFRESH, browser, customer_id, refusal,
+    state_of, tenant,
 };
 
 use crate::webhook_entry::{ending_notice, signature};
@@ -213,6 +213,10 @@ async fn a_webhook_is_requested_again_until_the_storage_works() {
     storage.set(Fault::Everything);
     let reply = deliver(false).await;
     assert_eq!((reply.status(), reply), (503, WebhookReply::NotRead(StorageError::Refused("out of space".to_owned()))));
+    let logs = String::from_utf8(stage.watch.written(Sink::Logs)).unwrap();
+    let ended =
+        "WARN call{operation=\"receive-webhook\" tenant=\"tenant-0\"}: tiktok_shop_host::guest::call_log: call ended";
+    assert!(logs.lines().any(|line| line.contains(ended) && line.contains("storage-refused")), "{logs}");
     storage.set(Fault::RowWrites);
     let reply = deliver(false).await;
     assert_eq!(reply.status(), 503);

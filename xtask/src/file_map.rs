@@ -13,7 +13,7 @@ pub(crate) const PATH: &str = "CONTRIBUTING.md";
 const START: &str = "<!-- Written by `cargo xtask docs` from the first sentence of each file; a test fails while it is out of date. -->\n";
 
 /// The folders with product code, in the order in which a call passes through them.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 14] = [
     "connector-core/src",
     "connector/src",
     "host-harness/host/src",
@@ -21,6 +21,7 @@ const FOLDERS: [&str; 13] = [
     "host-harness/storage-contract/src",
     "host-harness/key-service/src",
     "host-harness/private-file/src",
+    "host-harness/fake-client/src",
     "host-harness/probe/src",
     "host-harness/server/src",
     "host-harness/bindings/src",

@@ -4,7 +4,7 @@
 use super::apps::{self, Apps};
 use super::renewal::NotRenewed;
 use super::shop_sync::token_refused;
-use super::tokens::{self, ConsentTime, VersionedRecord};
+use super::tokens::{self, VersionedRecord};
 use super::valid_token::{Served, valid_token};
 use super::{rows, signed, storage_error};
 use crate::connection::Row;
@@ -15,6 +15,7 @@ use crate::error::{Action, Cause, Error};
 use crate::http::Method;
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
+use crate::record::ConsentTime;
 use crate::rotation::Trigger;
 use crate::secret::ShopCipher;
 use alloc::string::String;
@@ -78,8 +79,8 @@ struct TargetShop {
     cipher: Option<ShopCipher>,
     /// The lineage of the token record with which the cipher was read. The cipher fits only tokens of this record.
     lineage: String,
-    /// The request may be sent only if the record's latest consent was given at this time. `None` allows every consent
-    /// of the lineage.
+    /// The request may be sent only if the record has no other consent than this one. `None` allows every consent of the
+    /// lineage.
     consent: Option<ConsentTime>,
 }
 
@@ -90,8 +91,7 @@ impl Target {
         Self { key, shop: Some(TargetShop { cipher, lineage, consent: None }) }
     }
 
-    /// Restricts the requests to the consent that was given at this time. If the seller has consented again, nothing is
-    /// sent.
+    /// Restricts the requests to this consent. If the seller has consented again, nothing is sent.
     pub(super) fn of_consent(mut self, consent: Option<ConsentTime>) -> Self {
         if let Some(shop) = &mut self.shop {
             shop.consent = consent;
@@ -206,7 +206,7 @@ impl Target {
         let served = valid_token(effects, apps, &self.key, trigger).await?;
         let record = &served.stored.record;
         let fits = |shop: &TargetShop| {
-            shop.lineage == record.lineage().to_text() && shop.consent.is_none_or(|time| time.is_that_of(record))
+            shop.lineage == record.lineage().to_text() && shop.consent.is_none_or(|consent| consent.is_that_of(record))
         };
         if self.shop.as_ref().is_none_or(fits) { Ok(served) } else { Err(Error::new(Cause::UnknownShop)) }
     }

@@ -6,14 +6,14 @@
 
 use super::apps::Apps;
 use super::call::Target;
-use super::tokens::{self, ConsentTime, Deletion, Seen};
+use super::tokens::{self, Deletion, Seen};
 use super::{rows, storage_error};
 use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, ShopList, ShopStanding, ShopUpdate};
 use crate::endpoint::{business, deauthorize, shops};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Effects, ListedRow};
-use crate::record::DeadReason;
+use crate::record::{ConsentTime, DeadReason};
 use crate::secret::ShopCipher;
 use crate::time::Moment;
 use alloc::format;
@@ -208,12 +208,12 @@ async fn unlink(
     grant: ShopGrant,
     seen: &Seen,
 ) -> Result<Option<Connection>, Error> {
-    let (lineage, granted_at) = match seen {
+    let (lineage, consent) = match seen {
         Seen::Nothing => return Ok(None),
         Seen::Unreadable(_, error) => return Err(error.clone()),
-        Seen::Grant { lineage, consent, .. } => (*lineage, consent.at()),
+        Seen::Grant { lineage, consent, .. } => (*lineage, *consent),
     };
-    let shops = ShopUpdate::Unlinked { id: id.into(), grant, granted_at };
+    let shops = ShopUpdate::Unlinked { id: id.into(), grant, consent };
     let update = RowUpdate::shops(effects.wall(), shops, Outcome::Unchanged);
     let left = rows::write(effects, key, lineage, &update).await?;
     let left = left.filter(|left| left.shops.iter().any(|shop| shop.linked));

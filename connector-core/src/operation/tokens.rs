@@ -4,7 +4,7 @@ use super::storage_error;
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
-use crate::record::{DecodeError, Lineage, TokenRecord, VerificationRequest};
+use crate::record::{ConsentTime, DecodeError, Lineage, TokenRecord, VerificationRequest};
 use crate::rotation::{MAX_ROUNDS, MAX_TRIES};
 use crate::time::UnixSeconds;
 use alloc::boxed::Box;
@@ -197,31 +197,6 @@ pub(super) enum Seen {
     Unreadable(Revision, Error),
 }
 
-/// The time of the consent of a grant.
-#[derive(Clone, Copy)]
-pub(super) struct ConsentTime {
-    at: UnixSeconds,
-    /// Whether a refresh may still make the time earlier: see [`TokenRecord::take_pair`].
-    may_become_earlier: bool,
-}
-
-impl ConsentTime {
-    fn of(record: &TokenRecord) -> Self {
-        let may_become_earlier = record.is_unconfirmed() || record.dead().is_some();
-        Self { at: record.granted_at(), may_become_earlier }
-    }
-
-    pub(super) const fn at(self) -> UnixSeconds {
-        self.at
-    }
-
-    /// Returns whether the record has no other consent than this one.
-    pub(super) fn is_that_of(self, record: &TokenRecord) -> bool {
-        let now = record.granted_at();
-        now == self.at || self.may_become_earlier && now < self.at
-    }
-}
-
 /// Reads the newest record of a connection that is about to be disconnected.
 #[maybe_async]
 pub(super) async fn see(effects: &impl Effects, key: &ConnectionKey) -> Result<Seen, Error> {
@@ -231,7 +206,7 @@ pub(super) async fn see(effects: &impl Effects, key: &ConnectionKey) -> Result<S
     let revision = entry.revision.clone();
     Ok(match VersionedRecord::read(entry) {
         Ok(VersionedRecord { revision, record, .. }) => {
-            let (lineage, consent) = (record.lineage(), ConsentTime::of(&record));
+            let (lineage, consent) = (record.lineage(), record.consent_time());
             Seen::Grant { revision, lineage, app_key: record.app_key().into(), consent }
         }
         Err(error) => Seen::Unreadable(revision, error),

@@ -177,7 +177,7 @@ impl TokenRecord {
     pub fn take_pair(&mut self, pair: &Pair, now: UnixSeconds, random: u64) {
         // An import that named its account was dated by the host's clock, before TikTok had answered. If that clock is
         // ahead, a webhook about the end of the grant would be ignored.
-        if self.is_unconfirmed() || self.dead.is_some() {
+        if self.consent_time().may_become_earlier {
             self.granted_at = self.granted_at.min(pair.granted_at(now));
         }
         if let Some(refresh) = &pair.refresh {

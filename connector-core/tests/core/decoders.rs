@@ -1,5 +1,5 @@
-//! Tests the functions that read answers and webhooks from TikTok, callbacks and stored records. None of these functions panics,
-//! whatever bytes it reads, and no error shows a secret of the request.
+//! Tests the readers of TikTok's answers, webhooks, callbacks and stored records. No bytes make a reader panic, and no
+//! error shows a secret of the request.
 
 use crate::samples::{NOW, pair_data};
 use proptest::prelude::*;

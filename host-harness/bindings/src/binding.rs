@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tiktok_shop_fake_client::FakeAddress;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::compiled_cache::CompiledCache;
 use tiktok_shop_host::connection::UnixSeconds;
@@ -25,7 +26,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::MovableClock;
 use crate::error::BindingError;
-use crate::fake::{Fake, ForFake, not_of_fake};
+use crate::fake::{ForFake, apps_of, not_of_fake};
 use crate::foreign::{Foreign, ForeignCredentials};
 use crate::foreign_storage::ForeignStorage;
 use crate::host_keys::{OpenKeys, check_key_options};
@@ -82,11 +83,11 @@ impl Binding {
         };
         let is_database = matches!(options.storage, StorageOption::Sqlite(_) | StorageOption::Postgres(_));
         check_key_options(&options.keys, options.earlier_keys.as_ref(), is_database)?;
-        let fake = options.fake.as_deref().map(|text| Fake::parse(text).ok_or_else(malformed_fake)).transpose()?;
+        let fake = options.fake.as_deref().map(|text| text.parse().map_err(|_| malformed_fake())).transpose()?;
         let egress = egress(fake, options.proxy)?;
         let environment = if movable.is_some() { Environment::Fake } else { Environment::TikTokShop };
         let shown = match fake {
-            Some(fake) => Some((fake, fake.apps().await?)),
+            Some(fake) => Some((fake, apps_of(fake).await?)),
             None => None,
         };
         let credentials = credentials(options.apps, parts.apps, shown)?;
@@ -248,7 +249,7 @@ fn other_environment(environment: Environment) -> BindingError {
 fn credentials(
     apps: Option<Vec<TenantApp>>,
     foreign: Option<Arc<dyn Foreign>>,
-    shown: Option<(Fake, Vec<AppCredentials>)>,
+    shown: Option<(FakeAddress, Vec<AppCredentials>)>,
 ) -> Result<Arc<dyn CredentialsProvider>, BindingError> {
     let apps = match (apps, foreign) {
         (Some(apps), None) => apps,
@@ -295,7 +296,7 @@ fn malformed_fake() -> BindingError {
     BindingError::arguments("fake: write http://127.0.0.1:PORT; a fake runs on this machine")
 }
 
-fn egress(fake: Option<Fake>, proxy: Option<SecretText>) -> Result<EgressPolicy, BindingError> {
+fn egress(fake: Option<FakeAddress>, proxy: Option<SecretText>) -> Result<EgressPolicy, BindingError> {
     let policy = match proxy {
         Some(SecretText(text)) => {
             let proxy: Result<Proxy, _> = text.expose().parse();
@@ -303,7 +304,7 @@ fn egress(fake: Option<Fake>, proxy: Option<SecretText>) -> Result<EgressPolicy,
         }
         None => EgressPolicy::production(),
     };
-    let Some(address) = fake.map(Fake::address) else { return Ok(policy) };
+    let Some(address) = fake.map(FakeAddress::socket) else { return Ok(policy) };
     let policy = policy.stand_in(Authority::Auth, address).and_then(|policy| policy.stand_in(Authority::Api, address));
     policy.map_err(|_| malformed_fake())
 }

@@ -9,7 +9,7 @@ use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, Credential
 
 use crate::options::{App, read};
 
-/// What the host waits for when it calls a function of the other language.
+/// Whether the host needs the result of a function of the other language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitsFor {
     /// The end of the function. The host needs no result. If the function returns a value, for example the answer of a

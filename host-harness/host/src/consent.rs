@@ -4,8 +4,8 @@
 //! The state that travels through TikTok Shop is a random number. The storage keeps the SHA-256 of the state and not
 //! the state itself, so that a reader of the storage can't use the state. The host checks the browser and the state
 //! before it sends anything to TikTok Shop (RFC 9700, sections 2.1 and 4.7). So the host never exchanges a code that an
-//! attacker has placed in another person's browser. What the storage keeps about a consent is bound to the secret of
-//! the browser ([`ConsentBinding`]). So a person who can write to the storage can't give the shops of this consent to
+//! attacker has placed in another person's browser. The stored record of a consent is bound to the secret of the
+//! browser ([`ConsentBinding`]). So a person who can write to the storage can't give the shops of this consent to
 //! another customer.
 
 mod binding;

@@ -27,9 +27,9 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tiktok_shop_connector_core::credentials::Credentials;
-use tiktok_shop_connector_core::error::{Cause, Error as CoreError, scrubbed};
-use tiktok_shop_connector_core::operation::no_credentials;
+use tiktok_shop_connector_core::error::{Cause, Error as CoreError};
 use tiktok_shop_connector_core::operation::receive_webhook::check_signature;
+use tiktok_shop_connector_core::operation::{no_credentials, storage_error};
 pub use tiktok_shop_connector_core::signing::has_the_form_of_a_signature;
 use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
 use tiktok_shop_connector_core::webhook::{Notification, counts_as_handled};
@@ -362,13 +362,6 @@ impl ConnectorHost {
             Err(error) => return Err(signed.not_read(error, self.plugin())),
         };
         if known {
-            // Two events without an id and without a time may be the same bytes. So this one may be new, and it takes
-            // effect, but the platform does not get it.
-            if signed.content.notification.as_ref().is_some_and(|event| event.id.is_none() && event.occurred.is_none())
-            {
-                self.receive(signed, authorization).await.map_err(refused)?;
-                return Err(WebhookReply::Repeated);
-            }
             return Err(signed.repeated());
         }
         // If the event can't be read, the component says so.
@@ -387,12 +380,7 @@ struct VerifiedWebhook {
 impl VerifiedWebhook {
     /// Ends the work, because the storage could not say whether the webhook was handled before.
     fn not_read(self, error: StorageError, plugin: &Plugin) -> WebhookReply<Infallible> {
-        let cause = match &error {
-            StorageError::Unavailable(_) => Cause::StorageUnavailable,
-            StorageError::Refused(_) | StorageError::KeyGone | StorageError::RowChanged(_) => Cause::StorageRefused,
-        };
-        let shown = CoreError::new(cause).with_note(&scrubbed(&error.to_string(), &[]));
-        let shown = ConnectorError::from_core(plugin.clone(), &shown);
+        let shown = ConnectorError::from_core(plugin.clone(), &storage_error(error.clone().into()));
         drop(self.log.end(Err::<(), _>(CallError::Connector(shown))));
         WebhookReply::NotRead(error)
     }

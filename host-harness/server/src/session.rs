@@ -467,7 +467,7 @@ mod tests {
         }
         assert_eq!(stage.state(&id).await, Some("waiting"));
         let opened = open(&*stage.storage, secret.expose()).await.ok().unwrap();
-        assert!(find(&*stage.storage, secret.expose()).await.is_err());
+        assert!(matches!(find(&*stage.storage, secret.expose()).await, Err(NotOpened::Ended)));
         assert_eq!(opened.ticket.for_browser().unwrap().customer_name, None);
     }
 

@@ -97,6 +97,31 @@ pub fn sellers() -> Vec<Seller> {
     ]
 }
 
+/// Returns a seller with one shop, for tests with many sellers. Each number has a seller of its own.
+pub fn numbered_seller(number: usize) -> Seller {
+    let name = format!("Shop {number}");
+    let shop = Shop {
+        id: shop_id(number),
+        name: name.clone(),
+        region: "GB".to_owned(),
+        seller_type: "LOCAL".to_owned(),
+        cipher: Some(format!("ROW_cipher-of-shop-{number:05}")),
+        code: format!("GBLC{number:05}"),
+        extra: Map::new(),
+    };
+    seller(&seller_id(number), &name, "GB", vec![shop])
+}
+
+/// Returns the id of a [`numbered_seller`].
+pub fn seller_id(number: usize) -> String {
+    format!("seller-{number}")
+}
+
+/// Returns the id of the only shop of a [`numbered_seller`].
+pub fn shop_id(number: usize) -> String {
+    format!("74910000000000{number:05}")
+}
+
 fn scopes<const N: usize>(more: [&str; N]) -> Vec<String> {
     [scope::AUTHORIZED_SHOPS, scope::SHOP].into_iter().chain(more).map(str::to_owned).collect()
 }

@@ -124,6 +124,18 @@ fn a_consent_that_is_stored_during_a_disconnect_stays() {
         assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
         assert!(!host.record().awaits_verification());
     }
+    // The clock of the host that stores the new consent is behind.
+    let behind = |host: &ScriptedHost| {
+        consent_again(host);
+        host.edit(|record| record.granted_at = record.granted_at.minus(5));
+    };
+    for target in [DisconnectTarget::All(None), DisconnectTarget::Shop("1".into())] {
+        let host = ScriptedHost::with_record(&fresh()).meanwhile(Step::SwapToken, 2, behind);
+        host.put_row(&row_of(&key(), &fresh(), &["1"]));
+        end(&host, target, RemoteGrant::Keep).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(tokens(&host.record()), "AT-7 RT-7 []");
+        assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
+    }
     // Nothing is stored when the disconnect begins. The seller's first consent is stored during the disconnect.
     let host = ScriptedHost::new().meanwhile(Step::LoadRow, 1, |host| {
         host.put(&key(), &fresh());

@@ -1,6 +1,7 @@
 //! A customer of the platform with one seller account. The customer connects it, uses it, and disconnects it, through
 //! whichever replica the proxy takes.
 
+use fake_tiktok_shop::fixtures::{seller_id, shop_id};
 use fake_tiktok_shop::{Decision, WebhookDelivery};
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use tiktok_shop_host::connection::ConnectionKey;
 
 use crate::http::Answer;
 use crate::proxy::{BROKEN, OWN};
-use crate::stage::{Stage, seller_id, shop_id};
+use crate::stage::Stage;
 
 /// The maximum number of things that a customer does on one day.
 const MAX_ACTIONS: usize = 5;

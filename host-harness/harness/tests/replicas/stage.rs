@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fake_tiktok_shop::{App, Clock as FakeClock, Control, FakeTikTokShop, Options, ReplacedRefreshToken, Seller, Shop};
+use fake_tiktok_shop::fixtures::numbered_seller;
+use fake_tiktok_shop::{App, Clock as FakeClock, Control, FakeTikTokShop, Options, ReplacedRefreshToken};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tiktok_shop_canaries::Canaries;
@@ -66,7 +67,7 @@ impl Stage {
     /// Prepares everything as docs/service.md says, and starts the replicas.
     pub(crate) async fn new(server: &str, sellers: usize, replaced: ReplacedRefreshToken) -> Self {
         let clock = FakeClock::fixed(BEGIN);
-        let sellers = (0..sellers).map(seller).collect();
+        let sellers = (0..sellers).map(numbered_seller).collect();
         let running = FakeTikTokShop::start(Options { clock, sellers, ..Options::default() }).unwrap();
         let fake = running.control();
         fake.update_switches(|switches| switches.replaced_refresh_token = replaced);
@@ -270,38 +271,6 @@ fn config(storage: &str, proxy: SocketAddr, app: &App, receiver: &Receiver) -> S
          app-secret = \"{app_secret}\"\n\
          authorization-link = \"{link}\"\n"
     )
-}
-
-/// Returns the id of a seller.
-pub(crate) fn seller_id(number: usize) -> String {
-    format!("seller-{number}")
-}
-
-/// Returns the id of a seller's only shop.
-pub(crate) fn shop_id(number: usize) -> String {
-    format!("74910000000000{number:05}")
-}
-
-fn seller(number: usize) -> Seller {
-    let name = format!("Shop {number}");
-    let shop = Shop {
-        id: shop_id(number),
-        name: name.clone(),
-        region: "GB".to_owned(),
-        seller_type: "LOCAL".to_owned(),
-        cipher: Some(format!("ROW_cipher-of-shop-{number:05}")),
-        code: format!("GBLC{number:05}"),
-        extra: serde_json::Map::new(),
-    };
-    Seller {
-        id: seller_id(number),
-        name,
-        base_region: "GB".to_owned(),
-        user_type: 0,
-        shops: vec![shop],
-        granted_scopes: None,
-        authorization_lasts: Duration::from_secs(36_135 * 86_400),
-    }
 }
 
 /// Creates a schema with a random name, whose clock stands still until a night moves it.

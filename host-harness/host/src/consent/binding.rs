@@ -11,7 +11,7 @@ use crate::seal::encode_associated_data;
 use crate::secret::Secret;
 use crate::storage::{BrowserDigest, ConsentRecord, InstallDigest, StateDigest};
 
-/// What a stored record is for. A record for one purpose never fits another purpose.
+/// The purpose of a stored record. A record for one purpose never fits another purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordPurpose {
@@ -35,7 +35,7 @@ impl RecordPurpose {
 /// which the storage never gets.
 #[derive(Debug, Clone, Copy)]
 pub struct ConsentBinding<'a> {
-    /// What the record is for.
+    /// The purpose of the record.
     pub purpose: RecordPurpose,
     /// The tenant of the record.
     pub tenant: &'a TenantId,

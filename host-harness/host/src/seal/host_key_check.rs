@@ -52,7 +52,7 @@ impl HostKeyCheck {
     }
 }
 
-/// What a check is to find out.
+/// The question that a check answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goal {
     /// Which host keys open a data key. The first host key that is unavailable ends the check.

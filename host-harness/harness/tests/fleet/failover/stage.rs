@@ -6,9 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fake_tiktok_shop::{
-    App, Clock as FakeClock, Control, FakeTikTokShop, Options, ReplacedRefreshToken, Seller, Shop as FakeShop,
-};
+use fake_tiktok_shop::fixtures::{numbered_seller, seller_id, shop_id};
+use fake_tiktok_shop::{App, Clock as FakeClock, Control, FakeTikTokShop, Options, ReplacedRefreshToken};
 use futures::stream::{self, StreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use tiktok_shop_connector_core::record::TokenRecord;
@@ -72,7 +71,7 @@ impl Stage {
         operator.close().await.unwrap();
         let schema = format!("{schema},pg_catalog");
 
-        let sellers = (0..=CONNECTIONS).map(new_seller).collect();
+        let sellers = (0..=CONNECTIONS).map(numbered_seller).collect();
         let options = Options { clock: FakeClock::fixed(BEGIN), sellers, ..Options::default() };
         let fake = FakeTikTokShop::start(options).unwrap();
         let control = fake.control();
@@ -176,10 +175,10 @@ impl Stage {
 
     /// Lets a seller consent, and connects the seller to the customer. A connected seller consents anew.
     pub(crate) async fn connect(&self, customer: &str, number: usize) {
-        let code = code(&self.control(), &self.app, &seller(number));
+        let code = code(&self.control(), &self.app, &seller_id(number));
         let customer = customer.parse().unwrap();
         let connected = self.host.connect(&self.tenant, &customer, None, code, ShopPolicy::All).await.unwrap();
-        assert_eq!(connected.status, ConnectionStatus::Active, "{}", seller(number));
+        assert_eq!(connected.status, ConnectionStatus::Active, "{}", seller_id(number));
     }
 
     /// Lets the seller of a connection consent anew.
@@ -211,12 +210,12 @@ impl Stage {
 
     /// Returns the refresh tokens that TikTok Shop has issued for a connection, oldest first.
     fn issued(&self, number: usize) -> Vec<String> {
-        let issued = self.control().issued(&self.app.service_id, &seller(number)).unwrap();
+        let issued = self.control().issued(&self.app.service_id, &seller_id(number)).unwrap();
         issued.refresh_tokens.into_iter().map(|issued| issued.token).collect()
     }
 
     fn key(&self, number: usize) -> ConnectionKey {
-        let issued = self.control().issued(&self.app.service_id, &seller(number)).unwrap();
+        let issued = self.control().issued(&self.app.service_id, &seller_id(number)).unwrap();
         ConnectionKey { customer: customer(number), account: issued.open_id.unwrap().parse().unwrap() }
     }
 
@@ -237,20 +236,20 @@ impl Stage {
     pub(crate) async fn assert_works(&self, number: usize) {
         let connection = self.connection(number).await;
         let (status, failure) = (connection.status, &connection.last_failure);
-        assert_eq!((status, failure), (ConnectionStatus::Active, &None), "{}", seller(number));
+        assert_eq!((status, failure), (ConnectionStatus::Active, &None), "{}", seller_id(number));
         let key = &connection.key;
         let stored = self.storage.load_token(&self.tenant, key).await.unwrap().unwrap();
         let record = self.keyring.open_token(&self.tenant, key, &stored.revision, &stored.value).await.unwrap();
         let record = TokenRecord::decode(&record).unwrap();
-        assert_eq!(record.current_claim(), None, "{}", seller(number));
+        assert_eq!(record.current_claim(), None, "{}", seller_id(number));
         let token = record.into_current().refresh.unwrap();
-        assert!(self.issued(number).last().is_some_and(|newest| newest == token.expose()), "{}", seller(number));
+        assert!(self.issued(number).last().is_some_and(|newest| newest == token.expose()), "{}", seller_id(number));
     }
 
     /// Asserts that a connection needs a new consent, for this reason.
     pub(crate) async fn assert_needs_consent(&self, number: usize, reason: ReauthorizationReason) {
         let status = self.connection(number).await.status;
-        assert_eq!(status, ConnectionStatus::ReauthorizationRequired(reason), "{}", seller(number));
+        assert_eq!(status, ConnectionStatus::ReauthorizationRequired(reason), "{}", seller_id(number));
     }
 
     /// Asserts that each customer has exactly its own connections with exactly their own shops, and may use the shops
@@ -265,15 +264,15 @@ impl Stage {
                 let shops: Vec<_> = connection.shops.into_iter().map(|shop| shop.id.as_str().to_owned()).collect();
                 (connection.key, shops)
             });
-            let own = numbers.iter().map(|number| (self.key(*number), vec![shop(*number)]));
+            let own = numbers.iter().map(|number| (self.key(*number), vec![shop_id(*number)]));
             assert_eq!(BTreeSet::from_iter(found), BTreeSet::from_iter(own), "{customer:?}");
             let usable = self.host.listed_shops(&self.tenant, &customer).await.unwrap();
             let usable = usable.entries.into_iter().map(|shop| shop.id.as_str().to_owned());
-            let own = numbers.iter().filter(|number| works(**number)).map(|number| shop(*number));
+            let own = numbers.iter().filter(|number| works(**number)).map(|number| shop_id(*number));
             assert_eq!(BTreeSet::from_iter(usable), BTreeSet::from_iter(own), "{customer:?}");
         }
         for number in 0..CONNECTIONS {
-            let owners = self.storage.owners(&self.tenant, &shop(number).parse().unwrap()).await.unwrap();
+            let owners = self.storage.owners(&self.tenant, &shop_id(number).parse().unwrap()).await.unwrap();
             assert_eq!(owners, [self.key(number)]);
         }
         let all = self.host.tenant_page(&self.tenant, &RowFilter::default(), None, 10 * CONNECTIONS).await.unwrap();
@@ -291,7 +290,7 @@ impl Stage {
     pub(crate) async fn refresh_by_force(&self, number: usize) {
         let ConnectionKey { customer, account } = self.key(number);
         let refreshed = self.host.refresh(&self.tenant, &customer, Some(&account), RefreshMode::Forced).await.unwrap();
-        assert_eq!(refreshed.effect, RefreshEffect::Renewed, "{}", seller(number));
+        assert_eq!(refreshed.effect, RefreshEffect::Renewed, "{}", seller_id(number));
     }
 }
 
@@ -316,36 +315,4 @@ fn socket_address(server: &str) -> SocketAddr {
 /// Returns the customer of a connection.
 fn customer(number: usize) -> CustomerId {
     format!("customer-{}", number % CUSTOMERS).parse().unwrap()
-}
-
-/// Returns the id of the seller of a connection.
-fn seller(number: usize) -> String {
-    format!("seller-{number}")
-}
-
-/// Returns the id of the only shop of a seller.
-fn shop(number: usize) -> String {
-    format!("74910000000000{number:05}")
-}
-
-fn new_seller(number: usize) -> Seller {
-    let name = format!("Shop {number}");
-    let shop = FakeShop {
-        id: shop(number),
-        name: name.clone(),
-        region: "GB".to_owned(),
-        seller_type: "LOCAL".to_owned(),
-        cipher: Some(format!("ROW_cipher-of-shop-{number:05}")),
-        code: format!("GBLC{number:05}"),
-        extra: serde_json::Map::new(),
-    };
-    Seller {
-        id: seller(number),
-        name,
-        base_region: "GB".to_owned(),
-        user_type: 0,
-        shops: vec![shop],
-        granted_scopes: None,
-        authorization_lasts: Duration::from_secs(36_135 * 86_400),
-    }
 }
