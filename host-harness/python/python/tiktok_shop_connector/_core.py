@@ -29,6 +29,12 @@ class Core:
         self, options: dict[str, Any], *, storage: Callee | None, keys: Callee | None, apps: Callee | None
     ) -> str:
         """Opens the host. Its Python objects are called on the event loop that runs now."""
+        plugin, _ = await self._observed("open", self._open_native(options, storage, keys, apps))
+        return str(plugin)
+
+    async def _open_native(
+        self, options: dict[str, Any], storage: Callee | None, keys: Callee | None, apps: Callee | None
+    ) -> Reply:
         office = self._office = post_office()
         native = self._native
 
@@ -42,13 +48,13 @@ class Core:
         component = (_component.FILE, _component.SHA256)
         try:
             _, reply = office.ask(lambda number: native.open(office.mailbox, number, options, *component, *objects))
-            plugin, _ = await self._observed("open", reply)
+            opened = await reply
         except BaseException:
             self._forget_objects()
             raise
         if storage is None:
             _exit.track(native)
-        return str(plugin)
+        return opened
 
     async def close(self) -> None:
         """Waits until all requests have ended. The end goes on if the caller stops waiting."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
@@ -33,15 +33,16 @@ def _apps_function(apps: Apps) -> Callee | None:
 class Opening:
     """A host that is opened by `await`, or by `async with`, which also closes it."""
 
-    def __init__(self, open_host: Callable[[], Awaitable[Host]]) -> None:
+    def __init__(self, open_host: Callable[[type[Core]], Coroutine[Any, Any, Host]]) -> None:
+        #: Opens a host with a core of this class.
         self._open_host = open_host
         self._host: Host | None = None
 
     def __await__(self) -> Generator[Any, None, Host]:
-        return self._open_host().__await__()
+        return self._open_host(Core).__await__()
 
     async def __aenter__(self) -> Host:
-        self._host = await self._open_host()
+        self._host = await self._open_host(Core)
         return self._host
 
     async def __aexit__(
@@ -108,9 +109,9 @@ class Host(Connecting, Connections, Background):
             "deadlines": deadlines or {},
         }
 
-        async def open_host() -> Host:
+        async def open_host(core_class: type[Core]) -> Host:
             _logs.forward_logs()
-            core = Core(on_request)
+            core = core_class(on_request)
             plugin = await core.open(
                 given,
                 storage=None if is_text else functions_of(storage),

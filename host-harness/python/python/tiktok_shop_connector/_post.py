@@ -139,7 +139,7 @@ class PostOffice:
         if number not in self._callees:
             return
         callee, context = self._callees[number]
-        task = context.copy().run(self._loop.create_task, _answer(callee, function, arguments, answer))
+        task = context.copy().run(self._loop.create_task, call_function(callee, function, arguments, answer))
         # The event loop keeps only a weak reference to a task.
         self._tasks[task] = answer
         task.add_done_callback(self._ended)
@@ -148,7 +148,8 @@ class PostOffice:
         self._tasks.pop(task, None)
 
 
-async def _answer(callee: Callee, function: str, arguments: dict[str, Any], answer: _native.Answer) -> None:
+async def call_function(callee: Callee, function: str, arguments: dict[str, Any], answer: _native.Answer) -> None:
+    """Calls a function, and answers with its result or its exception."""
     try:
         result = callee(function, arguments)
         answer.ok(await result if inspect.isawaitable(result) else result)
