@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypedDict
 
 from fake import Fake
-from tiktok_shop_connector import Connection, Host, Secret
+from tiktok_shop_connector import Connection, Host, Secret, blocking
 
 
 class OfCustomer(TypedDict):
@@ -40,3 +40,20 @@ class Stage:
         """Moves the clocks of the fake and the host forward."""
         self.fake.ask("POST", "/clock/advance", {"seconds": seconds})
         await self.host.advance_clock(seconds=seconds)
+
+
+@dataclass
+class BlockingStage:
+    fake: Fake
+    host: blocking.Host
+
+    def connected(self, seller: str = "one-shop", customer: str = CUSTOMER) -> Connection:
+        """Connects the customer with the fake's seller."""
+        url = self.host.begin_consent(tenant=TENANT, customer=customer, browser=BROWSER)
+        query = self.fake.decide(url.expose(), seller)
+        return self.host.finish_consent(tenant=TENANT, browser=BROWSER, query=query)
+
+    def advance(self, seconds: int) -> None:
+        """Moves the clocks of the fake and the host forward."""
+        self.fake.ask("POST", "/clock/advance", {"seconds": seconds})
+        self.host.advance_clock(seconds=seconds)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
 from fake import Fake
 from memory_storage import MemoryStorage
 from stage import COMPILED_CACHE, TENANT
-from tiktok_shop_connector import Connection, Host, TikTokShopError
+from tiktok_shop_connector import Connection, Host, TikTokShopError, blocking
 
 STATE: Final = "st-8kQ2vXw0Zr5LmN7pTfBh3A"
 KEYS: Final = {"text": f"scenario:{'5a' * 32}"}
@@ -47,11 +49,30 @@ class Intercepted:
         return called
 
 
+async def open_host(**options: Any) -> Host:
+    return await Host.open(**options)
+
+
+async def open_blocking_host(**options: Any) -> Host:
+    """Opens a blocking host. Each of its functions runs in a thread, so that the scenario can await it."""
+    host = await asyncio.to_thread(blocking.Host.open, **options)
+
+    class InThreads:
+        def __getattr__(self, name: str) -> Any:
+            async def called(**arguments: Any) -> Any:
+                return await asyncio.to_thread(getattr(host, name), **arguments)
+
+            return called
+
+    return cast(Host, InThreads())
+
+
 class Play:
     """One scenario: a fresh fake, an empty storage and a host."""
 
-    def __init__(self, fake: Fake, settings: dict[str, int]) -> None:
+    def __init__(self, fake: Fake, open_host: Callable[..., Awaitable[Host]], settings: dict[str, int]) -> None:
         self.fake = fake
+        self.open_host = open_host
         self.settings = settings
         self.storage: Any = Intercepted(self, MemoryStorage(lambda: time.monotonic() + self.ahead))
         self.host: Host | None = None
@@ -75,7 +96,7 @@ class Play:
         # the host with it, and then stop it.
         down = None if self.arranged["upstream"] == "up" else Fake()
         try:
-            self.host = await Host.open(
+            self.host = await self.open_host(
                 storage=self.storage,
                 keys=keys,
                 apps=[self.fake.app_of(TENANT)],
@@ -237,9 +258,10 @@ def matches(expected: Any, actual: Any) -> bool:
     return bool(expected == actual) and type(expected) is type(actual)
 
 
+@pytest.mark.parametrize("opening", [open_host, open_blocking_host], ids=["async", "blocking"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
-async def test_scenario(scenario: dict[str, Any], fake: Fake) -> None:
-    play = Play(fake, scenario.get("host", {}))
+async def test_scenario(scenario: dict[str, Any], opening: Callable[..., Awaitable[Host]], fake: Fake) -> None:
+    play = Play(fake, opening, scenario.get("host", {}))
     await play.open()
     try:
         for number, step in enumerate(scenario["steps"], 1):

@@ -6,20 +6,35 @@ import subprocess
 import sys
 from typing import Final
 
-#: Each thread has an event loop and a host of its own.
+import pytest
+
+#: Opens a host, and prints the connections.
+ASYNC: Final = """
+    from tiktok_shop_connector import Host
+
+    async def connections():
+        async with Host.open(**options) as host:
+            print(await host.list_connections(tenant="acme", customer="acme-1"))
+
+    asyncio.run(connections())
+"""
+BLOCKING: Final = """
+    from tiktok_shop_connector.blocking import Host
+
+    with Host.open(**options) as host:
+        print(host.list_connections(tenant="acme", customer="acme-1"))
+"""
+
+#: Each thread has a host of its own.
 PROGRAM: Final = """
 import asyncio
 import threading
 
+app = {"tenant": "acme", "app_key": "6abcdefghijkl", "app_secret": "a-secret-of-the-usual-length"}
+options = {"storage": "memory:", "keys": "drawn", "apps": [app]}
+
 def listed():
-    from tiktok_shop_connector import Host
-
-    async def connections():
-        apps = [{"tenant": "acme", "app_key": "6abcdefghijkl", "app_secret": "a-secret-of-the-usual-length"}]
-        async with Host.open(storage="memory:", keys="drawn", apps=apps) as host:
-            print(await host.list_connections(tenant="acme", customer="acme-1"))
-
-    asyncio.run(connections())
+    LISTED
 
 for together in (1, 1, 3):
     threads = [threading.Thread(target=listed) for _ in range(together)]
@@ -30,7 +45,9 @@ for together in (1, 1, 3):
 """
 
 
-def test_the_package_works_after_the_thread_that_loaded_it_has_ended() -> None:
-    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize("listed", [ASYNC, BLOCKING], ids=["async", "blocking"])
+def test_the_package_works_after_the_thread_that_loaded_it_has_ended(listed: str) -> None:
+    program = PROGRAM.replace("    LISTED", listed)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.split() == ["[]"] * 5

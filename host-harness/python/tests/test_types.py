@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TYPING = Path(__file__).parent / "typing"
 
 
@@ -18,12 +20,14 @@ def mypy(file: Path, folder: Path) -> str:
     return checked.stdout + checked.stderr
 
 
-def test_a_platform_passes_the_strict_check(tmp_path: Path) -> None:
-    assert mypy(TYPING / "usage.py", tmp_path).startswith("Success")
+@pytest.mark.parametrize("usage", ["usage.py", "blocking_usage.py"])
+def test_a_platform_passes_the_strict_check(tmp_path: Path, usage: str) -> None:
+    assert mypy(TYPING / usage, tmp_path).startswith("Success")
 
 
-def test_each_mistake_is_found(tmp_path: Path) -> None:
-    lines = (TYPING / "mistakes.py").read_text().splitlines()
+@pytest.mark.parametrize("mistaken", ["mistakes.py", "blocking_mistakes.py"])
+def test_each_mistake_is_found(tmp_path: Path, mistaken: str) -> None:
+    lines = (TYPING / mistaken).read_text().splitlines()
     mistakes = {number for number, line in enumerate(lines, 1) if line.endswith("# mistake")}
-    found = {int(number) for number in re.findall(r"^\S+:(\d+): error:", mypy(TYPING / "mistakes.py", tmp_path), re.M)}
+    found = {int(number) for number in re.findall(r"^\S+:(\d+): error:", mypy(TYPING / mistaken, tmp_path), re.M)}
     assert found == mistakes

@@ -9,6 +9,7 @@ from typing import Final
 
 from ._native import NativeHost
 from ._post import forget_offices
+from ._waiting import REQUEST, Waiter
 
 #: How long the exit waits: a request for tokens and its save end in this time.
 _EXIT_SECONDS: Final = 40
@@ -19,18 +20,27 @@ _SLICE_MS: Final = 200
 #: any more while the process exits.
 _hosts: set[NativeHost] = set()
 
+#: The open blocking hosts with a storage in Python. Its thread still works while the process exits.
+_with_storage: set[NativeHost] = set()
+
 
 def track(host: NativeHost) -> None:
     _hosts.add(host)
 
 
+def track_with_storage(host: NativeHost) -> None:
+    _with_storage.add(host)
+
+
 def forget(host: NativeHost) -> None:
     _hosts.discard(host)
+    _with_storage.discard(host)
 
 
 @atexit.register
 def _settle_all() -> None:
     end = time.monotonic() + _EXIT_SECONDS
+    closing = [_begin_close(host) for host in list(_with_storage)]
     hosts = list(_hosts)
     # This stops the sweeps of every host, before the process waits for the first host.
     for host in hosts:
@@ -38,10 +48,19 @@ def _settle_all() -> None:
     for host in hosts:
         while not host.settle(_SLICE_MS) and time.monotonic() < end:
             pass
+    for waiter in closing:
+        waiter.message_within(max(0, end - time.monotonic()) * 1000)
+
+
+def _begin_close(host: NativeHost) -> Waiter:
+    waiter = Waiter()
+    host.close(waiter.mailbox, REQUEST)
+    return waiter
 
 
 def _after_fork() -> None:
     _hosts.clear()
+    _with_storage.clear()
     forget_offices()
 
 

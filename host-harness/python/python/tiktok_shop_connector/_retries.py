@@ -30,8 +30,16 @@ async def with_retries(within_seconds: float, call: Callable[[], Awaitable[T]]) 
             pause = error.retry_after_ms / 1000
             if time.monotonic() + pause > end:
                 raise
-            await asyncio.sleep(pause)
+            await _pause(pause)
         except StorageConflictError:
             if conflicts == _MAX_CONFLICTS or time.monotonic() > end:
                 raise
             conflicts += 1
+
+
+async def _pause(seconds: float) -> None:
+    """Waits. `blocking.with_retries` runs this without an event loop, so it then blocks the thread."""
+    if asyncio._get_running_loop() is None:
+        time.sleep(seconds)  # noqa: ASYNC251
+    else:
+        await asyncio.sleep(seconds)
