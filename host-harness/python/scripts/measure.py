@@ -6,6 +6,7 @@ Opens a host that sends its requests to BASE, connects a customer, and prints a 
 lines from standard input. Each line is one round, and the script prints the result of the round:
 
 call CALLS: makes this number of signed calls, one after the other. The result is their median time in microseconds.
+blocking-call CALLS: the same with the blocking host, in a thread without an event loop.
 nothing CALLS: the same with requests that do nothing. The result is the time of the package without the host's work.
 event-loop CALLS IN_FLIGHT: makes this number of signed calls, and always has IN_FLIGHT of them in flight. The result
 is the 99th percentile of the delay of the event loop, in milliseconds.
@@ -20,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tiktok_shop_connector import Host
+from tiktok_shop_connector import CallResponse, Host, blocking
 
 TENANT: Final = "acme"
 CUSTOMER: Final = "customer-7"
@@ -33,6 +34,15 @@ async def median_time(calls: int, make: Call) -> float:
     for _ in range(calls):
         began = time.perf_counter_ns()
         await make()
+        times.append((time.perf_counter_ns() - began) / 1000)
+    return statistics.median_low(times)
+
+
+def blocking_median_time(calls: int, make: Callable[[], object]) -> float:
+    times = []
+    for _ in range(calls):
+        began = time.perf_counter_ns()
+        make()
         times.append((time.perf_counter_ns() - began) / 1000)
     return statistics.median_low(times)
 
@@ -59,31 +69,51 @@ async def lateness(calls: int, in_flight: int, make: Call) -> float:
     return statistics.quantiles(late, n=100)[98]
 
 
-async def measure(line: str, call: Call, nothing: Call) -> float:
+async def measure(line: str, call: Call, nothing: Call, blocking_call: Callable[[], object]) -> float:
     what, *numbers = line.split()
     if what == "event-loop":
         calls, in_flight = numbers
         return await lateness(int(calls), int(in_flight), call)
     (calls,) = numbers
+    if what == "blocking-call":
+        return await asyncio.to_thread(blocking_median_time, int(calls), blocking_call)
     return await median_time(int(calls), {"call": call, "nothing": nothing}[what])
+
+
+def check(answer: CallResponse) -> None:
+    if answer.json()["code"] != 0:
+        raise RuntimeError(f"code {answer.code}")
 
 
 async def main() -> None:
     base, app_key, app_secret, path, body = sys.argv[1:]
     app: Any = {"tenant": TENANT, "app_key": app_key, "app_secret": app_secret}
-    limits: Any = {"tenant_percent": 100}
-    async with Host.open(storage="memory:", keys="drawn", apps=[app], fake=base, limits=limits) as host:
-        connection = await host.connect(tenant=TENANT, customer=CUSTOMER, code="a-code-of-the-bench")
-        named: Any = {"tenant": TENANT, "customer": CUSTOMER, "shop": connection.shops[0].id}
+    options: Any = {
+        "storage": "memory:",
+        "keys": "drawn",
+        "apps": [app],
+        "fake": base,
+        "limits": {"tenant_percent": 100},
+    }
+    customer: Any = {"tenant": TENANT, "customer": CUSTOMER}
+    request: Any = {"method": "POST", "path": path, "query": {"page_size": 20}, "body": body}
+    code = "a-code-of-the-bench"
+    async with Host.open(**options) as host:
+        shop = (await host.connect(**customer, code=code)).shops[0].id
+        blocking_host = await asyncio.to_thread(blocking.Host.open, **options)
+        await asyncio.to_thread(blocking_host.connect, **customer, code=code)
 
         async def call() -> None:
-            answer = await host.call(**named, method="POST", path=path, query={"page_size": 20}, body=body)
-            if answer.json()["code"] != 0:
-                raise RuntimeError(f"code {answer.code}")
+            check(await host.call(**customer, shop=shop, **request))
+
+        def blocking_call() -> None:
+            check(blocking_host.call(**customer, shop=shop, **request))
 
         print('"ready"', flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
-            print(await measure(line, call, lambda: host.advance_clock(seconds=0)), flush=True)
+            result = await measure(line, call, lambda: host.advance_clock(seconds=0), blocking_call)
+            print(result, flush=True)
+        await asyncio.to_thread(blocking_host.close)
 
 
 asyncio.run(main())
