@@ -225,7 +225,8 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
             format!("{}types = [\"connection\", \"tenant.CANARY\"]\n", endpoint("main")),
             format!(
                 "configuration {place}: serve.webhooks[0].types[1]: not one of the types of the group tenant: \
-                 tenant.keys_rotated, tenant.host_key_retired, tenant.tenant_erased"
+                 tenant.host_key_added, tenant.host_key_promoted, tenant.keys_rotated, tenant.host_key_retired, \
+                 tenant.tenant_erased"
             ),
         ),
         (
