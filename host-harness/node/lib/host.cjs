@@ -60,6 +60,8 @@ class Host {
   #core;
   #actor;
   #reason;
+  /** Whether `actingAs` or `because` returned this host. */
+  #isCopy = false;
 
   constructor(core, actor = null, reason = null) {
     if (!(core instanceof Core)) throw new TypeError('open a host with `await Host.open(options)`');
@@ -109,6 +111,7 @@ class Host {
   #copy(actor, reason) {
     const copy = new Host(this.#core, actor, reason);
     copy.plugin = this.plugin;
+    copy.#isCopy = true;
     return copy;
   }
 
@@ -121,8 +124,9 @@ class Host {
     return core.closing;
   }
 
-  [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
-    return this.close();
+  /** Closes the host at the end of `await using`. A copy ends with its block, and the host that it shares goes on. */
+  async [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
+    if (!this.#isCopy) await this.close();
   }
 
   #perform(operation, named, body, begun = () => {}) {

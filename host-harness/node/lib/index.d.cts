@@ -238,12 +238,12 @@ export class Host implements AsyncDisposable {
 
   /**
    * A host that names this actor in events and logs. It shares everything else. Throws a `TypeError` if the argument is
-   * not a string.
+   * not a string. The end of its block with `await using` does not close it, and `close` closes the shared host.
    */
   actingAs(actor: string): Host;
   /**
    * A host that states this reason in events. It shares everything else. Throws a `TypeError` if the argument is not a
-   * string.
+   * string. The end of its block with `await using` does not close it, and `close` closes the shared host.
    */
   because(reason: string): Host;
 
