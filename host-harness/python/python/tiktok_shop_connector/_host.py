@@ -124,14 +124,16 @@ class Host(Connecting, Connections, Background):
     def acting_as(self, actor: str) -> Host:
         """Returns a host that names this actor in events and logs. It shares everything else.
 
-        Raises a `TypeError` if the actor is not a string, for example `None`.
+        Raises a `TypeError` if the actor is not a string, for example `None`. The end of its block with `async with`
+        does not close it, and `close` closes the shared host.
         """
         return Host._of(self._core, self.plugin, text_of("acting_as", actor), self._reason)
 
     def because(self, reason: str) -> Host:
         """Returns a host that states this reason in events. It shares everything else.
 
-        Raises a `TypeError` if the reason is not a string, for example `None`.
+        Raises a `TypeError` if the reason is not a string, for example `None`. The end of its block with `async with`
+        does not close it, and `close` closes the shared host.
         """
         return Host._of(self._core, self.plugin, self._actor, text_of("because", reason))
 
@@ -148,4 +150,6 @@ class Host(Connecting, Connections, Background):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        # The block of a copy, such as `async with host.because(…)`, must not close the host that the copy shares.
+        if self._actor is None and self._reason is None:
+            await self.close()
