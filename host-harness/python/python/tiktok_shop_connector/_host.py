@@ -14,7 +14,7 @@ from ._connections import Connections
 from ._core import Core, OnRequest
 from ._native import Secret
 from ._post import Callee, functions_of
-from ._requests import text_of
+from ._requests import refuse_printed, text_of
 from .keys import key_functions_of, optional_functions
 from .storage import Storage, check_functions
 from .types import SecretInput
@@ -104,9 +104,12 @@ class Host(Connecting, Connections, Background):
             "compiled_cache": None if compiled_cache is None else fspath(compiled_cache),
             "allow_export": allow_export,
             "refuse_unsealed_rows": refuse_unsealed_rows,
-            "limits": limits or {},
-            "deadlines": deadlines or {},
+            "limits": {} if limits is None else limits,
+            "deadlines": {} if deadlines is None else deadlines,
         }
+        for app in apps if isinstance(apps, (list, tuple)) else ():
+            if isinstance(app, dict):
+                refuse_printed(app)
 
         async def open_host() -> Host:
             _logs.forward_logs()
