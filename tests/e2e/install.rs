@@ -266,8 +266,8 @@ async fn an_install_that_begins_and_is_cancelled_has_two_events_with_actor_and_r
     // Neither a reloaded page nor a second cancellation writes an event.
     begin(&host, "alice", &query).await.unwrap();
     for was_waiting in [true, false] {
-        let cancelled = host.cancel_install(&tenant(0), &customer_id("alice"), &browser("alice"), &pending.id);
-        assert_eq!(cancelled.await, Ok(was_waiting));
+        let cancelled = host.cancel_install(&tenant(0), &customer_id("alice"), &browser("alice"), &pending.id).await;
+        assert_eq!(cancelled, Ok(was_waiting));
     }
     let key = ConnectionKey { customer: customer_id("alice"), account: pending.account };
     let at = UnixSeconds(stage.fake.now());
