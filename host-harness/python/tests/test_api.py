@@ -297,6 +297,8 @@ async def test_the_apps_of_a_tenant_are_listed(stage: Stage) -> None:
     ("options", "code"),
     [
         ({"storage": "mysql:CANARY"}, "invalid-argument"),
+        # The compiled component would be written into the current folder.
+        ({"compiled_cache": ""}, "invalid-argument"),
         ({"keys": {"text": "CANARY"}}, "host-keys"),
         ({"keys": {"file": "/nowhere/host-keys"}}, "host-keys"),
         ({"storage": "sqlite:/nowhere/missing.sqlite", "keys": {"file": "/nowhere/host-keys"}}, "storage-not-opened"),

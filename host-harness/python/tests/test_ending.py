@@ -127,6 +127,24 @@ async def test_the_end_of_the_block_of_a_copy_does_not_close_the_host(stage: Sta
         await host.list_shops(**NAMED)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/self/statm")
+async def test_a_closed_host_that_the_platform_keeps_holds_no_address_space(stages: Stages) -> None:
+    def pages() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0])
+
+    before = pages()
+    host = (await stages.open()).host
+    with_host = pages() - before
+    await host.close()
+
+    async def freed() -> None:
+        # A thread of the host ends a moment later.
+        while pages() - before > with_host / 2:
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(freed(), 10)
+
+
 async def test_an_event_of_another_event_loop_does_not_let_a_sweep_run_that_nobody_can_stop(stage: Stage) -> None:
     stop = asyncio.Event()
 
