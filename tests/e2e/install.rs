@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use fake_tiktok_shop::{Decision, Fault};
-use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, ConnectionStatus, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
-use tiktok_shop_host::events::{Actor, Cause, EventKind};
+use tiktok_shop_host::events::{Actor, Cause, EventKind, NewEvent, Origin};
 use tiktok_shop_host::install::{InstallError, InstallId, PendingInstall};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::{
@@ -37,6 +37,12 @@ async fn confirm(host: &ConnectorHost, customer: &str, id: &InstallId) -> Result
     host.confirm_install(&tenant(0), &customer_id(customer), &browser(customer), id, ShopPolicy::All).await
 }
 
+/// Returns the kinds of the tenant's events.
+async fn kinds(stage: &Stage) -> Vec<EventKind> {
+    let events = stage.storage.events(&tenant(0), None, 10).await.unwrap();
+    events.into_iter().map(|event| event.event.kind).collect()
+}
+
 /// Returns the action and the code of the error, as [`refusal`] does. Panics if the outcome is not
 /// [`InstallError::Call`].
 fn call_refusal<T: std::fmt::Debug>(outcome: Result<T, InstallError>) -> (&'static str, String) {
@@ -56,7 +62,7 @@ async fn an_install_shows_seller_and_shops_and_attaches_nothing_before_the_confi
     assert_eq!(shops.iter().map(|shop| shop.id.as_str()).collect::<Vec<_>>(), ["7490000000000000001"]);
     assert_eq!((stage.requests_to(TOKEN_GET), stage.requests_to(SHOPS)), (1, 1));
     assert_eq!((stage.connections("alice").await, stage.due().await), (Vec::new(), 0));
-    assert_eq!(stage.storage.events(&tenant(0), None, 10).await.unwrap(), []);
+    assert_eq!(kinds(&stage).await, [EventKind::InstallBegun]);
 
     let actor: Actor = "agent-7".parse().unwrap();
     let connection = confirm(&stage.host.acting_as(actor.clone()), "alice", &pending.id).await.unwrap();
@@ -64,9 +70,9 @@ async fn an_install_shows_seller_and_shops_and_attaches_nothing_before_the_confi
     assert_eq!((connection.status, connection.shops.len()), (ConnectionStatus::Active, 1));
     assert_eq!(stage.requests_to(TOKEN_GET), 1, "the confirmation sends no code");
     let events = stage.storage.events(&tenant(0), None, 10).await.unwrap();
-    assert_eq!(events[0].event.kind, EventKind::Connected);
+    assert_eq!(events[1].event.kind, EventKind::Connected);
     assert_eq!(
-        (events[0].event.origin.actor.as_ref(), events[0].event.origin.cause),
+        (events[1].event.origin.actor.as_ref(), events[1].event.origin.cause),
         (Some(&actor), Some(Cause::Connect))
     );
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
@@ -247,11 +253,59 @@ async fn a_cancelled_install_is_gone() {
 }
 
 #[tokio::test]
+async fn an_install_that_begins_and_is_cancelled_has_two_events_with_actor_and_reason() {
+    let stage = Stage::new();
+    let origin = Origin {
+        actor: Some("agent-7".parse().unwrap()),
+        stated_reason: Some("case 4711".parse().unwrap()),
+        cause: Some(Cause::Connect),
+    };
+    let host = stage.host.acting_as("agent-7".parse().unwrap()).because("case 4711".parse().unwrap());
+    let query = installed(&stage);
+    let pending = begin(&host, "alice", &query).await.unwrap();
+    // Neither a reloaded page nor a second cancellation writes an event.
+    begin(&host, "alice", &query).await.unwrap();
+    for was_waiting in [true, false] {
+        let cancelled = host.cancel_install(&tenant(0), &customer_id("alice"), &browser("alice"), &pending.id).await;
+        assert_eq!(cancelled, Ok(was_waiting));
+    }
+    let key = ConnectionKey { customer: customer_id("alice"), account: pending.account };
+    let at = UnixSeconds(stage.fake.now());
+    let event = |kind| NewEvent { at, key: Some(key.clone()), kind, origin: origin.clone() };
+    let events = stage.storage.events(&tenant(0), None, 10).await.unwrap();
+    let events: Vec<_> = events.into_iter().map(|event| event.event).collect();
+    assert_eq!(events, [event(EventKind::InstallBegun), event(EventKind::InstallCancelled)]);
+}
+
+#[tokio::test]
+async fn an_install_without_its_event_is_not_shown_and_a_reload_writes_the_event() {
+    let stage = Stage::new();
+    failing(&stage, "append_once", 1, Failure::Refuses);
+    let query = installed(&stage);
+    let unrecorded = begin(&stage.host, "alice", &query).await.unwrap_err();
+    assert_eq!(unrecorded.code(), "event-not-stored");
+    let pending = begin(&stage.host, "alice", &query).await.unwrap();
+    assert_eq!((kinds(&stage).await, stage.requests_to(TOKEN_GET)), (vec![EventKind::InstallBegun], 1));
+    confirm(&stage.host, "alice", &pending.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_install_is_not_cancelled_without_its_event() {
+    let stage = Stage::new();
+    let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
+    failing(&stage, "append_once", 1, Failure::Refuses);
+    let cancelled = stage.host.cancel_install(&tenant(0), &customer_id("alice"), &browser("alice"), &pending.id).await;
+    assert_eq!(cancelled.unwrap_err().code(), "event-not-stored");
+    confirm(&stage.host, "alice", &pending.id).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_erased_tenant_has_no_pending_install() {
     let stage = Stage::new();
     let pending = begin(&stage.host, "alice", &installed(&stage)).await.unwrap();
     let erased = stage.keyring().erase_existing(&tenant(0)).await.unwrap().unwrap();
-    assert_eq!(erased.others, 1);
+    // The install, its event, and the digest that prevents a second copy of the event.
+    assert_eq!(erased.others, 3);
     assert_eq!(confirm(&stage.host, "alice", &pending.id).await, Err(InstallError::Unknown));
 }
 

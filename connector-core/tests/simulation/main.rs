@@ -1,28 +1,16 @@
-//! Runs the refresh protocol under a random scheduler. Calls on many machines interleave at every effect. They crash,
-//! pause for longer than their claims live, and lose requests and answers. Storage does not always say whether it
-//! wrote.
+//! Plays random histories of the refresh protocol (`tests/simulation`).
 //!
 //! One seed is one run and always gives the same result. `TIKTOK_SHOP_SIMULATION_SEEDS` is the number of runs for each
 //! policy. `TIKTOK_SHOP_SIMULATION_SEED` runs a single seed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a broken expectation is a failed test"
-)]
+#![allow(clippy::panic, reason = "a broken expectation is a failed test")]
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "the environment sets the number of runs, and the counts are printed"
 )]
 
-mod host;
-mod provider;
-mod run;
-mod world;
-
-use provider::Policy;
 use std::env;
+use tiktok_shop_simulation::{Broken, Policy, Seen, run};
 
 /// The default number of runs for each policy. They take some seconds; `cargo xtask simulate` runs more.
 const SEEDS: u64 = 1_000;
@@ -37,11 +25,11 @@ fn holds_under(policy: Policy) {
         Some(seed) => seed..seed + 1,
         None => 0..number("TIKTOK_SHOP_SIMULATION_SEEDS").unwrap_or(SEEDS),
     };
-    let mut seen = run::Seen::default();
+    let mut seen = Seen::default();
     for seed in seeds.clone() {
-        match run::run(seed, policy) {
+        match run(seed, policy) {
             Ok(one) => seen.add(&one),
-            Err((law, history)) => {
+            Err(Broken { law, history }) => {
                 panic!("{policy:?}, seed {seed}: {law}\n{}", history.join("\n"));
             }
         }

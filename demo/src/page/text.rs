@@ -32,6 +32,8 @@ pub(super) fn effect(effect: WebhookEffect) -> &'static str {
 pub(super) fn kind(kind: &EventKind) -> String {
     let shops = |shops: &[ShopId]| shops.iter().map(ShopId::as_str).collect::<Vec<_>>().join(", ");
     match kind {
+        EventKind::InstallBegun => "install begun".to_owned(),
+        EventKind::InstallCancelled => "install cancelled".to_owned(),
         EventKind::Connected => "connected".to_owned(),
         EventKind::ConsentRenewed => "consented again".to_owned(),
         EventKind::ShopsLinked { shops: linked } => format!("linked {}", shops(linked)),
@@ -46,6 +48,8 @@ pub(super) fn kind(kind: &EventKind) -> String {
         EventKind::Recovered => "recovered".to_owned(),
         EventKind::Disconnected => "disconnected".to_owned(),
         EventKind::Notice { days, ends } => format!("notice: at most {days} days are left until {}", date(*ends)),
+        EventKind::HostKeyAdded { host_key } => format!("host key {host_key} added"),
+        EventKind::HostKeyPromoted { host_key } => format!("host key {host_key} promoted"),
         EventKind::KeysRotated { host_key } => format!("keys rotated to {host_key}"),
         EventKind::HostKeyRetired { host_key } => format!("host key {host_key} retired"),
         EventKind::TenantErased => "tenant erased".to_owned(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address
 
 import psycopg
@@ -18,8 +19,10 @@ def check_address(address: str) -> None:
     except psycopg.ProgrammingError:
         # The text of the error may contain the password.
         raise ValueError("the address of the database is malformed") from None
-    # Without a host, the environment could name one.
-    hosts = [host for name in ("host", "hostaddr") for host in str(parts.get(name) or "").split(",") if host]
+    # This variable decides which server the driver reaches, also beside a host.
+    number = parts.get("hostaddr") or os.environ.get("PGHOSTADDR")
+    # Without a host, another variable could name one.
+    hosts = [host for named in (parts.get("host"), number) for host in str(named or "").split(",") if host]
     is_local = hosts != [] and all(_is_on_this_machine(host) for host in hosts)
     if not is_local and parts.get("sslmode") != "verify-full":
         raise ValueError("the address does not name a database on this machine: append sslmode=verify-full")

@@ -105,6 +105,14 @@ def test_a_server_in_a_network_must_prove_its_name_over_tls(address: str) -> Non
     assert "CANARY" not in str(refused.value)
 
 
+def test_a_variable_does_not_lead_to_a_server_in_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "10.0.0.1")
+    with pytest.raises(ValueError, match="append sslmode=verify-full"):
+        check_address("postgres://app@localhost/shops")
+    check_address("postgres://app@localhost/shops?hostaddr=127.0.0.1")
+    check_address("postgres://app@localhost/shops?sslmode=verify-full")
+
+
 def test_the_error_about_a_malformed_address_does_not_show_the_password() -> None:
     with pytest.raises(ValueError, match=r"^the address of the database is malformed$"):
         check_address("postgres:/app:CANARY@db.example/shops")

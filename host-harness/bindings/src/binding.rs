@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tiktok_shop_fake_client::FakeAddress;
@@ -51,7 +51,10 @@ pub struct Parts {
 
 /// A host that is open.
 pub struct Binding {
-    host: ConnectorHost,
+    /// `None` after [`close`](Self::close). The instances of a host reserve much address space, and the other language may
+    /// keep a closed host.
+    host: Mutex<Option<ConnectorHost>>,
+    plugin: String,
     storage: Arc<dyn HostStorage>,
     database: Option<Arc<SqlStorage>>,
     keys: OpenKeys,
@@ -109,6 +112,9 @@ impl Binding {
             builder = builder.component_sha256(digest);
         }
         if let Some(folder) = options.compiled_cache {
+            if folder.as_os_str().is_empty() {
+                return Err(BindingError::arguments("the options: `compiled_cache` is empty, and must name a folder"));
+            }
             builder = builder.compiled_cache(CompiledCache::in_folder(folder));
         }
         if options.allow_export {
@@ -121,7 +127,8 @@ impl Binding {
         let built = building.await.map_err(|_panic| BindingError::settings("host-not-built", "the host panicked"))?;
         let host = built.map_err(|error| BindingError::settings("host-not-built", error.to_string()))?;
         let (closed, running) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self { host, storage, database, keys, clock, movable, closed, running })
+        let (plugin, host) = (host.plugin().to_string(), Mutex::new(Some(host)));
+        Ok(Self { host, plugin, storage, database, keys, clock, movable, closed, running })
     }
 
     /// Begins a request. Call this function when the other language makes the request, before any other task runs. From
@@ -141,7 +148,7 @@ impl Binding {
     /// # Errors
     /// See [`BindingError`].
     pub async fn perform(&self, _begun: Begun, request: Request) -> Result<Reply, BindingError> {
-        let host = self.host_of(&request);
+        let host = self.host_of(&request)?;
         operations::perform(self, &host, request).await
     }
 
@@ -156,20 +163,16 @@ impl Binding {
         request: Request,
         platform: &dyn Foreign,
     ) -> Result<Reply, BindingError> {
-        let host = self.host_of(&request);
+        let host = self.host_of(&request)?;
         let head: WebhookHead = read("the arguments of accept-webhook", request.arguments)?;
         Ok(webhooks::accept(&host, head, request.body, platform).await.into())
     }
 
-    fn host_of(&self, request: &Request) -> ConnectorHost {
-        let host = match &request.actor {
-            Some(actor) => self.host.acting_as(actor.clone()),
-            None => self.host.clone(),
-        };
-        match &request.reason {
-            Some(reason) => host.because(reason.clone()),
-            None => host,
-        }
+    /// Returns the host for a request, with its actor and its reason.
+    fn host_of(&self, request: &Request) -> Result<ConnectorHost, BindingError> {
+        let host = self.host.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(BindingError::closed)?;
+        let host = request.actor.iter().fold(host, |host, actor| host.acting_as(actor.clone()));
+        Ok(request.reason.iter().fold(host, |host, reason| host.because(reason.clone())))
     }
 
     /// Accepts no further requests. Stops running sweeps and `shared-connections`, and ends rotations at their pause.
@@ -177,10 +180,11 @@ impl Binding {
         self.closed.cancel();
     }
 
-    /// Calls [`stop`](Self::stop), waits until all requests have ended, and closes the database.
+    /// Calls [`stop`](Self::stop), waits until all requests have ended, drops the host and closes the database.
     pub async fn close(&self) {
         self.stop();
         self.settled().await;
+        drop(self.host.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(database) = &self.database {
             database.close().await;
         }
@@ -195,7 +199,7 @@ impl Binding {
     /// Returns the name and version of the component.
     #[must_use]
     pub fn plugin(&self) -> String {
-        self.host.plugin().to_string()
+        self.plugin.clone()
     }
 
     pub(crate) fn storage(&self) -> &dyn HostStorage {

@@ -121,17 +121,13 @@ pub(crate) struct OfHostKey {
     host_key: HostKeyId,
 }
 
-fn file_error(error: tiktok_shop_host::seal::KeyFileError) -> BindingError {
-    BindingError::settings("host-keys", error.to_string())
-}
-
-pub(crate) fn add_host_key(file: &KeyFile) -> Outcome {
-    let id = file.add().map_err(file_error)?;
+pub(crate) async fn add_host_key(keyring: &Keyring, file: &KeyFile) -> Outcome {
+    let id = keyring.add_host_key(file).await?;
     Ok(json!({ "host_key": id.as_str() }).into())
 }
 
-pub(crate) fn promote_host_key(file: &KeyFile, a: OfHostKey) -> Outcome {
-    file.promote(&a.host_key).map_err(file_error)?;
+pub(crate) async fn promote_host_key(keyring: &Keyring, file: &KeyFile, a: OfHostKey) -> Outcome {
+    keyring.promote(file, &a.host_key).await?;
     Ok(Reply::default())
 }
 

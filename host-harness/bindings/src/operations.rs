@@ -57,8 +57,10 @@ pub(crate) async fn perform(binding: &Binding, host: &ConnectorHost, request: Re
         "check-keys" => keys::check(&binding.keyring(actor, reason)).await,
         "check-host-keys" => keys::check_host_keys(&binding.keyring(actor, reason), a.read()?).await,
         "rotate-keys" => keys::rotate(&binding.keyring(actor, reason), binding.closing()).await,
-        "add-host-key" => keys::add_host_key(binding.key_file()?),
-        "promote-host-key" => keys::promote_host_key(binding.key_file()?, a.read()?),
+        "add-host-key" => keys::add_host_key(&binding.keyring(actor, reason), binding.key_file()?).await,
+        "promote-host-key" => {
+            keys::promote_host_key(&binding.keyring(actor, reason), binding.key_file()?, a.read()?).await
+        }
         "retire-host-key" => keys::retire(&binding.keyring(actor, reason), binding.key_file()?, a.read()?).await,
         "erase-tenant" => keys::erase(&binding.keyring(actor, reason), a.read()?).await,
         _ => Err(BindingError::arguments("there is no such operation")),

@@ -71,7 +71,7 @@ impl Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Cause {
-    /// `connect`, `finish_consent` or `confirm_install`.
+    /// `connect`, `finish_consent`, `begin_install`, `confirm_install` or `cancel_install`.
     Connect,
     /// `import_grant`.
     Import,
@@ -93,7 +93,8 @@ pub enum Cause {
     Disconnect,
     /// `receive_webhook` or `accept_webhook`.
     Webhook,
-    /// [`Keyring::rotate`](crate::seal::Keyring::rotate).
+    /// [`Keyring::add_host_key`](crate::seal::Keyring::add_host_key),
+    /// [`Keyring::promote`](crate::seal::Keyring::promote) or [`Keyring::rotate`](crate::seal::Keyring::rotate).
     KeyRotation,
     /// [`Keyring::retire`](crate::seal::Keyring::retire).
     KeyRetirement,
@@ -124,6 +125,13 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum EventKind {
+    /// An install from TikTok's App Store waits for the customer's confirmation. The host has stored its tokens, and
+    /// has connected nothing. If the customer confirms the install, the event [`Connected`](Self::Connected) or
+    /// [`ConsentRenewed`](Self::ConsentRenewed) follows. If nobody confirms or cancels the install within 30 minutes,
+    /// it ends without a further event.
+    InstallBegun,
+    /// The customer has cancelled an install from TikTok's App Store, so the host deletes its tokens.
+    InstallCancelled,
     /// The connection began. A new consent for a connected account causes [`ConsentRenewed`](Self::ConsentRenewed)
     /// instead.
     Connected,
@@ -182,6 +190,18 @@ pub enum EventKind {
         /// When the authorization ends.
         ends: UnixSeconds,
     },
+    /// A new host key was appended to the file of host keys. It wraps nothing yet. Every tenant that has data keys gets
+    /// this event.
+    HostKeyAdded {
+        /// The new host key.
+        host_key: HostKeyId,
+    },
+    /// A host key of the file became the current one, which wraps new data keys. Every tenant that has data keys gets
+    /// this event.
+    HostKeyPromoted {
+        /// The host key that is the current one now.
+        host_key: HostKeyId,
+    },
     /// A rotation has added a new data key to the tenant. The rotation then seals the tenant's records again with this
     /// key.
     KeysRotated {
@@ -226,6 +246,8 @@ macro_rules! names {
 
 names! {
     connection {
+        InstallBegun => "install-begun",
+        InstallCancelled => "install-cancelled",
         Connected => "connected",
         ConsentRenewed => "consent-renewed",
         ShopsLinked => "shops-linked",
@@ -242,6 +264,8 @@ names! {
         Notice => "notice",
     }
     tenant {
+        HostKeyAdded => "host-key-added",
+        HostKeyPromoted => "host-key-promoted",
         KeysRotated => "keys-rotated",
         HostKeyRetired => "host-key-retired",
         TenantErased => "tenant-erased",
@@ -254,7 +278,9 @@ impl EventKind {
     pub fn values(&self) -> EventValues<'_> {
         let none = EventValues::default();
         match self {
-            Self::Connected
+            Self::InstallBegun
+            | Self::InstallCancelled
+            | Self::Connected
             | Self::ConsentRenewed
             | Self::RefreshForced
             | Self::TokenShown
@@ -269,9 +295,10 @@ impl EventKind {
             Self::AuthorizationEnding { ends } => EventValues { ends_at: Some(*ends), ..none },
             Self::ReauthorizationRequired(reason) => EventValues { reason: Some(*reason), ..none },
             Self::Notice { days, ends } => EventValues { days: Some(*days), ends_at: Some(*ends), ..none },
-            Self::KeysRotated { host_key } | Self::HostKeyRetired { host_key } => {
-                EventValues { host_key: Some(host_key), ..none }
-            }
+            Self::HostKeyAdded { host_key }
+            | Self::HostKeyPromoted { host_key }
+            | Self::KeysRotated { host_key }
+            | Self::HostKeyRetired { host_key } => EventValues { host_key: Some(host_key), ..none },
         }
     }
 }

@@ -20,10 +20,10 @@ use tracing::Instrument as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::connect::Grant;
-use crate::connection::{Connection, ShopPolicy};
+use crate::connection::{Connection, ConnectionKey, ShopPolicy, UnixSeconds};
 use crate::consent::{BrowserSession, digest_of_install};
 use crate::error::{Action, CallError, ConnectorError};
-use crate::events::Cause;
+use crate::events::{Cause, EventKind, NewEvent};
 use crate::guest::{Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, AppKey, CustomerId, ShopId, TenantId};
@@ -31,7 +31,7 @@ pub use crate::install_tokens::InstallTokens;
 use crate::seal::{InstallSeal, name_of_install};
 use crate::secret::Secret;
 use crate::storage::{
-    HostStorage, InstallDigest, InstallRecord, RetryBackoff, StorageError, StoredInstall, run_within,
+    HostStorage, InstallDigest, InstallRecord, OnceDigest, RetryBackoff, StorageError, StoredInstall, run_within,
 };
 
 /// An install can be confirmed within this time after its start: 30 minutes.
@@ -258,6 +258,9 @@ impl ConnectorHost {
     /// If the shops cannot be read, the function fails and returns no id, so nobody can confirm shops that were not
     /// shown. The tokens stay stored: call the function again with the same query.
     ///
+    /// Each install causes one event [`EventKind::InstallBegun`]. If the event can't be stored, the function fails and
+    /// returns no id. The tokens stay stored in this case, too.
+    ///
     /// If the caller drops the future, the exchange and the write continue.
     ///
     /// # Errors
@@ -279,7 +282,12 @@ impl ConnectorHost {
             Ok(install) if app.is_some_and(|app| *app != install.app) => {
                 return Err(refused(CoreError::new(CoreCause::CallbackOfAnotherApp)).into());
             }
-            Ok(install) => install,
+            Ok(install) => {
+                // The call that has stored the install may have ended before it wrote the event.
+                let key = ConnectionKey { customer: customer.clone(), account: install.account.clone() };
+                self.record_install(tenant, &id, key, EventKind::InstallBegun).await?;
+                install
+            }
             Err(InstallError::Unknown) => self.exchange_and_store(visit, &id, app.cloned(), query).await?,
             Err(error) => return Err(error),
         };
@@ -317,9 +325,11 @@ impl ConnectorHost {
     /// `customer` must be those with which the install began. Returns whether such an install was waiting. TikTok still
     /// grants the app what the seller has granted. The seller can remove the app in Seller Center.
     ///
+    /// The event [`EventKind::InstallCancelled`] is stored before the install is deleted.
+    ///
     /// # Errors
     /// [`InstallError::OtherBrowser`], [`InstallError::OtherCustomer`], [`InstallError::Confirmed`] or
-    /// [`InstallError::Storage`]; nothing was deleted.
+    /// [`InstallError::Storage`], or [`CallError::NotRecorded`] if the event can't be stored; nothing was deleted.
     pub async fn cancel_install(
         &self,
         tenant: &TenantId,
@@ -329,7 +339,9 @@ impl ConnectorHost {
     ) -> Result<bool, InstallError> {
         let visit = Visit { tenant: tenant.clone(), customer: customer.clone(), browser: browser.clone() };
         match self.find_install(&visit, id).await {
-            Ok(_) => {
+            Ok(install) => {
+                let key = ConnectionKey { customer: customer.clone(), account: install.account };
+                self.record_install(tenant, id, key, EventKind::InstallCancelled).await?;
                 self.delete_install(tenant, id).await?;
                 Ok(true)
             }
@@ -366,10 +378,27 @@ impl ConnectorHost {
             let digest = id.digest();
             let record = InstallRecord { browser: digest_of_install(&tenant, &browser, &digest), sealed };
             store_install(host.storage(), host.storage_timeout(), &tenant, &digest, &record).await?;
-            Ok::<_, InstallError>(content.install)
+            let Content { customer, install } = content;
+            let key = ConnectionKey { customer, account: install.account.clone() };
+            host.record_install(&tenant, &id, key, EventKind::InstallBegun).await?;
+            Ok::<_, InstallError>(install)
         };
         let task = tokio::spawn(work.in_current_span());
         task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: self.plugin().clone() }.into()))
+    }
+
+    /// Writes an event of a pending install. An install has at most one event of each kind.
+    async fn record_install(
+        &self,
+        tenant: &TenantId,
+        id: &InstallId,
+        key: ConnectionKey,
+        kind: EventKind,
+    ) -> Result<(), CallError> {
+        let once = OnceDigest::of(&format!("{}/{}", kind.as_str(), hex::encode(id.digest().as_bytes())));
+        let at = UnixSeconds(self.sandbox.clock.wall().as_secs());
+        let event = NewEvent { at, key: Some(key), kind, origin: self.origin(Cause::Connect) };
+        self.record(tenant, &once, &event).await
     }
 
     /// Calls the export `exchange-install`.

@@ -70,8 +70,8 @@
 //!
 //! | level | event |
 //! | --- | --- |
-//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector returned `internal`. The event `TokenShown` of a returned access token, or `GrantExported` of an exported grant, could not be stored. |
-//! | `WARN` | The connector returned another error. `outcome` is the error's action. The event also has the fields `code`, `http_status`, `request_id` and `retry_after_ms`. No instance was free (`busy`). An export was refused because the host does not allow it. A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. A confirmed install could not be closed. A list leaves out a connection because of its row. |
+//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector returned `internal`. The event `TokenShown` of a returned access token, `GrantExported` of an exported grant, or the event of a pending install could not be stored. |
+//! | `WARN` | The connector returned another error. `outcome` is the error's action. The event also has the fields `code`, `http_status`, `request_id` and `retry_after_ms`. No instance was free (`busy`). An export was refused because the host does not allow it. No connection to TikTok Shop could be made: the field `failure` names the step that failed, for example `connection refused` or `the certificate was not accepted`. A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. A confirmed install could not be closed. A list leaves out a connection because of its row. |
 //! | `INFO` | A `connect`, `refresh`, `link-shops` or `disconnect` succeeded. |
 //! | `DEBUG` | A call that only reads succeeded. Each response: host, method and status. |
 //! | `TRACE` | The answer of each call, with its secrets redacted. |

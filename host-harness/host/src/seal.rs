@@ -25,6 +25,7 @@ mod keyring;
 #[cfg(feature = "measurements")]
 mod measured;
 mod place;
+mod promotion;
 mod provider;
 mod retirement;
 mod rotation;

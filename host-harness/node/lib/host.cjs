@@ -60,6 +60,8 @@ class Host {
   #core;
   #actor;
   #reason;
+  /** Whether `actingAs` or `because` returned this host. */
+  #isCopy = false;
 
   constructor(core, actor = null, reason = null) {
     if (!(core instanceof Core)) throw new TypeError('open a host with `await Host.open(options)`');
@@ -79,7 +81,7 @@ class Host {
       keys: isProvider ? { foreign: functionsOf(keys) } : keys,
       apps: isFunction ? null : apps,
     };
-    const text = JSON.stringify(values.plain(options));
+    const text = values.argumentsOf(options);
     const called = [
       isObject ? dispatcher(storage, storageText) : undefined,
       isProvider ? dispatcher(keyFunctions(keys)) : undefined,
@@ -109,6 +111,7 @@ class Host {
   #copy(actor, reason) {
     const copy = new Host(this.#core, actor, reason);
     copy.plugin = this.plugin;
+    copy.#isCopy = true;
     return copy;
   }
 
@@ -121,12 +124,13 @@ class Host {
     return core.closing;
   }
 
-  [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
-    return this.close();
+  /** Closes the host at the end of `await using`. A copy ends with its block, and the host that it shares goes on. */
+  async [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
+    if (!this.#isCopy) await this.close();
   }
 
   #perform(operation, named, body, begun = () => {}) {
-    const text = JSON.stringify(values.plain(named));
+    const text = values.argumentsOf(named);
     const { native } = this.#core;
     return this.#core.request(operation, (number) => {
       native.perform(number, operation, text, body, this.#actor, this.#reason);
@@ -179,7 +183,8 @@ class Host {
     return this.#ask('connect', named, options, values.connection);
   }
 
-  importGrant(named, options) {
+  async importGrant(named, options) {
+    values.checkTimes(named, ['accessTokenEnds', 'refreshTokenEnds']);
     return this.#ask('import-grant', named, options, values.connection);
   }
 
@@ -227,8 +232,9 @@ class Host {
     return this.#ask('access-token', named, options, values.validToken);
   }
 
-  async call({ query, body, ...named }, options) {
-    checkTarget(named, CALLS);
+  async call(given, options) {
+    checkTarget(given, CALLS);
+    const { query, body, ...named } = given;
     const sent = values.bodyBytes(body);
     const request = { ...named, query: values.pairs(query), hasBody: sent !== null };
     const read = (value, answer) => new values.CallResponse(value, answer);
@@ -251,6 +257,7 @@ class Host {
 
   /** Receives a webhook, and calls `handle` with it unless it was handled before. Never rejects for a bad webhook. */
   async acceptWebhook({ body, ...named }, handle) {
+    if (typeof handle !== 'function') throw new TypeError('handle: give a function');
     let failure = null;
     const handler = {
       handle: async (webhook) => {
@@ -262,7 +269,7 @@ class Host {
         }
       },
     };
-    const text = JSON.stringify(values.plain(withHead(named)));
+    const text = values.argumentsOf(withHead(named));
     const sent = values.rawBytes(body);
     const { native } = this.#core;
     const { value } = await this.#core.request('accept-webhook', (number) =>
@@ -330,13 +337,18 @@ const WITHOUT_TARGET = { shop: ALL, account: ALL };
 const CALLS = { shop: 'the whole account', account: "the customer's only account" };
 
 /**
- * Refuses a `shop` or an `account` without a value, which may come from a missing parameter of a request. `without`
- * says what the arguments name if the member is left out.
+ * Refuses a `shop` or an `account` without a value, which may come from a missing parameter of a request. Also refuses
+ * one that the request would not contain, such as the getter of a class. `without` says what the arguments name if the
+ * member is left out.
  */
 function checkTarget(named, without) {
   for (const [name, meant] of Object.entries(without)) {
-    if (Object.hasOwn(named, name) && (named[name] === undefined || named[name] === null)) {
+    if (!(name in named)) continue;
+    if (named[name] === undefined || named[name] === null) {
       throw new TypeError(`${name}: it has no value; leave it out if you mean ${meant}`);
+    }
+    if (!Object.prototype.propertyIsEnumerable.call(named, name)) {
+      throw new TypeError(`${name}: it is no enumerable member of the object itself; give a plain object`);
     }
   }
 }

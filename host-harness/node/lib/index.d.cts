@@ -238,12 +238,12 @@ export class Host implements AsyncDisposable {
 
   /**
    * A host that names this actor in events and logs. It shares everything else. Throws a `TypeError` if the argument is
-   * not a string.
+   * not a string. The end of its block with `await using` does not close it, and `close` closes the shared host.
    */
   actingAs(actor: string): Host;
   /**
    * A host that states this reason in events. It shares everything else. Throws a `TypeError` if the argument is not a
-   * string.
+   * string. The end of its block with `await using` does not close it, and `close` closes the shared host.
    */
   because(reason: string): Host;
 
@@ -413,5 +413,6 @@ export function logTo(logger: Logger, options?: { level?: keyof Logger }): void;
  * Makes a call, and repeats it while its error asks for that: after the pause of a `RetryAfterError`, and up to three
  * times at once after a `StorageConflictError`. No call begins later than `withinMs` after the first. If the signal is
  * aborted, no further call begins, and the promise rejects with the signal's reason. Pass the signal to the call, too.
+ * Rejects with a `TypeError` if `withinMs` is no number, or less than 0.
  */
 export function withRetries<T>(withinMs: number, call: () => Promise<T>, options?: CallOptions): Promise<T>;

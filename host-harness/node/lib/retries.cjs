@@ -12,6 +12,10 @@ const MAX_CONFLICTS = 3;
  * after the signal is aborted.
  */
 async function withRetries(withinMs, call, { signal } = {}) {
+  // With another value, such as `undefined` or NaN, every comparison would be false, and no call would be repeated.
+  if (!(typeof withinMs === 'number' && withinMs >= 0)) {
+    throw new TypeError('withRetries: give the time in milliseconds as a number, 0 or more');
+  }
   const began = performance.now();
   for (let conflicts = 0; ;) {
     signal?.throwIfAborted();

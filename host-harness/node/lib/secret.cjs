@@ -31,4 +31,4 @@ class Secret {
   }
 }
 
-module.exports = { Secret };
+module.exports = { REDACTED, Secret };

@@ -1,19 +1,52 @@
 'use strict';
 // Converts values between JavaScript and the JSON that the addon reads and writes.
 
-const { isArrayBuffer } = require('node:util/types');
+const { isArrayBuffer, isDate } = require('node:util/types');
 const { errorOf } = require('./errors.cjs');
-const { Secret } = require('./secret.cjs');
+const { REDACTED, Secret } = require('./secret.cjs');
 
 /** Returns a value as plain JSON: secrets as their texts, and times as seconds since 1970. */
 function plain(value) {
   if (value instanceof Secret) return value.expose();
-  if (value instanceof Date) return seconds(value);
+  if (isDate(value)) return seconds(value);
   if (Array.isArray(value)) return value.map(plain);
   if (value !== null && typeof value === 'object') {
     return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, plain(member)]));
   }
   return value;
+}
+
+/** The secrets that the platform makes or keeps itself. Other secrets, such as `query`, arrive from a browser. */
+const OWN_SECRETS = new Set([
+  'appSecret',
+  'previousAppSecret',
+  'browser',
+  'state',
+  'refreshToken',
+  'accessToken',
+]);
+
+/** Returns arguments or options as JSON. Refuses a value that JSON does not have, because a default would replace it. */
+function argumentsOf(named) {
+  return JSON.stringify(plain(named), argument);
+}
+
+function argument(name, value) {
+  const refused = (why) => refuse(`${Array.isArray(this) ? 'an entry of a list' : name}: ${why}`);
+  if (typeof value === 'number' && !Number.isFinite(value)) refused('the number is not finite');
+  if (['bigint', 'function', 'symbol'].includes(typeof value)) refused(`a ${typeof value} is not expected here`);
+  if (OWN_SECRETS.has(name) && typeof value === 'string' && value.includes(REDACTED)) {
+    refused('the value is the text of a Secret that was printed; give the Secret itself, or what `expose` returns');
+  }
+  return value;
+}
+
+/** Refuses times that are no `Date`. A number could be milliseconds, and the addon would read it as seconds. */
+function checkTimes(named, names) {
+  for (const name of names) {
+    const time = named[name];
+    if (!(time === undefined || time === null || isDate(time))) refuse(`${name}: give a Date`);
+  }
 }
 
 function seconds(date) {
@@ -99,6 +132,7 @@ class CallResponse {
 
 const QUERY = 'query: give an object, URLSearchParams, or pairs of a name and a value';
 const BODY = 'body: give a plain object or an array, which is sent as JSON, or a text, or bytes';
+const HALF = 'body: the text has half of a surrogate pair';
 const MEMBER = 'body: a member is no plain object, array, text, number or boolean, and has no function toJSON';
 const RAW = 'body: give the bytes of the body as they arrived, for example with express.raw(), not a parsed body';
 
@@ -136,7 +170,7 @@ function isPlain(value) {
 /** Returns the body of a call as bytes, or `null` if the call has no body. */
 function bodyBytes(body) {
   if (body === undefined || body === null) return null;
-  if (typeof body === 'string') return Buffer.from(body, 'utf8');
+  if (typeof body === 'string') return body.isWellFormed() ? Buffer.from(body, 'utf8') : refuse(HALF);
   const isJson = isPlain(body) || Array.isArray(body) || typeof body === 'boolean' || Number.isFinite(body);
   return bytesOf(body) ?? (isJson ? Buffer.from(JSON.stringify(body, checked), 'utf8') : refuse(BODY));
 }
@@ -169,8 +203,10 @@ function refuse(text) {
 }
 
 module.exports = {
+  argumentsOf,
   bodyBytes,
   CallResponse,
+  checkTimes,
   connection,
   connections,
   disconnected,

@@ -83,6 +83,51 @@ test('a wrong argument is named without its value', async (t) => {
   }
 });
 
+test('a value that JSON does not have is refused, and does not become the default', async (t) => {
+  const { host } = await stage(t);
+  const usual = { storage: 'memory:', keys: 'drawn', apps: [] };
+  for (const [call, message] of [
+    [() => host.events({ tenant, limit: Number.NaN }), 'limit: the number is not finite'],
+    [() => host.sweep({ jitterSeconds: Number.POSITIVE_INFINITY }), 'jitterSeconds: the number is not finite'],
+    [() => host.listShops({ tenant, customer: 7n }), 'customer: a bigint is not expected here'],
+    [() => host.linkShops({ tenant, customer, shops: [7n] }), 'an entry of a list: a bigint is not expected here'],
+    [() => Host.open({ ...usual, deadlines: { callMs: Number.NaN } }), 'callMs: the number is not finite'],
+    [() => Host.open({ ...usual, onRequests: () => {} }), 'onRequests: a function is not expected here'],
+  ]) {
+    await assert.rejects(call, { name: 'TypeError', message });
+  }
+});
+
+test('a time that is no Date is refused', async (t) => {
+  const { host } = await stage(t);
+  for (const name of ['accessTokenEnds', 'refreshTokenEnds']) {
+    for (const time of [Date.now(), '2030-01-01', { seconds: 7 }]) {
+      const importing = host.importGrant({ tenant, customer, refreshToken: 'CANARY', [name]: time });
+      await assert.rejects(importing, { name: 'TypeError', message: `${name}: give a Date` });
+    }
+  }
+});
+
+test('the text of a printed secret is not taken for the secret', async (t) => {
+  const scene = await stage(t);
+  const { fake, host } = scene;
+  const printed = `${new Secret('a-secret-of-the-usual-length')} and more`;
+  const ofCustomer = { tenant, customer };
+  const app = { ...fake.appOf(tenant), appSecret: printed };
+  for (const [name, call] of [
+    ['state', () => host.authorizationUrl({ tenant, state: printed })],
+    ['state', () => host.connect({ ...ofCustomer, query: 'code=a&state=b', state: printed })],
+    ['browser', () => host.beginConsent({ ...ofCustomer, browser: printed })],
+    ['refreshToken', () => host.importGrant({ ...ofCustomer, refreshToken: new Secret(printed) })],
+    ['accessToken', () => host.importGrant({ ...ofCustomer, refreshToken: 'a', accessToken: printed })],
+    ['appSecret', () => Host.open({ storage: 'memory:', keys: 'drawn', apps: [app] })],
+  ]) {
+    const why = 'the value is the text of a Secret that was printed';
+    const message = `${name}: ${why}; give the Secret itself, or what \`expose\` returns`;
+    await assert.rejects(call, { name: 'TypeError', message });
+  }
+});
+
 test('a missing actor or reason is refused', async (t) => {
   const { host } = await stage(t);
   for (const missing of [undefined, null, 7, new Secret('CANARY')]) {
@@ -227,6 +272,14 @@ test('withRetries waits as long as the error says', async () => {
     connector.withRetries(0, async () => Promise.reject(wait())),
     RetryAfterError,
   );
+});
+
+test('withRetries refuses a time with which it would not repeat a call', async () => {
+  const message = 'withRetries: give the time in milliseconds as a number, 0 or more';
+  for (const within of [undefined, null, Number.NaN, -1, '60000']) {
+    const retrying = connector.withRetries(within, () => assert.fail('a call has begun'));
+    await assert.rejects(retrying, { name: 'TypeError', message });
+  }
 });
 
 test('withRetries ends with the reason of its signal', async () => {

@@ -85,6 +85,7 @@ test('a body of which something else would be sent is refused', async (t) => {
     [[undefined], member],
     [{ a: () => {} }, member],
     [{ a: Symbol('a') }, member],
+    ['\ud800', 'body: the text has half of a surrogate pair'],
   ]) {
     await assert.rejects(host.call({ ...SEARCH, body }), { name: 'TypeError', message });
   }

@@ -120,3 +120,13 @@ test('a copy of a host shares its end', async (t) => {
   await host[Symbol.asyncDispose]();
   await assert.rejects(copy.beginConsent({ tenant, customer, browser }), { code: 'host-closed' });
 });
+
+test('the end of the block of a copy does not close the host', async (t) => {
+  const { host } = await stage(t);
+  for (const copy of [host.actingAs('ana'), host.because('case 4711'), host.because('case 4711').actingAs('ana')]) {
+    await copy[Symbol.asyncDispose]();
+    assert.deepEqual(await host.listShops({ tenant, customer }), []);
+  }
+  await host.actingAs('ana').close();
+  await assert.rejects(host.listShops({ tenant, customer }), { code: 'host-closed' });
+});

@@ -171,6 +171,30 @@ test('a shop or an account without a value ends no connection', async (t) => {
   assert.deepEqual(await host.listConnections({ tenant, customer }), [connection]);
 });
 
+test('a shop or an account that the request would not contain is refused', async (t) => {
+  const scene = await stage(t);
+  const connection = await connected(scene);
+  const { host } = scene;
+  const named = { tenant, customer, tiktokAccess: 'revoke', method: 'GET', path: '/authorization/202309/shops' };
+  class Row {
+    get shop() {
+      return SHOP;
+    }
+  }
+  const hidden = { value: connection.account, enumerable: false };
+  for (const [name, target] of [
+    ['shop', Object.assign(new Row(), named)],
+    ['shop', Object.assign(Object.create({ shop: SHOP }), named)],
+    ['account', Object.defineProperty({ ...named }, 'account', hidden)],
+  ]) {
+    const message = `${name}: it is no enumerable member of the object itself; give a plain object`;
+    for (const call of [() => host.disconnect(target), () => host.sharedConnections(target), () => host.call(target)]) {
+      await assert.rejects(call, { name: 'TypeError', message });
+    }
+  }
+  assert.deepEqual(await host.listConnections({ tenant, customer }), [connection]);
+});
+
 test('a shop or an account without a value makes no call', async (t) => {
   const scene = await stage(t);
   await connected(scene);

@@ -36,3 +36,12 @@ test('a body that is not bytes is refused', async (t) => {
     await assert.rejects(host.receiveWebhook(delivery), { name: 'TypeError', message });
   }
 });
+
+test('a webhook without a function is refused, and not received', async (t) => {
+  const { host } = await stage(t);
+  const message = 'handle: give a function';
+  for (const handle of [undefined, null, { add: neverCalled }]) {
+    const accepting = host.acceptWebhook({ tenant, authorization: 'forged', body: BYTES }, handle);
+    await assert.rejects(accepting, { name: 'TypeError', message });
+  }
+});

@@ -25,7 +25,8 @@ const MAX_BYTES: usize = 1 << 20;
 /// Where the requests go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To TikTok Shop, over TLS.
+    /// To TikTok Shop, over TLS. The certificate must prove the name, so another server gets no byte of a request. For
+    /// this reason, the client does not check whether an address is public, as the host library does.
     TikTokShop,
     /// To a fake at this address, without TLS.
     Fake(SocketAddr),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import enum
 import json
 import logging
 import pickle
@@ -16,7 +17,7 @@ import pytest
 from conftest import Stages
 from fake import Fake
 from memory_storage import MemoryStorage
-from stage import BROWSER, CUSTOMER, NAMED, TENANT, Stage
+from stage import BROWSER, CUSTOMER, NAMED, SHOP, TENANT, Stage
 from tiktok_shop_connector import (
     App,
     EndedRequest,
@@ -63,6 +64,31 @@ async def test_an_error_about_a_malformed_text_does_not_contain_it(stage: Stage)
     with pytest.raises(ValueError, match="lone surrogate") as refused:
         await stage.host.import_grant(**NAMED, refresh_token=malformed)
     assert "CANARY" not in repr(refused.value)
+
+
+async def test_an_error_about_a_malformed_body_does_not_contain_it(stage: Stage) -> None:
+    for body in ("CANARY\udc80", {"name": "CANARY\udc80"}, ["CANARY\udc80"]):
+        with pytest.raises(ValueError, match=r"^body: a text contains a lone surrogate") as raised:
+            await stage.host.call(**NAMED, method="POST", path="/a", body=body)
+        assert "CANARY" not in repr(raised.value)
+
+
+async def test_the_text_of_a_printed_secret_is_not_taken_for_the_secret(stage: Stage) -> None:
+    host: Any = stage.host
+    why = "the value is the text of a Secret that was printed"
+    for printed in (f"{BROWSER}", f"{BROWSER!r}", f"state of {BROWSER}", Secret(str(BROWSER))):
+        for function, name, arguments in (
+            ("authorization_url", "state", {"tenant": TENANT}),
+            ("connect", "state", {**NAMED, "query": "code=a&state=b"}),
+            ("begin_consent", "browser", NAMED),
+            ("import_grant", "refresh_token", NAMED),
+            ("import_grant", "access_token", {**NAMED, "refresh_token": "a"}),
+        ):
+            with pytest.raises(ValueError, match=f"^{name}: {why}"):
+                await getattr(host, function)(**arguments, **{name: printed})
+        app: Any = {"tenant": "acme", "app_key": "6abcdefghijkl", "app_secret": printed}
+        with pytest.raises(ValueError, match=f"^app_secret: {why}"):
+            await Host.open(storage="memory:", keys="drawn", apps=[app])
 
 
 async def test_an_error_is_of_the_class_of_its_action_and_shows_no_secret(stage: Stage) -> None:
@@ -139,6 +165,12 @@ async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
     ):
         with pytest.raises(TypeError, match=message):
             await stage.host.link_shops(**NAMED, shops=shops)  # type: ignore[arg-type]
+    for names in (SHOP, "7"):
+        with pytest.raises(TypeError, match=r"^shops: the type is str, and must be a list of str$"):
+            await stage.host.link_shops(**NAMED, shops=names)
+    for number in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(ValueError, match=r"^a number of the query is not finite$"):
+            await stage.host.call(**NAMED, method="GET", path="/a", query={"a": number})
     for value in (None, ["a"], Secret("CANARY")):
         with pytest.raises(TypeError, match=f"a value of the query has the type {type(value).__name__}, "):
             await stage.host.call(**NAMED, method="GET", path="/a", query={"a": value})  # type: ignore[arg-type]
@@ -151,6 +183,42 @@ async def test_a_value_of_another_type_is_a_type_error(stage: Stage) -> None:
         await stage.host.list_shops(tenant=TENANT, customer="CANARY\udc80")
     with pytest.raises(InvalidRequestError, match="actor: 1 to 256 bytes"):
         await stage.host.acting_as("").list_shops(**NAMED)
+
+
+async def test_a_member_of_an_enumeration_is_sent_as_its_value(stage: Stage) -> None:
+    class Number(int, enum.Enum):
+        TWENTY = 20
+
+    class Kind(enum.IntEnum):
+        FIRST = 1
+
+    class Word(str, enum.Enum):
+        UNPAID = "unpaid"
+
+    class Share(float, enum.Enum):
+        HALF = 0.5
+
+    await stage.connected()
+    members: dict[str, str | int | float | bool] = {"page_size": Number.TWENTY, "kind": Kind.FIRST}
+    members |= {"word": Word.UNPAID, "share": Share.HALF, "all": True}
+    await stage.host.call(**NAMED, method="GET", path="/order/202309/orders/search", shop=SHOP, query=members)
+    sent = [request["query"] for request in stage.fake.ask("GET", "/requests")][-1]
+    expected = {"page_size": "20", "kind": "1", "word": "unpaid", "share": "0.5", "all": "true"}
+    assert {name: value for name, value in sent if name in expected} == expected
+
+
+async def test_a_webhook_without_a_function_is_refused_and_not_received(stage: Stage) -> None:
+    host: Any = stage.host
+    with pytest.raises(TypeError, match=r"^handle: the type is NoneType, and must be a function$"):
+        await host.accept_webhook(tenant=TENANT, authorization="forged", body=b"{}", handle=None)
+
+
+@pytest.mark.parametrize("wrong", [0, "", False])
+async def test_empty_limits_of_another_type_are_refused(wrong: Any) -> None:
+    for name in ("limits", "deadlines"):
+        with pytest.raises(InvalidRequestError) as raised:
+            await Host.open(**{"storage": "memory:", "keys": "drawn", "apps": [], name: wrong})
+        assert (raised.value.code, name in raised.value.message) == ("invalid-argument", True)
 
 
 async def test_a_missing_account_or_shop_does_not_end_all_connections(stage: Stage) -> None:
@@ -229,6 +297,8 @@ async def test_the_apps_of_a_tenant_are_listed(stage: Stage) -> None:
     ("options", "code"),
     [
         ({"storage": "mysql:CANARY"}, "invalid-argument"),
+        # The compiled component would be written into the current folder.
+        ({"compiled_cache": ""}, "invalid-argument"),
         ({"keys": {"text": "CANARY"}}, "host-keys"),
         ({"keys": {"file": "/nowhere/host-keys"}}, "host-keys"),
         ({"storage": "sqlite:/nowhere/missing.sqlite", "keys": {"file": "/nowhere/host-keys"}}, "storage-not-opened"),
@@ -410,6 +480,15 @@ async def test_with_retries_waits_as_long_as_the_error_says() -> None:
 
     with pytest.raises(RetryAfterError):
         await with_retries(0.5, never)
+
+
+@pytest.mark.parametrize("within", [float("nan"), -1])
+async def test_with_retries_refuses_a_time_that_never_passes(within: float) -> None:
+    async def called() -> None:
+        pytest.fail("a call has begun")
+
+    with pytest.raises(ValueError, match=r"^with_retries: give the time in seconds as a number, 0 or more$"):
+        await with_retries(within, called)
 
 
 async def test_the_logs_go_to_logging_without_secrets(stages: Stages, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -113,6 +114,48 @@ async def test_a_copy_of_a_host_shares_its_end(stage: Stage) -> None:
         pass
     with pytest.raises(InvalidRequestError, match=r"^host-closed: "):
         await copy.list_shops(**NAMED)
+
+
+async def test_the_end_of_the_block_of_a_copy_does_not_close_the_host(stage: Stage) -> None:
+    host = stage.host
+    for copy in (host.acting_as("ana"), host.because("case 4711"), host.because("case 4711").acting_as("ana")):
+        async with copy as same:
+            assert same is copy
+        assert await host.list_shops(**NAMED) == []
+    await host.acting_as("ana").close()
+    with pytest.raises(InvalidRequestError, match=r"^host-closed: "):
+        await host.list_shops(**NAMED)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/self/statm")
+async def test_a_closed_host_that_the_platform_keeps_holds_no_address_space(stages: Stages) -> None:
+    def pages() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0])
+
+    before = pages()
+    host = (await stages.open()).host
+    with_host = pages() - before
+    await host.close()
+
+    async def freed() -> None:
+        # A thread of the host ends a moment later.
+        while pages() - before > with_host / 2:
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(freed(), 10)
+
+
+async def test_an_event_of_another_event_loop_does_not_let_a_sweep_run_that_nobody_can_stop(stage: Stage) -> None:
+    stop = asyncio.Event()
+
+    def wait_on_another_loop() -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            asyncio.run(asyncio.wait_for(stop.wait(), 0.01))
+
+    await asyncio.to_thread(wait_on_another_loop)
+    with pytest.raises(RuntimeError, match="is bound to a different event loop"):
+        await asyncio.wait_for(stage.host.sweep(jitter_seconds=60, stop=stop), 30)
+    assert (await stage.host.sweep(jitter_seconds=0)).stopped is False
 
 
 async def test_a_webhook_is_handled_to_its_end_if_the_caller_is_cancelled(stage: Stage) -> None:

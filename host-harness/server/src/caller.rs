@@ -80,9 +80,10 @@ pub(crate) struct Allowed<S: Needs> {
 }
 
 impl<S: Needs> Allowed<S> {
-    /// Makes a call on a task of its own, as [`State::run`](crate::state::State::run) does. The request counts as running until the call has
-    /// ended, even if the client goes away before. So the number of running calls stays within the limit of the key.
-    /// Afterwards, wakes the tasks that send the events of the call to the platform.
+    /// Makes a call on a task of its own, as [`State::run`](crate::state::State::run) does. The request counts as
+    /// running until the call has ended, even if the client goes away before. So the number of running calls stays
+    /// within the limit of the key. Afterwards, wakes the tasks that send the events of the call to the platform, also
+    /// if the client has gone away.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         state: &Shared,

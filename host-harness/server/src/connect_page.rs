@@ -137,8 +137,11 @@ pub(crate) async fn callback(State(state): State<Shared>, RawQuery(query): RawQu
     let (shared, cookie) = (state.clone(), value.clone());
     let finishing = async move {
         let ending = finish(&shared, &ticket, value, query.into()).await;
-        // The new connection has caused events.
-        shared.outgoing.wake(&ticket.tenant);
+        // The new connection has caused events. Without an outcome, the cookie may be invented, and nobody may let the
+        // tasks of another tenant ask the database again and again.
+        if matches!(ending, Ending::Recorded(_)) {
+            shared.outgoing.wake(&ticket.tenant);
+        }
         ending
     };
     match state.run(finishing).await {

@@ -241,7 +241,10 @@ pub(crate) async fn find(storage: &dyn HostStorage, secret: &str) -> Result<Open
     let found = in_time(storage.load_state(&ticket.tenant, &state)).await?;
     let StoredConsent { record, age, used } = found.ok_or(NotOpened::Ended)?;
     if !ticket.fits(secret, &state, &record) {
-        tracing::error!(session = ticket.session, "the record of a connect session was changed in the storage");
+        tracing::error!(
+            session = ticket.session,
+            "the record of a connect session was changed in the storage, or a service of an earlier release has made it"
+        );
         return Err(NotOpened::Ended);
     }
     if used || age > ADDRESS_LIFE { Err(NotOpened::Ended) } else { Ok(Opened { ticket, record }) }

@@ -637,6 +637,24 @@ mod tests {
         storage.close().await;
     }
 
+    /// The driver for SQLite does not say which statements it keeps.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgresql_keeps_no_statement_for_each_number_of_deliveries() {
+        let Some(storage) = postgres().await else { return };
+        for (first, count) in [(0, 1), (1, 2), (3, 3)] {
+            let deliveries: Vec<_> = (first..first + count).map(delivery).collect();
+            assert_eq!(storage.append(&tenant(), &deliveries, NOW).await, Ok(count as u64));
+        }
+        assert_eq!(storage.position(&tenant(), &main_endpoint()).await, Ok(None));
+        let kept = "SELECT statement FROM pg_prepared_statements WHERE position('pg_prepared' IN statement) = 0 \
+                    AND position('tiktok_shop_deliver' IN statement) > 0";
+        let kept = fetch_all(&storage.readers, statement(kept)).await.unwrap();
+        let kept: Vec<_> = kept.iter().map(|row| row.text("statement").unwrap()).collect();
+        let position = "SELECT position FROM tiktok_shop_delivery_positions WHERE tenant = $1 AND endpoint = $2";
+        assert_eq!(kept, [position], "only the statement whose text is always the same");
+        storage.close().await;
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn dead_letters_are_counted_up_to_a_limit() {
         let (in_sqlite, _folder) = sqlite().await;

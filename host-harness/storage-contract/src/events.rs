@@ -73,6 +73,10 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
         EventKind::RefreshForced,
         EventKind::TokenShown,
         EventKind::GrantExported,
+        EventKind::InstallBegun,
+        EventKind::InstallCancelled,
+        EventKind::HostKeyAdded { host_key: host_key.clone() },
+        EventKind::HostKeyPromoted { host_key: host_key.clone() },
         EventKind::KeysRotated { host_key: host_key.clone() },
         EventKind::HostKeyRetired { host_key: host_key.clone() },
         EventKind::TenantErased,
@@ -81,6 +85,8 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
     events.push(NewEvent { at: UnixSeconds(0), ..samples::event(&other, EventKind::Connected) });
     events.push(NewEvent { at: ends, ..samples::event(&other, EventKind::Connected) });
     // These events concern the whole tenant, not one connection.
+    events.push(samples::tenant_event(EventKind::HostKeyAdded { host_key: host_key.clone() }));
+    events.push(samples::tenant_event(EventKind::HostKeyPromoted { host_key: host_key.clone() }));
     events.push(samples::tenant_event(EventKind::KeysRotated { host_key: host_key.clone() }));
     events.push(samples::tenant_event(EventKind::HostKeyRetired { host_key }));
     events.push(samples::tenant_event(EventKind::TenantErased));

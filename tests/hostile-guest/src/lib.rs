@@ -9,6 +9,7 @@ mod betray;
 mod bindings;
 mod leak;
 mod request;
+mod standard;
 mod take;
 
 use bindings::exports::tiktok_shop::connector::connector as export;
@@ -30,6 +31,7 @@ impl export::Guest for Hostile {
             "request" => request::send(argument, lines),
             "leave" => leak::leave(argument),
             "look" => leak::look(argument),
+            "count words" => standard::count_words(argument).to_string(),
             "compute" => {
                 call_host();
                 take::time()

@@ -88,11 +88,15 @@ impl Scene {
         }
     }
 
-    /// Checks the recorded events. The events of the `connect` must come first, and then exactly the events in `then`.
+    /// Checks the recorded events. The events of the `connect` must come first, and before them the beginning of an
+    /// install. Then exactly the events in `then` must follow.
     /// After a killed `disconnect`, two more events are allowed (see the comment in this function).
     async fn check_events(&self, then: &[&str]) -> Result<(), String> {
         let linked = if self.operation == Operation::Disconnect { "DE, FR" } else { "DE, FR, IE" };
         let mut expected = vec!["connected".to_owned(), format!("shops-linked {linked}")];
+        if self.operation == Operation::ConfirmInstall {
+            expected.insert(0, "install-begun".to_owned());
+        }
         expected.extend(then.iter().map(|event| (*event).to_owned()));
         let events = self.stage.storage.events(&tenant(0), None, 10).await.expect("storage in memory");
         let words = self.words();

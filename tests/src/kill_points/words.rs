@@ -95,7 +95,9 @@ impl Words {
             }
             EventKind::AuthorizationEnding { ends } => format!("{word} after {} days", (ends.0 - BEGIN) / DAY),
             EventKind::ReauthorizationRequired(reason) => format!("{word}: {}", reason.as_str()),
-            EventKind::Connected
+            EventKind::InstallBegun
+            | EventKind::InstallCancelled
+            | EventKind::Connected
             | EventKind::ConsentRenewed
             | EventKind::RefreshForced
             | EventKind::TokenShown
@@ -103,6 +105,8 @@ impl Words {
             | EventKind::Recovered
             | EventKind::Disconnected
             | EventKind::Notice { .. }
+            | EventKind::HostKeyAdded { .. }
+            | EventKind::HostKeyPromoted { .. }
             | EventKind::KeysRotated { .. }
             | EventKind::HostKeyRetired { .. }
             | EventKind::TenantErased

@@ -106,7 +106,9 @@ fn values(kind: &EventKind) -> String {
             format!(": {}", shops.iter().map(ShopId::as_str).collect::<Vec<_>>().join(", "))
         }
         EventKind::KeysRotated { host_key } => format!(" to {host_key}"),
-        EventKind::HostKeyRetired { host_key } => format!(": {host_key}"),
+        EventKind::HostKeyAdded { host_key }
+        | EventKind::HostKeyPromoted { host_key }
+        | EventKind::HostKeyRetired { host_key } => format!(": {host_key}"),
         _ => String::new(),
     }
 }

@@ -198,7 +198,7 @@ mod tests {
             (
                 "\"connection\"",
                 "\"connection.CANARY\"",
-                "serve.webhooks[0].types[0]: not one of the types of the group connection: connection.connected, "
+                "serve.webhooks[0].types[0]: not one of the types of the group connection: connection.install_begun, "
                     .to_owned(),
             ),
             ("tiktok.1", "tiktok.CANARY", "serve.webhooks[0].types[1]: not tiktok.N, where N is".to_owned()),

@@ -55,7 +55,13 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
     let events = stage.json("events --all", "");
     let of_tenant = events.iter().filter(|event| event["customer"].is_null() && event["actor"] == ACTOR);
     let of_tenant: Vec<_> = of_tenant.map(|event| (event["event"].clone(), event["host_key"].clone())).collect();
-    assert_eq!(of_tenant, [(json!("keys-rotated"), json!(second)), (json!("host-key-retired"), json!(first))]);
+    let expected = [
+        ("host-key-added", second),
+        ("host-key-promoted", second),
+        ("keys-rotated", second),
+        ("host-key-retired", first),
+    ];
+    assert_eq!(of_tenant, expected.map(|(event, host_key)| (json!(event), json!(host_key))));
     let gone = format!("there is no host key {first}");
     let error = format!("{gone}; keys status shows the host keys");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(5), error));

@@ -69,8 +69,13 @@ impl Service {
 
     /// Gets this path, and returns the answer.
     fn get(&self, path: &str) -> String {
+        self.ask(&format!("GET {path} HTTP/1.1\r\n"), "")
+    }
+
+    /// Sends a request that begins with these lines of its head, and returns the answer.
+    fn ask(&self, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.value("SERVICE").strip_prefix("http://").unwrap()).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let request = format!("{head}host: a\r\nconnection: close\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -158,6 +163,21 @@ fn a_service_runs_as_many_calls_at_the_same_time_as_its_settings_say() {
     }
 }
 
+/// The fake leads browsers back to the address of the listener, so no consent could end at another address.
+#[test]
+fn a_service_with_a_fake_does_not_use_the_public_address_of_the_configuration() {
+    let service = Service::start_with("[serve]\npublic-address = \"https://connect.example\"\n");
+    let own = service.value("SERVICE");
+    assert!(own.starts_with("http://127.0.0.1:"), "{own}");
+    let head = format!(
+        "POST /v1/customers/customer-7/connect-sessions HTTP/1.1\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 2\r\n",
+        service.value("KEY")
+    );
+    let begun = service.ask(&head, "{}");
+    assert!(begun.contains(&format!("\"address\":\"{own}/connect/")), "{begun}");
+}
+
 #[test]
 fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
     let stage = Stage::new();
@@ -225,7 +245,8 @@ fn check_config_names_the_first_mistake_and_serve_refuses_the_same() {
             format!("{}types = [\"connection\", \"tenant.CANARY\"]\n", endpoint("main")),
             format!(
                 "configuration {place}: serve.webhooks[0].types[1]: not one of the types of the group tenant: \
-                 tenant.keys_rotated, tenant.host_key_retired, tenant.tenant_erased"
+                 tenant.host_key_added, tenant.host_key_promoted, tenant.keys_rotated, tenant.host_key_retired, \
+                 tenant.tenant_erased"
             ),
         ),
         (

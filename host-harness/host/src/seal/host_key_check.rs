@@ -2,17 +2,24 @@
 //! start, and a service at each probe of its readiness.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use super::keyring::{Keyring, wrapping_context};
 use super::provider::KeyError;
 use crate::id::{HostKeyId, KeyId, TenantId};
-use crate::storage::{StorageError, TenantKey};
+use crate::storage::{StorageError, TenantKey, WrappedKey};
 
 /// The number of data keys that the check reads at a time, when it reads the data keys of all tenants.
 const PAGE: usize = 20;
 /// The number of tenants with data keys that [`Keyring::check_any_host_key`] tries. The check runs often, so its cost
 /// must not grow with the number of tenants.
 const MAX_TRIED_TENANTS: usize = 20;
+/// If a data key takes longer than this time, [`Keyring::check_any_host_key`] also tries the next one. Otherwise the
+/// host key of one tenant that hangs would hide that the others work.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The result of [`Keyring::check_host_keys`]: the host keys that wrap the checked data keys, and for each host key
 /// whether it opened a data key. Both lists are in the byte order of the ids.
@@ -113,6 +120,43 @@ impl Findings {
     }
 }
 
+/// The host key that wraps a data key, and whether it opened the data key.
+type Found = (HostKeyId, Result<(), KeyError>);
+
+/// The data keys that [`Keyring::check_any_host_key`] tries at the same time.
+#[derive(Default)]
+struct Trials<'a> {
+    running: FuturesUnordered<BoxFuture<'a, (usize, Found)>>,
+    begun: usize,
+}
+
+impl<'a> Trials<'a> {
+    /// Begins a trial, and waits for its end for at most [`PATIENCE`]. A trial that takes longer goes on.
+    async fn begin(&mut self, trial: BoxFuture<'a, Found>, findings: &mut Findings) {
+        self.begun += 1;
+        let number = self.begun;
+        self.running.push(trial.map(move |found| (number, found)).boxed());
+        let ended = async {
+            while let Some((done, (host_key, found))) = self.running.next().await {
+                findings.add(host_key, found);
+                if done == number || findings.are_enough() {
+                    return;
+                }
+            }
+        };
+        let _is_late = tokio::time::timeout(PATIENCE, ended).await.is_err();
+    }
+
+    /// Waits for the trials that go on, until the findings are enough.
+    async fn finish(mut self, findings: &mut Findings) {
+        while !findings.are_enough()
+            && let Some((_, (host_key, found))) = self.running.next().await
+        {
+            findings.add(host_key, found);
+        }
+    }
+}
+
 impl Keyring {
     /// Checks whether the host keys open the stored data keys of these tenants. Call this function at the start of a
     /// host, before its first call. If the host works with all tenants, call
@@ -160,7 +204,8 @@ impl Keyring {
     /// Checks whether any host key opens a stored data key, for a program that asks again and again whether it can
     /// work, for example at each probe of its readiness. The check ends at the first data key that opens. It tries the
     /// data keys of at most 20 tenants: first those of `first`, and then those of any others. It also goes on after an
-    /// unavailable host key. So tenants whose host keys the provider refuses do not hide that others can be served.
+    /// unavailable host key, and beside one that has not answered within half a second. So tenants whose host keys the
+    /// provider refuses, or whose host keys hang, do not hide that others can be served.
     ///
     /// [`HostKeyCheck::fits_nothing`] is true if data keys were tried, none opened, and no host key was unavailable.
     /// [`HostKeyCheck::nothing_available`] returns an error if a host key was unavailable, and none opened a data key.
@@ -170,13 +215,13 @@ impl Keyring {
     /// # Errors
     /// The storage did not answer.
     pub async fn check_any_host_key(&self, first: &[TenantId]) -> Result<HostKeyCheck, StorageError> {
-        let mut findings = Findings::new(Goal::AnyHostKey);
+        let (mut findings, mut trials) = (Findings::new(Goal::AnyHostKey), Trials::default());
         let first = first.get(..MAX_TRIED_TENANTS).unwrap_or(first);
         let mut tried = 0;
         for tenant in first {
             let keys = self.storage().tenant_keys(tenant).await?;
             tried += usize::from(keys.iter().any(|key| key.wrapped.is_some()));
-            self.check_keys(keys.into_iter().map(|key| (tenant.clone(), key)), &mut findings).await;
+            self.try_keys(keys.into_iter().map(|key| (tenant.clone(), key)), &mut trials, &mut findings).await;
             if findings.are_enough() {
                 return Ok(findings.into_check());
             }
@@ -185,8 +230,9 @@ impl Keyring {
             let page = self.storage().key_uses(None, PAGE).await?;
             let others = page.into_iter().filter(|found| !first.contains(&found.tenant));
             let others = others.take(MAX_TRIED_TENANTS - tried).map(|found| (found.tenant, found.key));
-            self.check_keys(others, &mut findings).await;
+            self.try_keys(others, &mut trials, &mut findings).await;
         }
+        trials.finish(&mut findings).await;
         Ok(findings.into_check())
     }
 
@@ -220,25 +266,47 @@ impl Keyring {
             if findings.are_enough() {
                 return;
             }
-            let unwrapped = self.provider().unwrap(&tenant, &wrapped, &wrapping_context(&tenant, &id)).await;
-            findings.add(wrapped.host_key, unwrapped.map(drop));
+            let (host_key, found) = self.try_key(tenant, id, wrapped).await;
+            findings.add(host_key, found);
         }
+    }
+
+    /// Does the same as [`check_keys`](Self::check_keys), and does not wait for a data key that takes long.
+    async fn try_keys<'a>(
+        &'a self,
+        keys: impl Iterator<Item = (TenantId, TenantKey)>,
+        trials: &mut Trials<'a>,
+        findings: &mut Findings,
+    ) {
+        for (tenant, TenantKey { id, wrapped }) in keys {
+            let Some(wrapped) = wrapped.filter(|wrapped| findings.needs_trial(&wrapped.host_key)) else { continue };
+            if findings.are_enough() {
+                return;
+            }
+            trials.begin(self.try_key(tenant, id, wrapped).boxed(), findings).await;
+        }
+    }
+
+    async fn try_key(&self, tenant: TenantId, id: KeyId, wrapped: WrappedKey) -> Found {
+        let unwrapped = self.provider().unwrap(&tenant, &wrapped, &wrapping_context(&tenant, &id)).await;
+        (wrapped.host_key, unwrapped.map(drop))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use async_trait::async_trait;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
     use crate::clock::ManualClock;
     use crate::randomness::SystemRandomness;
     use crate::seal::{DataKey, HostKeys, KeyProvider};
-    use crate::storage::{HostStorage, MemoryStorage, WrappedKey};
+    use crate::storage::{HostStorage, MemoryStorage};
 
     fn host_keys(ids: &[&str]) -> Arc<HostKeys> {
         let key = |id: &&str| (id.parse().unwrap(), DataKey::new([u8::try_from(id.len()).unwrap(); 32]));
@@ -370,7 +438,8 @@ mod tests {
     }
 
     /// A provider that has a host key for each tenant. It has lost the host keys of the tenants whose names begin with
-    /// `broken`, and refuses those of the tenants whose names begin with `refused`. It counts how often it is asked.
+    /// `broken`, and refuses those of the tenants whose names begin with `refused`. It never answers for the tenants
+    /// whose names begin with `hangs`, and answers late for `finelate`. It counts how often it is asked.
     struct PerTenant(Arc<HostKeys>, AtomicUsize);
 
     impl PerTenant {
@@ -402,6 +471,12 @@ mod tests {
             }
             if tenant.as_str().starts_with("refused") {
                 return Err(KeyError::Unavailable { key: Some(host_key), why: "refused".to_owned() });
+            }
+            if tenant.as_str().starts_with("hangs") {
+                return pending().await;
+            }
+            if tenant.as_str() == "finelate" {
+                sleep(3 * PATIENCE).await;
             }
             let wrapped = WrappedKey { host_key: self.0.current().await?, bytes: wrapped.bytes.clone() };
             self.0.unwrap(tenant, &wrapped, context).await
@@ -448,6 +523,21 @@ mod tests {
             assert_eq!((service.asked(), ids(&check.usable)), (asked, usable), "{first:?}");
             let found = (check.fits_nothing(), check.nothing_available().is_some());
             assert_eq!(found, (fits_nothing, nothing_available), "{first:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_key_that_hangs_does_not_hide_that_another_one_works() {
+        for (names, usable, took) in [
+            (["hangs1", "hangs2", "fine"], "fine", 2 * PATIENCE),
+            // The check waits for the data keys that it has begun to try.
+            (["hangs1", "finelate", "hangs2"], "finelate", 4 * PATIENCE),
+        ] {
+            let (ring, service) = per_tenant(&names).await;
+            let tenants: [TenantId; 3] = names.map(|name| name.parse().unwrap());
+            let began = Instant::now();
+            let check = ring.check_any_host_key(&tenants).await.unwrap();
+            assert_eq!((service.asked(), ids(&check.usable), began.elapsed()), (3, vec![usable], took));
         }
     }
 

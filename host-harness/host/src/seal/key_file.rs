@@ -5,10 +5,13 @@
 //! no restart after the file has changed.
 //!
 //! Change the current key in four steps, so that every machine always has the host key of every data key that it reads:
-//! [`KeyFile::add`] appends a new key, [`KeyFile::promote`] makes the new key the current key, [`Keyring::rotate`]
-//! moves every tenant to the current key, and [`Keyring::retire`] removes the earlier key. If several machines have a
-//! copy of the file, copy the changed file to all of them after each step that changes it, and before the next step.
+//! [`Keyring::add_host_key`] appends a new key, [`Keyring::promote`] makes the new key the current key,
+//! [`Keyring::rotate`] moves every tenant to the current key, and [`Keyring::retire`] removes the earlier key. If
+//! several machines have a copy of the file, copy the changed file to all of them after each step that changes it, and
+//! before the next step.
 //!
+//! [`Keyring::add_host_key`]: super::Keyring::add_host_key
+//! [`Keyring::promote`]: super::Keyring::promote
 //! [`Keyring::rotate`]: super::Keyring::rotate
 //! [`Keyring::retire`]: super::Keyring::retire
 
@@ -143,7 +146,7 @@ impl KeyFile {
 
     /// Appends a new key at the end of the file. Returns the id of the new key. The current key stays the current one,
     /// so the new key wraps no data key yet. Copy the file to the other machines, and then call
-    /// [`promote`](Self::promote).
+    /// [`promote`](Self::promote). Writes no event. [`Keyring::add_host_key`](super::Keyring::add_host_key) does.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -160,7 +163,8 @@ impl KeyFile {
     /// key. The other keys stay in the file and can still unwrap data keys.
     ///
     /// Before you call this function, every machine must have the key. Otherwise a machine that lacks the key can't
-    /// open what other machines seal. The function knows only this file, so it can't check the other machines.
+    /// open what other machines seal. The function knows only this file, so it can't check the other machines. It
+    /// writes no event. [`Keyring::promote`](super::Keyring::promote) does.
     ///
     /// # Errors
     /// See [`KeyFileError`]. After [`NoSuchKey`](KeyFileError::NoSuchKey) and

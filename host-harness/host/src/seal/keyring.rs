@@ -1,6 +1,6 @@
 //! Loads the data keys of tenants, unwraps and caches them, and seals (encrypts) and opens (decrypts) values with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::aead::{DataKey, decrypt, encode_associated_data, encrypt};
 use super::place::Place;
 use super::provider::{KeyError, KeyProvider};
+use super::rotation_error::RotationError;
 use super::row_seal;
 use crate::clock::{Clock, SystemClock};
 use crate::connection::{ConnectionKey, UnixSeconds};
@@ -19,7 +20,7 @@ use crate::events::{Actor, Cause, EventKind, NewEvent, Origin, StatedReason};
 use crate::id::{KeyId, Revision, TenantId};
 use crate::randomness::Randomness;
 use crate::storage::{
-    HostStorage, OpenRow, Purpose, Row, RowIndex, RowOrigin, Sealed, StorageError, TenantKey, WrappedKey,
+    HostStorage, OnceDigest, OpenRow, Purpose, Row, RowIndex, RowOrigin, Sealed, StorageError, TenantKey, WrappedKey,
 };
 
 /// How long a call may begin with cached keys, and how long a cached key may be used to decrypt values. After this
@@ -142,24 +143,22 @@ impl Keyring {
         Self { storage, provider, randomness, clock, origin, cache: Mutex::default(), dropped_at: Mutex::default() }
     }
 
-    /// Sets the actor who changes keys. The events of a rotation, a retirement and an erasure name the actor. Without
-    /// this setting, the platform itself changes keys.
+    /// Sets the actor who changes keys. The events of the keys name the actor. Without this setting, the platform
+    /// itself changes keys.
     #[must_use]
     pub fn acting_as(mut self, actor: Actor) -> Self {
         self.origin.actor = Some(actor);
         self
     }
 
-    /// Sets the reason for which keys are changed. The events of a rotation, a retirement and an erasure contain the
-    /// reason.
+    /// Sets the reason for which keys are changed. The events of the keys contain the reason.
     #[must_use]
     pub fn because(mut self, reason: StatedReason) -> Self {
         self.origin.stated_reason = Some(reason);
         self
     }
 
-    /// Sets the clock that gives the events of a rotation, a retirement and an erasure their time. Default:
-    /// [`SystemClock`].
+    /// Sets the clock that gives the events of the keys their time. Default: [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -178,6 +177,15 @@ impl Keyring {
     pub(super) fn event(&self, kind: EventKind, cause: Cause) -> NewEvent {
         let at = UnixSeconds(self.clock.wall().as_secs());
         NewEvent { at, key: None, kind, origin: self.origin.during(cause) }
+    }
+
+    /// Writes an event for each tenant that has data keys, because a host key belongs to all of them.
+    pub(super) async fn record_for_tenants(&self, once: &OnceDigest, event: &NewEvent) -> Result<(), RotationError> {
+        let tenants: BTreeSet<_> = self.data_keys().await?.into_iter().map(|key| key.tenant).collect();
+        for tenant in &tenants {
+            self.storage.append_once(tenant, once, event, None).await?;
+        }
+        Ok(())
     }
 
     pub(super) fn randomness(&self) -> &dyn Randomness {

@@ -1,7 +1,5 @@
 //! Removes a host key that is no longer needed.
 
-use std::collections::BTreeSet;
-
 use super::key_file::{KeyFile, KeyFileError};
 use super::keyring::Keyring;
 use super::rotation_error::RotationError;
@@ -47,13 +45,8 @@ impl Keyring {
     /// Writes the event of a retirement for each tenant that has data keys.
     async fn record_retirement(&self, host_key: &HostKeyId) -> Result<(), RotationError> {
         let once = OnceDigest::of(&format!("host-key-retired/{host_key}"));
-        let tenants: BTreeSet<_> = self.data_keys().await?.into_iter().map(|key| key.tenant).collect();
-        for tenant in &tenants {
-            let kind = EventKind::HostKeyRetired { host_key: host_key.clone() };
-            let event = self.event(kind, Cause::KeyRetirement);
-            self.storage().append_once(tenant, &once, &event, None).await?;
-        }
-        Ok(())
+        let kind = EventKind::HostKeyRetired { host_key: host_key.clone() };
+        self.record_for_tenants(&once, &self.event(kind, Cause::KeyRetirement)).await
     }
 
     /// Checks that a host key wraps no data key.

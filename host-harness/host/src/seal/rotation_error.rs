@@ -5,8 +5,8 @@ use super::provider::KeyError;
 use crate::id::{HostKeyId, KeyId};
 use crate::storage::StorageError;
 
-/// The reason why a rotation, a retirement or an erasure stopped. Steps that were finished before the error are not
-/// undone. If the caller repeats the operation, the operation continues where it stopped.
+/// The reason why a change of the keys stopped. Steps that were finished before the error are not undone, except where
+/// a function says so. If the caller repeats the operation, the operation continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotationError {

@@ -212,6 +212,16 @@ mod tests {
         for (first, second) in [(30, 60 + YEAR / DAY), (90, 270), (YEAR / DAY, 730), (400, 800)] {
             assert!(is_written_again(first * DAY, second * DAY), "{first} to {second} days");
         }
+        // After an extension by 181 days, the notices are given again wherever a period begins. After 180 days, they
+        // are not given again if the first end is less than a day behind the beginning of a period.
+        for length in [1, 113, 293, 365, 473] {
+            for first in [length * DAY - 1, length * DAY, length * DAY + 3_600] {
+                for extension in [181, 182, 360, 365] {
+                    assert!(is_written_again(first, first + extension * DAY), "{length} and {extension} days");
+                }
+            }
+        }
+        assert!(!is_written_again(293 * DAY + 3_600, 473 * DAY + 3_600));
         // The periods begin at 113, 293 and 473 days.
         for length in [1, 30, 90, 113, 180, 293, 365, 366, 400, 473, 730] {
             for first in [length * DAY - 1, length * DAY, length * DAY + 1] {

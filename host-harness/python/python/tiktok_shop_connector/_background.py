@@ -33,6 +33,8 @@ class Background(Requests):
         the request, because the signature covers its bytes.
         """
         sent = _values.raw_bytes(body)
+        if not callable(handle):
+            raise TypeError(f"handle: the type is {type(handle).__name__}, and must be a function")
         failures: list[BaseException] = []
 
         async def call_handle(_function: str, arguments: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ class Connections(Requests):
         self, *, tenant: str, customer: str, shops: Iterable[str], account: str | None = None
     ) -> types.Connection:
         """Links exactly these shops of the account."""
-        named = {"tenant": tenant, "customer": customer, "account": account, "shops": list(shops)}
+        named = {"tenant": tenant, "customer": customer, "account": account, "shops": _values.names("shops", shops)}
         return _values.connection(await self._ask("link-shops", **named))
 
     async def access_token(

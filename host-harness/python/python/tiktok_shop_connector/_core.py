@@ -120,13 +120,17 @@ class Core:
         )
         watching = None if stop is None else asyncio.ensure_future(_stop_when(stop, stopper))
         try:
-            return await self._observed(operation, reply)
+            ended = await self._observed(operation, reply)
         except asyncio.CancelledError:
             stopper.stop()
             raise
         finally:
             if watching is not None:
                 watching.cancel()
+        if watching is not None and watching.done() and not watching.cancelled():
+            # An event of another event loop can't be waited for. This raises its error.
+            watching.result()
+        return ended
 
     async def accept_webhook(
         self, arguments: dict[str, Any], actor: str | None, reason: str | None, body: bytes, handle: Callee
@@ -170,5 +174,8 @@ class Core:
 
 
 async def _stop_when(stop: asyncio.Event, stopper: _native.Stopper) -> None:
-    await stop.wait()
-    stopper.stop()
+    try:
+        await stop.wait()
+    finally:
+        # Also if the event can't be waited for: a request that nobody could stop must not go on.
+        stopper.stop()

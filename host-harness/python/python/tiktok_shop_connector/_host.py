@@ -14,7 +14,7 @@ from ._connections import Connections
 from ._core import Core, OnRequest
 from ._native import Secret
 from ._post import Callee, functions_of
-from ._requests import text_of
+from ._requests import refuse_printed, text_of
 from .keys import key_functions_of, optional_functions
 from .storage import Storage, check_functions
 from .types import SecretInput
@@ -105,9 +105,12 @@ class Host(Connecting, Connections, Background):
             "compiled_cache": None if compiled_cache is None else fspath(compiled_cache),
             "allow_export": allow_export,
             "refuse_unsealed_rows": refuse_unsealed_rows,
-            "limits": limits or {},
-            "deadlines": deadlines or {},
+            "limits": {} if limits is None else limits,
+            "deadlines": {} if deadlines is None else deadlines,
         }
+        for app in apps if isinstance(apps, (list, tuple)) else ():
+            if isinstance(app, dict):
+                refuse_printed(app)
 
         async def open_host(core_class: type[Core]) -> Host:
             _logs.forward_logs()
@@ -125,14 +128,16 @@ class Host(Connecting, Connections, Background):
     def acting_as(self, actor: str) -> Host:
         """Returns a host that names this actor in events and logs. It shares everything else.
 
-        Raises a `TypeError` if the actor is not a string, for example `None`.
+        Raises a `TypeError` if the actor is not a string, for example `None`. The end of its block with `async with`
+        does not close it, and `close` closes the shared host.
         """
         return Host._of(self._core, self.plugin, text_of("acting_as", actor), self._reason)
 
     def because(self, reason: str) -> Host:
         """Returns a host that states this reason in events. It shares everything else.
 
-        Raises a `TypeError` if the reason is not a string, for example `None`.
+        Raises a `TypeError` if the reason is not a string, for example `None`. The end of its block with `async with`
+        does not close it, and `close` closes the shared host.
         """
         return Host._of(self._core, self.plugin, self._actor, text_of("because", reason))
 
@@ -149,4 +154,6 @@ class Host(Connecting, Connections, Background):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        # The block of a copy, such as `async with host.because(…)`, must not close the host that the copy shares.
+        if self._actor is None and self._reason is None:
+            await self.close()

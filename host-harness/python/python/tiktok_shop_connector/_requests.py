@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
 from ._core import Core
+from ._native import Secret
 
 
 class _Default(Enum):
@@ -45,6 +47,28 @@ def text_of(function: str, value: str) -> str:
     return value
 
 
+#: A part of the text that a `Secret` prints.
+_REDACTED: Final = str(Secret(""))
+
+#: The secrets that the platform makes or keeps itself. Other secrets, such as `query`, arrive from a browser.
+_OWN_SECRETS: Final = ("app_secret", "previous_app_secret", "browser", "state", "refresh_token", "access_token")
+
+
+def refuse_printed(arguments: Mapping[str, object]) -> None:
+    """Raises a `ValueError` if the text of a printed `Secret` takes the place of the secret.
+
+    All secrets print the same text, so for example all browsers would have the same state.
+    """
+    for name in _OWN_SECRETS:
+        value = arguments.get(name)
+        text = value.expose() if isinstance(value, Secret) else value
+        if isinstance(text, str) and _REDACTED in text:
+            raise ValueError(
+                f"{name}: the value is the text of a Secret that was printed; give the Secret itself, or what `expose` "
+                "returns"
+            )
+
+
 class Requests:
     """Makes requests of a host."""
 
@@ -57,6 +81,7 @@ class Requests:
     _reason: str | None
 
     async def _ask(self, operation: str, body: bytes | None = None, /, **arguments: Any) -> Any:
+        refuse_printed(arguments)
         return (await self._core.perform(operation, arguments, self._actor, self._reason, body))[0]
 
     async def _ask_until(self, operation: str, stop: asyncio.Event | None, /, **arguments: Any) -> Any:

@@ -19,8 +19,11 @@ async def with_retries(within_seconds: float, call: Callable[[], Awaitable[T]]) 
     """Makes a call, and repeats it while its error asks for that.
 
     It waits for the pause of a `RetryAfterError`, and repeats up to three times at once after a `StorageConflictError`.
-    No call begins later than `within_seconds` after the first.
+    No call begins later than `within_seconds` after the first. Raises a `ValueError` if this is less than 0 or NaN.
     """
+    # With NaN, every comparison would be false, so the repetitions would never end.
+    if not within_seconds >= 0:
+        raise ValueError("with_retries: give the time in seconds as a number, 0 or more")
     end = time.monotonic() + within_seconds
     conflicts = 0
     while True:

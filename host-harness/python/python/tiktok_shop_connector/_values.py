@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -166,8 +167,13 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         # As in JSON: `true` and `false`.
         return str(value).lower()
-    if isinstance(value, (int, float)):
-        return str(value)
+    # `str` of a member of an enumeration is its name, and not its value.
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("a number of the query is not finite")
+        return float.__repr__(value)
     # The text of another object, such as `None` or `[redacted]`, would reach TikTok Shop.
     raise TypeError(f"a value of the query has the type {type(value).__name__}, and must be str, int, float or bool")
 
@@ -194,8 +200,13 @@ def body_bytes(body: object) -> bytes:
     """Returns the body of a call: bytes and a text unchanged, everything else as JSON."""
     if isinstance(body, bytes):
         return body
-    if isinstance(body, str):
-        return body.encode()
     if isinstance(body, (bytearray, memoryview)):
         return bytes(body)
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = body
+    if not isinstance(text, str):
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Python's own error would contain the whole text.
+        raise ValueError("body: a text contains a lone surrogate, so it is not UTF-8: correct the text") from None

@@ -7,6 +7,8 @@
 //! It speaks only HTTP/1.1, so each attempt has a connection of its own while it runs. With HTTP/2, all attempts to one
 //! origin would share one connection, even those of different tenants. If it failed, all of them would fail.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +89,7 @@ impl Client {
         let Some(http) = &self.http else { return Sent::failed(AttemptFailure::NoConnection) };
         match timeout(self.deadline, http.request(request)).await {
             Err(_late) => Sent::failed(AttemptFailure::Timeout),
-            Ok(Err(error)) if error.is_connect() => Sent::failed(AttemptFailure::NoConnection),
+            Ok(Err(error)) if error.is_connect() => Sent::failed(connect_failure(&error)),
             Ok(Err(_)) => Sent::failed(AttemptFailure::Broken),
             Ok(Ok(answer)) => {
                 let sent = Sent::answered(&answer);
@@ -97,6 +99,18 @@ impl Client {
                 sent
             }
         }
+    }
+}
+
+/// Returns why there is no connection. `rustls` wraps its errors in I/O errors, whose source is not the wrapped error but
+/// the source of that error.
+fn connect_failure(error: &(dyn Error + 'static)) -> AttemptFailure {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
+        return AttemptFailure::Certificate;
+    }
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => connect_failure(inner),
+        None => error.source().map_or(AttemptFailure::NoConnection, connect_failure),
     }
 }
 

@@ -319,16 +319,17 @@ mod tests {
             ),
             (
                 InvalidEventType::Connection,
-                "not one of the types of the group connection: connection.connected, connection.consent_renewed, \
-                 connection.shops_linked, connection.shops_unlinked, connection.shops_lost, connection.shops_regained, \
-                 connection.refresh_forced, connection.token_shown, connection.grant_exported, \
+                "not one of the types of the group connection: connection.install_begun, connection.install_cancelled, \
+                 connection.connected, connection.consent_renewed, connection.shops_linked, connection.shops_unlinked, \
+                 connection.shops_lost, connection.shops_regained, connection.refresh_forced, connection.token_shown, \
+                 connection.grant_exported, \
                  connection.authorization_ending, connection.reauthorization_required, connection.recovered, \
                  connection.disconnected, connection.notice",
             ),
             (
                 InvalidEventType::Tenant,
-                "not one of the types of the group tenant: tenant.keys_rotated, tenant.host_key_retired, \
-                 tenant.tenant_erased",
+                "not one of the types of the group tenant: tenant.host_key_added, tenant.host_key_promoted, \
+                 tenant.keys_rotated, tenant.host_key_retired, tenant.tenant_erased",
             ),
             (
                 InvalidEventType::TikTok,

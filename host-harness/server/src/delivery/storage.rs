@@ -92,8 +92,10 @@ impl DeliveryState {
 pub enum AttemptFailure {
     /// The receiver answered with a status other than 200 to 299.
     Status,
-    /// There was no connection to the receiver, for example because its name is unknown or its certificate is wrong.
+    /// There was no connection to the receiver, for example because its name is unknown or nothing listens there.
     NoConnection,
+    /// The certificate of the receiver was not accepted. Nothing was sent.
+    Certificate,
     /// The receiver did not answer in time.
     Timeout,
     /// The connection broke before an answer, or the answer was not HTTP.
@@ -106,6 +108,7 @@ impl AttemptFailure {
         match self {
             Self::Status => "status",
             Self::NoConnection => "no-connection",
+            Self::Certificate => "certificate",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
         }

@@ -1,14 +1,19 @@
 //! Clients that try to break something.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fake_tiktok_shop::Decision;
 use serde_json::json;
+use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage};
+use tiktok_shop_server::delivery::MemoryDeliveries;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http::{Request, raw};
-use crate::stage::{SHOP, Stage};
+use crate::receiver::Receiver;
+use crate::stage::{DAY, SHOP, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_browser_that_opened_the_address_can_finish_the_consent() {
@@ -46,6 +51,50 @@ async fn only_the_browser_that_opened_the_address_can_finish_the_consent() {
     }
     assert_eq!(stage.fake.requests(), [], "no code was sent to TikTok Shop");
     assert_eq!(stage.callback(&callback, &cookie).await.status, 200);
+}
+
+/// Counts how often the events are read.
+#[derive(Default)]
+struct EventReads(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Interceptor for EventReads {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        self.0.fetch_add(usize::from(access.method() == "events"), Ordering::SeqCst);
+        Passage::Forward
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_of_a_stranger_lets_no_endpoint_ask_the_database() {
+    let reads = Arc::new(EventReads::default());
+    let stage = Stage::with(|_| {}, Some(reads.clone())).await;
+    let (storage, mut receiver) = (Arc::new(MemoryDeliveries::new(stage.clock())), Receiver::accepting().await);
+    let endpoints = vec![receiver.endpoint("main")];
+    let service = stage.serve_another(storage, endpoints, |it| it.delivery_poll = Duration::from_secs(DAY)).await;
+    // The first turn finds the last event with two reads, and looks for later ones with a third. Only a wake begins
+    // another turn.
+    while reads.0.load(Ordering::SeqCst) < 3 {
+        tokio::task::yield_now().await;
+    }
+    let (_, path) = stage.session("customer-7").await;
+    let (_, other_path) = stage.session("customer-8").await;
+    let (state, cookie) = stage.open(&path).await;
+    let (_, other_cookie) = stage.open(&other_path).await;
+    let callback = stage.decide(&state, "one-shop", Decision::Allow);
+    let load =
+        async |cookie: &str| Request::new(service.address, "GET", &callback).header("cookie", cookie).send().await;
+    let (name, _) = cookie.split_once('=').unwrap();
+    let (_, other_value) = other_cookie.split_once('=').unwrap();
+    // This cookie names the tenant of the endpoint, and it does not belong to the consent.
+    let stranger = format!("{name}={other_value}");
+    for _ in 0..3 {
+        assert_eq!(load(&stranger).await.status, 400);
+        assert_eq!(service.get("/healthz").await.status, 200);
+    }
+    assert_eq!(reads.0.load(Ordering::SeqCst), 3);
+    assert_eq!(load(&cookie).await.status, 200);
+    assert_eq!(receiver.next().await.json()["type"], "connection.connected");
 }
 
 #[tokio::test(flavor = "multi_thread")]

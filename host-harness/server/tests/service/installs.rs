@@ -67,7 +67,7 @@ async fn an_install_is_shown_first_and_connected_after_the_confirmation() {
     assert_eq!(repeated.problem(), (422, "install-confirmed".to_owned()));
     let events = stage.get("/v1/events").await.json();
     let kinds: Vec<_> = events["events"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
-    assert_eq!(kinds, ["connected", "shops-linked"]);
+    assert_eq!(kinds, ["install-begun", "connected", "shops-linked"]);
     assert_eq!(events["events"][0]["actor"], "everything");
 }
 

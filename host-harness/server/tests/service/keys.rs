@@ -194,3 +194,18 @@ async fn a_stated_reason_is_in_the_event_and_a_malformed_one_is_refused_before_a
     assert_eq!(shown().await.len(), 2);
     assert_eq!(call(&long).send().await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_event_of_a_signed_call_has_its_stated_reason() {
+    let stage = Stage::new().await;
+    stage.connect("customer-7", "one-shop").await;
+    stage.pass(3_600);
+    stage.fake.revoke("one-shop").unwrap();
+    let search = format!("/v1/customers/customer-7/shops/{SHOP}/tiktok/order/202309/orders/search?page_size=1");
+    let call = stage.request("POST", &search).header("x-reason", "case 4711").json(&json!({}));
+    assert_eq!(call.send().await.problem(), (409, "authorization-revoked".to_owned()));
+    let events = stage.get("/v1/events").await.json();
+    let mut events = events["events"].as_array().unwrap().iter();
+    let ended = events.find(|event| event["event"] == "reauthorization-required").unwrap();
+    assert_eq!(ended["stated_reason"], "case 4711");
+}

@@ -93,6 +93,20 @@ async fn a_new_process_without_usable_host_keys_is_not_ready() {
     }
 }
 
+/// Nothing is stored that a host key must open, so nobody has to be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_without_stored_data_keys_does_not_ask_the_key_service() {
+    let mut stage = Stage::new().await;
+    stage
+        .restart_with(|parts| {
+            let keyring = Keyring::new(parts.storage.clone(), Arc::new(Away), Arc::new(SystemRandomness));
+            Parts { keyring, ..parts }
+        })
+        .await;
+    let answer = stage.get("/readyz").await;
+    assert_eq!((answer.status, &answer.json()["keys"]), (200, &"ok".into()), "{}", answer.text());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_count_routes_and_calls_and_name_no_customer_and_no_shop() {
     let stage = Stage::new().await;

@@ -192,7 +192,7 @@ async fn a_receiver_with_a_certificate_of_a_private_authority_gets_webhooks_if_t
     append(&*storage, &[new("main", "a", 1)]).await;
     let service = stage.serve_another(storage.clone(), vec![endpoint.clone()], |_| {}).await;
     let left = until(&*storage, "a_1", |it| it.attempts.len() == 1).await;
-    let failure = Some(AttemptFailure::NoConnection);
+    let failure = Some(AttemptFailure::Certificate);
     assert_eq!((left.state, left.attempts[0].failure), (DeliveryState::Waiting, failure));
     service.end().await;
     assert!(receiver.already().is_none());

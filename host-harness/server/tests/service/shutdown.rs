@@ -7,9 +7,14 @@ use std::time::Duration;
 use serde_json::json;
 use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode};
 use tiktok_shop_host::storage::{Access, HostStorage, Interceptor, Passage};
+use tiktok_shop_server::Settings;
+use tiktok_shop_server::delivery::{DeliveryStorage as _, MemoryDeliveries};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::outgoing::acme;
+use crate::receiver::Receiver;
 use crate::stage::{DAY, Stage};
 
 /// Holds the save of new tokens, which is the second write of a token record in a refresh: the first one is the claim.
@@ -82,6 +87,42 @@ async fn a_client_that_goes_away_does_not_end_its_refresh() {
     let (tenant, customer) = ("acme".parse().unwrap(), "customer-7".parse().unwrap());
     let listed = stage.host.list_connections(&tenant, &customer).await.unwrap();
     assert_eq!(listed[0].refreshed_at.0, crate::stage::BEGIN + 8 * DAY, "the new tokens are saved");
+}
+
+/// The service looks for events by itself only once an hour. So only the end of the call can make it look.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_of_a_call_are_sent_at_once_even_if_its_client_has_gone_away() {
+    let holds = Arc::new(HoldsTheSave::default());
+    let stage = Stage::with(|_| {}, Some(holds.clone())).await;
+    let account = stage.connect("customer-7", "one-shop").await;
+    stage.pass(8 * DAY);
+    let (deliveries, mut receiver) = (Arc::new(MemoryDeliveries::new(stage.clock())), Receiver::accepting().await);
+    let hourly = |settings: &mut Settings| settings.delivery_poll = Duration::from_secs(3_600);
+    let service = stage.serve_another(deliveries.clone(), vec![receiver.endpoint("main")], hourly).await;
+    // The endpoint has found its place.
+    while deliveries.position(&acme(), &"main".parse().unwrap()).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    holds.writes.store(2, Ordering::SeqCst);
+    let body = r#"{"mode":"forced"}"#;
+    let request = format!(
+        "POST /v1/customers/customer-7/connections/{account}/refresh HTTP/1.1\r\nhost: {}\r\n\
+         authorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        service.address,
+        stage.key,
+        body.len()
+    );
+    let mut client = TcpStream::connect(service.address).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    holds.reached.notified().await;
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"", "the service has noticed that nobody waits for its answer");
+
+    holds.released.notify_one();
+    let sent = tokio::time::timeout(Duration::from_secs(60), receiver.next()).await.expect("the endpoint is woken");
+    assert_eq!(sent.json()["type"], "connection.refresh_forced");
 }
 
 #[tokio::test(flavor = "multi_thread")]

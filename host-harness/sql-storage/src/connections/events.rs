@@ -105,7 +105,9 @@ struct KindValues<'a> {
 impl<'a> KindValues<'a> {
     fn of(kind: &'a EventKind) -> Result<Self, StorageError> {
         match kind {
-            EventKind::Connected
+            EventKind::InstallBegun
+            | EventKind::InstallCancelled
+            | EventKind::Connected
             | EventKind::ConsentRenewed
             | EventKind::RefreshForced
             | EventKind::TokenShown
@@ -123,9 +125,10 @@ impl<'a> KindValues<'a> {
             EventKind::AuthorizationEnding { ends } => Ok(Self { ends_at: Some(*ends), ..Self::default() }),
             EventKind::ReauthorizationRequired(reason) => Ok(Self { reason: Some(*reason), ..Self::default() }),
             EventKind::Notice { days, ends } => Ok(Self { days: Some(*days), ends_at: Some(*ends), ..Self::default() }),
-            EventKind::KeysRotated { host_key } | EventKind::HostKeyRetired { host_key } => {
-                Ok(Self { host_key: Some(host_key), ..Self::default() })
-            }
+            EventKind::HostKeyAdded { host_key }
+            | EventKind::HostKeyPromoted { host_key }
+            | EventKind::KeysRotated { host_key }
+            | EventKind::HostKeyRetired { host_key } => Ok(Self { host_key: Some(host_key), ..Self::default() }),
             unknown => {
                 Err(StorageError::Refused(format!("this storage can't keep events of the kind {}", unknown.as_str())))
             }
@@ -136,6 +139,8 @@ impl<'a> KindValues<'a> {
 /// Reads an event.
 pub(super) fn read_event(row: &AnyRow) -> Result<Event, StorageError> {
     let kind = match row.text("kind")?.as_str() {
+        "install-begun" => EventKind::InstallBegun,
+        "install-cancelled" => EventKind::InstallCancelled,
         "connected" => EventKind::Connected,
         "consent-renewed" => EventKind::ConsentRenewed,
         "shops-linked" => EventKind::ShopsLinked { shops: read_shops(row)? },
@@ -153,6 +158,8 @@ pub(super) fn read_event(row: &AnyRow) -> Result<Event, StorageError> {
             days: u8::try_from(row.number("days")?).map_err(|_| malformed("days"))?,
             ends: row.seconds("ends_at")?,
         },
+        "host-key-added" => EventKind::HostKeyAdded { host_key: row.id("host_key")? },
+        "host-key-promoted" => EventKind::HostKeyPromoted { host_key: row.id("host_key")? },
         "keys-rotated" => EventKind::KeysRotated { host_key: row.id("host_key")? },
         "host-key-retired" => EventKind::HostKeyRetired { host_key: row.id("host_key")? },
         "tenant-erased" => EventKind::TenantErased,

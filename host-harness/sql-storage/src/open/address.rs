@@ -157,6 +157,8 @@ pub(super) fn parse(address: &str) -> Result<Parsed, OpenError> {
                 Ok(size) if (1..=MAX_POOL_SIZE).contains(&size) => pool_size = Some(size),
                 Ok(_) | Err(_) => return Err(OpenError::Value(name)),
             },
+            // The error for a file that can't be used quotes its path, and this value is a private key and no path.
+            "sslkey" | "ssl-key" if value.contains("-----BEGIN") => return Err(OpenError::Value(name)),
             known if known == PASSWORD || PostgresOptions::is_public_parameter(known) => for_driver.push((name, value)),
             _ => return Err(unknown(&name, &value, address)),
         }
@@ -403,6 +405,14 @@ mod tests {
             ("postgres://u@localhost/d?pool-size=0", OpenError::Value("pool-size".to_owned())),
             ("postgres://u@localhost/d?pool-size=1001", OpenError::Value("pool-size".to_owned())),
             ("postgres://u@localhost/d?pool-size=CANARY", OpenError::Value("pool-size".to_owned())),
+            (
+                "postgres://u@localhost/d?sslkey=-----BEGIN%20PRIVATE%20KEY-----%0ACANARY",
+                OpenError::Value("sslkey".to_owned()),
+            ),
+            (
+                "postgres://u@localhost/d?ssl-key=-----BEGIN+EC+PRIVATE+KEY-----%0ACANARY",
+                OpenError::Value("ssl-key".to_owned()),
+            ),
         ] {
             let error = mode(address).unwrap_err();
             assert_eq!(error, expected.to_string(), "{address}");

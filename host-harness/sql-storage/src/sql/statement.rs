@@ -79,6 +79,7 @@ pub(crate) fn statement(sql: impl Into<String>) -> Statement {
 impl Statement {
     /// The connection forgets the prepared statement. A statement whose text depends on the number of its rows would
     /// otherwise be kept once for each number, and push the other statements out.
+    #[cfg(feature = "service")]
     pub(crate) fn forgotten(self) -> Self {
         Self { is_kept: false, ..self }
     }

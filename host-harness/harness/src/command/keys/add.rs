@@ -55,8 +55,9 @@ impl Add {
             service: "rotate the keys there, then run keys rotate",
         };
         let file = key_file(&opened.keys, &instead)?;
-        let status = check_changeable(&opened.keyring(), &opened.keys).await?;
-        let added = file.add()?;
+        let keyring = opened.keyring();
+        let status = check_changeable(&keyring, &opened.keys).await?;
+        let added = keyring.add_host_key(file).await?;
         let unused = unused(&status, &opened.keys)?;
         for earlier in unused.iter().filter(|id| **id != added) {
             report.note(&format!(

@@ -59,8 +59,9 @@ impl Promote {
         if !opened.keys.ids()?.contains(&host_key) {
             return Err(Failure::Absent(format!("there is no host key {host_key} here; keys add adds a new one")));
         }
-        let status = check_changeable(&opened.keyring(), &opened.keys).await?;
-        file.promote(&host_key)?;
+        let keyring = opened.keyring();
+        let status = check_changeable(&keyring, &opened.keys).await?;
+        keyring.promote(file, &host_key).await?;
         let earlier = status.current;
         if report.is_json() {
             report.json(&Line { current: host_key, earlier });

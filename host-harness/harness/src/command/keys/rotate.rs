@@ -103,7 +103,8 @@ impl Rotate {
             };
             let file = key_file(&opened.keys, &instead)?;
             check_changeable(&keyring, &opened.keys).await?;
-            file.promote(&file.add()?)?;
+            let added = keyring.add_host_key(file).await?;
+            keyring.promote(file, &added).await?;
             Some(file)
         } else {
             None

@@ -294,6 +294,59 @@ async fn a_host_key_whose_retirement_can_t_be_recorded_stays() {
     }
 }
 
+#[tokio::test]
+async fn every_tenant_with_data_keys_learns_who_added_and_promoted_a_host_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let first = file.current().await.unwrap();
+    let storage = memory();
+    let ring = Keyring::new(Arc::clone(&storage) as _, Arc::new(file.clone()), Arc::new(SystemRandomness))
+        .acting_as("ana".parse().unwrap())
+        .because("leak".parse().unwrap())
+        .clock(Arc::new(ManualClock::at(Duration::from_secs(7))));
+    for id in ["t", "u"] {
+        put(&storage, &ring, &tenant(id), &key("c", "a"), "precious").await;
+    }
+    let second = ring.add_host_key(&file).await.unwrap();
+    ring.promote(&file, &second).await.unwrap();
+    // A host key that was the current one before has another event.
+    ring.promote(&file, &first).await.unwrap();
+
+    let (actor, stated_reason) = (Some("ana".parse().unwrap()), Some("leak".parse().unwrap()));
+    let origin = Origin { actor, stated_reason, cause: Some(Cause::KeyRotation) };
+    let event = |kind| NewEvent { at: UnixSeconds(7), key: None, kind, origin: origin.clone() };
+    let expected = [
+        event(EventKind::HostKeyAdded { host_key: second.clone() }),
+        event(EventKind::HostKeyPromoted { host_key: second }),
+        event(EventKind::HostKeyPromoted { host_key: first }),
+    ];
+    for id in ["t", "u"] {
+        let events = storage.events(&tenant(id), None, 99).await.unwrap();
+        assert_eq!(events.into_iter().map(|event| event.event).collect::<Vec<_>>(), expected, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_key_is_neither_added_nor_promoted_without_its_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let first = file.current().await.unwrap();
+    let storage = memory();
+    let ring = |storage| Keyring::new(storage, Arc::new(file.clone()), Arc::new(SystemRandomness));
+    for id in ["t", "u"] {
+        put(&storage, &ring(Arc::clone(&storage) as _), &tenant(id), &key("c", "a"), "precious").await;
+    }
+    // The event of the first tenant is stored, and the event of the second tenant is not.
+    let error = ring(failing_at(1, &storage) as _).add_host_key(&file).await.unwrap_err();
+    assert!(matches!(error, RotationError::Storage(StorageError::Unavailable(_))), "{error}");
+    assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&first]);
+
+    let second = file.add().unwrap();
+    let error = ring(failing_at(1, &storage) as _).promote(&file, &second).await.unwrap_err();
+    assert!(matches!(error, RotationError::Storage(StorageError::Unavailable(_))), "{error}");
+    assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&first, &second]);
+}
+
 /// Each round interrupts the rotation at a different write. In the last round, no write fails.
 #[tokio::test]
 async fn an_interrupted_rotation_is_finished_by_the_next_rotation() {

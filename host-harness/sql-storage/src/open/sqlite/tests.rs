@@ -28,7 +28,12 @@ async fn on_each_connection(pool: &Pool, connections: u32, sql: &'static str) ->
 async fn every_connection_commits_to_the_disk_and_checks_foreign_keys() {
     let folder = tempfile::tempdir().unwrap();
     let storage = open(folder.path()).await;
-    for (sql, expected) in [("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", "2"), ("PRAGMA foreign_keys", "1")] {
+    for (sql, expected) in [
+        ("PRAGMA journal_mode", "wal"),
+        ("PRAGMA synchronous", "2"),
+        ("PRAGMA foreign_keys", "1"),
+        ("PRAGMA cache_size", "-16384"),
+    ] {
         assert_eq!(on_each_connection(&storage.writers, 1, sql).await, [expected], "{sql}");
         assert_eq!(on_each_connection(&storage.readers, READERS, sql).await, [expected; READERS as usize], "{sql}");
     }

@@ -10,7 +10,7 @@ const ACCESS_LIFE: u64 = 7 * 86_400;
 
 /// TikTok's treatment of a refresh token that was already used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Policy {
+pub enum Policy {
     /// The token stays valid.
     Reusable,
     /// For ten minutes after its first use, the token gets a new pair each time.

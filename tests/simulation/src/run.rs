@@ -29,23 +29,25 @@ use tiktok_shop_connector_core::signing::Webhook;
 
 /// Counts of what happened in many runs.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) crashes: u64,
+pub struct Seen {
+    /// Calls whose process crashed.
+    pub crashes: u64,
     /// Calls that received a pair and then ended without a crash.
-    pub(crate) refreshes: u64,
+    pub refreshes: u64,
     /// Calls that ended with `refresh-in-progress`, because another call held the claim.
-    pub(crate) contended: u64,
+    pub contended: u64,
     /// Calls that received a pair and may have lost it: the call crashed afterwards, or it ended with
     /// `token-not-saved`.
-    pub(crate) pairs_lost: u64,
+    pub pairs_lost: u64,
     /// Runs after which the connection needs a new consent.
-    pub(crate) reauthorizations: u64,
+    pub reauthorizations: u64,
     /// Imports that have connected the customer: with a named account, and without.
-    pub(crate) imports: (u64, u64),
+    pub imports: (u64, u64),
 }
 
 impl Seen {
-    pub(crate) fn add(&mut self, one: &Self) {
+    /// Adds the counts of one run.
+    pub fn add(&mut self, one: &Self) {
         self.crashes += one.crashes;
         self.refreshes += one.refreshes;
         self.contended += one.contended;
@@ -182,7 +184,20 @@ fn finished(world: &Rc<RefCell<World>>, host: &Host, kind: Kind, outcome: Outcom
     }
 }
 
-pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String>)> {
+/// A run that broke a law of the protocol.
+#[derive(Debug)]
+pub struct Broken {
+    /// The law, and how it was broken.
+    pub law: String,
+    /// What happened until then, one line for each step.
+    pub history: Vec<String>,
+}
+
+/// Plays the history with this seed.
+///
+/// # Errors
+/// See [`Broken`].
+pub fn run(seed: u64, policy: Policy) -> Result<Seen, Broken> {
     let world = Rc::new(RefCell::new(World::new(seed, policy)));
     let mut seen = Seen::default();
     // One run in four begins without a connection.
@@ -252,7 +267,7 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
     interleave(&world, &mut running, &mut seen);
     repair(&world, calls + 1, &mut seen);
     let mut world = world.borrow_mut();
-    world.violation.take().map_or(Ok(seen), |law| Err((law, std::mem::take(&mut world.history))))
+    world.violation.take().map_or(Ok(seen), |law| Err(Broken { law, history: std::mem::take(&mut world.history) }))
 }
 
 fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Seen) {
