@@ -1,4 +1,4 @@
-"""Runs the platform against a fake TikTok Shop: `python -m shop_platform [django]`.
+"""Runs the platform against a fake TikTok Shop: `python -m shop_platform [django | flask]`.
 
 Then open the address that it prints.
 """
@@ -9,10 +9,12 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
 import uvicorn
 
-from . import django_app, fastapi_app
+from . import django_app, fastapi_app, flask_app
+from .blocking_platform import open_blocking_platform
 from .fake import start_fake
 from .platform import open_platform
 
@@ -24,20 +26,23 @@ def main() -> None:
     # After the server has ended, uvicorn lets the signal end the process. The fake must end, too.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit())
     port = int(os.environ.get("PORT", "8000"))
-    framework = django_app if sys.argv[1:] == ["django"] else fastapi_app
     with start_fake(f"http://127.0.0.1:{port}/callback") as fake:
         # A real platform has `storage="postgres://…"`, a key file, its own app, and no `fake`.
-        app = framework.create_app(
-            lambda: open_platform(
-                tenant=TENANT,
-                consent_page=fake.consent_page,
-                storage="memory:",
-                keys="drawn",
-                apps=[fake.app_of(TENANT)],
-                fake=fake.url,
-            )
-        )
+        options: dict[str, Any] = {
+            "tenant": TENANT,
+            "consent_page": fake.consent_page,
+            "storage": "memory:",
+            "keys": "drawn",
+            "apps": [fake.app_of(TENANT)],
+            "fake": fake.url,
+        }
         logging.info("open http://127.0.0.1:%d", port)
+        if sys.argv[1:] == ["flask"]:
+            with open_blocking_platform(**options) as platform:
+                flask_app.server_of(platform, port).serve_forever()
+            return
+        framework = django_app if sys.argv[1:] == ["django"] else fastapi_app
+        app = framework.create_app(lambda: open_platform(**options))
         # Without `lifespan="on"`, uvicorn serves requests even if the app raises an exception at its start.
         uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on")
 

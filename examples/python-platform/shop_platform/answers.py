@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import Protocol
 
 from tiktok_shop_connector import InvalidRequestError, ReauthorizeError, RetryAfterError, TikTokShopError
 
@@ -11,7 +11,13 @@ from tiktok_shop_connector import InvalidRequestError, ReauthorizeError, RetryAf
 MAX_BODY_BYTES = 256 * 1024
 
 
-def is_same_site(headers: Mapping[str, str]) -> bool:
+class Headers(Protocol):
+    """The headers of a request. Their names may have any case."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+
+
+def is_same_site(headers: Headers) -> bool:
     """Returns false for a form that another site has sent."""
     return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 

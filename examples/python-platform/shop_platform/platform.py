@@ -7,15 +7,16 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from prometheus_client import CollectorRegistry
-from tiktok_shop_connector import Host, TikTokShopError, Webhook
+from tiktok_shop_connector import Host, TikTokShopError, Webhook, blocking
 from tiktok_shop_connector.metrics import RequestMetrics
 
 from .sessions import Sessions
 
 log = logging.getLogger("shop_platform")
+AnyHost = TypeVar("AnyHost", Host, blocking.Host)
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class QueuedEvent:
 
 
 @dataclass
-class Platform:
-    """The parts of the platform that the routes use."""
+class AnyPlatform(Generic[AnyHost]):
+    """The parts of the platform that the routes use. The host is asynchronous, or it blocks."""
 
-    host: Host
+    host: AnyHost
     tenant: str
     registry: CollectorRegistry
     #: May change the link to TikTok Shop's consent page, for a fake.
@@ -45,6 +46,9 @@ class Platform:
         """Queues an event. If this function raised an exception, TikTok Shop would send the webhook again."""
         customers = [owner.customer for owner in webhook.owners if owner.may_use]
         self.events.append(QueuedEvent(webhook.event_type, webhook.shop, webhook.data, customers))
+
+
+Platform: TypeAlias = AnyPlatform[Host]
 
 
 @asynccontextmanager

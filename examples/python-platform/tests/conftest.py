@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -17,9 +18,10 @@ import pytest
 import pytest_asyncio
 import uvicorn
 
-from shop_platform import django_app, fastapi_app
+from shop_platform import django_app, fastapi_app, flask_app
+from shop_platform.blocking_platform import open_blocking_platform
 from shop_platform.fake import Fake, start_fake
-from shop_platform.platform import Platform, open_platform
+from shop_platform.platform import AnyPlatform, Platform, open_platform
 
 TENANT = "acme"
 
@@ -28,7 +30,7 @@ TENANT = "acme"
 class Stage:
     fake: Fake
     address: str
-    platform: Platform
+    platform: AnyPlatform[Any]
 
     @asynccontextmanager
     async def browser(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -61,35 +63,68 @@ class Stage:
         return str(called_back.headers["location"])
 
 
-@pytest.fixture(params=[fastapi_app, django_app], ids=["FastAPI", "Django"])
-def framework(request: pytest.FixtureRequest) -> ModuleType:
-    module: ModuleType = request.param
-    return module
+#: A running platform: its address, and its parts.
+Serving = AbstractAsyncContextManager[tuple[str, AnyPlatform[Any]]]
 
 
-@pytest_asyncio.fixture
-async def stage(framework: ModuleType, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Stage]:
-    # Not the logs of the browser, which show the queries of callbacks.
-    for logger in ("shop_platform", "tiktok_shop_connector"):
-        caplog.set_level(logging.DEBUG, logger)
+@asynccontextmanager
+async def serve_asgi(framework: ModuleType, **options: Any) -> AsyncIterator[tuple[str, Platform]]:
+    """Serves the platform on FastAPI or Django."""
     opened: asyncio.Future[Platform] = asyncio.get_running_loop().create_future()
 
-    with start_fake("http://127.0.0.1:1/callback") as fake, socket.create_server(("127.0.0.1", 0)) as listener:
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Platform]:
+        async with open_platform(**options) as platform:
+            opened.set_result(platform)
+            yield platform
 
-        @asynccontextmanager
-        async def opening() -> AsyncIterator[Platform]:
-            host_options = {"storage": "memory:", "keys": "drawn", "apps": [fake.app_of(TENANT)], "fake": fake.url}
-            async with open_platform(tenant=TENANT, consent_page=fake.consent_page, **host_options) as platform:
-                opened.set_result(platform)
-                yield platform
-
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(framework.create_app(opening), lifespan="on", log_config=None))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         started: list[asyncio.Future[Any]] = [opened, serving]
         await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
-        yield Stage(fake, f"http://127.0.0.1:{listener.getsockname()[1]}", await opened)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", await opened
         server.should_exit = True
         await serving
+
+
+@asynccontextmanager
+async def serve_wsgi(**options: Any) -> AsyncIterator[tuple[str, AnyPlatform[Any]]]:
+    """Serves the platform on Flask. The blocking host is used only in threads."""
+    stack = ExitStack()
+    platform = await asyncio.to_thread(stack.enter_context, open_blocking_platform(**options))
+    server = flask_app.server_of(platform, 0)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield f"http://127.0.0.1:{server.port}", platform
+    await asyncio.to_thread(server.shutdown)
+    await asyncio.to_thread(serving.join)
+    await asyncio.to_thread(stack.close)
+
+
+@pytest.fixture(params=[fastapi_app, django_app], ids=["FastAPI", "Django"])
+def asgi_framework(request: pytest.FixtureRequest) -> ModuleType:
+    module: ModuleType = request.param
+    return module
+
+
+@pytest_asyncio.fixture(params=[fastapi_app, django_app, flask_app], ids=["FastAPI", "Django", "Flask"])
+async def stage(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Stage]:
+    # Not the logs of the browser, which show the queries of callbacks.
+    for logger in ("shop_platform", "tiktok_shop_connector"):
+        caplog.set_level(logging.DEBUG, logger)
+    with start_fake("http://127.0.0.1:1/callback") as fake:
+        options: dict[str, Any] = {
+            "tenant": TENANT,
+            "consent_page": fake.consent_page,
+            "storage": "memory:",
+            "keys": "drawn",
+            "apps": [fake.app_of(TENANT)],
+            "fake": fake.url,
+        }
+        serving: Serving = serve_wsgi(**options) if request.param is flask_app else serve_asgi(request.param, **options)
+        async with serving as (address, platform):
+            yield Stage(fake, address, platform)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

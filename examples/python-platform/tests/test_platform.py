@@ -75,7 +75,7 @@ async def test_a_webhook_reaches_the_queue_once_and_a_forged_one_never(stage: St
 
 
 async def test_a_platform_whose_host_does_not_open_serves_nothing(
-    framework: ModuleType, caplog: pytest.LogCaptureFixture
+    asgi_framework: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     @asynccontextmanager
     async def opening() -> AsyncIterator[Platform]:
@@ -83,7 +83,7 @@ async def test_a_platform_whose_host_does_not_open_serves_nothing(
         yield
 
     # With `auto`, uvicorn serves an app whose lifespan ends with an exception.
-    config = uvicorn.Config(framework.create_app(opening), port=0, lifespan="auto", log_config=None)
+    config = uvicorn.Config(asgi_framework.create_app(opening), port=0, lifespan="auto", log_config=None)
     server = uvicorn.Server(config)
     with pytest.raises(SystemExit):
         await server.serve()
@@ -91,7 +91,7 @@ async def test_a_platform_whose_host_does_not_open_serves_nothing(
     assert "this error is a part of the test" in caplog.text
 
 
-async def test_a_failure_at_the_end_is_told_to_the_server(framework: ModuleType) -> None:
+async def test_a_failure_at_the_end_is_told_to_the_server(asgi_framework: ModuleType) -> None:
     @asynccontextmanager
     async def opening() -> AsyncIterator[None]:
         yield
@@ -108,5 +108,5 @@ async def test_a_failure_at_the_end_is_told_to_the_server(framework: ModuleType)
 
     # Starlette also raises the exception.
     with suppress(LookupError):
-        await framework.create_app(opening)({"type": "lifespan", "app": None, "state": {}}, receive, send)
+        await asgi_framework.create_app(opening)({"type": "lifespan", "app": None, "state": {}}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.failed"]
