@@ -1,1 +1,1 @@
-"""A small platform that connects the sellers of its customers to TikTok Shop, on FastAPI and on Django."""
+"""A small platform that connects the sellers of its customers to TikTok Shop, on FastAPI, Django and Flask."""

@@ -1,4 +1,4 @@
-"""The answers of the platform, for both frameworks."""
+"""The answers of the platform, for all frameworks."""
 
 from __future__ import annotations
 
