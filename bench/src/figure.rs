@@ -136,7 +136,12 @@ pub(crate) const FIGURES: [Meaning; 39] = [
     figure(
         "python_package_call_vs_requests",
         Bar::AtMost(0.4),
-        "one signed call through the package for Python, p50, ÷ a `requests` session and `hmac`",
+        "one signed call through the package for Python with asyncio, p50, ÷ a `requests` session and `hmac`",
+    ),
+    figure(
+        "python_blocking_call_vs_requests",
+        Bar::AtMost(0.4),
+        "the same through the blocking host of the package, ÷ a `requests` session, which blocks as well",
     ),
     figure(
         "python_package_event_loop_p99_ms",
