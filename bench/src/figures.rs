@@ -120,7 +120,7 @@ const JOBS: [Job; 21] = [
     Job { keys: &packages::NODE, seconds: |context| 9 * u64::from(context.rounds) + 15, run: packages::measure_node },
     Job {
         keys: &packages::PYTHON,
-        seconds: |context| 9 * u64::from(context.rounds) + 20,
+        seconds: |context| 13 * u64::from(context.rounds) + 20,
         run: packages::measure_python,
     },
 ];

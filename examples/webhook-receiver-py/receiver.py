@@ -33,11 +33,15 @@ class Inbox:
             return [json.loads(body) for (body,) in database.execute("SELECT body FROM webhooks ORDER BY rowid")]
 
 
-def server(port, secret, inbox):
+def server(port, secret, inbox, timeout=10):
     """Returns a server on loopback that puts verified webhooks into the inbox."""
     webhook = Webhook(secret)
+    seconds = timeout
 
     class Handler(BaseHTTPRequestHandler):
+        # Without a limit, each client that sends only a part of its request would keep a thread.
+        timeout = seconds
+
         def do_POST(self):
             try:
                 length = int(self.headers.get("content-length", 0))

@@ -4,6 +4,7 @@ import http.cookiejar
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -133,6 +134,15 @@ class ReceiverTest(unittest.TestCase):
         except urllib.error.HTTPError as error:
             error.close()
             return error.code
+
+    def test_a_client_that_does_not_go_on_loses_its_connection(self):
+        listening = receiver.server(0, self.secret, self.inbox, timeout=0.1)
+        self.addCleanup(listening.server_close)
+        self.addCleanup(listening.shutdown)
+        threading.Thread(target=listening.serve_forever).start()
+        with socket.create_connection(listening.server_address, DEADLINE) as client:
+            client.sendall(b"POST / HTTP/1.1\r\ncontent-length: 10\r\n\r\n{")
+            self.assertEqual(client.recv(1), b"")
 
     def test_the_receiver_accepts_every_webhook_and_no_other(self):
         self.service.ask("POST", "/v1/webhook-endpoints/python/test")

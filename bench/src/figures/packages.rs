@@ -16,7 +16,8 @@ use crate::rounds::in_turn;
 use crate::server::{ORDERS, Server};
 
 pub(super) const NODE: [&str; 2] = ["node_package_call_vs_fetch", "node_package_event_loop_p99_ms"];
-pub(super) const PYTHON: [&str; 2] = ["python_package_call_vs_requests", "python_package_event_loop_p99_ms"];
+pub(super) const PYTHON: [&str; 3] =
+    ["python_package_call_vs_requests", "python_blocking_call_vs_requests", "python_package_event_loop_p99_ms"];
 
 /// The number of calls in flight while the event loop is watched.
 const IN_FLIGHT: u64 = 64;
@@ -53,44 +54,61 @@ impl Packages {
 }
 
 pub(super) fn measure_node(context: &Context) -> Result<Outcome> {
-    measure(context, NODE, Installed::node(context), || Script::node(context.folder()))
+    let [call, late] = NODE;
+    measure(context, &[(call, "call")], late, Installed::node(context), || Script::node(context.folder()))
 }
 
 pub(super) fn measure_python(context: &Context) -> Result<Outcome> {
-    measure(context, PYTHON, Installed::python(context), || Script::python(context.folder()))
+    let [call, blocking_call, late] = PYTHON;
+    let calls = [(call, "call"), (blocking_call, "blocking-call")];
+    measure(context, &calls, late, Installed::python(context), || Script::python(context.folder()))
 }
 
+/// Measures calls and the event loop. Each element of `calls` is the key of a figure, and the word that says to the script
+/// which kind of call to make.
 fn measure(
     context: &Context,
-    [call_key, late_key]: [&'static str; 2],
+    calls: &[(&'static str, &str)],
+    late_key: &'static str,
     package: Result<Installed>,
     script: impl FnOnce() -> Result<Script>,
 ) -> Result<Outcome> {
+    let keys = calls.iter().map(|(key, _)| *key);
     let package = match package {
         Ok(package) => package,
-        Err(why) => return Ok([call_key, late_key].map(|key| Measured::none(key, format!("{why:#}"))).to_vec().into()),
+        Err(why) => {
+            let missing = keys.chain([late_key]).map(|key| Measured::none(key, format!("{why:#}")));
+            return Ok(missing.collect::<Vec<_>>().into());
+        }
     };
-    let call = match script() {
-        Ok(script) => measure_calls(context, call_key, &package, &script)?,
-        Err(why) => Measured::none(call_key, format!("{why:#}")),
+    let mut figures = match script() {
+        Ok(script) => measure_calls(context, calls, &package, &script)?,
+        Err(why) => keys.map(|key| Measured::none(key, format!("{why:#}"))).collect(),
     };
-    Ok(vec![call, measure_event_loop(context, late_key, &package)?].into())
+    figures.push(measure_event_loop(context, late_key, &package)?);
+    Ok(figures.into())
 }
 
-fn measure_calls(context: &Context, key: &'static str, package: &Installed, script: &Script) -> Result<Measured> {
+fn measure_calls(
+    context: &Context,
+    calls: &[(&'static str, &str)],
+    package: &Installed,
+    script: &Script,
+) -> Result<Vec<Measured>> {
     let server = Server::start()?;
     let mut host = package.open(&server)?;
-    let mut ours = || host.measure(&format!("call {CALLS}"));
-    let [ours, theirs] = in_turn(context.rounds, [&mut ours, &mut || script.run(&server)])?;
     let [nothing] = in_turn(context.rounds, [&mut || host.measure(&format!("nothing {CALLS}"))])?;
-    let detail = format!(
-        "{} µs ÷ {} µs, {}; a request that does nothing takes {} µs",
-        number(ours.median()),
-        number(theirs.median()),
-        script.version,
-        number(nothing.median())
-    );
-    Ok(Measured::of_rounds(key, &ours.over(&theirs), detail))
+    let mut figures = Vec::new();
+    for (key, kind) in calls {
+        let mut ours = || host.measure(&format!("{kind} {CALLS}"));
+        let [ours, theirs] = in_turn(context.rounds, [&mut ours, &mut || script.run(&server)])?;
+        let mut detail = format!("{} µs ÷ {} µs, {}", number(ours.median()), number(theirs.median()), script.version);
+        if *kind == "call" {
+            detail += &format!("; a request that does nothing takes {} µs", number(nothing.median()));
+        }
+        figures.push(Measured::of_rounds(key, &ours.over(&theirs), detail));
+    }
+    Ok(figures)
 }
 
 fn measure_event_loop(context: &Context, key: &'static str, package: &Installed) -> Result<Measured> {
@@ -192,7 +210,9 @@ mod tests {
             folder,
         };
         let why = Err(Error::msg("no npm on this machine"));
-        let outcome = measure(&context, NODE, why, || Err(Error::msg("no script is needed"))).unwrap();
+        let [call, late] = NODE;
+        let outcome =
+            measure(&context, &[(call, "call")], late, why, || Err(Error::msg("no script is needed"))).unwrap();
         for (figure, key) in outcome.figures.iter().zip(NODE) {
             assert_eq!((figure.key, figure.value), (key, None));
             assert_eq!(figure.detail, "not measured: no npm on this machine");
