@@ -138,8 +138,8 @@ async def test_a_closed_host_that_the_platform_keeps_holds_no_address_space(stag
     await host.close()
 
     async def freed() -> None:
-        # A thread of the host ends a moment later.
-        while pages() - before > with_host / 2:
+        # A thread of the host ends a moment later, and tells nobody.
+        while pages() - before > with_host / 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(freed(), 10)
