@@ -139,7 +139,7 @@ pub(crate) const FIGURES: [Meaning; 40] = [
         "one signed call through the package for Python with asyncio, p50, ÷ a `requests` session and `hmac`",
     ),
     figure(
-        "python_blocking_call_vs_requests",
+        "python_package_blocking_call_vs_requests",
         Bar::AtMost(0.4),
         "the same through the blocking host of the package, ÷ a `requests` session, which blocks as well",
     ),

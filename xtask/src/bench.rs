@@ -120,6 +120,7 @@ mod tests {
             ("--only scale_* --rounds 3", [false, false]),
             ("--only node_package_call_vs_fetch", [true, false]),
             ("--rounds 3 --only call_us,python_package_*", [false, true]),
+            ("--only python_package_blocking_call_vs_requests", [false, true]),
             ("--only=node_*", [true, false]),
             ("--only *", [true, true]),
         ] {

@@ -17,7 +17,7 @@ use crate::server::{ORDERS, Server};
 
 pub(super) const NODE: [&str; 2] = ["node_package_call_vs_fetch", "node_package_event_loop_p99_ms"];
 pub(super) const PYTHON: [&str; 3] =
-    ["python_package_call_vs_requests", "python_blocking_call_vs_requests", "python_package_event_loop_p99_ms"];
+    ["python_package_call_vs_requests", "python_package_blocking_call_vs_requests", "python_package_event_loop_p99_ms"];
 
 /// The number of calls in flight while the event loop is watched.
 const IN_FLIGHT: u64 = 64;
