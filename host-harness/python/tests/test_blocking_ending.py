@@ -24,7 +24,7 @@ from memory_keys import MemoryKeys
 from memory_storage import MemoryStorage
 from stage import BROWSER, COMPILED_CACHE, EIGHT_DAYS, NAMED, TENANT, BlockingStage
 from test_blocking import app_of, join_function_threads, webhook_of
-from tiktok_shop_connector import App, Connection, InvalidRequestError, Webhook, blocking
+from tiktok_shop_connector import App, Connection, InvalidRequestError, Webhook, WebhookReply, blocking
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -257,6 +257,42 @@ def test_close_ends_the_sweep_and_the_rotation_of_other_threads(blocking_stages:
         with pytest.raises(InvalidRequestError, match=r"^host-closed: .* the next rotation continues there$"):
             rotating.result(30)
         closing.result(30)
+
+
+def test_close_in_handle_is_refused_because_it_would_wait_for_itself(blocking_stage: BlockingStage) -> None:
+    delivery, host = webhook_of(blocking_stage), blocking_stage.host
+    text = "close: this thread receives a webhook of the host"
+
+    def handle(_webhook: Webhook) -> None:
+        assert host.accept_webhook(tenant=TENANT, authorization=None, body=b"{}", handle=repr).status == 401
+        with pytest.raises(RuntimeError, match=text):
+            host.acting_as("ana").close()
+
+    assert in_time(lambda: host.accept_webhook(**delivery, handle=handle)) == WebhookReply(200, "handled", None)
+    host.close()
+
+
+def test_close_in_a_signal_handler_before_handle_is_refused(blocking_stages: BlockingStages) -> None:
+    storage: Any = Watched()
+    stage = blocking_stages.open(storage=storage)
+    delivery = webhook_of(stage)
+    refused = threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        with pytest.raises(RuntimeError, match=r"^close: "):
+            stage.host.close()
+        refused.set()
+
+    def interrupt() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert refused.wait(8)
+
+    storage.before["knows_webhook"] = interrupt
+    earlier = signal.signal(signal.SIGUSR1, on_signal)
+    try:
+        assert stage.host.accept_webhook(**delivery, handle=repr).reply == "handled"
+    finally:
+        signal.signal(signal.SIGUSR1, earlier)
 
 
 def test_the_end_of_the_block_of_a_copy_does_not_close_the_host(blocking_stage: BlockingStage) -> None:
