@@ -386,6 +386,15 @@ ENDINGS: Final = {
     "sys.exit": ("sys.exit(3)", 3),
     "an uncaught exception": ("raise RuntimeError('this error is a part of the test')", 1),
     "the end of the program": ("pass", 0),
+    # uWSGI ends so.
+    "the end of the C library": (
+        """
+import ctypes
+ctypes.CDLL(None).__cxa_atexit(ctypes.pythonapi.Py_FinalizeEx, None, None)
+ctypes.PyDLL(None).exit(3)
+""",
+        3,
+    ),
 }
 
 
@@ -467,6 +476,28 @@ assert host.apps(tenant=named["tenant"]) == [app["app_key"]]
 host.close()
 """
     assert run(opened(fake, body, apps=apps)) == (0, "")
+
+
+def test_a_fork_that_python_does_not_notice_is_told_so_and_keeps_the_requests_of_the_parent(fake: Fake) -> None:
+    body = """
+import ctypes
+host = open_host()
+assert host.list_shops(**named) == []
+process = ctypes.PyDLL(None).fork()
+if process == 0:
+    try:
+        host.list_shops(**named)
+    except MisconfiguredError as error:
+        print(error, flush=True)
+    sys.exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 3
+assert host.list_shops(**named) == []
+host.close()
+"""
+    status, printed = run(opened(fake, body))
+    assert status == 0
+    assert printed.startswith("process-forked: ")
+    assert "during a request" not in printed
 
 
 def test_a_process_that_is_forked_before_opens_a_host_of_its_own(fake: Fake) -> None:
