@@ -422,7 +422,7 @@ async def test_an_exception_of_a_function_does_not_show_its_text(stages: Stages)
     stage = await stages.open(apps=apps)
     with pytest.raises(TikTokShopError) as raised:
         await stage.host.begin_consent(**NAMED, browser=BROWSER)
-    assert "builtins.LookupError" in raised.value.message
+    assert "apps raised LookupError of builtins" in raised.value.message
     assert "CANARY" not in repr(raised.value)
 
 

@@ -134,6 +134,16 @@ def test_errors_are_those_of_the_async_host(blocking_stage: BlockingStage) -> No
         blocking.Host.open(storage="memory:", keys={"text": "CANARY"}, apps=lambda tenant: [])
 
 
+def test_functions_on_threads_that_are_greenlets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # gevent puts greenlets of one thread in the place of threads.
+    monkeypatch.setattr(threading, "get_native_id", lambda: 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeError, match="give the apps as a list"):
+            blocking.Host.open(storage="memory:", keys="drawn", apps=lambda tenant: [])
+    join_function_threads()
+
+
 def test_a_failed_start_leaves_no_thread() -> None:
     with pytest.raises(TikTokShopError):
         blocking.Host.open(storage="memory:", keys={"text": "CANARY"}, apps=lambda tenant: [])
@@ -342,7 +352,7 @@ def test_a_function_that_calls_the_blocking_host_fails_and_blocks_nothing(blocki
         return []
 
     stage = blocking_stages.open(apps=apps)
-    with pytest.raises(TikTokShopError, match=r"apps raised builtins\.RuntimeError"):
+    with pytest.raises(TikTokShopError, match=r"apps raised RuntimeError of builtins"):
         stage.host.begin_consent(**NAMED, browser=BROWSER)
 
 

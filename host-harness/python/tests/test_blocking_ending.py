@@ -24,7 +24,7 @@ from memory_keys import MemoryKeys
 from memory_storage import MemoryStorage
 from stage import BROWSER, COMPILED_CACHE, EIGHT_DAYS, NAMED, TENANT, BlockingStage
 from test_blocking import app_of, join_function_threads, webhook_of
-from tiktok_shop_connector import App, Connection, InvalidRequestError, Webhook, blocking
+from tiktok_shop_connector import App, Connection, InvalidRequestError, Webhook, WebhookReply, blocking
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -259,6 +259,42 @@ def test_close_ends_the_sweep_and_the_rotation_of_other_threads(blocking_stages:
         closing.result(30)
 
 
+def test_close_in_handle_is_refused_because_it_would_wait_for_itself(blocking_stage: BlockingStage) -> None:
+    delivery, host = webhook_of(blocking_stage), blocking_stage.host
+    text = "close: this thread receives a webhook of the host"
+
+    def handle(_webhook: Webhook) -> None:
+        assert host.accept_webhook(tenant=TENANT, authorization=None, body=b"{}", handle=repr).status == 401
+        with pytest.raises(RuntimeError, match=text):
+            host.acting_as("ana").close()
+
+    assert in_time(lambda: host.accept_webhook(**delivery, handle=handle)) == WebhookReply(200, "handled", None)
+    host.close()
+
+
+def test_close_in_a_signal_handler_before_handle_is_refused(blocking_stages: BlockingStages) -> None:
+    storage: Any = Watched()
+    stage = blocking_stages.open(storage=storage)
+    delivery = webhook_of(stage)
+    refused = threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        with pytest.raises(RuntimeError, match=r"^close: "):
+            stage.host.close()
+        refused.set()
+
+    def interrupt() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert refused.wait(8)
+
+    storage.before["knows_webhook"] = interrupt
+    earlier = signal.signal(signal.SIGUSR1, on_signal)
+    try:
+        assert stage.host.accept_webhook(**delivery, handle=repr).reply == "handled"
+    finally:
+        signal.signal(signal.SIGUSR1, earlier)
+
+
 def test_the_end_of_the_block_of_a_copy_does_not_close_the_host(blocking_stage: BlockingStage) -> None:
     host = blocking_stage.host
     for copy in (host.acting_as("ana"), host.because("case 4711")):
@@ -350,6 +386,15 @@ ENDINGS: Final = {
     "sys.exit": ("sys.exit(3)", 3),
     "an uncaught exception": ("raise RuntimeError('this error is a part of the test')", 1),
     "the end of the program": ("pass", 0),
+    # uWSGI ends so.
+    "the end of the C library": (
+        """
+import ctypes
+ctypes.CDLL(None).__cxa_atexit(ctypes.pythonapi.Py_FinalizeEx, None, None)
+ctypes.PyDLL(None).exit(3)
+""",
+        3,
+    ),
 }
 
 
@@ -431,6 +476,28 @@ assert host.apps(tenant=named["tenant"]) == [app["app_key"]]
 host.close()
 """
     assert run(opened(fake, body, apps=apps)) == (0, "")
+
+
+def test_a_fork_that_python_does_not_notice_is_told_so_and_keeps_the_requests_of_the_parent(fake: Fake) -> None:
+    body = """
+import ctypes
+host = open_host()
+assert host.list_shops(**named) == []
+process = ctypes.PyDLL(None).fork()
+if process == 0:
+    try:
+        host.list_shops(**named)
+    except MisconfiguredError as error:
+        print(error, flush=True)
+    sys.exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 3
+assert host.list_shops(**named) == []
+host.close()
+"""
+    status, printed = run(opened(fake, body))
+    assert status == 0
+    assert printed.startswith("process-forked: ")
+    assert "during a request" not in printed
 
 
 def test_a_process_that_is_forked_before_opens_a_host_of_its_own(fake: Fake) -> None:

@@ -83,11 +83,11 @@ class Failing(MemoryKeys):
 @pytest.mark.parametrize(
     ("failure", "text", "expected"),
     [
-        (ConnectionError, "CANARY {key}", "wrap raised builtins.ConnectionError"),
+        (ConnectionError, "CANARY {key}", "wrap raised ConnectionError of builtins"),
         (HostKeyUnavailable, "the service is sealed; unseal it", "the service is sealed; unseal it"),
-        (Refused, "CANARY {key}", "wrap raised builtins.RuntimeError"),
+        (Refused, "CANARY {key}", "wrap raised RuntimeError of builtins"),
         (OwnCode, "CANARY {key}", "the key provider has no such host key"),
-        (OwnText, "CANARY {key}", r"wrap raised \w+\.OwnText"),
+        (OwnText, "CANARY {key}", r"wrap raised OwnText of \w+"),
     ],
 )
 async def test_a_provider_that_fails_makes_calls_fail_and_nothing_secret_is_shown(

@@ -94,6 +94,15 @@ async def test_an_exception_of_a_storage_is_an_error_without_its_text(stages: St
         def list_rows(self, *, tenant: str, customer: str) -> Any:
             raise ConnectionError("CANARY")
 
+    class SynchronousOnlyOperation(Exception):
+        """Its name is as long as a name may be, and so is the module of Django's class."""
+
+        __module__ = "django.core.exceptions"
+
+    class Django(MemoryStorage):
+        def list_rows(self, *, tenant: str, customer: str) -> Any:
+            raise SynchronousOnlyOperation("CANARY")
+
     class Full(MemoryStorage):
         def list_rows(self, *, tenant: str, customer: str) -> Any:
             raise Refused("the disk is full")
@@ -103,7 +112,8 @@ async def test_an_exception_of_a_storage_is_an_error_without_its_text(stages: St
             return [object()]
 
     for storage, code, text in (
-        (Down(), "storage-unavailable", "list_rows raised builtins.ConnectionError"),
+        (Down(), "storage-unavailable", "list_rows raised ConnectionError of builtins"),
+        (Django(), "storage-unavailable", "list_rows raised SynchronousOnlyOperation of django.core.exceptions"),
         (Full(), "storage-refused", "the disk is full"),
         (Odd(), "storage-unavailable", "list_rows returned a value of a type that JSON does not have"),
     ):

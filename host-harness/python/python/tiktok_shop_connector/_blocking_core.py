@@ -40,6 +40,8 @@ class BlockingCore(Core):
     def __init__(self, on_request: OnRequest | None) -> None:
         super().__init__(on_request)
         self._functions: FunctionThread | None = None
+        #: The threads that receive a webhook now. One is here several times if `handle` receives another webhook.
+        self._receiving: list[int] = []
 
     async def _open_native(
         self, options: dict[str, Any], storage: Callee | None, keys: Callee | None, apps: Callee | None
@@ -50,7 +52,7 @@ class BlockingCore(Core):
                 self._native.open(waiting.mailbox, REQUEST, options, *component, None, None, None)
                 message = waiting.message()
             opened = reply_of(message)
-            _exit.track(self._native)
+            _exit.track_closable(self._native)
             return opened
         functions = FunctionThread()
         try:
@@ -60,11 +62,14 @@ class BlockingCore(Core):
             raise
         self._functions = functions
         if storage is not None:
-            _exit.track_with_storage(self._native)
+            _exit.track_closable(self._native)
         return opened
 
     async def close(self) -> None:
         """Waits until all requests have ended. The end goes on if the wait is interrupted."""
+        if threading.get_ident() in self._receiving:
+            # It would wait for a function `handle` that waits for it, or that this thread would have to call.
+            raise RuntimeError("close: this thread receives a webhook of the host, and would wait for itself")
         # A request that waits for a function of such a loop would never end.
         discard_closed_loops()
         with waiter() as waiting:
@@ -130,7 +135,13 @@ class BlockingCore(Core):
     ) -> Any:
         """Receives a webhook. `handle` runs on the calling thread."""
         accepted = self._accepted(arguments, actor, reason, body, handle)
-        return (await self._observed("accept-webhook", accepted))[0]
+        thread = threading.get_ident()
+        self._receiving.append(thread)
+        try:
+            ended = await self._observed("accept-webhook", accepted)
+        finally:
+            self._receiving.remove(thread)
+        return ended[0]
 
     async def _accepted(
         self, arguments: dict[str, Any], actor: str | None, reason: str | None, body: bytes, handle: Callee

@@ -9,58 +9,66 @@ from typing import Final
 
 from ._native import NativeHost
 from ._post import forget_offices
-from ._waiting import REQUEST, Waiter
+from ._waiting import REQUEST, Waiter, waiter
 
 #: How long the exit waits: a request for tokens and its save end in this time.
 _EXIT_SECONDS: Final = 40
 #: How long the exit waits at a time. In between, Python handles signals, so Ctrl-C ends the waiting.
 _SLICE_MS: Final = 200
 
-#: The hosts that are open. A host with a storage in Python is not one of them, because Python's functions can't work
-#: any more while the process exits.
+#: The open hosts that the exit settles: it waits for their requests, and functions of Python fail. An async host with a
+#: storage in Python is not one of them, because Python's functions can't work any more while the process exits.
 _hosts: set[NativeHost] = set()
 
-#: The open blocking hosts with a storage in Python. Its thread still works while the process exits.
-_with_storage: set[NativeHost] = set()
+#: The open blocking hosts that the exit closes: those with a storage in Python, whose thread still works while the
+#: process exits, and those without functions of Python. uWSGI ends Python when the C library ends the process. The
+#: thread then has no values of its own in the native module, so `settle` can't wait on it.
+_closable: set[NativeHost] = set()
 
 
 def track(host: NativeHost) -> None:
     _hosts.add(host)
 
 
-def track_with_storage(host: NativeHost) -> None:
-    _with_storage.add(host)
+def track_closable(host: NativeHost) -> None:
+    _closable.add(host)
 
 
 def forget(host: NativeHost) -> None:
     _hosts.discard(host)
-    _with_storage.discard(host)
+    _closable.discard(host)
 
 
 @atexit.register
 def _settle_all() -> None:
     end = time.monotonic() + _EXIT_SECONDS
-    closing = [_begin_close(host) for host in list(_with_storage)]
-    hosts = list(_hosts)
+    hosts, closing = list(_hosts), list[Waiter]()
+    for host in list(_closable):
+        try:
+            closing.append(_begin_close(host))
+        except OSError:
+            # The process has no files left for a mailbox.
+            hosts.append(host)
     # This stops the sweeps of every host, before the process waits for the first host.
     for host in hosts:
         host.settle(0)
     for host in hosts:
         while not host.settle(_SLICE_MS) and time.monotonic() < end:
             pass
-    for waiter in closing:
-        waiter.message_within(max(0, end - time.monotonic()) * 1000)
+    for waiting in closing:
+        while waiting.message_within(_SLICE_MS) is None and time.monotonic() < end:
+            pass
 
 
 def _begin_close(host: NativeHost) -> Waiter:
-    waiter = Waiter()
-    host.close(waiter.mailbox, REQUEST)
-    return waiter
+    waiting = waiter()
+    host.close(waiting.mailbox, REQUEST)
+    return waiting
 
 
 def _after_fork() -> None:
     _hosts.clear()
-    _with_storage.clear()
+    _closable.clear()
     forget_offices()
 
 

@@ -26,6 +26,13 @@ class FunctionThread:
 
     def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine on the thread, and blocks the calling thread until it has ended."""
+        if self._thread.native_id == threading.get_native_id():
+            # The event loop of a greenlet would seem to run in every greenlet, so all calls would be refused later.
+            coroutine.close()
+            raise RuntimeError(
+                "threads of this process are greenlets, for example of gevent, so a blocking host can't call functions "
+                "of Python: give the apps as a list, and no storage and no key provider of your own"
+            )
         running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return running.result()

@@ -174,7 +174,9 @@ def _described(function: str, error: Exception) -> tuple[str | None, str]:
 
 
 def _without_text(function: str, error: BaseException) -> str:
-    return f"{function} raised {type(error).__module__}.{type(error).__qualname__}"
+    # The library takes a word of more than 24 bytes for a token, unless it consists of small letters and dots. So the
+    # name of the module is a word of its own.
+    return f"{function} raised {type(error).__name__} of {type(error).__module__}"
 
 
 _offices: dict[asyncio.AbstractEventLoop, PostOffice] = {}

@@ -83,9 +83,11 @@ os.register_at_fork(after_in_child=_idle.clear)
 def waiter() -> Waiter:
     """Returns a mailbox that no other request uses."""
     try:
-        return _idle.pop()
+        waiting = _idle.pop()
     except IndexError:
         return Waiter()
+    # uWSGI forks without calling the function above.
+    return Waiter() if waiting._is_forked() else waiting
 
 
 def reply_of(message: Message) -> Reply:
