@@ -1,6 +1,7 @@
 //! The program behind `cargo xtask simulate --component`.
 #![allow(clippy::print_stdout, reason = "`cargo xtask simulate` reads the counts")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ struct Arguments {
     /// Run only this seed, under each policy.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
-    /// Write a transcript of each run into this folder, and remove all other transcripts from it.
+    /// Write the transcripts of the runs into this folder, and remove all other transcripts from it.
     #[arg(long, value_name = "FOLDER")]
     transcripts: Option<PathBuf>,
 }
@@ -38,13 +39,19 @@ fn main() -> Result<ExitCode> {
             }
         }
     }
+    // Most histories are the same under several policies.
+    let mut written = BTreeSet::new();
     for policy in Policy::ALL {
         let mut seen = Seen::default();
         for seed in seeds.clone() {
             let (component, transcript) = component.recorded();
             seen.add(&compare(&component, seed, policy)?);
-            if let Some(folder) = &transcripts {
-                fs::write(folder.join(format!("{policy:?}-{seed}.jsonl")), transcript.text())?;
+            let text = transcript.text();
+            if let Some(folder) = &transcripts
+                && !written.contains(&text)
+            {
+                fs::write(folder.join(format!("{seed}-{policy:?}.jsonl")), &text)?;
+                written.insert(text);
             }
         }
         println!("{policy:?}: {} runs, {seen}", seeds.end - seeds.start);
