@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,8 +27,18 @@ struct Arguments {
     transcripts: Option<PathBuf>,
 }
 
-fn main() -> Result<ExitCode> {
-    let Arguments { seeds, seed, transcripts } = Arguments::parse();
+fn main() -> ExitCode {
+    match play(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If standard error is closed, the error cannot be shown.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(Arguments { seeds, seed, transcripts }: Arguments) -> Result<()> {
     let seeds = seed.map_or(0..seeds, |seed| seed..seed + 1);
     let component = Component::new().map_err(|error| anyhow!("{error:#}"))?;
     if let Some(folder) = &transcripts {
@@ -44,17 +55,19 @@ fn main() -> Result<ExitCode> {
     for policy in Policy::ALL {
         let mut seen = Seen::default();
         for seed in seeds.clone() {
+            let Some(folder) = &transcripts else {
+                seen.add(&compare(&component, seed, policy)?);
+                continue;
+            };
             let (component, transcript) = component.recorded();
             seen.add(&compare(&component, seed, policy)?);
             let text = transcript.text();
-            if let Some(folder) = &transcripts
-                && !written.contains(&text)
-            {
+            if !written.contains(&text) {
                 fs::write(folder.join(format!("{seed}-{policy:?}.jsonl")), &text)?;
                 written.insert(text);
             }
         }
         println!("{policy:?}: {} runs, {seen}", seeds.end - seeds.start);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
