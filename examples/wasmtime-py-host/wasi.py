@@ -20,13 +20,16 @@ OK = Variant("ok")
 
 
 class Clock:
-    """The system's clock. Tests move the time of day forward."""
+    """The system's clocks. Tests move the time of day forward."""
 
     def __init__(self):
         self.ahead = 0
 
     def now(self):
         return time.time() + self.ahead
+
+    def monotonic_ns(self):
+        return time.monotonic_ns()
 
 
 class Resources:
@@ -51,10 +54,14 @@ class Resources:
         return self._objects[resource.to_host(store).rep]
 
 
-def define(linker, clock, egress):
+def define(linker, clock, egress, random=lambda: secrets.randbits(64)):
     """Adds all WASI imports of the component to a linker. The linker is for one instance."""
     resources = Resources()
     own, look = resources.own, resources.look
+
+    def time_of_day(_store):
+        now = clock.now()
+        return record(seconds=int(now), nanoseconds=int(now % 1 * 1e9))
 
     def method(name):
         """`set-method`, `set-scheme` and so on: each stores one value."""
@@ -80,11 +87,9 @@ def define(linker, clock, egress):
         return look(store, stream).read(min(length, CHUNK)) or None  # None is `closed`
 
     interfaces = {
-        "wasi:clocks/wall-clock@0.2.2": {
-            "now": lambda _: record(seconds=int(clock.now()), nanoseconds=int(clock.now() % 1 * 1e9)),
-        },
-        "wasi:clocks/monotonic-clock@0.2.2": {"now": lambda _: time.monotonic_ns()},
-        "wasi:random/random@0.2.2": {"get-random-u64": lambda _: secrets.randbits(64)},
+        "wasi:clocks/wall-clock@0.2.2": {"now": time_of_day},
+        "wasi:clocks/monotonic-clock@0.2.2": {"now": lambda _: clock.monotonic_ns()},
+        "wasi:random/random@0.2.2": {"get-random-u64": lambda _: random()},
         "wasi:io/error@0.2.2": {"error": None},
         "wasi:io/poll@0.2.2": {"pollable": None, "[method]pollable.block": lambda store, it: look(store, it) and None},
         "wasi:io/streams@0.2.2": {

@@ -1,26 +1,43 @@
 //! `cargo xtask simulate` plays random histories of the refresh protocol.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
-use std::process::{ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::{progress, report};
+use xtask::Optimisation;
+
+use crate::{executable, progress, report};
+
+/// The program that plays the histories with the component.
+const COMPONENT_SIMULATION: &str = "tiktok-shop-component-simulation";
 
 /// Simulate many machines whose calls interleave, crash and lose answers. Makes many more runs than `cargo test`.
 ///
 /// The simulation is compiled with optimisation, in a target folder of its own. Prints how often crashes, refreshes and
 /// so on happened under each policy of TikTok's token host. Exit status 1 if a run broke a law of the protocol. The
 /// seed and the history of that run are then printed.
+///
+/// With --component, each run is also played with the shipped component, which takes about 15 ms. Exit status 1 if a
+/// line of the two histories differs, or if they store something else.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
-    /// Number of runs for each policy.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
+    /// Number of runs for each policy. The default is 100 000, and 500 with --component.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
     /// Run only this seed, under each policy.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
+    /// Play each run with the shipped component, too, and compare the two histories.
+    #[arg(long)]
+    component: bool,
+    /// Write transcripts of the runs into this folder: what crosses the boundary between component and host. Removes
+    /// the transcripts of earlier runs from the folder. tests/component-simulation/README.md describes transcripts.
+    #[arg(long, value_name = "FOLDER", requires = "component")]
+    transcripts: Option<PathBuf>,
 }
 
 /// The simulation prints one line for each policy. These are the names of the counts in such a line.
@@ -28,19 +45,10 @@ const COUNTS: [&str; 6] = ["runs", "crashes", "refreshes", "contended", "pairs l
 
 impl Simulate {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let mut command = xtask::cargo();
-        command
-            .args(["test", "--locked", "--release", "--package", "tiktok-shop-connector-core", "--test", "simulation"])
-            .args(["--", "--nocapture"])
-            .env("CARGO_TARGET_DIR", xtask::target_directory()?.join("simulation"))
-            .env("TIKTOK_SHOP_SIMULATION_SEEDS", self.seeds.to_string())
-            .env_remove("TIKTOK_SHOP_SIMULATION_SEED")
-            .stdout(Stdio::piped());
-        if let Some(seed) = self.seed {
-            command.env("TIKTOK_SHOP_SIMULATION_SEED", seed.to_string());
-        }
-        let mut child = command.spawn().context("can't start cargo")?;
-        let stdout = child.stdout.take().context("cargo has no standard output")?;
+        let mut command = if self.component { self.of_component()? } else { self.of_core()? };
+        command.stdout(Stdio::piped());
+        let mut child = command.spawn().context("can't start the simulation")?;
+        let stdout = child.stdout.take().context("the simulation has no standard output")?;
         let mut rows = Vec::new();
         for line in BufReader::new(stdout).lines() {
             let line = line?;
@@ -55,6 +63,38 @@ impl Simulate {
         rows.insert(0, heading);
         report::print(&report::aligned(&rows))?;
         Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn of_core(&self) -> Result<Command> {
+        let mut command = xtask::cargo();
+        command
+            .args(["test", "--locked", "--release", "--package", "tiktok-shop-connector-core", "--test", "simulation"])
+            .args(["--", "--nocapture"])
+            .env("CARGO_TARGET_DIR", xtask::target_directory()?.join("simulation"))
+            .env("TIKTOK_SHOP_SIMULATION_SEEDS", self.seeds.unwrap_or(100_000).to_string())
+            .env_remove("TIKTOK_SHOP_SIMULATION_SEED");
+        if let Some(seed) = self.seed {
+            command.env("TIKTOK_SHOP_SIMULATION_SEED", seed.to_string());
+        }
+        Ok(command)
+    }
+
+    /// Builds the component and the program that plays with it. The program is the same as in a build of the tests,
+    /// because almost all of its time is spent in the component, which is always optimised.
+    fn of_component(&self) -> Result<Command> {
+        progress::show("Building the component", xtask::component_package_count(), xtask::build_component)?;
+        let name = COMPONENT_SIMULATION;
+        let (mut command, _) =
+            executable::build("Building the simulation", name, name, Optimisation::OnlySlowPackages)?;
+        let number = |option: &str, value: u64| [option.into(), value.to_string().into()];
+        command.args::<_, OsString>(match self.seed {
+            Some(seed) => number("--seed", seed),
+            None => number("--seeds", self.seeds.unwrap_or(500)),
+        });
+        if let Some(folder) = &self.transcripts {
+            command.arg("--transcripts").arg(folder);
+        }
+        Ok(command)
     }
 }
 

@@ -10,7 +10,7 @@
 )]
 
 use std::env;
-use tiktok_shop_simulation::{Broken, Policy, Seen, run};
+use tiktok_shop_simulation::{Broken, NativeCore, Policy, Seen, run};
 
 /// The default number of runs for each policy. They take some seconds; `cargo xtask simulate` runs more.
 const SEEDS: u64 = 1_000;
@@ -27,8 +27,8 @@ fn holds_under(policy: Policy) {
     };
     let mut seen = Seen::default();
     for seed in seeds.clone() {
-        match run(seed, policy) {
-            Ok(one) => seen.add(&one),
+        match run(&NativeCore, seed, policy) {
+            Ok(played) => seen.add(&played.seen),
             Err(Broken { law, history }) => {
                 panic!("{policy:?}, seed {seed}: {law}\n{}", history.join("\n"));
             }

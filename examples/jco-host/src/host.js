@@ -7,7 +7,7 @@ import { instantiate } from '../generated/connector.js';
 const modules = new Map();
 
 /** Compiles each core module of the component once. */
-function coreModule(name) {
+export function coreModule(name) {
   if (!modules.has(name)) {
     const bytes = readFileSync(new URL(`../generated/${name}`, import.meta.url));
     modules.set(name, new WebAssembly.Module(bytes));

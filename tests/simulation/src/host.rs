@@ -2,13 +2,13 @@
 //! core's effects on the shared world. At every access to storage and at every request, the call may pause, or its
 //! process may crash.
 
+use crate::connector::{ACCOUNT, APP_KEY, APP_SECRET, SHOP, account};
 use crate::provider::Answer;
 use crate::world::{Access, Transport, World, decoded};
 use serde_json::json;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 use tiktok_shop_connector_core::authorization_link::LinkScheme;
@@ -25,22 +25,34 @@ use tiktok_shop_connector_core::record::Nonce;
 use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, SecretBytes};
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
-pub(crate) struct Host {
-    pub(crate) world: Rc<RefCell<World>>,
+/// The host of one call. All of a call's effects are functions of the trait [`Effects`].
+pub struct Host {
+    /// The world is in a mutex and not in a `RefCell`, because wasmtime wants futures that can be sent to other threads.
+    world: Arc<Mutex<World>>,
     pub(crate) call: usize,
     /// The number of seconds by which this machine's wall clock is ahead of the world's time.
-    pub(crate) skew: i64,
+    skew: i64,
     /// The pairs that reached this process, each with the token or code that was spent for it.
-    pub(crate) received: RefCell<Vec<(u32, String)>>,
+    received: Mutex<Vec<(u32, String)>>,
 }
 
 impl Host {
-    pub(crate) fn new(world: &Rc<RefCell<World>>, call: usize, skew: i64) -> Self {
-        Self { world: Rc::clone(world), call, skew, received: RefCell::default() }
+    pub(crate) fn new(world: &Arc<Mutex<World>>, call: usize, skew: i64) -> Self {
+        Self { world: Arc::clone(world), call, skew, received: Mutex::default() }
+    }
+
+    /// Returns the number of the call. The calls of a history are numbered from 0.
+    #[must_use]
+    pub fn call(&self) -> usize {
+        self.call
+    }
+
+    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<(u32, String)>> {
+        self.received.lock().unwrap()
     }
 
     fn world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        act(&mut self.world.borrow_mut())
+        act(&mut self.world.lock().unwrap())
     }
 
     /// Gives control to the scheduler. The scheduler may run other calls, let time pass, or never continue this call.
@@ -70,12 +82,71 @@ impl Host {
         outcome
     }
 
+    /// Sends a request with this path and query, and this access token.
+    ///
+    /// # Errors
+    /// The request or its answer was lost, or there was no connection.
+    pub async fn exchange(
+        &self,
+        path_and_query: &str,
+        access_token: Option<&str>,
+    ) -> Result<Response, TransportFailure> {
+        let (path, query) = path_and_query.split_once('?').unwrap();
+        let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let refresh_token = query.get("refresh_token");
+        let began = self.world(|world| {
+            world.log(self.call, format!("sends {path} {}", refresh_token.map_or("", String::as_str)));
+            refresh_token.inspect(|token| world.sends(token));
+            world.now
+        });
+        let transport = self.world(World::transport);
+        self.pause().await;
+        // The host ends a request that takes longer than its budget.
+        let late = |host: &Self| host.world(|world| world.now - began > REQUEST_BUDGET.as_secs());
+        let lost = |what: &str| {
+            self.world(|world| world.log(self.call, what));
+            Err(TransportFailure::Interrupted)
+        };
+        let not_acted = |reply: Result<Response, TransportFailure>| {
+            self.world(|world| {
+                world.log(self.call, format!("is told that nothing happened ({transport:?})"));
+                refresh_token.inspect(|token| world.resolved(token));
+            });
+            reply
+        };
+        if late(self) || transport == Transport::LostBefore {
+            return lost("loses the request");
+        }
+        let reply = match transport {
+            Transport::NotConnected => return not_acted(Err(TransportFailure::NotConnected)),
+            Transport::Limited => return not_acted(Ok(answer(429, "text/plain", ""))),
+            Transport::Page => answer(403, "text/html", "<html>"),
+            Transport::Answered | Transport::LostAfter | Transport::LostBefore => {
+                let received = self.received().len();
+                let reply = match (query.get("auth_code"), refresh_token, access_token) {
+                    (Some(value), ..) | (_, Some(value), _) => self.token_answer(path, value),
+                    (None, None, token) => self.api_answer(path, token.unwrap()),
+                };
+                self.pause().await;
+                if transport == Transport::LostAfter || late(self) {
+                    self.received().truncate(received);
+                    return lost("loses the answer");
+                }
+                if let (Some(token), true) = (refresh_token, self.received().len() == received) {
+                    self.world(|world| world.resolved(token));
+                }
+                reply
+            }
+        };
+        Ok(reply)
+    }
+
     /// Returns the answer of TikTok's token server to a request that has reached it.
     fn token_answer(&self, path: &str, value: &str) -> Response {
         self.world(|world| match world.token_request(path, value) {
             Answer::Pair(pair) => {
                 world.log(self.call, format!("receives pair {} for {value}", pair.number));
-                self.received.borrow_mut().push((pair.number, value.to_owned()));
+                self.received().push((pair.number, value.to_owned()));
                 envelope(
                     0,
                     &json!({
@@ -83,7 +154,7 @@ impl Host {
                         "access_token_expire_in": pair.access_ends,
                         "refresh_token": format!("RT-{}", pair.number),
                         "refresh_token_expire_in": 4_903_858_076_u64,
-                        "open_id": "account-1",
+                        "open_id": ACCOUNT,
                         "user_type": 0,
                     }),
                 )
@@ -97,7 +168,7 @@ impl Host {
     }
 
     fn api_answer(&self, path: &str, token: &str) -> Response {
-        let shops = json!({"shops": [{"id": "1", "cipher": "cipher-1"}]});
+        let shops = json!({"shops": [{"id": SHOP, "cipher": "cipher-1"}]});
         self.world(|world| {
             if !world.provider.serves(token, world.now) {
                 world.log(self.call, format!("{token} is refused"));
@@ -135,13 +206,13 @@ impl Effects for Host {
     }
 
     async fn apps(&self) -> Result<Vec<String>, StorageError> {
-        Ok(vec!["app-key".into()])
+        Ok(vec![APP_KEY.into()])
     }
 
     async fn credentials(&self, _: &str) -> Result<Credentials, StorageError> {
-        let app_secret = AppSecret::new("app-secret".into());
+        let app_secret = AppSecret::new(APP_SECRET.into());
         Ok(Credentials {
-            app_key: "app-key".into(),
+            app_key: APP_KEY.into(),
             app_secret,
             previous_app_secret: None,
             authorization_link: None,
@@ -150,59 +221,11 @@ impl Effects for Host {
     }
 
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
-        let (path, query) = request.path_and_query.expose().split_once('?').unwrap();
-        let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let refresh_token = query.get("refresh_token");
-        let began = self.world(|world| {
-            world.log(self.call, format!("sends {path} {}", refresh_token.map_or("", String::as_str)));
-            refresh_token.inspect(|token| world.sends(token));
-            world.now
-        });
-        let transport = self.world(World::transport);
-        self.pause().await;
-        // The host ends a request that takes longer than its budget.
-        let late = |host: &Self| host.world(|world| world.now - began > REQUEST_BUDGET.as_secs());
-        let lost = |what: &str| {
-            self.world(|world| world.log(self.call, what));
-            Err(TransportFailure::Interrupted)
-        };
-        let not_acted = |reply: Result<Response, TransportFailure>| {
-            self.world(|world| {
-                world.log(self.call, format!("is told that nothing happened ({transport:?})"));
-                refresh_token.inspect(|token| world.resolved(token));
-            });
-            reply
-        };
-        if late(self) || transport == Transport::LostBefore {
-            return lost("loses the request");
-        }
-        let reply = match transport {
-            Transport::NotConnected => return not_acted(Err(TransportFailure::NotConnected)),
-            Transport::Limited => return not_acted(Ok(answer(429, "text/plain", ""))),
-            Transport::Page => answer(403, "text/html", "<html>"),
-            Transport::Answered | Transport::LostAfter | Transport::LostBefore => {
-                let received = self.received.borrow().len();
-                let reply = match (query.get("auth_code"), refresh_token, &request.access_token) {
-                    (Some(value), ..) | (_, Some(value), _) => self.token_answer(path, value),
-                    (None, None, token) => self.api_answer(path, token.as_ref().map(AccessToken::expose).unwrap()),
-                };
-                self.pause().await;
-                if transport == Transport::LostAfter || late(self) {
-                    self.received.borrow_mut().truncate(received);
-                    return lost("loses the answer");
-                }
-                if let (Some(token), true) = (refresh_token, self.received.borrow().len() == received) {
-                    self.world(|world| world.resolved(token));
-                }
-                reply
-            }
-        };
-        Ok(reply)
+        self.exchange(request.path_and_query.expose(), request.access_token.as_ref().map(AccessToken::expose)).await
     }
 
     async fn accounts(&self, _: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
-        let account = AccountId::parse("account-1".into()).unwrap();
-        self.access("listing accounts", |world, _| world.newest().map(|_| account).into_iter().collect()).await
+        self.access("listing accounts", |world, _| world.newest().map(|_| account()).into_iter().collect()).await
     }
 
     async fn load_token(&self, _: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError> {

@@ -9,10 +9,16 @@
     reason = "only tests use this package, and a broken expectation is a failed test"
 )]
 
+mod connector;
 mod host;
 mod provider;
 mod run;
 mod world;
 
+pub use self::connector::{
+    ACCOUNT, APP_KEY, APP_SECRET, CUSTOMER, Call, Connector, MAX_RESPONSE_BYTES, MIN_VALIDITY, NamedAccount,
+    NativeCore, ORDERS, ORDERS_BODY, Operation, Outcome, SHOP, signature,
+};
+pub use self::host::Host;
 pub use self::provider::Policy;
-pub use self::run::{Broken, Seen, run};
+pub use self::run::{Broken, Played, Seen, run};

@@ -23,6 +23,12 @@ pub enum Policy {
     RevokesFamily,
 }
 
+impl Policy {
+    /// All policies.
+    pub const ALL: [Self; 5] =
+        [Self::Reusable, Self::GraceWithNewPair, Self::GraceWithSamePair, Self::Strict, Self::RevokesFamily];
+}
+
 struct RefreshToken {
     consent: usize,
     /// The time at which the token was first used, and the pair that was issued for it. `None` if it was never used.

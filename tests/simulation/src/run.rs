@@ -1,31 +1,17 @@
 //! One run of the simulation. A connection is made, and calls on it interleave at random. After that, all faults end.
 //! If TikTok still honours a stored refresh token, the connection must work again.
 
+use crate::connector::{Call, Connector, NamedAccount, Operation, SHOP};
 use crate::host::Host;
 use crate::provider::Policy;
 use crate::world::{Weather, World};
-use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::mem::take;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
-use tiktok_shop_connector_core::callback::Grant;
+use tiktok_shop_connector_core::connection::document;
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
-use tiktok_shop_connector_core::endpoint::business::BusinessRequest;
-use tiktok_shop_connector_core::existing_grant::ExistingGrant;
-use tiktok_shop_connector_core::http::Method;
-use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
-use tiktok_shop_connector_core::operation::access_token::access_token;
-use tiktok_shop_connector_core::operation::call::{CallScope, call};
-use tiktok_shop_connector_core::operation::connect::connect;
-use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, RemoteGrant, disconnect};
-use tiktok_shop_connector_core::operation::import::import;
-use tiktok_shop_connector_core::operation::receive_webhook::receive_webhook;
-use tiktok_shop_connector_core::operation::refresh::{RefreshMode, refresh};
-use tiktok_shop_connector_core::record::ShopPolicy;
-use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, RefreshToken};
-use tiktok_shop_connector_core::signing::Webhook;
+use tiktok_shop_connector_core::operation::refresh::RefreshMode;
 
 /// Counts of what happened in many runs.
 #[derive(Debug, Default)]
@@ -69,75 +55,6 @@ impl fmt::Display for Seen {
     }
 }
 
-/// The outcome of a call: `ok`, or the code of its error.
-type Outcome = &'static str;
-type Call = Pin<Box<dyn Future<Output = Outcome>>>;
-
-fn customer() -> CustomerId {
-    CustomerId::parse("customer-1".into()).unwrap()
-}
-
-fn account() -> Option<AccountId> {
-    AccountId::parse("account-1".into()).ok()
-}
-
-fn outcome<T>(result: Result<T, tiktok_shop_connector_core::error::Error>) -> Outcome {
-    result.map_or_else(|error| error.cause.code(), |_| "ok")
-}
-
-fn refreshing(host: Rc<Host>, mode: RefreshMode) -> Call {
-    Box::pin(async move { outcome(refresh(&*host, customer(), account(), mode).await) })
-}
-
-fn connecting(host: Rc<Host>, code: String) -> Call {
-    let grant = Grant::Code(AuthorizationCode::new(code));
-    Box::pin(async move { outcome(connect(&*host, customer(), None, grant, ShopPolicy::All).await) })
-}
-
-/// Imports a token of another system. `account` is the account that the caller names.
-fn importing(host: Rc<Host>, account: Option<AccountId>, token: String) -> Call {
-    let grant = ExistingGrant {
-        account,
-        refresh: RefreshToken::new(token),
-        access: None,
-        access_ends: None,
-        refresh_ends: None,
-    };
-    Box::pin(async move { outcome(import(&*host, customer(), None, &grant, ShopPolicy::All).await) })
-}
-
-fn calling(host: Rc<Host>) -> Call {
-    Box::pin(async move {
-        let request = BusinessRequest {
-            method: Method::Post,
-            path: "/order/202309/orders/search".into(),
-            query: Vec::new(),
-            content_type: None,
-            body: b"{}".to_vec(),
-            max_response_bytes: 1 << 16,
-        };
-        outcome(call(&*host, customer(), CallScope::Shop("1".into()), &request).await)
-    })
-}
-
-fn asking(host: Rc<Host>) -> Call {
-    Box::pin(async move { outcome(access_token(&*host, customer(), account(), 600).await) })
-}
-
-fn disconnecting(host: Rc<Host>) -> Call {
-    Box::pin(async move {
-        outcome(disconnect(&*host, customer(), DisconnectTarget::All(account()), RemoteGrant::Keep).await)
-    })
-}
-
-/// Receives a webhook that says that the seller may have revoked the shop. In fact the seller has not revoked it.
-fn receiving_notice(host: Rc<Host>, at: u64) -> Call {
-    let body = format!(r#"{{"type":6,"shop_id":"1","timestamp":{at}}}"#).into_bytes();
-    let signed = Webhook { app_key: "app-key", body: &body, authorization: b"" };
-    let signature = signed.signature(&AppSecret::new("app-secret".into()));
-    Box::pin(async move { outcome(receive_webhook(&*host, None, signature.as_bytes(), &body).await) })
-}
-
 /// The kind of a call. The simulation counts and judges imports apart from all other calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -148,38 +65,38 @@ enum Kind {
 }
 
 struct Running {
-    host: Rc<Host>,
+    host: Arc<Host>,
     kind: Kind,
     call: Option<Call>,
 }
 
-fn poll(call: &mut Call) -> Poll<Outcome> {
+fn poll(call: &mut Call) -> Poll<String> {
     call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Runs one call to its end while no other call runs.
-fn alone(world: &Rc<RefCell<World>>, number: usize, make: impl FnOnce(Rc<Host>) -> Call) -> Outcome {
-    let host = Rc::new(Host::new(world, number, 0));
-    let mut running = make(Rc::clone(&host));
+fn alone(connector: &impl Connector, world: &Arc<Mutex<World>>, number: usize, operation: Operation) -> String {
+    let host = Arc::new(Host::new(world, number, 0));
+    let mut running = connector.call(Arc::clone(&host), operation);
     let outcome = loop {
         if let Poll::Ready(outcome) = poll(&mut running) {
             break outcome;
         }
     };
-    finished(world, &host, Kind::Other, outcome);
+    finished(world, &host, Kind::Other, &outcome);
     outcome
 }
 
 /// Checks a call that ended without a crash: the call has stored every pair that it received, or its error says that a
 /// pair could not be stored.
-fn finished(world: &Rc<RefCell<World>>, host: &Host, kind: Kind, outcome: Outcome) {
-    let mut world = world.borrow_mut();
+fn finished(world: &Mutex<World>, host: &Host, kind: Kind, outcome: &str) {
+    let mut world = locked(world);
     world.log(host.call, format!("ends: {outcome}"));
     // If the account turns out to be connected, the connection works without the new pair.
     let is_needless = (kind, outcome) == (Kind::ImportUnnamed, "already-connected");
     let failed_to_save =
         is_needless || matches!(outcome, "token-not-saved" | "authorization-code-spent" | "storage-conflict");
-    for (pair, spent) in host.received.borrow().iter().filter(|_| !failed_to_save) {
+    for (pair, spent) in host.received().iter().filter(|_| !failed_to_save) {
         world.check_stored(*pair, spent);
     }
 }
@@ -193,17 +110,30 @@ pub struct Broken {
     pub history: Vec<String>,
 }
 
+/// A run that broke no law.
+#[derive(Debug)]
+pub struct Played {
+    /// Counts of what happened.
+    pub seen: Seen,
+    /// What happened, one line for each step.
+    pub history: Vec<String>,
+    /// Every version of the token record, as it was stored. `None` is a deletion.
+    pub records: Vec<Option<Vec<u8>>>,
+    /// The document of the row at the end. `None` if there is no row.
+    pub row: Option<String>,
+}
+
 /// Plays the history with this seed.
 ///
 /// # Errors
 /// See [`Broken`].
-pub fn run(seed: u64, policy: Policy) -> Result<Seen, Broken> {
-    let world = Rc::new(RefCell::new(World::new(seed, policy)));
+pub fn run(connector: &impl Connector, seed: u64, policy: Policy) -> Result<Played, Broken> {
+    let world = Arc::new(Mutex::new(World::new(seed, policy)));
     let mut seen = Seen::default();
     // One run in four begins without a connection.
-    if world.borrow_mut().rng.u32(0..4) > 0 {
-        let code = world.borrow_mut().provider.code();
-        assert_eq!(alone(&world, 0, |host| connecting(host, code)), "ok");
+    if locked(&world).rng.u32(0..4) > 0 {
+        let code = locked(&world).provider.code();
+        assert_eq!(alone(connector, &world, 0, Operation::Connect { code }), "ok");
     }
     // The token that imports of a named account bring. Several calls may import the same token, as after a kill.
     let mut held: Option<String> = None;
@@ -211,73 +141,81 @@ pub fn run(seed: u64, policy: Policy) -> Result<Seen, Broken> {
     // The calls start at a random time in the life of the token, which may be fresh, due or expired. The first 700 s
     // are left out, because only a forced refresh renews a pair within ten minutes.
     {
-        let mut world = world.borrow_mut();
+        let mut world = locked(&world);
         let days = world.rng.u64(0..9);
         world.now += 700 + days * 86_400;
         let weather = Weather::draw(&mut world.rng);
         world.weather = Some(weather);
     }
-    let calls = world.borrow_mut().rng.usize(2..7);
+    let calls = locked(&world).rng.usize(2..7);
     let mut running: Vec<Running> = Vec::new();
     for number in 1..=calls {
-        let (kind, skew) = {
-            let rng = &mut world.borrow_mut().rng;
-            (rng.u32(0..16), if rng.bool() { 0 } else { rng.i64(-600..=600) })
-        };
-        let host = Rc::new(Host::new(&world, number, skew));
-        let (name, call) = match kind {
-            0..=3 => ("refresh", refreshing(Rc::clone(&host), RefreshMode::WhenDue)),
-            4..=6 => ("refresh, forced", refreshing(Rc::clone(&host), RefreshMode::Forced)),
-            7 => ("access-token", asking(Rc::clone(&host))),
-            8 | 9 => ("call", calling(Rc::clone(&host))),
-            10 => {
-                let code = world.borrow_mut().provider.code();
-                ("connect", connecting(Rc::clone(&host), code))
-            }
-            11 => ("disconnect", disconnecting(Rc::clone(&host))),
+        let mut drawn = locked(&world);
+        let World { rng, provider, now, imports, .. } = &mut *drawn;
+        let (kind, skew) = (rng.u32(0..16), if rng.bool() { 0 } else { rng.i64(-600..=600) });
+        let (name, operation) = match kind {
+            0..=3 => ("refresh", Operation::Refresh(RefreshMode::WhenDue)),
+            4..=6 => ("refresh, forced", Operation::Refresh(RefreshMode::Forced)),
+            7 => ("access-token", Operation::AccessToken),
+            8 | 9 => ("call", Operation::Call),
+            10 => ("connect", Operation::Connect { code: provider.code() }),
+            11 => ("disconnect", Operation::Disconnect),
             12 | 13 => {
-                let mut world = world.borrow_mut();
-                world.imports.insert(number);
-                let again = held.take().filter(|_| world.rng.bool());
-                let now = world.now;
-                let token = again.unwrap_or_else(|| world.provider.token_of_another_system(now));
+                imports.insert(number);
+                let again = held.take().filter(|_| rng.bool());
+                let token = again.unwrap_or_else(|| provider.token_of_another_system(*now));
                 held = Some(token.clone());
-                ("import", importing(Rc::clone(&host), account(), token))
+                ("import", Operation::Import { account: NamedAccount::Named, token })
             }
             14 => {
-                let mut world = world.borrow_mut();
-                world.imports.insert(number);
-                let now = world.now;
-                let token = world.provider.token_of_another_system(now);
-                ("import without an account", importing(Rc::clone(&host), None, token))
+                imports.insert(number);
+                let token = provider.token_of_another_system(*now);
+                ("import without an account", Operation::Import { account: NamedAccount::Unnamed, token })
             }
-            _ => {
-                let at = world.borrow().now;
-                ("receive-webhook", receiving_notice(Rc::clone(&host), at))
-            }
+            _ => ("receive-webhook", Operation::ReceiveWebhook { body: notice(*now) }),
         };
-        world.borrow_mut().log(number, format!("is a {name}, its clock ahead by {skew} s"));
+        drawn.log(number, format!("is a {name}, its clock ahead by {skew} s"));
+        drop(drawn);
         let kind = match kind {
             12 | 13 => Kind::Import,
             14 => Kind::ImportUnnamed,
             _ => Kind::Other,
         };
+        let host = Arc::new(Host::new(&world, number, skew));
+        let call = connector.call(Arc::clone(&host), operation);
         running.push(Running { host, kind, call: Some(call) });
     }
     interleave(&world, &mut running, &mut seen);
-    repair(&world, calls + 1, &mut seen);
-    let mut world = world.borrow_mut();
-    world.violation.take().map_or(Ok(seen), |law| Err(Broken { law, history: std::mem::take(&mut world.history) }))
+    repair(connector, &world, calls + 1, &mut seen);
+    let mut world = locked(&world);
+    let history = take(&mut world.history);
+    if let Some(law) = world.violation.take() {
+        return Err(Broken { law, history });
+    }
+    let versions = take(&mut world.versions).into_iter();
+    let records = versions.map(|version| version.map(|(_, bytes, _)| bytes)).collect();
+    let row = world.row.take().and_then(|(_, row)| document::encode(&row));
+    Ok(Played { seen, history, records, row })
 }
 
-fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Seen) {
+fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap()
+}
+
+/// Returns the body of a webhook that says that the seller may have revoked the shop. In fact the seller has not revoked
+/// it.
+fn notice(at: u64) -> Vec<u8> {
+    format!(r#"{{"type":6,"shop_id":"{SHOP}","timestamp":{at}}}"#).into_bytes()
+}
+
+fn interleave(world: &Mutex<World>, running: &mut [Running], seen: &mut Seen) {
     loop {
         let waiting: Vec<usize> = (0..running.len()).filter(|at| running[*at].call.is_some()).collect();
-        if waiting.is_empty() || world.borrow().violation.is_some() {
+        if waiting.is_empty() || locked(world).violation.is_some() {
             break;
         }
         let (chosen, crashes) = {
-            let mut world = world.borrow_mut();
+            let mut world = locked(world);
             let pause = world.pause();
             world.now += pause;
             (waiting[world.rng.usize(0..waiting.len())], world.crashes())
@@ -285,12 +223,12 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
         let Running { host, kind, call } = &mut running[chosen];
         if crashes {
             seen.crashes += 1;
-            seen.pairs_lost += u64::from(!host.received.borrow().is_empty());
-            world.borrow_mut().log(host.call, "crashes");
+            seen.pairs_lost += u64::from(!host.received().is_empty());
+            locked(world).log(host.call, "crashes");
             *call = None;
         } else if let Some(Poll::Ready(outcome)) = call.as_mut().map(poll) {
             *call = None;
-            seen.refreshes += u64::from(!host.received.borrow().is_empty());
+            seen.refreshes += u64::from(!host.received().is_empty());
             seen.contended += u64::from(outcome == "refresh-in-progress");
             seen.pairs_lost += u64::from(outcome == "token-not-saved");
             match kind {
@@ -298,7 +236,7 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
                 Kind::ImportUnnamed => seen.imports.1 += u64::from(outcome == "ok"),
                 Kind::Other => {}
             }
-            finished(world, host, *kind, outcome);
+            finished(world, host, *kind, &outcome);
         }
     }
 }
@@ -306,9 +244,9 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
 /// Ends all faults, lets every claim lapse, and refreshes three times. If TikTok honours a refresh token of the record,
 /// the last refresh must succeed. If there is no record, the last refresh must find no connection. In all cases the row
 /// must belong to the record.
-fn repair(world: &Rc<RefCell<World>>, mut number: usize, seen: &mut Seen) {
+fn repair(connector: &impl Connector, world: &Arc<Mutex<World>>, mut number: usize, seen: &mut Seen) {
     let honoured = {
-        let mut world = world.borrow_mut();
+        let mut world = locked(world);
         world.weather = None;
         world.now += CLAIM_LIFE.as_secs() + 1;
         if world.violation.is_some() {
@@ -317,15 +255,15 @@ fn repair(world: &Rc<RefCell<World>>, mut number: usize, seen: &mut Seen) {
         world.log(number, "nothing fails any more");
         world.record().map(|record| world.honoured(&record))
     };
-    let mut last = "";
+    let mut last = String::new();
     for _ in 0..3 {
-        last = alone(world, number, |host| refreshing(host, RefreshMode::Forced));
+        last = alone(connector, world, number, Operation::Refresh(RefreshMode::Forced));
         number += 1;
-        world.borrow_mut().now += 1000;
+        locked(world).now += 1000;
     }
-    let mut world = world.borrow_mut();
+    let mut world = locked(world);
     let (record, row) = (world.record(), world.row.as_ref().map(|(_, row)| row.lineage.clone()));
-    let law = match (honoured, last) {
+    let law = match (honoured, last.as_str()) {
         (Some(true), "ok") | (Some(false), _) | (None, "not-connected") => None,
         (Some(true), other) => Some(format!("TikTok honours a token of the record, and a refresh says {other}")),
         (None, other) => Some(format!("there is no record, and a refresh says {other}")),
