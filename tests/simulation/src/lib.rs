@@ -12,7 +12,10 @@
 mod host;
 mod provider;
 mod run;
+mod strategy;
 mod world;
+pub mod years;
 
 pub use self::provider::Policy;
 pub use self::run::{Broken, Seen, run};
+pub use self::strategy::Strategy;
