@@ -1,11 +1,12 @@
-//! `cargo xtask simulate` plays random histories of the refresh protocol.
+//! `cargo xtask simulate` plays random histories of the refresh protocol, or connections over many years.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+use crate::losses::Losses;
 use crate::{progress, report};
 
 /// Simulate many machines whose calls interleave, crash and lose answers. Makes many more runs than `cargo test`.
@@ -13,6 +14,9 @@ use crate::{progress, report};
 /// The simulation is compiled with optimisation, in a target folder of its own. Prints how often crashes, refreshes and
 /// so on happened under each policy of TikTok's token host. Exit status 1 if a run broke a law of the protocol. The
 /// seed and the history of that run are then printed.
+///
+/// With `--years`, prints how many connections are lost in a million connection-years, for this connector and for other
+/// strategies of keeping tokens. docs/losses.md explains the numbers.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     /// Number of runs for each policy.
@@ -21,6 +25,16 @@ pub(crate) struct Simulate {
     /// Run only this seed, under each policy.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
+    /// Play this many connection-years for each policy and strategy. 1000000 take about twenty minutes.
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "seed"])]
+    #[arg(value_parser = clap::value_parser!(u64).range(1_000..))]
+    years: Option<u64>,
+    /// Print the lost connections as JSON.
+    #[arg(long, requires = "years")]
+    json: bool,
+    /// Write the lost connections into docs/losses.md, and the plot beside it.
+    #[arg(long, requires = "years")]
+    write_page: bool,
 }
 
 /// The simulation prints one line for each policy. These are the names of the counts in such a line.
@@ -28,26 +42,24 @@ const COUNTS: [&str; 6] = ["runs", "crashes", "refreshes", "contended", "pairs l
 
 impl Simulate {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let mut command = xtask::cargo();
-        command
-            .args(["test", "--locked", "--release", "--package", "tiktok-shop-connector-core", "--test", "simulation"])
-            .args(["--", "--nocapture"])
-            .env("CARGO_TARGET_DIR", xtask::target_directory()?.join("simulation"))
-            .env("TIKTOK_SHOP_SIMULATION_SEEDS", self.seeds.to_string())
-            .env_remove("TIKTOK_SHOP_SIMULATION_SEED")
-            .stdout(Stdio::piped());
+        match self.years {
+            Some(years) => self.play_years(years),
+            None => self.play_histories(),
+        }
+    }
+
+    fn play_histories(&self) -> Result<ExitCode> {
+        let mut command = simulation("no_token_is_lost")?;
+        command.env("TIKTOK_SHOP_SIMULATION_SEEDS", self.seeds.to_string());
         if let Some(seed) = self.seed {
             command.env("TIKTOK_SHOP_SIMULATION_SEED", seed.to_string());
         }
-        let mut child = command.spawn().context("can't start cargo")?;
-        let stdout = child.stdout.take().context("cargo has no standard output")?;
         let mut rows = Vec::new();
-        for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            progress::say(&line);
-            rows.extend(row(&line));
-        }
-        let held = child.wait()?.success();
+        let held = run(command, |line| {
+            progress::say(line);
+            rows.extend(row(line));
+            Ok(())
+        })?;
         ensure!(!held || !rows.is_empty(), "the simulation printed no counts");
         rows.sort();
         let [runs, crashes, refreshes, contended, lost, reauthorizations] = COUNTS;
@@ -56,6 +68,49 @@ impl Simulate {
         report::print(&report::aligned(&rows))?;
         Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+
+    fn play_years(&self, years: u64) -> Result<ExitCode> {
+        let mut command = simulation("the_connector_loses_only_what_nobody_can_keep")?;
+        command.env("TIKTOK_SHOP_SIMULATION_YEARS", years.to_string());
+        let mut losses = Losses::default();
+        let played = run(command, |line| {
+            if let Some(summary) = losses.read(line)? {
+                progress::say(&summary);
+            }
+            Ok(())
+        })?;
+        ensure!(played, "the simulation failed");
+        ensure!(losses.is_complete(), "the simulation has not printed all results");
+        if self.write_page {
+            let docs = xtask::workspace_root().join("docs");
+            losses.write(&docs, &format!("cargo xtask simulate --years {years} --write-page"))?;
+        }
+        report::print(&if self.json { losses.json()? } else { losses.text() })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Returns the command that runs the tests of the simulation whose names contain this text.
+fn simulation(tests: &str) -> Result<Command> {
+    let mut command = xtask::cargo();
+    command
+        .args(["test", "--locked", "--release", "--package", "tiktok-shop-connector-core", "--test", "simulation"])
+        .args(["--", "--nocapture", tests])
+        .env("CARGO_TARGET_DIR", xtask::target_directory()?.join("simulation"));
+    for variable in ["SEEDS", "SEED", "YEARS"] {
+        command.env_remove(format!("TIKTOK_SHOP_SIMULATION_{variable}"));
+    }
+    Ok(command)
+}
+
+/// Runs the simulation, and passes on each line that it prints. Returns whether it succeeded.
+fn run(mut command: Command, mut printed: impl FnMut(&str) -> Result<()>) -> Result<bool> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("can't start cargo")?;
+    let stdout = child.stdout.take().context("cargo has no standard output")?;
+    for line in BufReader::new(stdout).lines() {
+        printed(&line?)?;
+    }
+    Ok(child.wait()?.success())
 }
 
 /// Reads a line such as `Strict: 1000 runs, 12 crashes, …`. Returns `None` for any other line.

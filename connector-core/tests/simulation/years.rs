@@ -22,7 +22,7 @@ fn rates(factor: f64) -> Rates {
 
 /// Plays the years that the environment asks for. Without that, compares the strategies in a short run.
 fn compares_under(policy: Policy) {
-    let Some(years) = number("TIKTOK_SHOP_SIMULATION_YEARS") else { return in_short(policy) };
+    let Some(years) = number("TIKTOK_SHOP_SIMULATION_YEARS") else { return compares_in_short(policy) };
     let mut worlds = vec![(1.0, rates(1.0), years), (BAD_WEEK, rates(BAD_WEEK), years / 10)];
     if policy == Policy::GraceWithSamePair {
         worlds.push((1.0, Rates { grace: SHORT_GRACE, ..rates(1.0) }, years));
@@ -60,7 +60,7 @@ fn cell(policy: Policy, strategy: Strategy, (factor, grace): (f64, u64), found: 
     })
 }
 
-fn in_short(policy: Policy) {
+fn compares_in_short(policy: Policy) {
     let played = |strategy: Strategy| {
         play(strategy, policy, rates(BAD_WEEK), SHORT / strategy.divisor(), SEED, Pace::SkipQuietWindows)
     };
@@ -101,27 +101,27 @@ fn in_short(policy: Policy) {
 }
 
 #[test]
-fn nobody_loses_less_where_refresh_tokens_are_reusable() {
+fn the_connector_loses_only_what_nobody_can_keep_where_refresh_tokens_are_reusable() {
     compares_under(Policy::Reusable);
 }
 
 #[test]
-fn nobody_loses_less_where_a_replay_within_ten_minutes_gets_a_new_pair() {
+fn the_connector_loses_only_what_nobody_can_keep_where_a_replay_within_ten_minutes_gets_a_new_pair() {
     compares_under(Policy::GraceWithNewPair);
 }
 
 #[test]
-fn nobody_loses_less_where_a_replay_within_ten_minutes_gets_the_same_pair() {
+fn the_connector_loses_only_what_nobody_can_keep_where_a_replay_within_ten_minutes_gets_the_same_pair() {
     compares_under(Policy::GraceWithSamePair);
 }
 
 #[test]
-fn nobody_loses_less_where_a_replaced_refresh_token_is_refused() {
+fn the_connector_loses_only_what_nobody_can_keep_where_a_replaced_refresh_token_is_refused() {
     compares_under(Policy::Strict);
 }
 
 #[test]
-fn nobody_loses_less_where_a_replay_ends_the_whole_grant() {
+fn the_connector_loses_only_what_nobody_can_keep_where_a_replay_ends_the_whole_grant() {
     compares_under(Policy::RevokesFamily);
 }
 

@@ -71,8 +71,8 @@ impl Strategy {
         }
     }
 
-    /// Every window of a strategy that runs at the calls of the platform is played, which takes long. So such a strategy
-    /// is played for fewer years.
+    /// The number by which the years of this strategy are divided. If a strategy runs at the calls of the platform, all
+    /// its windows are played, which takes long.
     #[must_use]
     pub const fn divisor(self) -> u64 {
         match self.occasion() {

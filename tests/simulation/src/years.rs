@@ -1,11 +1,11 @@
 //! Connections over many years: how often a seller must consent again although nobody ended the connection.
 //!
 //! One history is one connection over ten years. Three machines keep its tokens with one of the strategies in
-//! [`Strategy`], and everything fails at the given [`Rates`]. A connection that is lost is connected anew, so that every
-//! history has ten years.
+//! [`Strategy`], and everything fails at the given [`Rates`]. A connection that is lost is connected anew, so that
+//! every history has ten years.
 //!
-//! Most refreshes meet no fault. [`Pace::SkipQuietWindows`] does not play them, and a test shows that none of them loses
-//! a connection.
+//! Most refreshes meet no fault. [`Pace::SkipQuietWindows`] does not play them, and a test shows that none of them
+//! loses a connection.
 
 mod fate;
 mod play;

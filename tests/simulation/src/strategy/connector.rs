@@ -93,7 +93,8 @@ struct Host {
     skew: i64,
     /// The pairs that this process has received.
     received: RefCell<Vec<u32>>,
-    /// The expected revision and the end of a save whose outcome is unknown. A repetition has only the rest of its time.
+    /// The expected revision and the end of a save whose outcome is unknown. A repetition has only the rest of its
+    /// time.
     unfinished: RefCell<Option<(Option<Revision>, u64)>>,
 }
 

@@ -1,6 +1,6 @@
 //! An ideal strategy, as a lower bound. It knows at once what happens on every machine, so two of its runs never
 //! disturb each other. It sends again at once after an unknown outcome, waits for every answer, and keeps a pair in
-//! memory until the storage has taken it. It loses a connection only if TikTok has acted and the answer got lost, or the
+//! memory until the storage has taken it. It loses a connection only if TikTok has acted, the answer got lost or the
 //! process was killed before the storage had the answer, and TikTok then rejects the old token.
 
 use super::plain::store;

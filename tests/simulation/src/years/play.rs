@@ -179,8 +179,8 @@ impl History {
         }
     }
 
-    /// Plays the time from a due refresh until the connection is healthy or lost. Returns the number of pairs that TikTok
-    /// has issued.
+    /// Plays the time from a due refresh until the connection is healthy or lost. Returns the number of pairs that
+    /// TikTok has issued.
     fn window(&mut self, due: u64) -> u64 {
         self.world.borrow_mut().begin(due);
         let (mut after, mut calls, mut burst) = ([due; MACHINES], Vec::new(), 0);

@@ -81,7 +81,7 @@ impl Rates {
     /// Lists each fault with its rate and the reason for the rate, for a page.
     #[must_use]
     pub fn explained(&self) -> Vec<[String; 3]> {
-        let share = |share: f64| format!("1 in {:.0}", 1.0 / share);
+        let share = |share: f64| format!("1 in {}", grouped(1.0 / share));
         let a_day = |rate: f64| format!("{rate} for each machine and day");
         let row = |fault: &str, rate: String, reason: &str| [fault.to_owned(), rate, reason.to_owned()];
         vec![
@@ -142,4 +142,15 @@ impl Rates {
             ),
         ]
     }
+}
+
+/// Formats a whole number. Spaces separate groups of three digits.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let begins_group = |index: usize| index > 0 && (digits.len() - index).is_multiple_of(3);
+    let spaced = digits.chars().enumerate().map(|(index, digit)| {
+        let space = if begins_group(index) { " " } else { "" };
+        format!("{space}{digit}")
+    });
+    spaced.collect()
 }
