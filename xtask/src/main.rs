@@ -11,6 +11,7 @@ mod executable;
 mod file_map;
 mod keep_release;
 mod kill_points;
+mod losses;
 mod mutants;
 mod packages;
 mod progress;

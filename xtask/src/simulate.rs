@@ -1,4 +1,4 @@
-//! `cargo xtask simulate` plays random histories of the refresh protocol.
+//! `cargo xtask simulate` plays random histories of the refresh protocol, or connections over many years.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -10,6 +10,7 @@ use clap::Args;
 
 use xtask::Optimisation;
 
+use crate::losses::Losses;
 use crate::{executable, progress, report};
 
 /// The program that plays the histories with the component.
@@ -23,6 +24,9 @@ const COMPONENT_SIMULATION: &str = "tiktok-shop-component-simulation";
 ///
 /// With --component, each run is also played with the shipped component, which takes about 15 ms. Exit status 1 if a
 /// line of the two histories differs, or if they store something else.
+///
+/// With `--years`, prints how many connections are lost in a million connection-years, for this connector and for other
+/// strategies of keeping tokens. docs/losses.md explains the numbers.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     /// Number of runs for each policy. The default is 100 000, and 500 with --component.
@@ -38,6 +42,16 @@ pub(crate) struct Simulate {
     /// the transcripts of earlier runs from the folder. tests/component-simulation/README.md describes transcripts.
     #[arg(long, value_name = "FOLDER", requires = "component")]
     transcripts: Option<PathBuf>,
+    /// Play this many connection-years for each policy and strategy. 1000000 take about twenty minutes.
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "seed", "component"])]
+    #[arg(value_parser = clap::value_parser!(u64).range(1_000..))]
+    years: Option<u64>,
+    /// Print the lost connections as JSON.
+    #[arg(long, requires = "years")]
+    json: bool,
+    /// Write the lost connections into docs/losses.md, and the plot beside it.
+    #[arg(long, requires = "years")]
+    write_page: bool,
 }
 
 /// The simulation prints one line for each policy. These are the names of the counts in such a line.
@@ -45,17 +59,20 @@ const COUNTS: [&str; 6] = ["runs", "crashes", "refreshes", "contended", "pairs l
 
 impl Simulate {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let mut command = if self.component { self.of_component()? } else { self.of_core()? };
-        command.stdout(Stdio::piped());
-        let mut child = command.spawn().context("can't start the simulation")?;
-        let stdout = child.stdout.take().context("the simulation has no standard output")?;
-        let mut rows = Vec::new();
-        for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            progress::say(&line);
-            rows.extend(row(&line));
+        match self.years {
+            Some(years) => self.play_years(years),
+            None => self.play_histories(),
         }
-        let held = child.wait()?.success();
+    }
+
+    fn play_histories(&self) -> Result<ExitCode> {
+        let command = if self.component { self.of_component()? } else { self.of_core()? };
+        let mut rows = Vec::new();
+        let held = run(command, |line| {
+            progress::say(line);
+            rows.extend(row(line));
+            Ok(())
+        })?;
         ensure!(!held || !rows.is_empty(), "the simulation printed no counts");
         rows.sort();
         let [runs, crashes, refreshes, contended, lost, reauthorizations] = COUNTS;
@@ -66,13 +83,8 @@ impl Simulate {
     }
 
     fn of_core(&self) -> Result<Command> {
-        let mut command = xtask::cargo();
-        command
-            .args(["test", "--locked", "--release", "--package", "tiktok-shop-connector-core", "--test", "simulation"])
-            .args(["--", "--nocapture"])
-            .env("CARGO_TARGET_DIR", xtask::target_directory()?.join("simulation"))
-            .env("TIKTOK_SHOP_SIMULATION_SEEDS", self.seeds.unwrap_or(100_000).to_string())
-            .env_remove("TIKTOK_SHOP_SIMULATION_SEED");
+        let mut command = simulation("no_token_is_lost")?;
+        command.env("TIKTOK_SHOP_SIMULATION_SEEDS", self.seeds.unwrap_or(100_000).to_string());
         if let Some(seed) = self.seed {
             command.env("TIKTOK_SHOP_SIMULATION_SEED", seed.to_string());
         }
@@ -96,6 +108,49 @@ impl Simulate {
         }
         Ok(command)
     }
+
+    fn play_years(&self, years: u64) -> Result<ExitCode> {
+        let mut command = simulation("the_connector_loses_only_what_nobody_can_keep")?;
+        command.env("TIKTOK_SHOP_SIMULATION_YEARS", years.to_string());
+        let mut losses = Losses::default();
+        let played = run(command, |line| {
+            if let Some(summary) = losses.read(line)? {
+                progress::say(&summary);
+            }
+            Ok(())
+        })?;
+        ensure!(played, "the simulation failed");
+        ensure!(losses.is_complete(), "the simulation has not printed all results");
+        if self.write_page {
+            let docs = xtask::workspace_root().join("docs");
+            losses.write(&docs, &format!("cargo xtask simulate --years {years} --write-page"))?;
+        }
+        report::print(&if self.json { losses.json()? } else { losses.text() })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Returns the command that runs the tests of the simulation whose names contain this text.
+fn simulation(tests: &str) -> Result<Command> {
+    let mut command = xtask::cargo();
+    command
+        .args(["test", "--locked", "--release", "--package", "tiktok-shop-connector-core", "--test", "simulation"])
+        .args(["--", "--nocapture", tests])
+        .env("CARGO_TARGET_DIR", xtask::target_directory()?.join("simulation"));
+    for variable in ["SEEDS", "SEED", "YEARS"] {
+        command.env_remove(format!("TIKTOK_SHOP_SIMULATION_{variable}"));
+    }
+    Ok(command)
+}
+
+/// Runs the simulation, and passes on each line that it prints. Returns whether it succeeded.
+fn run(mut command: Command, mut printed: impl FnMut(&str) -> Result<()>) -> Result<bool> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("can't start the simulation")?;
+    let stdout = child.stdout.take().context("the simulation has no standard output")?;
+    for line in BufReader::new(stdout).lines() {
+        printed(&line?)?;
+    }
+    Ok(child.wait()?.success())
 }
 
 /// Reads a line such as `Strict: 1000 runs, 12 crashes, …`. Returns `None` for any other line.

@@ -9,6 +9,8 @@
     reason = "the environment sets the number of runs, and the counts are printed"
 )]
 
+mod years;
+
 use std::env;
 use tiktok_shop_simulation::{Broken, NativeCore, Policy, Seen, run};
 

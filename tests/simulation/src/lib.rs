@@ -13,7 +13,9 @@ mod connector;
 mod host;
 mod provider;
 mod run;
+mod strategy;
 mod world;
+pub mod years;
 
 pub use self::connector::{
     ACCOUNT, APP_KEY, APP_SECRET, CUSTOMER, Call, Connector, MAX_RESPONSE_BYTES, MIN_VALIDITY, NamedAccount,
@@ -22,3 +24,4 @@ pub use self::connector::{
 pub use self::host::Host;
 pub use self::provider::Policy;
 pub use self::run::{Broken, Played, Seen, run};
+pub use self::strategy::Strategy;

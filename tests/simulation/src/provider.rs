@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-/// The length of the grace period in seconds. A policy with a grace period still accepts a refresh token for this long
-/// after the token's first use.
-const GRACE: u64 = 600;
+/// The length of the grace period in seconds, unless a simulation asks for another. A policy with a grace period still
+/// accepts a refresh token for this long after the token's first use.
+pub(crate) const GRACE: u64 = 600;
 const ACCESS_LIFE: u64 = 7 * 86_400;
 
 /// TikTok's treatment of a refresh token that was already used.
@@ -54,6 +54,8 @@ pub(crate) enum Answer {
 
 pub(crate) struct Provider {
     policy: Policy,
+    /// The length of the grace period in seconds.
+    pub(crate) grace: u64,
     /// Whether a new consent ends the earlier consents.
     consent_replaces: bool,
     /// For each consent, whether it is still valid.
@@ -68,6 +70,7 @@ impl Provider {
     pub(crate) fn new(policy: Policy, consent_replaces: bool) -> Self {
         Self {
             policy,
+            grace: GRACE,
             consent_replaces,
             consents: Vec::new(),
             codes: BTreeMap::new(),
@@ -109,8 +112,8 @@ impl Provider {
         };
         match policy {
             Policy::Reusable => Answer::Pair(self.issue(consent, now)),
-            Policy::GraceWithNewPair if now - at <= GRACE => Answer::Pair(self.issue(consent, now)),
-            Policy::GraceWithSamePair if now - at <= GRACE => Answer::Pair(before),
+            Policy::GraceWithNewPair if now - at <= self.grace => Answer::Pair(self.issue(consent, now)),
+            Policy::GraceWithSamePair if now - at <= self.grace => Answer::Pair(before),
             Policy::GraceWithNewPair | Policy::GraceWithSamePair | Policy::Strict => Answer::Rejected,
             Policy::RevokesFamily => {
                 self.consents[consent] = false;
@@ -139,7 +142,7 @@ impl Provider {
             self.consents[found.consent]
                 && match (found.used, self.policy) {
                     (None, _) | (Some(_), Policy::Reusable) => true,
-                    (Some((at, _)), Policy::GraceWithNewPair | Policy::GraceWithSamePair) => now - at <= GRACE,
+                    (Some((at, _)), Policy::GraceWithNewPair | Policy::GraceWithSamePair) => now - at <= self.grace,
                     (Some(_), Policy::Strict | Policy::RevokesFamily) => false,
                 }
         })
