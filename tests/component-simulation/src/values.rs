@@ -10,8 +10,8 @@ use wasmtime::component::{ResourceDynamic, Val};
 use wasmtime::error::Context as _;
 use wasmtime::{Result, bail};
 
-/// All resources of the simulated host have this type. The component gets them only from this host, and only the type of
-/// the imported functions keeps them apart.
+/// All resources of the simulated host have this type. The component gets them only from this host, and only the
+/// types of the imported functions keep them apart.
 pub(crate) const RESOURCE: u32 = 0;
 
 /// Appends a value to a text.
