@@ -30,6 +30,8 @@ use crate::server::{ORDERS, SHOP};
 pub(crate) const TENANT: &str = "acme";
 /// The key and the secret of the tenant's app.
 pub(crate) const APP: (&str, &str) = ("6benchapp0001", "1f0e8a5b7c2d4396a1b2c3d4e5f60718293a4b5c");
+/// The link to the consent page of every app.
+pub(crate) const LINK: &str = "https://services.tiktokshop.com/open/authorize?service_id=1";
 /// The body of the measured search for orders.
 pub(crate) const FILTER: &str = r#"{"order_status":"AWAITING_SHIPMENT"}"#;
 
@@ -112,7 +114,7 @@ pub(crate) fn app(key: &str, secret: &str) -> AppCredentials {
         app_key: key.to_owned(),
         app_secret: secret.into(),
         previous_app_secret: None,
-        authorization_link: Some("https://services.tiktokshop.com/open/authorize?service_id=1".to_owned()),
+        authorization_link: Some(LINK.to_owned()),
     }
 }
 

@@ -26,7 +26,7 @@ use tiktok_shop_host::egress::Authority;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 
-use crate::platform::APP;
+use crate::platform::{APP, LINK};
 use crate::process::{self, Background};
 
 /// The account id (`open_id`) in every token answer.
@@ -217,7 +217,7 @@ impl Answers {
             issued: AtomicU64::new(0),
             shops: success(&json!({ "shops": [shop] })).into(),
             orders: success(&json!({ "orders": orders, "total_count": 2, "next_page_token": "" })).into(),
-            apps: json!([{ "app_key": APP.0, "app_secret": APP.1 }]).to_string().into(),
+            apps: json!([{ "app_key": APP.0, "app_secret": APP.1, "authorization_link": LINK }]).to_string().into(),
             unknown: json!({ "code": 36_009_009, "message": "Invalid path" }).to_string().into(),
         }
     }
@@ -257,7 +257,16 @@ fn success(data: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tiktok_shop_fake_client::FakeAddress;
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_packages_take_the_server_for_a_fake() {
+        let fake = FakeAddress::of_this_process(serve_here().await.unwrap()).unwrap();
+        let apps = fake.apps().await.unwrap();
+        assert_eq!(apps.iter().map(|app| &*app.app_key).collect::<Vec<_>>(), [APP.0]);
+    }
 
     #[test]
     fn every_pair_of_tokens_is_new() {

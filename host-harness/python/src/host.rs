@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -178,8 +178,16 @@ impl NativeHost {
         binding.stop();
         // No event loop runs any more.
         self.exiting.cancel();
-        let limit = Duration::from_millis(milliseconds);
-        py.detach(|| runtime.block_on(async { tokio::time::timeout(limit, binding.settled()).await.is_ok() }))
+        // The thread does not run the wait itself: if a C program ends Python, the thread has lost what tokio keeps in it.
+        let (cell, (ended, wait)) = (Arc::clone(&self.binding), mpsc::channel());
+        runtime.spawn(async move {
+            if let Some(binding) = cell.get() {
+                binding.settled().await;
+            }
+            // Nobody waits any more if the time was over before.
+            let _ = ended.send(());
+        });
+        py.detach(move || wait.recv_timeout(Duration::from_millis(milliseconds)).is_ok())
     }
 }
 

@@ -52,7 +52,7 @@ class BlockingCore(Core):
                 self._native.open(waiting.mailbox, REQUEST, options, *component, None, None, None)
                 message = waiting.message()
             opened = reply_of(message)
-            _exit.track_closable(self._native)
+            _exit.track(self._native)
             return opened
         functions = FunctionThread()
         try:
@@ -62,7 +62,7 @@ class BlockingCore(Core):
             raise
         self._functions = functions
         if storage is not None:
-            _exit.track_closable(self._native)
+            _exit.track_with_storage(self._native)
         return opened
 
     async def close(self) -> None:

@@ -20,30 +20,29 @@ _SLICE_MS: Final = 200
 #: storage in Python is not one of them, because Python's functions can't work any more while the process exits.
 _hosts: set[NativeHost] = set()
 
-#: The open blocking hosts that the exit closes: those with a storage in Python, whose thread still works while the
-#: process exits, and those without functions of Python. uWSGI ends Python when the C library ends the process. The
-#: thread then has no values of its own in the native module, so `settle` can't wait on it.
-_closable: set[NativeHost] = set()
+#: The open blocking hosts with a storage in Python, which the exit closes. Their thread still works while the process
+#: exits.
+_with_storage: set[NativeHost] = set()
 
 
 def track(host: NativeHost) -> None:
     _hosts.add(host)
 
 
-def track_closable(host: NativeHost) -> None:
-    _closable.add(host)
+def track_with_storage(host: NativeHost) -> None:
+    _with_storage.add(host)
 
 
 def forget(host: NativeHost) -> None:
     _hosts.discard(host)
-    _closable.discard(host)
+    _with_storage.discard(host)
 
 
 @atexit.register
 def _settle_all() -> None:
     end = time.monotonic() + _EXIT_SECONDS
     hosts, closing = list(_hosts), list[Waiter]()
-    for host in list(_closable):
+    for host in list(_with_storage):
         try:
             closing.append(_begin_close(host))
         except OSError:
@@ -68,7 +67,7 @@ def _begin_close(host: NativeHost) -> Waiter:
 
 def _after_fork() -> None:
     _hosts.clear()
-    _closable.clear()
+    _with_storage.clear()
     forget_offices()
 
 
