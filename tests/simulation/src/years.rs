@@ -32,7 +32,7 @@ const YEARS_OF_A_HISTORY: u64 = 10;
 /// Why a connection was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// TikTok acted, and its answer was lost on the way.
+    /// TikTok acted, and its answer was lost on the way, or was an HTTP 5xx.
     AnswerLost,
     /// The process was killed after TikTok had acted and before it got the answer.
     KilledWhileWaiting,
