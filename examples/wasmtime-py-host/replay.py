@@ -98,7 +98,7 @@ def calls(transcript):
 
 def main():
     component = Path(os.environ.get("TIKTOK_SHOP_COMPONENT", ROOT / "target/dist/tiktok_shop_connector.wasm"))
-    folder = Path(os.environ.get("TIKTOK_SHOP_TRANSCRIPTS", ROOT / "target/transcripts"))
+    folder = Path(os.environ.get("TIKTOK_SHOP_TEST_TRANSCRIPTS", ROOT / "target/transcripts"))
     files = sorted(folder.glob("*.jsonl"))
     if not component.exists() or not files:
         command = "cargo xtask simulate --component --seeds 10 --transcripts target/transcripts"

@@ -10,7 +10,7 @@ import { Call, Crash, Differs, read } from './transcript.js';
 
 const CHUNK = 65_536n;
 const FOLDER =
-  process.env.TIKTOK_SHOP_TRANSCRIPTS ?? fileURLToPath(new URL('../../../target/transcripts', import.meta.url));
+  process.env.TIKTOK_SHOP_TEST_TRANSCRIPTS ?? fileURLToPath(new URL('../../../target/transcripts', import.meta.url));
 
 /** The imports of one instance, answered by the transcript of one call. */
 function imports(call) {
