@@ -304,7 +304,8 @@ mod tests {
         assert!(losses.text().contains("6 600 (6 106 to 7 124)"), "{}", losses.text());
         assert!(losses.json().unwrap().contains(r#""losses": 660"#));
         let unknown = CELL.replace('\n', "").replace("save failed", "something else");
-        assert!(Losses::default().read(&unknown).is_err());
+        let error = Losses::default().read(&unknown).unwrap_err().to_string();
+        assert!(error.starts_with("a loss has a cause that is not in"), "{error}");
     }
 
     #[test]

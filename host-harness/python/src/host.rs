@@ -184,7 +184,7 @@ impl NativeHost {
             if let Some(binding) = cell.get() {
                 binding.settled().await;
             }
-            // Nobody waits any more if the time was over before.
+            // If the time is over, nobody receives this.
             let _ = ended.send(());
         });
         py.detach(move || wait.recv_timeout(Duration::from_millis(milliseconds)).is_ok())

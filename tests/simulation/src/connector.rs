@@ -143,7 +143,7 @@ fn outcome<T>(result: Result<T, Error>) -> Outcome {
     result.map_or_else(|error| error.cause.code(), |_| "ok").to_owned()
 }
 
-fn customer() -> CustomerId {
+pub(crate) fn customer() -> CustomerId {
     CustomerId::parse(CUSTOMER.into()).unwrap()
 }
 

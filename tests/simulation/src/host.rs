@@ -2,7 +2,8 @@
 //! core's effects on the shared world. At every access to storage and at every request, the call may pause, or its
 //! process may crash.
 
-use crate::connector::{ACCOUNT, APP_KEY, APP_SECRET, SHOP, account};
+use crate::answers::{answer, business, copy, credentials, envelope, token_pair};
+use crate::connector::{APP_KEY, account};
 use crate::provider::Answer;
 use crate::world::{Access, Transport, World, decoded};
 use serde_json::json;
@@ -11,9 +12,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
-use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::connection::Row;
-use tiktok_shop_connector_core::connection::document;
 use tiktok_shop_connector_core::contract::REQUEST_BUDGET;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
@@ -22,7 +21,7 @@ use tiktok_shop_connector_core::ports::{
     Effects, Entry, ListedRow, Revision, StorageError, Swapped, TokenValue, TokenWrite,
 };
 use tiktok_shop_connector_core::record::Nonce;
-use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, SecretBytes};
+use tiktok_shop_connector_core::secret::{AccessToken, SecretBytes};
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
 /// The host of one call. All of a call's effects are functions of the trait [`Effects`].
@@ -147,17 +146,7 @@ impl Host {
             Answer::Pair(pair) => {
                 world.log(self.call, format!("receives pair {} for {value}", pair.number));
                 self.received().push((pair.number, value.to_owned()));
-                envelope(
-                    0,
-                    &json!({
-                        "access_token": format!("AT-{}", pair.number),
-                        "access_token_expire_in": pair.access_ends,
-                        "refresh_token": format!("RT-{}", pair.number),
-                        "refresh_token_expire_in": 4_903_858_076_u64,
-                        "open_id": ACCOUNT,
-                        "user_type": 0,
-                    }),
-                )
+                token_pair(pair)
             }
             Answer::CodeSpent => envelope(36_004_004, &json!(null)),
             Answer::Rejected => {
@@ -168,30 +157,13 @@ impl Host {
     }
 
     fn api_answer(&self, path: &str, token: &str) -> Response {
-        let shops = json!({"shops": [{"id": SHOP, "cipher": "cipher-1"}]});
         self.world(|world| {
             if !world.provider.serves(token, world.now) {
                 world.log(self.call, format!("{token} is refused"));
                 return envelope(105_002, &json!(null));
             }
-            envelope(0, &if path.ends_with("/shops") { shops } else { json!({}) })
+            business(path)
         })
-    }
-}
-
-fn envelope(code: i64, data: &serde_json::Value) -> Response {
-    answer(200, "application/json", &json!({"code": code, "message": "m", "request_id": "r", "data": data}).to_string())
-}
-
-fn answer(status: u16, content_type: &str, body: &str) -> Response {
-    let content_type = Some(content_type.into());
-    Response {
-        status,
-        content_type,
-        content_encoding: None,
-        retry_after: None,
-        date: None,
-        body: body.as_bytes().to_vec(),
     }
 }
 
@@ -210,14 +182,7 @@ impl Effects for Host {
     }
 
     async fn credentials(&self, _: &str) -> Result<Credentials, StorageError> {
-        let app_secret = AppSecret::new(APP_SECRET.into());
-        Ok(Credentials {
-            app_key: APP_KEY.into(),
-            app_secret,
-            previous_app_secret: None,
-            authorization_link: None,
-            link_scheme: LinkScheme::Https,
-        })
+        Ok(credentials())
     }
 
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
@@ -313,10 +278,4 @@ impl Effects for Host {
 fn entry(world: &World, (revision, bytes, at): (Revision, Vec<u8>, u64)) -> Entry<TokenValue> {
     let age_ms = u32::try_from((world.now - at) * 1000).unwrap_or(u32::MAX);
     Entry { revision, value: TokenValue { bytes: SecretBytes::new(bytes), age_ms } }
-}
-
-/// Copies a row, by its stored form. `Row` has no `Clone`, because it holds ciphers.
-fn copy(row: &Row) -> Row {
-    let (document, secrets) = (document::encode(row).unwrap(), document::encode_secrets(row).unwrap());
-    document::decode(row.connection.key.clone(), &document, secrets.expose()).unwrap()
 }

@@ -9,6 +9,7 @@
     reason = "only tests use this package, and a broken expectation is a failed test"
 )]
 
+mod answers;
 mod connector;
 mod host;
 mod provider;

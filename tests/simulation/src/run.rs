@@ -106,7 +106,7 @@ fn finished(world: &Mutex<World>, host: &Host, kind: Kind, outcome: &str) {
 pub struct Broken {
     /// The law, and how it was broken.
     pub law: String,
-    /// What happened until then, one line for each step.
+    /// The history until the law was broken, one line for each step.
     pub history: Vec<String>,
 }
 
@@ -115,7 +115,7 @@ pub struct Broken {
 pub struct Played {
     /// Counts of what happened.
     pub seen: Seen,
-    /// What happened, one line for each step.
+    /// The history, one line for each step.
     pub history: Vec<String>,
     /// Every version of the token record, as it was stored. `None` is a deletion.
     pub records: Vec<Option<Vec<u8>>>,

@@ -80,7 +80,7 @@ pub enum Pace {
     PlayEverything,
 }
 
-/// What happened in the simulated years.
+/// Counts of the simulated years.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Years {
     /// The simulated years.

@@ -1,15 +1,16 @@
 //! This connector: the operation `refresh` of its core, called by the sweep of every machine. The effects do what the
 //! host library does: a write is repeated for ten seconds, and a request ends after thirty.
 
+use crate::answers::{answer, business, copy, credentials, envelope, token_pair};
+use crate::connector::{APP_KEY, account, customer};
 use crate::provider::Answer;
 use crate::years::process::{Process, Reply, Unavailable};
 use crate::years::world::World;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::cell::RefCell;
 use std::time::Duration;
-use tiktok_shop_connector_core::authorization_link::LinkScheme;
 use tiktok_shop_connector_core::callback::Grant;
-use tiktok_shop_connector_core::connection::{Row, document};
+use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::contract::{REQUEST_BUDGET, SAVE_BUDGET};
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
@@ -19,16 +20,13 @@ use tiktok_shop_connector_core::ports::{
     Effects, Entry, ListedRow, Revision, StorageError, Swapped, TokenValue, TokenWrite,
 };
 use tiktok_shop_connector_core::record::{Nonce, ShopPolicy, TokenRecord};
-use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, RefreshToken, SecretBytes};
+use tiktok_shop_connector_core::secret::{AuthorizationCode, RefreshToken, SecretBytes};
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
 /// The pauses between the attempts of one write, in milliseconds: the first, doubled each time, up to the longest.
 const FIRST_PAUSE: u64 = 50;
 const MAX_PAUSE: u64 = 1_600;
-/// The end of every refresh token: about a century ahead, as TikTok answers it.
-const REFRESH_ENDS: u64 = 4_903_858_076;
-
-/// What the connector stores.
+/// The storage of the connector.
 #[derive(Default)]
 pub(crate) struct Sealed {
     /// The token record: its revision, its bytes, and the time of the write in milliseconds.
@@ -58,14 +56,6 @@ impl Sealed {
 
 fn refresh_tokens(record: &TokenRecord) -> impl Iterator<Item = &str> {
     record.current().refresh.iter().chain(record.fallbacks()).map(RefreshToken::expose)
-}
-
-fn customer() -> CustomerId {
-    CustomerId::parse("customer-1".into()).unwrap()
-}
-
-fn account() -> AccountId {
-    AccountId::parse("account-1".into()).unwrap()
 }
 
 pub(crate) async fn connect(process: Process, code: String) {
@@ -141,31 +131,6 @@ fn unavailable() -> StorageError {
     StorageError::Unavailable("simulated".into())
 }
 
-fn envelope(code: i64, data: &Value) -> Response {
-    let body = json!({"code": code, "message": "m", "request_id": "r", "data": data}).to_string();
-    answer(200, "application/json", &body)
-}
-
-fn answer(status: u16, content_type: &str, body: &str) -> Response {
-    let content_type = Some(content_type.into());
-    let body = body.as_bytes().to_vec();
-    Response { status, content_type, content_encoding: None, retry_after: None, date: None, body }
-}
-
-fn pair(number: u32, access_ends: u64) -> Response {
-    envelope(
-        0,
-        &json!({
-            "access_token": format!("AT-{number}"),
-            "access_token_expire_in": access_ends,
-            "refresh_token": format!("RT-{number}"),
-            "refresh_token_expire_in": REFRESH_ENDS,
-            "open_id": "account-1",
-            "user_type": 0,
-        }),
-    )
-}
-
 /// Returns the value of a parameter. The values of this simulation need no decoding.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
@@ -184,17 +149,11 @@ impl Effects for Host {
     }
 
     async fn apps(&self) -> Result<Vec<String>, StorageError> {
-        Ok(vec!["app-key".into()])
+        Ok(vec![APP_KEY.into()])
     }
 
     async fn credentials(&self, _: &str) -> Result<Credentials, StorageError> {
-        Ok(Credentials {
-            app_key: "app-key".into(),
-            app_secret: AppSecret::new("app-secret".into()),
-            previous_app_secret: None,
-            authorization_link: None,
-            link_scheme: LinkScheme::Https,
-        })
+        Ok(credentials())
     }
 
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
@@ -203,21 +162,19 @@ impl Effects for Host {
             return Ok(self.process.world(|world| {
                 let now = world.seconds();
                 match world.provider.exchange(code, now) {
-                    Answer::Pair(issued) => pair(issued.number, issued.access_ends),
+                    Answer::Pair(issued) => token_pair(issued),
                     Answer::CodeSpent | Answer::Rejected => envelope(36_004_004, &json!(null)),
                 }
             }));
         }
         let Some(token) = parameter(query, "refresh_token") else {
-            let shops = json!({"shops": [{"id": "1", "cipher": "cipher-1"}]});
             let answered = self.process.call().await;
-            let data = if path.ends_with("/shops") { shops } else { json!({}) };
-            return if answered { Ok(envelope(0, &data)) } else { Err(TransportFailure::Interrupted) };
+            return if answered { Ok(business(path)) } else { Err(TransportFailure::Interrupted) };
         };
         match self.process.send(token, REQUEST_BUDGET.as_millis() as u64).await {
             Reply::Pair(issued) => {
                 self.received.borrow_mut().push(issued.number);
-                Ok(pair(issued.number, issued.access_ends))
+                Ok(token_pair(issued))
             }
             Reply::Rejected => Ok(envelope(36_004_005, &json!(null))),
             Reply::NotConnected => Err(TransportFailure::NotConnected),
@@ -310,10 +267,4 @@ fn stored_record(world: &mut World) -> Option<Entry<TokenValue>> {
 
 fn stored_row(world: &mut World) -> Option<Entry<Row>> {
     world.sealed.row.as_ref().map(|(revision, row)| Entry { revision: revision.clone(), value: copy(row) })
-}
-
-/// Copies a row, by its stored form. `Row` has no `Clone`, because it holds ciphers.
-fn copy(row: &Row) -> Row {
-    let (document, secrets) = (document::encode(row).unwrap(), document::encode_secrets(row).unwrap());
-    document::decode(row.connection.key.clone(), &document, secrets.expose()).unwrap()
 }

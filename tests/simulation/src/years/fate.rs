@@ -1,4 +1,4 @@
-//! What befalls one connection in its simulated years. Every fault is a function of the seed and of the place where it
+//! The faults that one connection meets in its simulated years. Every fault is a function of the seed and of the place where it
 //! happens: the minute, or the number of a request. So all strategies of keeping tokens meet the same faults.
 
 use super::MACHINES;
