@@ -42,7 +42,7 @@ pub(crate) struct Simulate {
     /// the transcripts of earlier runs from the folder. tests/component-simulation/README.md describes transcripts.
     #[arg(long, value_name = "FOLDER", requires = "component")]
     transcripts: Option<PathBuf>,
-    /// Play this many connection-years for each policy and strategy. 1000000 take about twenty minutes.
+    /// Play this many connection-years for each policy and strategy. 1000000 take about eight minutes.
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "seed", "component"])]
     #[arg(value_parser = clap::value_parser!(u64).range(1_000..))]
     years: Option<u64>,
@@ -110,7 +110,7 @@ impl Simulate {
     }
 
     fn play_years(&self, years: u64) -> Result<ExitCode> {
-        let mut command = simulation("the_connector_loses_only_what_nobody_can_keep")?;
+        let mut command = simulation("strategies_are_compared")?;
         command.env("TIKTOK_SHOP_SIMULATION_YEARS", years.to_string());
         let mut losses = Losses::default();
         let played = run(command, |line| {

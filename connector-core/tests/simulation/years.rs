@@ -76,7 +76,11 @@ fn compares_in_short(policy: Policy) {
         (&one_worker, "one-worker"),
         (&database_lock, "database-lock"),
     ] {
-        assert!(rate(&connector) <= rate(other), "{policy:?}, {name}: {connector:?}, {other:?}");
+        let [found, low, high] = other.in_a_million();
+        // Where a used token is only refused, this strategy loses about as few. It also refreshes less often.
+        let is_alike = (policy, name) == (Policy::Strict, "process-lock");
+        let holds = if is_alike { (low..high).contains(&rate(&connector)) } else { rate(&connector) <= found };
+        assert!(holds, "{policy:?}, {name}: {connector:?}, {other:?}");
     }
     for cause in [Cause::Race, Cause::SaveFailed, Cause::KilledBeforeSave] {
         assert_eq!(lost(cause, &connector), 0, "{policy:?}, {cause:?}: {connector:?}");
@@ -94,34 +98,36 @@ fn compares_in_short(policy: Policy) {
             let avoided = unavoidable.lost() > 0 && connector.lost() * 10 < unavoidable.lost() * 11;
             assert!(avoided, "{policy:?}: {connector:?}, {unavoidable:?}");
             assert!(rate(&on_demand) > 100.0 * rate(&connector), "{policy:?}: {on_demand:?}");
-            assert!(lost(Cause::Race, &process_lock) > 0, "{policy:?}: {process_lock:?}");
+            // Two processes send the same token. If TikTok only refuses the second one, the row soon has the new token.
+            let races = lost(Cause::Race, &process_lock);
+            assert_eq!(races > 0, policy == Policy::RevokesFamily, "{policy:?}: {process_lock:?}");
             assert!(lost(Cause::SaveFailed, &database_lock) > 0, "{policy:?}: {database_lock:?}");
         }
     }
 }
 
 #[test]
-fn the_connector_loses_only_what_nobody_can_keep_where_refresh_tokens_are_reusable() {
+fn strategies_are_compared_where_refresh_tokens_are_reusable() {
     compares_under(Policy::Reusable);
 }
 
 #[test]
-fn the_connector_loses_only_what_nobody_can_keep_where_a_replay_within_ten_minutes_gets_a_new_pair() {
+fn strategies_are_compared_where_a_replay_within_ten_minutes_gets_a_new_pair() {
     compares_under(Policy::GraceWithNewPair);
 }
 
 #[test]
-fn the_connector_loses_only_what_nobody_can_keep_where_a_replay_within_ten_minutes_gets_the_same_pair() {
+fn strategies_are_compared_where_a_replay_within_ten_minutes_gets_the_same_pair() {
     compares_under(Policy::GraceWithSamePair);
 }
 
 #[test]
-fn the_connector_loses_only_what_nobody_can_keep_where_a_replaced_refresh_token_is_refused() {
+fn strategies_are_compared_where_a_replaced_refresh_token_is_refused() {
     compares_under(Policy::Strict);
 }
 
 #[test]
-fn the_connector_loses_only_what_nobody_can_keep_where_a_replay_ends_the_whole_grant() {
+fn strategies_are_compared_where_a_replay_ends_the_whole_grant() {
     compares_under(Policy::RevokesFamily);
 }
 

@@ -29,7 +29,7 @@ pub enum Strategy {
     /// The core of this connector.
     Connector,
     /// An ideal strategy, which no program can be: it knows at once what happens on every machine, and keeps a pair in
-    /// memory until the storage takes it. It loses only what no strategy can keep.
+    /// memory until the storage takes it. It loses about as little as a strategy can.
     Unavoidable,
 }
 

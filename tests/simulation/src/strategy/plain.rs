@@ -72,10 +72,8 @@ impl Process {
         let _unsaved = self.storage(|world| world.plain.dead = true).await;
     }
 
-    /// Reads the row again after a rejection, and marks the connection as dead if its token is still the rejected one.
+    /// Marks the connection as dead if its token is still the rejected one, in one statement.
     pub(crate) async fn mark_dead_unless_replaced(&self, rejected: &str) {
-        if let Ok(true) = self.storage(|world| world.plain.refresh == rejected).await {
-            self.mark_dead().await;
-        }
+        let _unsaved = self.storage(|world| world.plain.dead |= world.plain.refresh == rejected).await;
     }
 }
